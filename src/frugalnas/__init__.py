@@ -1,0 +1,2 @@
+"""Find good neural architectures cheaply."""
+__version__ = "0.1.0"

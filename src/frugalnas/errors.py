@@ -1,0 +1,36 @@
+"""What a user did that cannot work, said with the way out.
+
+Everything that a person can mend derives from `FrugalnasError`; the command line prints such an error as one line and
+exits with 2. Anything else that escapes is a bug in frugalnas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = ["DamagedTable", "FrugalnasError", "RunFolderError", "SpaceTooLarge", "unknown_name"]
+
+
+class FrugalnasError(ValueError):
+    """A request that cannot be met; the message says what to do instead."""
+
+
+class SpaceTooLarge(FrugalnasError):
+    """The space has too many architectures to list them all."""
+
+
+class DamagedTable(FrugalnasError):
+    """A table's files are not what its manifest says."""
+
+
+class RunFolderError(FrugalnasError):
+    """A run folder that is missing, taken, or does not fit the request."""
+
+
+def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = "") -> FrugalnasError:
+    """The error for a name that is not among `choices`: it lists them, nearest first where one is close."""
+    listed = list(choices)
+    near = get_close_matches(str(name), listed, n=1)
+    guess = f"; did you mean {near[0]!r}?" if near else ""
+    return FrugalnasError(f"unknown {kind} {name!r}{guess} Choose one of: {', '.join(listed)}{hint}")

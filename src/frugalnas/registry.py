@@ -1,0 +1,174 @@
+"""Names for people: how `weaknas`, `boosting` or `mypkg.mymodule:MyClass` on a command line or in YAML becomes an object.
+
+Plain constructors come first; a registry only maps a name to one. Other packages add theirs through an entry point in the
+group `frugalnas.<kind>` (for example `frugalnas.predictors`), or are reached without any registration as
+`package.module:Class`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Any
+
+from frugalnas.errors import FrugalnasError, unknown_name
+
+__all__ = ["PREDICTORS", "SPACES", "STRATEGIES", "Registry", "constructor_options", "import_object"]
+
+
+class Registry:
+    """Named constructors of one kind.
+
+    Args:
+        kind: what they make, in the singular.
+        targets: import path, `package.module:attribute`, of each name.
+    """
+
+    def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._own = dict(targets)
+
+    @cached_property
+    def targets(self) -> dict[str, str]:
+        """Import path of every name, installed packages' entry points included."""
+        targets = dict(self._own)
+        for point in entry_points(group=f"frugalnas.{self.kind}s"):
+            _refuse_collision(self.kind, targets, point.name, point.value)
+            targets[point.name] = point.value
+        return targets
+
+    def register(self, name: str, target: str) -> None:
+        """Add a name for this process; one that is taken is refused."""
+        _refuse_collision(self.kind, self.targets, name, target)
+        self.targets[name] = target
+
+    def resolve(self, name: str) -> Callable[..., Any]:
+        """The constructor behind a name or an import path `package.module:Class`."""
+        if ":" in name:
+            target = name
+        elif name in self.targets:
+            target = self.targets[name]
+        else:
+            raise unknown_name(
+                self.kind, name, self.targets, f", or give your own as package.module:Class (frugalnas list describes them)"
+            )
+        made = import_object(target)
+        if not callable(made):
+            raise FrugalnasError(f"{name!r} is not a {self.kind}: {target} cannot be called")
+        return made  # type: ignore[no-any-return]
+
+    def create(self, description: str | Mapping[str, Any], *arguments: Any) -> Any:
+        """The object that a name, or a description `{"name": ..., "options": {...}}`, stands for.
+
+        Args:
+            description: what to make.
+            arguments: positional arguments in front of the options, such as a strategy's space.
+        """
+        if isinstance(description, str):
+            description = {"name": description}
+        name, options = description["name"], dict(description.get("options") or {})
+        constructor = self.resolve(name)
+        known = constructor_options(constructor)
+        for option in options:
+            if option not in known:
+                raise unknown_name(f"option of {self.kind} {name}", option, known)
+        return constructor(*arguments, **options)
+
+    def describe(self, made: object) -> dict[str, Any]:
+        """The description from which `create` makes an equal object.
+
+        Constructor arguments are read from the attributes of the same name.
+        """
+        own = f"{type(made).__module__}:{type(made).__qualname__}"
+        name = next((name for name, target in self.targets.items() if _same_class(target, type(made))), own)
+        options = {}
+        for option in constructor_options(type(made)):
+            if not hasattr(made, option):
+                raise FrugalnasError(f"{own} must keep its constructor argument {option!r} as an attribute to be written down")
+            options[option] = _plain(getattr(made, option))
+        return {"name": name, "options": options}
+
+    def summary(self, name: str) -> str:
+        """The first line of the docstring behind a name."""
+        return (inspect.getdoc(self.resolve(name)) or "").split("\n")[0]
+
+
+def import_object(path: str) -> Any:
+    """The object at `package.module:name`."""
+    module_name, colon, attribute = path.partition(":")
+    if not colon or not module_name or not attribute:
+        raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise
+        raise FrugalnasError(
+            f"cannot import {error.name!r} for {path!r}; install it, or run where Python finds it (PYTHONPATH=.)"
+        ) from None
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise FrugalnasError(f"{module_name} has no {attribute!r}")
+        found = getattr(found, part)
+    return found
+
+
+def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The keyword-only parameters of a constructor, by name."""
+    return {
+        name: parameter
+        for name, parameter in inspect.signature(constructor).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def _same_class(target: str, made: type) -> bool:
+    module_name, _, attribute = target.partition(":")
+    return attribute == made.__qualname__ and made.__module__.startswith(module_name)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as YAML can hold it."""
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    for registry in (PREDICTORS, STRATEGIES):
+        if any(_same_class(target, type(value)) for target in registry.targets.values()):
+            return registry.describe(value)
+    return PREDICTORS.describe(value)
+
+
+def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: str) -> None:
+    if targets.get(name, target) != target:
+        raise FrugalnasError(f"two {kind}s are called {name!r}: {targets[name]} and {target}; rename one")
+
+
+SPACES = Registry("space", {"nasbench201": "frugalnas.spaces:NASBench201"})
+
+STRATEGIES = Registry(
+    "strategy",
+    {
+        "random": "frugalnas.strategies:RandomSearch",
+        "evolution": "frugalnas.strategies:Evolution",
+        "regularized-evolution": "frugalnas.strategies:RegularizedEvolution",
+        "local-search": "frugalnas.strategies:LocalSearch",
+        "weaknas": "frugalnas.strategies:WeakNAS",
+        "weaknas-paper": "frugalnas.methods.weaknas:weaknas_paper",
+    },
+)
+
+PREDICTORS = Registry(
+    "predictor",
+    {
+        "gaussian-process": "frugalnas.predictors:GaussianProcess",
+        "mlp": "frugalnas.predictors:MLP",
+        "mlp-paper": "frugalnas.predictors:mlp_paper",
+        "forest": "frugalnas.predictors:Forest",
+        "boosting": "frugalnas.predictors:Boosting",
+        "ridge": "frugalnas.predictors:Ridge",
+    },
+)

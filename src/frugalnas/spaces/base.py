@@ -1,0 +1,386 @@
+"""The contract of a search space, and the defaults that most spaces keep."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
+from frugalnas.spaces.constraint import Constraint
+
+__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray", "SearchSpace"]
+
+Codes: TypeAlias = NDArray[np.int8]
+"""Architectures, one per row, shape [n, genes]."""
+BoolArray: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.floating]
+IntArray: TypeAlias = NDArray[np.integer]
+
+Space = TypeVar("Space", bound="SearchSpace")
+
+ENUMERATION_LIMIT = 2**22
+"""Rows that `enumerate` is willing to build by default: 4 million codes of 20 genes are 80 MB."""
+
+MAX_ATTEMPTS = 1_000
+"""Rounds of rejection after which a sampler gives up and says that the space is (nearly) empty."""
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Architectures as directed acyclic graphs with an operation at each vertex.
+
+    Attributes:
+        adjacency: True where an edge runs from row vertex to column vertex, shape [n, V, V], upper triangular.
+        operations: index into `names` of each vertex, shape [n, V].
+        names: what the operation ids mean, in the reader's words.
+    """
+
+    adjacency: BoolArray
+    operations: IntArray
+    names: tuple[str, ...]
+
+
+class SearchSpace(ABC):
+    """A set of architectures, each a row of small integers.
+
+    Child classes are only required to set `name` and `allowed` and to override `valid` (where not every combination of
+    allowed values is an architecture), `format` and `parse`. They override more where they can do it better: `canonical`
+    where two codes may build the same network, `features` to offer further encodings, `counts` for parameters and MACs.
+
+    A space is immutable: `restrict` and `where` return smaller spaces of the same kind, whose codes keep their meaning.
+
+    Attributes:
+        name: the name by which the registry and tables know the space.
+        allowed: which value each gene may take, shape [genes, values].
+        encodings: the encodings that `encode` offers, the recommended one for predictors first.
+        quantities: what `count` can count, for example "params" and "macs".
+    """
+
+    name: str
+    allowed: BoolArray
+    encodings: tuple[str, ...] = ("onehot", "integer")
+    quantities: tuple[str, ...] = ()
+    _constraints: tuple[Constraint, ...] = ()
+    _whole: SearchSpace | None = None
+
+    # -- what a new space writes ---------------------------------------------------------------------------------
+
+    def valid(self, codes: Codes) -> BoolArray:
+        """Whether each row is an architecture of this space, shape [n].
+
+        The default accepts every combination of allowed values that meets the constraints of `where`; a child class
+        that has further rules combines them with `super().valid(codes)`.
+        """
+        codes = np.asarray(codes)
+        genes, values = self.allowed.shape
+        if codes.ndim != 2 or codes.shape[1] != genes:
+            raise FrugalnasError(f"{self.name} codes have shape [n, {genes}], not {list(codes.shape)}")
+        known = (codes >= 0) & (codes < values)
+        meets = (known & self.allowed[np.arange(genes), np.where(known, codes, 0)]).all(axis=1)
+        for constraint in self._constraints:
+            rows = np.flatnonzero(meets)
+            if rows.size:
+                meets[rows] = constraint.met_by(self.count(constraint.quantity, codes[rows]))
+        return meets
+
+    @abstractmethod
+    def format(self, code: Codes) -> str:
+        """The architecture in the field's own notation, for one row of shape [genes]."""
+
+    @abstractmethod
+    def parse(self, text: str) -> Codes:
+        """The row, shape [genes], of an architecture written as `format` writes it.
+
+        Raises:
+            FrugalnasError: naming the place where the text cannot be read.
+        """
+
+    # -- size, sampling, moving about ------------------------------------------------------------------------------
+
+    @property
+    def genes(self) -> int:
+        """How many integers describe one architecture."""
+        return int(self.allowed.shape[0])
+
+    @cached_property
+    def size(self) -> int:
+        """How many codes are valid.
+
+        Counted by enumeration up to four million candidate codes; beyond that the number of combinations of allowed
+        values, which is exact unless the space has further rules.
+        """
+        return len(self.enumerate()) if self._combinations <= ENUMERATION_LIMIT else self._combinations
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(int(count) for count in self.allowed.sum(axis=1))
+
+    @property
+    def enumerable(self) -> bool:
+        """Whether `enumerate` lists the whole space."""
+        return self._combinations <= ENUMERATION_LIMIT
+
+    def enumerate(self) -> Codes:
+        """All valid codes in lexicographic order, shape [size, genes], read-only.
+
+        Raises:
+            SpaceTooLarge: where there are more than four million candidates.
+        """
+        if not self.enumerable:
+            raise SpaceTooLarge(
+                f"{self.name} has {self._combinations:.3g} candidate codes, too many to list; draw from it with sample()"
+            )
+        return self._enumerated
+
+    @cached_property
+    def _enumerated(self) -> Codes:
+        values = [np.flatnonzero(row).astype(np.int8) for row in self.allowed]
+        grid = np.meshgrid(*values, indexing="ij")
+        codes = np.stack([axis.ravel() for axis in grid], axis=1)
+        codes = np.ascontiguousarray(codes[self.valid(codes)])
+        codes.setflags(write=False)
+        return codes
+
+    def sample(self, n: int, rng: np.random.Generator) -> Codes:
+        """`n` codes drawn uniformly and independently from the valid ones, shape [n, genes].
+
+        Raises:
+            FrugalnasError: where no valid code turns up, because a constraint excludes (nearly) all of them.
+        """
+        if self.enumerable and self._constraints:
+            codes = self.enumerate()
+            if not len(codes):
+                raise self._nothing_left()
+            return codes[rng.integers(len(codes), size=n)]
+        drawn: list[Codes] = []
+        missing = n
+        for _ in range(MAX_ATTEMPTS):
+            if missing <= 0:
+                break
+            codes = self._sample_allowed(max(missing, 1), rng)
+            drawn.append(codes[self.valid(codes)])
+            missing -= len(drawn[-1])
+        if missing > 0:
+            raise self._nothing_left()
+        return np.concatenate(drawn)[:n] if drawn else np.zeros((0, self.genes), np.int8)
+
+    def _sample_allowed(self, n: int, rng: np.random.Generator) -> Codes:
+        choices = self.allowed.sum(axis=1)
+        picks = rng.integers(choices, size=(n, self.genes))
+        return self._value_of_choice[np.arange(self.genes), picks]
+
+    @cached_property
+    def _value_of_choice(self) -> Codes:
+        """The k-th allowed value of each gene, shape [genes, values]: allowed values sorted before the others."""
+        return np.argsort(~self.allowed, axis=1, kind="stable").astype(np.int8)
+
+    def _nothing_left(self) -> FrugalnasError:
+        rules = " and ".join(str(rule) for rule in self._constraints) or "its rules"
+        hint = ""
+        if self._constraints and self.enumerable:
+            whole = self._copy()
+            whole._constraints = ()
+            values = whole.count(self._constraints[0].quantity, whole.enumerate())
+            hint = f"; {self._constraints[0].quantity} lie between {values.min():g} and {values.max():g}"
+        return FrugalnasError(f"no architecture of {self.name} was found that meets {rules}{hint}")
+
+    def mutate(self, codes: Codes, rng: np.random.Generator, *, edits: int = 1) -> Codes:
+        """One valid child of each row, shape [n, genes], that differs from it in one to `edits` genes.
+
+        Genes are chosen uniformly among those with more than one allowed value, the new value uniformly among the
+        others allowed there.
+
+        Raises:
+            FrugalnasError: where a row has no valid child.
+        """
+        codes = np.asarray(codes, np.int8)
+        free = np.flatnonzero(self.allowed.sum(axis=1) > 1)
+        if not free.size:
+            raise FrugalnasError(f"{self.name} leaves nothing to mutate: every gene has one allowed value")
+        children = codes.copy()
+        waiting = np.arange(len(codes))
+        for _ in range(MAX_ATTEMPTS):
+            if not waiting.size:
+                return children
+            tried = codes[waiting].copy()
+            for _ in range(edits):
+                gene = free[rng.integers(free.size, size=len(waiting))]
+                weight = self.allowed[gene].copy()
+                weight[np.arange(len(waiting)), tried[np.arange(len(waiting)), gene]] = False
+                # The allowed value with the largest of random keys is a uniform choice in every row at once.
+                tried[np.arange(len(waiting)), gene] = np.argmax(rng.random(weight.shape) * weight, axis=1)
+            done = self.valid(tried) & (tried != codes[waiting]).any(axis=1)
+            children[waiting[done]] = tried[done]
+            waiting = waiting[~done]
+        if waiting.size:
+            raise FrugalnasError(
+                f"no valid child of {self.format(codes[waiting[0]])} in {self.name} with at most {edits} edit(s)"
+            )
+        return children
+
+    def neighbours(self, codes: Codes) -> tuple[Codes, IntArray]:
+        """All valid codes that differ in one gene, and the row each belongs to, shapes [m, genes] and [m]."""
+        codes = np.asarray(codes, np.int8)
+        gene, value = np.nonzero(self.allowed)
+        moved = np.repeat(codes[:, None, :], len(gene), axis=1)
+        moved[:, np.arange(len(gene)), gene] = value
+        changed = (codes[:, gene] != value).ravel()
+        rows = np.repeat(np.arange(len(codes)), len(gene))[changed]
+        moved = moved.reshape(-1, self.genes)[changed]
+        keep = self.valid(moved)
+        return moved[keep], rows[keep]
+
+    # -- identity ------------------------------------------------------------------------------------------------
+
+    def canonical(self, codes: Codes) -> Codes:
+        """One representative of all codes that build the same network, shape [n, genes].
+
+        By default every code is a network of its own. A representative may lie outside a restricted space: it is an
+        identity, not a suggestion.
+        """
+        return np.asarray(codes, np.int8)
+
+    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+        """A number that two codes share exactly when they build the same network, shape [n]."""
+        return self.keys(self.canonical(codes))
+
+    def keys(self, codes: Codes) -> NDArray[np.uint64]:
+        """A 64-bit number for each code, shape [n].
+
+        Equal codes have equal keys. Where all combinations fit into 64 bits distinct codes have distinct keys; in
+        larger spaces the keys are sums of random words (Zobrist hashing), and a million codes collide with
+        probability below 3e-8.
+        """
+        codes = np.asarray(codes)
+        with np.errstate(over="ignore"):
+            return self._key_words[np.arange(self.genes), codes].sum(axis=1, dtype=np.uint64)
+
+    @cached_property
+    def _key_words(self) -> NDArray[np.uint64]:
+        genes, values = self.allowed.shape
+        if values**genes <= 2**64:
+            place = [values**gene for gene in range(genes - 1, -1, -1)]
+            return np.array([[p * value for value in range(values)] for p in place], np.uint64)
+        return np.random.default_rng(genes * values).integers(2**64, size=(genes, values), dtype=np.uint64)
+
+    # -- encodings, graphs, counts -------------------------------------------------------------------------------
+
+    def encode(self, codes: Codes, encoding: str | None = None) -> NDArray[np.float32]:
+        """The architectures as feature vectors, float32, shape [n, d].
+
+        Args:
+            codes: shape [n, genes].
+            encoding: one of `encodings`; None takes the first, which is the space's recommendation for predictors.
+        """
+        name = self.encodings[0] if encoding is None else encoding
+        if name not in self.encodings:
+            raise unknown_name(f"encoding of {self.name}", name, self.encodings)
+        return self.features(np.asarray(codes, np.int8), name).astype(np.float32, copy=False)
+
+    def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:
+        """The columns of one encoding; child classes with further encodings override this and fall back to it."""
+        if encoding == "integer":
+            return codes
+        values = np.arange(self.allowed.shape[1], dtype=np.int8)
+        return (codes[:, :, None] == values).reshape(len(codes), -1)
+
+    def graphs(self, codes: Codes) -> Graphs:
+        """The architectures as graphs. By default a chain: input, one vertex per gene, output."""
+        codes = np.asarray(codes)
+        vertices = self.genes + 2
+        adjacency = np.zeros((len(codes), vertices, vertices), np.bool_)
+        adjacency[:, np.arange(vertices - 1), np.arange(1, vertices)] = True
+        values = self.allowed.shape[1]
+        ends = np.tile([[values, values + 1]], (len(codes), 1))
+        operations = np.concatenate([ends[:, :1], codes, ends[:, 1:]], axis=1)
+        return Graphs(adjacency, operations, (*(str(value) for value in range(values)), "input", "output"))
+
+    def counts(self, quantity: str, codes: Codes) -> FloatArray:
+        """What `count` returns; a space that counts something overrides this and names it in `quantities`."""
+        raise unknown_name(f"quantity of {self.name}", quantity, self.quantities)
+
+    def count(self, quantity: str, codes: Codes) -> FloatArray:
+        """A quantity such as "params" or "macs" of every architecture, shape [n].
+
+        Raises:
+            FrugalnasError: where the space does not count this quantity.
+        """
+        if quantity not in self.quantities:
+            offered = ", ".join(self.quantities) or "nothing"
+            raise FrugalnasError(f"{self.name} cannot count {quantity!r}; it counts {offered}")
+        return self.counts(quantity, np.asarray(codes, np.int8))
+
+    # -- smaller spaces ------------------------------------------------------------------------------------------
+
+    def restrict(self: Space, allowed: ArrayLike) -> Space:
+        """The same space with fewer values per gene.
+
+        Args:
+            allowed: shape [genes, values]; combined with what the space already allows.
+        """
+        mask = np.asarray(allowed, np.bool_)
+        if mask.shape != self.allowed.shape:
+            raise FrugalnasError(
+                f"restrict() of {self.name} needs a mask of shape {list(self.allowed.shape)}, not {list(mask.shape)}"
+            )
+        mask = mask & self.allowed
+        if not mask.any(axis=1).all():
+            gene = int(np.flatnonzero(~mask.any(axis=1))[0])
+            raise FrugalnasError(f"restrict() leaves no value for gene {gene} of {self.name}")
+        smaller = self._copy()
+        smaller.allowed = mask
+        return smaller
+
+    def where(self: Space, constraint: str) -> Space:
+        """The same space under a limit such as `"params<=0.5e6"`; several are joined by commas.
+
+        Sampling, mutation, neighbours and enumeration stay inside it.
+        """
+        smaller = self._copy()
+        smaller._constraints = (*self._constraints, *Constraint.parse(constraint))
+        for rule in smaller._constraints:
+            if rule.quantity not in self.quantities:
+                offered = ", ".join(self.quantities) or "nothing"
+                raise FrugalnasError(f"{self.name} cannot count {rule.quantity!r}; it counts {offered}")
+        return smaller
+
+    def _copy(self: Space) -> Space:
+        """A copy without anything that was computed for the old limits."""
+        smaller = copy.copy(self)
+        smaller._whole = self._whole or self
+        for key in ("size", "_enumerated", "_value_of_choice"):
+            smaller.__dict__.pop(key, None)
+        return smaller
+
+    @property
+    def limits(self) -> dict[str, object]:
+        """What `restrict` and `where` took away, as plain data; empty for the whole space."""
+        limits: dict[str, object] = {}
+        if self._whole is not None and not np.array_equal(self._whole.allowed, self.allowed):
+            limits["allowed"] = [np.flatnonzero(row).tolist() for row in self.allowed]
+        if self._constraints:
+            limits["where"] = ",".join(str(rule) for rule in self._constraints)
+        return limits
+
+    def limited(self: Space, limits: Mapping[str, object]) -> Space:
+        """The space under limits as `limits` states them."""
+        space = self
+        if "allowed" in limits:
+            mask = np.zeros(self.allowed.shape, np.bool_)
+            for gene, values in enumerate(cast("list[list[int]]", limits["allowed"])):
+                mask[gene, values] = True
+            space = space.restrict(mask)
+        if "where" in limits:
+            space = space.where(str(limits["where"]))
+        return space
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.limits.items())})"

@@ -1,0 +1,88 @@
+"""A code matrix that remembers what was computed from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.spaces.base import Codes, IntArray, SearchSpace
+
+__all__ = ["Distinct", "Population"]
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """The feature vectors of a population, each written once.
+
+    Many codes may share a feature vector (NAS-Bench-201's 15,625 have 4,936 under the `function` encoding), and a
+    predictor cannot tell such codes apart: it works on `rows` and hands its answers out by `inverse`.
+
+    Attributes:
+        rows: distinct feature vectors, float32, shape [m, d].
+        inverse: which of them each architecture has, shape [n].
+    """
+
+    rows: NDArray[np.float32]
+    inverse: IntArray
+
+    @property
+    def all(self) -> NDArray[np.float32]:
+        """The feature vector of every architecture, shape [n, d]."""
+        return self.rows[self.inverse]
+
+
+class Population:
+    """A frozen code matrix that remembers its networks and encodings.
+
+    Args:
+        space: the space the codes belong to.
+        codes: shape [n, genes].
+    """
+
+    def __init__(self, space: SearchSpace, codes: Codes) -> None:
+        self.space = space
+        self.codes = np.array(codes, np.int8)
+        self.codes.setflags(write=False)
+        self._networks: NDArray[np.uint64] | None = None
+        self._encoded: dict[str, Distinct] = {}
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @property
+    def networks(self) -> NDArray[np.uint64]:
+        """A number that two architectures share exactly when they are the same network, shape [n]."""
+        if self._networks is None:
+            self._networks = self.space.networks(self.codes)
+        return self._networks
+
+    def encoded(self, encoding: str | None = None) -> Distinct:
+        """The architectures under one of the space's encodings; None takes the recommended one."""
+        name = encoding or self.space.encodings[0]
+        if name not in self._encoded:
+            features = np.ascontiguousarray(self.space.encode(self.codes, name))
+            _, first, inverse = np.unique(_row_hashes(features), return_index=True, return_inverse=True)
+            self._encoded[name] = Distinct(features[first], inverse.ravel())
+        return self._encoded[name]
+
+    def take(self, rows: IntArray) -> Population:
+        """The architectures in `rows`, with the encodings that are already known."""
+        part = Population(self.space, self.codes[rows])
+        if self._networks is not None:
+            part._networks = self._networks[rows]
+        for name, known in self._encoded.items():
+            kept, inverse = np.unique(known.inverse[rows], return_inverse=True)
+            part._encoded[name] = Distinct(known.rows[kept], inverse.ravel())
+        return part
+
+
+def _row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
+    words = features.view(np.uint32).astype(np.uint64)
+    multipliers = np.random.default_rng(len(words.T)).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
+    with np.errstate(over="ignore"):
+        hashes = (words ^ (words << np.uint64(31))) * multipliers
+        hashes ^= hashes >> np.uint64(29)
+        return (hashes * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
