@@ -1,0 +1,175 @@
+"""A Gaussian process on architecture features, small and exact."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+from typing_extensions import Self
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.predictors.base import Prediction, Predictor
+from frugalnas.spaces import Distinct, Population
+
+__all__ = ["GaussianProcess"]
+
+Matrix = NDArray[np.float64]
+
+JITTER = 1e-6
+"""Added to the diagonal, in units of the signal variance, so that repeated features stay factorisable."""
+NOISE_PRIOR = -2.0
+"""Prior mean of log(noise / signal) of the standard deviations: a network's accuracy repeats to about a seventh."""
+
+
+class GaussianProcess(Predictor):
+    """Gaussian process with a Matern kernel; length scale and noise maximise the marginal likelihood.
+
+    The signal variance is profiled out. Length scale and noise have log-normal priors of width one, around the spread of
+    the features and around a noise of exp(-2), which keep ten labels from talking themselves into certainty. Fitting
+    costs a few factorisations of an n by n matrix, predicting one product with the m distinct feature vectors.
+
+    Args:
+        smoothness: 0.5, 1.5 or 2.5: how many derivatives the function is thought to have (Rasmussen and Williams, 2006,
+            section 4.2.1).
+        encoding: features; None takes the space's recommendation.
+        seed: not used, the fit is deterministic.
+    """
+
+    def __init__(self, *, smoothness: float = 2.5, encoding: str | None = None, seed: int = 0) -> None:
+        if smoothness not in _MATERN:
+            raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
+        self.smoothness = smoothness
+        self.encoding = encoding
+        self.seed = seed
+
+    def fit(self, population: Population, values: Matrix) -> Self:
+        """Condition on `values`, shape [n]."""
+        self._features = population.encoded(self.encoding).all.astype(np.float64)
+        self._offset = float(np.mean(values))
+        centred = np.asarray(values, np.float64) - self._offset
+        squares = _squared_distances(self._features, self._features)
+        self._prior_log_scale = 0.5 * np.log(max(float(squares.mean()), 1e-12))
+        start = np.array([self._prior_log_scale, NOISE_PRIOR])
+        found = minimize(self._loss, start, args=(squares, centred), jac=True, method="L-BFGS-B")
+        self._log_scale, log_noise = found.x
+        self._noise = float(np.exp(2 * log_noise)) + JITTER
+        gram = self._kernel(squares)
+        gram[np.diag_indices_from(gram)] += self._noise
+        self._factor = cholesky(gram, lower=True, check_finite=False)
+        self._weights = cho_solve((self._factor, True), centred, check_finite=False)
+        self._variance = max(float(centred @ self._weights) / len(centred), 1e-12)
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """Posterior mean and standard deviation of the noise-free value."""
+        candidates = population.encoded(self.encoding)
+        features = candidates.rows.astype(np.float64)
+        cross = self._kernel(_squared_distances(self._features, features))
+        whitened = solve_triangular(self._factor, cross, lower=True, overwrite_b=True, check_finite=False)
+        mean = self._offset + self._whitened_values() @ whitened
+        variance = 1.0 - np.einsum("ij,ij->j", whitened, whitened)
+        return _Posterior.build(self, candidates, features, whitened, mean, variance)
+
+    def _whitened_values(self) -> Matrix:
+        solved: Matrix = self._factor.T @ self._weights
+        return solved
+
+    def _kernel(self, squares: Matrix, log_scale: float | None = None) -> Matrix:
+        scale = np.exp(-(self._log_scale if log_scale is None else log_scale))
+        return _MATERN[self.smoothness](np.sqrt(squares) * scale)[0]
+
+    def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
+        """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
+        log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
+        n = len(centred)
+        kernel, slope = _MATERN[self.smoothness](np.sqrt(squares) * np.exp(-log_scale))
+        noise = np.exp(2 * log_noise)
+        gram = kernel + (noise + JITTER) * np.eye(n)
+        factor = cholesky(gram, lower=True, check_finite=False)
+        weights = cho_solve((factor, True), centred, check_finite=False)
+        fit = max(float(centred @ weights), 1e-12)
+        inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+        # d log|K| = tr(K^-1 dK); d log(y' K^-1 y) = -w' dK w / (y' K^-1 y).
+        sensitivity = 0.5 * inverse - 0.5 * n / fit * np.outer(weights, weights)
+        deviations = np.array([log_scale - self._prior_log_scale, log_noise - NOISE_PRIOR])
+        loss = 0.5 * n * np.log(fit) + np.log(np.diag(factor)).sum() + 0.5 * deviations @ deviations
+        gradient = np.array([np.sum(sensitivity * slope), 2 * noise * np.trace(sensitivity)]) + deviations
+        return float(loss), gradient
+
+
+@dataclass(frozen=True)
+class _Posterior(Prediction):
+    """A Gaussian process's prediction, which also knows the covariances and so what one more label would change."""
+
+    process: GaussianProcess | None = None
+    candidates: Distinct | None = None
+    features: Matrix | None = None
+    whitened: Matrix | None = None
+    variance: Matrix | None = None
+    distinct_mean: Matrix | None = None
+
+    @classmethod
+    def build(
+        cls,
+        process: GaussianProcess,
+        candidates: Distinct,
+        features: Matrix,
+        whitened: Matrix,
+        mean: Matrix,
+        variance: Matrix,
+    ) -> _Posterior:
+        variance = np.maximum(variance, 1e-12)
+        std = np.sqrt(variance * process._variance)
+        inverse = candidates.inverse
+        return cls(mean[inverse], std[inverse], None, process, candidates, features, whitened, variance, mean)
+
+    def supposing(self, row: int) -> Prediction:
+        """The posterior after observing `row` at its mean: means stay, variances shrink around it."""
+        process, candidates, features, whitened, variance, mean = (
+            self.process,
+            self.candidates,
+            self.features,
+            self.whitened,
+            self.variance,
+            self.distinct_mean,
+        )
+        assert process is not None and candidates is not None and features is not None
+        assert whitened is not None and variance is not None and mean is not None
+        chosen = int(candidates.inverse[row])
+        prior = process._kernel(_squared_distances(features[chosen : chosen + 1], features))[0]
+        covariance = prior - whitened[:, chosen] @ whitened
+        step = covariance / np.sqrt(variance[chosen] + process._noise)
+        grown = np.vstack([whitened, step])
+        return _Posterior.build(process, candidates, features, grown, mean, variance - step**2)
+
+
+def _squared_distances(left: Matrix, right: Matrix) -> Matrix:
+    """Squared Euclidean distances, shape [len(left), len(right)]."""
+    squares: Matrix = left @ (-2.0 * right.T)
+    squares += np.einsum("ij,ij->i", left, left)[:, None]
+    squares += np.einsum("ij,ij->i", right, right)
+    return np.maximum(squares, 0.0, out=squares)
+
+
+def _matern12(distance: Matrix) -> tuple[Matrix, Matrix]:
+    kernel = np.exp(-distance)
+    return kernel, distance * kernel
+
+
+def _matern32(distance: Matrix) -> tuple[Matrix, Matrix]:
+    r = np.sqrt(3.0) * distance
+    decay = np.exp(-r)
+    return (1.0 + r) * decay, r * r * decay
+
+
+def _matern52(distance: Matrix) -> tuple[Matrix, Matrix]:
+    r = np.sqrt(5.0) * distance
+    decay = np.exp(-r)
+    return (1.0 + r + r * r / 3.0) * decay, r * r * (1.0 + r) / 3.0 * decay
+
+
+# Each gives the kernel of distances in length scales, and its derivative by the log of the length scale.
+_MATERN = {0.5: _matern12, 1.5: _matern32, 2.5: _matern52}

@@ -1,0 +1,133 @@
+"""Acquisition functions: how promising a prediction makes each architecture. Larger is better throughout.
+
+WeakNAS's program names eight (its source minimises negated accuracies; here everything is maximised):
+
+| name | score |
+| --- | --- |
+| `ei` | expected improvement over the best value so far, in log space |
+| `ucb` | mean + 0.5 std |
+| `pi` | log probability of improvement |
+| `mean` | mean |
+| `percentile` | the most optimistic member |
+| `confidence` | mean - 2 std: a lower confidence bound |
+| `ts` | one random member (Thompson sampling) |
+| `its` | an independent normal draw for each architecture |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfcx, log_ndtr, ndtr
+
+from frugalnas.errors import unknown_name
+from frugalnas.predictors import Prediction
+
+__all__ = ["ACQUISITIONS", "best_batch", "log_expected_improvement", "scores"]
+
+Values = NDArray[np.float64]
+
+SMALLEST_STD = 1e-9
+"""Standard deviations are taken as at least this, so that a certain prediction has a defined improvement."""
+
+
+def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:
+    """Logarithm of E[max(value - best, 0)] for normal values, shape [n].
+
+    In log space the order survives where the improvement itself underflows to zero (Ament et al., NeurIPS 2023). WeakNAS's
+    program compares with the worst observed value where it means the best, which makes nearly all improvements zero; this
+    is what its paper means.
+    """
+    std = np.maximum(std, SMALLEST_STD)
+    z = (np.asarray(mean, np.float64) - best) / std
+    result = np.empty_like(z)
+    near = z > -1.0
+    result[near] = np.log(np.exp(-0.5 * z[near] ** 2) / np.sqrt(2 * np.pi) + z[near] * ndtr(z[near]))
+    # phi(z) + z Phi(z) = phi(z) (1 + z R(z)), where R = Phi / phi is a scaled complementary error function.
+    far = z[~near]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        remainder = 1.0 + far * np.sqrt(np.pi / 2) * erfcx(-far / np.sqrt(2))
+    # Below -1e3 the remainder cancels to rounding noise; its series 1/z^2 - 3/z^4 takes over.
+    remainder = np.where(far < -1e3, far**-2.0 * (1 - 3 * far**-2.0), remainder)
+    result[~near] = -0.5 * far**2 - 0.5 * np.log(2 * np.pi) + np.log(remainder)
+    return result + np.log(std)
+
+
+def _optimistic_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+    return prediction.mean + prediction.std if prediction.members is None else prediction.members.max(axis=0)
+
+
+def _random_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+    if prediction.members is None:
+        return _normal_draws(prediction, best, rng)
+    return prediction.members[rng.integers(len(prediction.members))]
+
+
+def _normal_draws(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+    return rng.normal(prediction.mean, prediction.std)
+
+
+ACQUISITIONS: dict[str, Callable[[Prediction, float, np.random.Generator], Values]] = {
+    "ei": lambda p, best, rng: log_expected_improvement(p.mean, p.std, best),
+    "ucb": lambda p, best, rng: p.mean + 0.5 * p.std,
+    "pi": lambda p, best, rng: log_ndtr((p.mean - best) / np.maximum(p.std, SMALLEST_STD)),
+    "mean": lambda p, best, rng: p.mean,
+    "percentile": _optimistic_member,
+    "confidence": lambda p, best, rng: p.mean - 2.0 * p.std,
+    "ts": _random_member,
+    "its": _normal_draws,
+}
+
+
+def scores(name: str, prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+    """The acquisition score of every architecture, shape [n].
+
+    Args:
+        name: a key of `ACQUISITIONS`.
+        prediction: what a predictor thinks of n architectures.
+        best: the best value so far, in the predictor's units.
+        rng: for the two that draw.
+    """
+    if name not in ACQUISITIONS:
+        raise unknown_name("acquisition", name, ACQUISITIONS)
+    return ACQUISITIONS[name](prediction, best, rng)
+
+
+def best_batch(
+    name: str,
+    prediction: Prediction,
+    best: float,
+    networks: NDArray[np.uint64],
+    eligible: NDArray[np.bool_],
+    n: int,
+    rng: np.random.Generator,
+) -> list[int]:
+    """The rows of up to `n` architectures to evaluate together, all of different networks.
+
+    They are chosen one by one; before the next, the prediction supposes that the last turned out as predicted, which
+    spreads a batch out where a predictor knows that neighbours go together. Ties are broken at random.
+
+    Args:
+        name: a key of `ACQUISITIONS`.
+        prediction: what a predictor thinks of m architectures.
+        best: the best value so far, in the predictor's units.
+        networks: the network of each architecture, shape [m].
+        eligible: which may be chosen, shape [m].
+        n: how many.
+        rng: for ties, and the two acquisitions that draw.
+    """
+    eligible = eligible.copy()
+    ties = rng.random(len(networks))
+    chosen: list[int] = []
+    while len(chosen) < n and eligible.any():
+        if chosen:
+            prediction = prediction.supposing(chosen[-1])
+            best = max(best, float(prediction.mean[chosen[-1]]))
+        score = np.where(eligible, scores(name, prediction, best, rng), -np.inf)
+        tied = np.flatnonzero(score == score.max())
+        chosen.append(int(tied[np.argmax(ties[tied])]))
+        eligible &= networks != networks[chosen[-1]]
+        eligible[chosen[-1]] = False
+    return chosen

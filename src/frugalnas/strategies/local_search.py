@@ -1,0 +1,85 @@
+"""Local search: uphill by single edits, and again from somewhere else (White et al., UAI 2021)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.strategies.base import Strategy
+
+__all__ = ["LocalSearch"]
+
+
+class LocalSearch(Strategy):
+    """From the best of the initial sample, move to a better neighbour until there is none; then restart at random.
+
+    Neighbours differ in one gene and are tried in random order; networks that are already known are not tried again.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        whole_neighbourhood: evaluate every neighbour before moving to the best one, instead of moving at the first
+            improvement.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, initial: int = 10, whole_neighbourhood: bool = False
+    ) -> None:
+        super().__init__(space, seed=seed, initial=initial)
+        self.whole_neighbourhood = whole_neighbourhood
+        self._here: tuple[Codes, float] | None = None
+        self._better: tuple[Codes, float] | None = None
+        self._queue: list[Codes] = []
+
+    def propose(self, n: int) -> Codes:
+        """The next neighbours in the queue; at a local optimum, a random network to restart from."""
+        if not self._queue:
+            if self._pending and self._here is not None:
+                return self.draw_new(n, self.rng)
+            self._here = self._better = None
+            return self.draw_new(1, self.rng)
+        batch = np.array(self._queue[:n])
+        del self._queue[:n]
+        return batch
+
+    def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:
+        """Move uphill as soon as there is something better (or when the neighbourhood is done)."""
+        for code, value in zip(codes, values, strict=True):
+            if np.isfinite(value) and (self._here is None or value > self._here[1]):
+                if self._better is None or value > self._better[1]:
+                    self._better = (code, float(value))
+        waiting = self._first or (self.whole_neighbourhood and (self._queue or self._pending) and self._here is not None)
+        if self._better is not None and not waiting:
+            self._move()
+
+    def _move(self) -> None:
+        assert self._better is not None
+        self._here, self._better = self._better, None
+        around = self.space.neighbours(self._here[0][None])[0]
+        around = around[self.rng.permutation(len(around))]
+        self._queue = list(around[self.unasked(around)])
+
+    def memory(self) -> dict[str, Any]:
+        """Where the search stands, the best step found from there, and what is left to try."""
+        return {
+            "here": _plain(self._here),
+            "better": _plain(self._better),
+            "queue": [code.tolist() for code in self._queue],
+        }
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Restore the search's place."""
+        self._here, self._better = _place(memory["here"]), _place(memory["better"])
+        self._queue = [np.array(code, np.int8) for code in memory["queue"]]
+
+
+def _plain(place: tuple[Codes, float] | None) -> list[Any] | None:
+    return None if place is None else [place[0].tolist(), place[1]]
+
+
+def _place(plain: list[Any] | None) -> tuple[Codes, float] | None:
+    return None if plain is None else (np.array(plain[0], np.int8), plain[1])

@@ -1,0 +1,194 @@
+"""WeakNAS: many weak predictors instead of one strong one (Wu et al., NeurIPS 2021, arXiv 2102.10490)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.predictors import Prediction, Predictor
+from frugalnas.registry import PREDICTORS
+from frugalnas.spaces import Codes, Population, SearchSpace
+from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
+from frugalnas.strategies.base import Strategy
+
+__all__ = ["WeakNAS", "top_schedule"]
+
+Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
+KeepOld = Literal["all", "top", "none"]
+Labels = Literal["rank", "standard", "raw"]
+
+
+class WeakNAS(Strategy):
+    """Fit a weak predictor to everything evaluated, evaluate what it likes best, refit, and so on.
+
+    Each round ranks the whole space, or, where the space is too large to list, a pool of random architectures and
+    mutations of the best ones. The defaults are chosen by measurement (`benchmarks/README.md`); the paper's own settings
+    are the strategy `weaknas-paper`.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two fits.
+        predictor: a name (frugalnas list shows them), an import path, or a predictor.
+        acquisition: how the next architectures are chosen: `uniform` draws from the predicted top, the others take
+            the highest scores.
+        top_start: uniform only: size of the predicted top in the first round.
+        top_end: uniform only: its size in round `top_rounds` and later; None keeps `top_start`.
+        top_decay: uniform only: base of the exponential by which it shrinks.
+        top_rounds: uniform only: rounds over which it shrinks.
+        keep_old: which evaluations the predictor is fitted to: all, those of architectures it still ranks in its top
+            `top_start` (top), or the last round's alone (none).
+        labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
+            deviation of those queried (standard), or as they come (raw).
+        pool: architectures ranked per round where the space cannot be listed.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        initial: int = 10,
+        round_size: int = 10,
+        predictor: str | Predictor = "gaussian-process",
+        acquisition: Acquisition = "ei",
+        top_start: int = 100,
+        top_end: int | None = None,
+        top_decay: float = 0.96,
+        top_rounds: int = 20,
+        keep_old: KeepOld = "all",
+        labels: Labels = "rank",
+        pool: int = 10_000,
+    ) -> None:
+        super().__init__(space, seed=seed, initial=initial)
+        for name, value in (("round_size", round_size), ("top_start", top_start), ("top_rounds", top_rounds)):
+            if value < 1:
+                raise FrugalnasError(f"{name} is {value}; it is at least 1")
+        if top_end is not None and not 1 <= top_end <= top_start:
+            raise FrugalnasError(f"top_end is {top_end}; it lies between 1 and top_start, {top_start}")
+        if not 0 < top_decay < 1:
+            raise FrugalnasError(f"top_decay is {top_decay}; it lies between 0 and 1")
+        if pool < 2 * round_size:
+            raise FrugalnasError(f"a pool of {pool} is too small for rounds of {round_size}; take at least twice that")
+        if acquisition != "uniform" and acquisition not in ACQUISITIONS:
+            raise unknown_name("acquisition", acquisition, [*ACQUISITIONS, "uniform"])
+        if keep_old not in ("all", "top", "none"):
+            raise unknown_name("keep_old", keep_old, ("all", "top", "none"))
+        if labels not in _LABELS:
+            raise unknown_name("labels", labels, _LABELS)
+        self.round_size = round_size
+        self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
+        self.acquisition = acquisition
+        self.top_start = top_start
+        self.top_end = top_end
+        self.top_decay = top_decay
+        self.top_rounds = top_rounds
+        self.keep_old = keep_old
+        self.labels = labels
+        self.pool = pool
+        self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
+        self._whole = Population(space, space.enumerate()) if space.enumerable else None
+        self._round = 0
+        self._kept: list[int] = []  # places in the told history that the predictor is fitted to
+        self._seen = 0
+
+    def propose(self, n: int) -> Codes:
+        """The next round: fit, rank, choose."""
+        candidates = self._whole or Population(self.space, self._draw_pool())
+        kept, labels = self._training_set()
+        if len(kept) < 2:
+            return self.draw_new(n, self.rng)
+        self.predictor.seed = int(self.rng.integers(2**31))
+        self.predictor.fit(Population(self.space, self.codes[kept]), labels)
+        prediction = self.predictor.predict(candidates)
+        eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
+        if self.acquisition == "uniform":
+            rows = self._from_the_top(prediction, candidates, eligible, n)
+        else:
+            rows = best_batch(self.acquisition, prediction, labels.max(), candidates.networks, eligible, n, self.rng)
+        self._round += 1
+        self._forget(prediction, candidates)
+        return candidates.codes[rows]
+
+    def _training_set(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Places in the history to fit to, and their labels as the predictor sees them."""
+        new = range(self._seen, len(self._values))
+        self._kept.extend(new)
+        self._seen = len(self._values)
+        values = self.values[self._kept]
+        kept = np.array(self._kept, np.intp)[np.isfinite(values)]
+        return kept, _LABELS[self.labels](values[np.isfinite(values)])
+
+    def _from_the_top(
+        self, prediction: Prediction, candidates: Population, eligible: NDArray[np.bool_], n: int
+    ) -> NDArray[np.intp]:
+        """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
+        order = np.argsort(-prediction.mean, kind="stable")
+        size = int(self._tops[min(self._round, len(self._tops) - 1)])
+        top = order[:size]
+        drawn = self.rng.permutation(top[eligible[top]])
+        ranked = np.concatenate([drawn, order[size:][eligible[order[size:]]]])
+        _, first = np.unique(candidates.networks[ranked[: 50 * n + size]], return_index=True)
+        return ranked[np.sort(first)[:n]]
+
+    def _forget(self, prediction: Prediction, candidates: Population) -> None:
+        if self.keep_old == "none":
+            self._kept = []
+        elif self.keep_old == "top":
+            size = min(self.top_start, len(candidates))
+            top = candidates.networks[np.argpartition(-prediction.mean, size - 1)[:size]]
+            known = self.space.networks(self.codes[self._kept])
+            self._kept = np.array(self._kept, np.intp)[np.isin(known, top)].tolist()
+
+    def _draw_pool(self) -> Codes:
+        """Half random, half mutations of the best hundred, one to three edits away, shape [pool, genes]."""
+        half = self.pool // 2
+        values = np.where(np.isfinite(self.values), self.values, -np.inf)
+        best = self.codes[np.argsort(-values, kind="stable")[: min(100, int(np.isfinite(self.values).sum()))]]
+        drawn = [self.space.sample(self.pool if not len(best) else self.pool - half, self.rng)]
+        if len(best):
+            parents = best[self.rng.integers(len(best), size=half)]
+            thirds = np.array_split(parents, 3)
+            drawn += [self.space.mutate(part, self.rng, edits=edits + 1) for edits, part in enumerate(thirds)]
+        return np.concatenate(drawn)
+
+    def memory(self) -> dict[str, object]:
+        """How many rounds were fitted and what the next one is fitted to."""
+        return {"round": self._round, "kept": self._kept, "seen": self._seen}
+
+    def remember(self, memory: dict[str, object]) -> None:
+        """Restore the rounds."""
+        self._round, self._kept, self._seen = int(memory["round"]), list(memory["kept"]), int(memory["seen"])  # type: ignore[call-overload]
+
+
+def top_schedule(start: int, end: int, decay: float, rounds: int) -> NDArray[np.int64]:
+    """Size of the predicted top in each round: exponential decay from `start` to `end`, shape [rounds].
+
+    Example:
+        >>> top_schedule(80_000, 500, 0.96, 91)[[0, 1, 10, 90]].tolist()
+        [80000, 76446, 50725, 500]
+    """
+    if rounds == 1 or start == end:
+        return np.full(rounds, start)
+    curve = decay ** np.linspace(0, 99, rounds)
+    share = (curve - curve.min()) / (curve.max() - curve.min())
+    return (share * (start - end) + end).astype(np.int64)
+
+
+def _normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a normal sample would have at these ranks; only the order of the values matters."""
+    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
+    return scores
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (values - values.mean()) / max(float(values.std()), 1e-12)
+
+
+_LABELS = {"rank": _normal_scores, "standard": _standardised, "raw": np.asarray}
