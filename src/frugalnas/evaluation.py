@@ -118,17 +118,19 @@ class FunctionEvaluator(Evaluator):
     """Any function from an architecture, in the space's notation, to a number.
 
     Args:
+        space: the space whose notation is used.
         function: takes the architecture as text (what `space.format` writes) and returns the value to maximise, or a
             dict with "value" and further metrics. Either the function itself or its import path `package.module:name`.
-        space: the space whose notation is used.
     """
 
-    def __init__(self, function: str | Callable[[str], float | Mapping[str, float]], space: SearchSpace) -> None:
+    def __init__(
+        self, space: SearchSpace, *, function: str | Callable[[str], float | Mapping[str, float]]
+    ) -> None:
         self._call = import_object(function) if isinstance(function, str) else function
         if not callable(self._call):
             raise FrugalnasError(f"{function!r} is not a function of an architecture string")
-        self.function = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
         self.space = space
+        self.function = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
 
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
         """One call per trial."""

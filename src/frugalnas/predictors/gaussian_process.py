@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.base import Prediction, Predictor
-from frugalnas.spaces import Distinct, Population
+from frugalnas.spaces import Distinct, IntArray, Population
 
 __all__ = ["GaussianProcess"]
 
@@ -77,15 +77,14 @@ class GaussianProcess(Predictor):
         solved: Matrix = self._factor.T @ self._weights
         return solved
 
-    def _kernel(self, squares: Matrix, log_scale: float | None = None) -> Matrix:
-        scale = np.exp(-(self._log_scale if log_scale is None else log_scale))
-        return _MATERN[self.smoothness](np.sqrt(squares) * scale)[0]
+    def _kernel(self, squares: Matrix) -> Matrix:
+        return _MATERN[self.smoothness][0](np.sqrt(squares) * np.exp(-self._log_scale))
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
         log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
         n = len(centred)
-        kernel, slope = _MATERN[self.smoothness](np.sqrt(squares) * np.exp(-log_scale))
+        kernel, slope = (part(np.sqrt(squares) * np.exp(-log_scale)) for part in _MATERN[self.smoothness])
         noise = np.exp(2 * log_noise)
         gram = kernel + (noise + JITTER) * np.eye(n)
         factor = cholesky(gram, lower=True, check_finite=False)
@@ -126,24 +125,27 @@ class _Posterior(Prediction):
         inverse = candidates.inverse
         return cls(mean[inverse], std[inverse], None, process, candidates, features, whitened, variance, mean)
 
+    def take(self, rows: IntArray) -> Prediction:
+        """The posterior of the architectures in `rows`, covariances included."""
+        process, candidates, features, whitened, variance, mean = self._parts()
+        kept, inverse = np.unique(candidates.inverse[rows], return_inverse=True)
+        part = Distinct(candidates.rows[kept], inverse.ravel())
+        return _Posterior.build(process, part, features[kept], whitened[:, kept], mean[kept], variance[kept])
+
     def supposing(self, row: int) -> Prediction:
         """The posterior after observing `row` at its mean: means stay, variances shrink around it."""
-        process, candidates, features, whitened, variance, mean = (
-            self.process,
-            self.candidates,
-            self.features,
-            self.whitened,
-            self.variance,
-            self.distinct_mean,
-        )
-        assert process is not None and candidates is not None and features is not None
-        assert whitened is not None and variance is not None and mean is not None
+        process, candidates, features, whitened, variance, mean = self._parts()
         chosen = int(candidates.inverse[row])
         prior = process._kernel(_squared_distances(features[chosen : chosen + 1], features))[0]
         covariance = prior - whitened[:, chosen] @ whitened
         step = covariance / np.sqrt(variance[chosen] + process._noise)
         grown = np.vstack([whitened, step])
         return _Posterior.build(process, candidates, features, grown, mean, variance - step**2)
+
+    def _parts(self) -> tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]:
+        assert self.process is not None and self.candidates is not None and self.features is not None
+        assert self.whitened is not None and self.variance is not None and self.distinct_mean is not None
+        return self.process, self.candidates, self.features, self.whitened, self.variance, self.distinct_mean
 
 
 def _squared_distances(left: Matrix, right: Matrix) -> Matrix:
@@ -154,22 +156,42 @@ def _squared_distances(left: Matrix, right: Matrix) -> Matrix:
     return np.maximum(squares, 0.0, out=squares)
 
 
-def _matern12(distance: Matrix) -> tuple[Matrix, Matrix]:
-    kernel = np.exp(-distance)
-    return kernel, distance * kernel
+def _matern12(r: Matrix) -> Matrix:
+    kernel: Matrix = np.exp(-r)
+    return kernel
 
 
-def _matern32(distance: Matrix) -> tuple[Matrix, Matrix]:
-    r = np.sqrt(3.0) * distance
-    decay = np.exp(-r)
-    return (1.0 + r) * decay, r * r * decay
+def _matern32(r: Matrix) -> Matrix:
+    r = np.sqrt(3.0) * r
+    kernel: Matrix = (1.0 + r) * np.exp(-r)
+    return kernel
 
 
-def _matern52(distance: Matrix) -> tuple[Matrix, Matrix]:
-    r = np.sqrt(5.0) * distance
-    decay = np.exp(-r)
-    return (1.0 + r + r * r / 3.0) * decay, r * r * (1.0 + r) / 3.0 * decay
+def _matern52(r: Matrix) -> Matrix:
+    r = np.sqrt(5.0) * r
+    kernel: Matrix = (1.0 + r * (1.0 + r / 3.0)) * np.exp(-r)
+    return kernel
 
 
-# Each gives the kernel of distances in length scales, and its derivative by the log of the length scale.
-_MATERN = {0.5: _matern12, 1.5: _matern32, 2.5: _matern52}
+def _matern12_slope(r: Matrix) -> Matrix:
+    slope: Matrix = r * np.exp(-r)
+    return slope
+
+
+def _matern32_slope(r: Matrix) -> Matrix:
+    slope: Matrix = 3.0 * r * r * np.exp(-np.sqrt(3.0) * r)
+    return slope
+
+
+def _matern52_slope(r: Matrix) -> Matrix:
+    r = np.sqrt(5.0) * r
+    slope: Matrix = r * r * (1.0 + r) / 3.0 * np.exp(-r)
+    return slope
+
+
+# For each smoothness: the kernel of distances in length scales, and its derivative by the log of the length scale.
+_MATERN = {
+    0.5: (_matern12, _matern12_slope),
+    1.5: (_matern32, _matern32_slope),
+    2.5: (_matern52, _matern52_slope),
+}

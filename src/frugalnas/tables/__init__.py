@@ -1,0 +1,30 @@
+"""What is known without training: tabular benchmarks, one row per architecture.
+
+A table is a folder of memory-mapped columns with a manifest that says where they come from and in which units they are.
+Validation and test results are separate columns; a strategy is only ever told the former.
+
+- `open_table`: a table by name, converted into the cache on first use; `table_names` lists them.
+- `Table`: columns, rows by code, labels.
+- `TableEvaluator`: answers a strategy from a table.
+- `import_table`: a Parquet or CSV file becomes a table.
+- `examine`: what is installed, cached or damaged, and the next step.
+"""
+
+from frugalnas.tables.catalogue import cache_folder, open_table, table_names
+from frugalnas.tables.doctor import Finding, examine
+from frugalnas.tables.evaluator import TableEvaluator
+from frugalnas.tables.importing import import_table
+from frugalnas.tables.store import Column, Table, write_table
+
+__all__ = [
+    "Column",
+    "Finding",
+    "Table",
+    "TableEvaluator",
+    "cache_folder",
+    "examine",
+    "import_table",
+    "open_table",
+    "table_names",
+    "write_table",
+]

@@ -1,0 +1,56 @@
+"""Which tables there are, by name, and how each comes about."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.tables import hpobench
+from frugalnas.tables.store import MANIFEST, Table
+
+__all__ = ["DEFAULT_TABLE", "cache_folder", "open_table", "table_folder", "table_names"]
+
+DEFAULT_TABLE = "nasbench201/cifar10"
+
+
+def cache_folder() -> Path:
+    """Where tables are kept: `$FRUGALNAS_CACHE`, or `frugalnas` in the user's cache folder."""
+    chosen = os.environ.get("FRUGALNAS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frugalnas"
+
+
+def table_folder(name: str) -> Path:
+    """Where the table of this name is, or would be, in the cache."""
+    parts = name.split("/")
+    if not all(part and part[0] != "." and set(part) <= _NAME_CHARACTERS for part in parts):
+        raise FrugalnasError(f"{name!r} cannot name a table; use letters, digits, '-', '_', '.' and '/'")
+    return cache_folder() / "tables" / name
+
+
+def table_names() -> list[str]:
+    """Every table that can be opened: those that come with a package, and those imported."""
+    root = cache_folder() / "tables"
+    cached = {path.parent.relative_to(root).as_posix() for path in root.rglob(MANIFEST)} if root.is_dir() else set()
+    drafts = {name for name in cached if any(part.startswith(".") for part in name.split("/"))}
+    return sorted({*hpobench.TABLES, *cached} - drafts)
+
+
+def open_table(name: str = DEFAULT_TABLE) -> Table:
+    """The table of this name; one that comes with a package is converted into the cache on first use.
+
+    Raises:
+        FrugalnasError: for an unknown name, with the known ones.
+        DamagedTable: naming the file and what is wrong with it.
+    """
+    folder = table_folder(name)
+    if (folder / MANIFEST).is_file():
+        return Table(folder)
+    if name in hpobench.TABLES:
+        return hpobench.convert(name, folder)
+    raise unknown_name("table", name, table_names(), " (frugalnas table import FILE adds more)")
+
+
+_NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")

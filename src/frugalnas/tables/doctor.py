@@ -1,0 +1,83 @@
+"""What is installed, cached or damaged, and the next step."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import numpy as np
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.tables import hpobench
+from frugalnas.tables.catalogue import cache_folder, table_folder, table_names
+from frugalnas.tables.store import MANIFEST, Table
+
+__all__ = ["Finding", "examine"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at.
+
+    Attributes:
+        subject: what it is.
+        state: "ok"; "absent", which matters only to who needs it; or "damaged".
+        detail: what was found.
+        next_step: what to do about it, empty where nothing is to be done.
+    """
+
+    subject: str
+    state: Literal["ok", "absent", "damaged"]
+    detail: str
+    next_step: str = ""
+
+
+def examine() -> list[Finding]:
+    """The state of every package and table that frugalnas can use; every checksum is computed again."""
+    return [*_packages(), *(_table(name) for name in table_names()), *_drafts()]
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for name, needed_for, install in (
+        ("frugalnas", "", ""),
+        (hpobench.PACKAGE, "the default tables", f"python -m pip install {hpobench.PACKAGE}"),
+        ("torch", "networks, supernets and training", "python -m pip install 'frugalnas[torch]'"),
+    ):
+        try:
+            found.append(Finding(name, "ok", f"version {version(name)}"))
+        except PackageNotFoundError:
+            importable = importlib.util.find_spec(name) is not None
+            state: Literal["ok", "absent"] = "ok" if importable else "absent"
+            found.append(Finding(name, state, f"needed for {needed_for}", "" if importable else install))
+    return found
+
+
+def _table(name: str) -> Finding:
+    folder = table_folder(name)
+    if not (folder / MANIFEST).exists():
+        if folder.exists():
+            return Finding(name, "damaged", f"{folder} has no {MANIFEST}", f"remove {folder}")
+        try:
+            path = hpobench.source_file(name)
+        except FrugalnasError as error:
+            return Finding(name, "absent", "its package is missing", str(error))
+        return Finding(name, "ok", f"comes with {hpobench.PACKAGE} ({path.stat().st_size:,} bytes), converted on first use")
+    try:
+        table = Table(folder)
+        if not np.array_equal(table.space.keys(table.codes), table._keys) or len(table) != table.manifest["rows"]:
+            raise FrugalnasError("its rows do not match its keys")
+    except Exception as error:  # whatever a damaged folder raises, the doctor goes on to the next
+        return Finding(name, "damaged", str(error), f"remove {folder}" + ("" if name in hpobench.TABLES else " and import again"))
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    test = "validation and test" if table.has_test else "validation, no test results"
+    return Finding(name, "ok", f"{len(table):,} architectures of {table.space.name}, {test}; cached, {size:,} bytes")
+
+
+def _drafts() -> list[Finding]:
+    """Folders left behind by an import that was killed."""
+    root = cache_folder() / "tables"
+    left = [path for path in root.rglob(".*") if path.is_dir()] if root.is_dir() else []
+    return [Finding(path.name, "absent", "left behind by an import that was killed", f"remove {path}") for path in left]

@@ -1,0 +1,143 @@
+"""A Parquet or CSV file of results becomes a table."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.tables.catalogue import table_folder
+from frugalnas.tables.store import MANIFEST, ROLES, Column, Table, write_table
+
+__all__ = ["import_table"]
+
+ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
+
+
+def import_table(
+    file: Path,
+    *,
+    name: str,
+    space: str = "nasbench201",
+    architecture: str | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    scale: Mapping[str, float] | None = None,
+    epochs: int | None = None,
+    split: str = "",
+    licence: str = "not stated",
+) -> Table:
+    """The table that a file's columns make, added to the cache.
+
+    Args:
+        file: `.parquet` or `.csv`, one row per architecture.
+        name: of the new table, for example "nasbench201/mine".
+        space: of the architectures.
+        architecture: column that holds them in the space's notation; None looks for architecture, arch_str or arch.
+        columns: for each role ("validation", "test", ...), the file's columns that hold it, one per seed. Roles left out
+            are looked for under their own name.
+        scale: for each role, a factor that brings the file's numbers to the role's unit, such as 100 for
+            accuracies that are fractions.
+        epochs: of the trainings.
+        split: what validation and test were measured on.
+        licence: of the numbers.
+
+    Raises:
+        FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
+    """
+    folder = table_folder(name)
+    if (folder / MANIFEST).exists():
+        raise FrugalnasError(f"a table {name!r} is already there; choose another --name or remove {folder}")
+    searched: SearchSpace = SPACES.create(space)
+    content, table = _read(file)
+    if not len(table):
+        raise FrugalnasError(f"{file}: has no rows")
+    found = list(table.column_names)
+    architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
+    chosen = {role: [role] for role in ROLES if role in found} | {role: list(used) for role, used in (columns or {}).items()}
+    for role in {**chosen, **(scale or {})}:
+        if role not in ROLES:
+            raise FrugalnasError(f"unknown column role {role!r}; a column can be {', '.join(ROLES)}")
+    for used in [architecture, *(column for group in chosen.values() for column in group)]:
+        if used not in found:
+            missing = "says which column holds the architectures" if used is None else f"has a column {used!r}"
+            raise FrugalnasError(f"{file}: nothing {missing}; its columns are {', '.join(found)}")
+    if "validation" not in chosen:
+        raise FrugalnasError(
+            f"{file}: which column is the validation accuracy? Add --column validation=NAME; "
+            f"its columns are {', '.join(found)}"
+        )
+    codes = _parse(file, searched, table.column(architecture).to_pylist())
+    made = []
+    for role, used in chosen.items():
+        factor = (scale or {}).get(role, 1.0)
+        values = factor * np.column_stack([_numbers(file, column, table.column(column)) for column in used])
+        _check(file, role, used, values)
+        seeds = tuple(used) if len(used) > 1 else ()
+        is_accuracy = role in ("validation", "test")
+        made.append(Column(role, values, split if is_accuracy else "", seeds, epochs if is_accuracy else None))
+    source = {"file": file.name, "sha256": hashlib.sha256(content).hexdigest(), "columns": str(chosen)}
+    return write_table(folder, name=name, space=searched, codes=codes, columns=made, source=source, licence=licence)
+
+
+def _read(file: Path) -> tuple[bytes, Any]:
+    """The file's bytes and the Arrow table in them."""
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    readers = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
+    if file.suffix not in readers:
+        raise FrugalnasError(f"{file}: frugalnas reads {' and '.join(readers)} files")
+    try:
+        content = file.read_bytes()
+        return content, readers[file.suffix](pyarrow.BufferReader(content))
+    except OSError as error:
+        raise FrugalnasError(f"{file}: {error.strerror or error}") from None
+    except pyarrow.ArrowException as error:
+        raise FrugalnasError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _parse(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
+    codes = []
+    for row, text in enumerate(texts):
+        try:
+            codes.append(space.parse(str(text)))
+        except FrugalnasError as error:
+            raise FrugalnasError(f"{file}, row {row + 1}: {error}") from None
+    parsed: Codes = np.array(codes, np.int8)
+    valid = space.valid(parsed)
+    if not valid.all():
+        row = int(np.flatnonzero(~valid)[0])
+        raise FrugalnasError(f"{file}, row {row + 1}: {texts[row]} is not an architecture of {space.name}")
+    return parsed
+
+
+def _numbers(file: Path, name: str, column: Any) -> NDArray[np.float64]:
+    try:
+        return np.array([np.nan if value is None else value for value in column.to_pylist()], np.float64)
+    except (TypeError, ValueError):
+        raise FrugalnasError(f"{file}: column {name!r} holds {column.type}, not numbers") from None
+
+
+def _check(file: Path, role: str, used: list[str], values: NDArray[np.float64]) -> None:
+    shown = ", ".join(used)
+    if not np.isfinite(values).any():
+        raise FrugalnasError(f"{file}: {shown} has no numbers")
+    if np.isinf(values).any():
+        raise FrugalnasError(f"{file}: {shown} has infinite values")
+    if role in ("validation", "test"):
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        if high <= 1.0:
+            raise FrugalnasError(
+                f"{file}: {shown} lies between {low:g} and {high:g}, which looks like fractions; "
+                f"accuracies are percentages here: add --scale {role}=100"
+            )
+        if low < 0 or high > 100:
+            raise FrugalnasError(f"{file}: {shown} lies between {low:g} and {high:g}, outside 0 to 100 %")

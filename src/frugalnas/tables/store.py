@@ -1,0 +1,249 @@
+"""A table on disk: one `.npy` file per column, memory-mapped, and a manifest in JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import DamagedTable, FrugalnasError, unknown_name
+from frugalnas.registry import SPACES
+from frugalnas.spaces import Codes, IntArray, SearchSpace
+
+__all__ = ["ROLES", "Column", "Table", "write_table"]
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+ROLES = {
+    "validation": "accuracy on the validation split, %",
+    "test": "accuracy on the test split, %; never shown to a strategy",
+    "training_seconds": "time of one training, s",
+    "latency_ms": "time of one inference, ms",
+    "params": "parameters",
+    "macs": "multiply-adds of one inference",
+}
+"""What a column can mean."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column holds.
+
+    Attributes:
+        role: a key of `ROLES`.
+        values: shape [rows, seeds], NaN where an architecture has no such run.
+        split: the data it was measured on.
+        seeds: the name of each seed; the count suffices where the source does not name them.
+        epochs: after how many epochs of training; None where that has no meaning.
+    """
+
+    role: str
+    values: NDArray[np.float64]
+    split: str = ""
+    seeds: tuple[str, ...] = ()
+    epochs: int | None = None
+
+
+class Table:
+    """A tabular benchmark, opened in milliseconds; columns are read from disk as they are used.
+
+    Args:
+        folder: where `write_table` put it.
+
+    Attributes:
+        name: for example "nasbench201/cifar10".
+        space: the search space of its architectures.
+        codes: shape [rows, genes], sorted by the space's keys.
+
+    Raises:
+        DamagedTable: naming the file and what is wrong with it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = _read_manifest(self.folder)
+        self.name: str = self.manifest["name"]
+        self.space: SearchSpace = SPACES.create(self.manifest["space"])
+        self._columns = {name: self._map(name) for name in self.manifest["files"]}
+        self.codes: Codes = self._columns.pop("codes")
+        self._keys: NDArray[np.uint64] = self._columns.pop("keys")
+        # A complete enumeration has keys 0, 1, 2, ...: the key is the row.
+        self._dense = len(self._keys) > 0 and int(self._keys[-1]) == len(self._keys) - 1
+
+    def _map(self, name: str) -> NDArray[Any]:
+        entry = self.manifest["files"][name]
+        path = self.folder / entry["file"]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
+        if len(content) != entry["bytes"]:
+            raise DamagedTable(f"{path}: {len(content)} bytes where the manifest says {entry['bytes']}; {_REMAKE}")
+        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+            raise DamagedTable(f"{path}: its content has changed since it was written (SHA-256 differs); {_REMAKE}")
+        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return np.asarray(mapped)  # a plain view of the mapping: subclass overhead would dominate single lookups
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __repr__(self) -> str:
+        return f"Table({self.name!r}, {len(self):,} architectures, columns {', '.join(self.columns)})"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The roles that the table has a column for."""
+        return tuple(self._columns)
+
+    @property
+    def has_test(self) -> bool:
+        """Whether test results are known."""
+        return "test" in self._columns
+
+    def column(self, role: str) -> NDArray[np.float64]:
+        """The values of one column, shape [rows, seeds], NaN where there is no such run."""
+        if role not in self._columns:
+            raise FrugalnasError(f"{self.name} has no {role} column; it has {', '.join(self.columns)}")
+        return self._columns[role]
+
+    def rows(self, codes: Codes) -> IntArray:
+        """The row of each architecture as written, -1 where the table does not have it, shape [n]."""
+        keys = self.space.keys(codes)
+        if self._dense:
+            return keys.astype(np.intp)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[places] == keys, places, -1)
+
+    def lookup(self, code: Codes, role: str = "validation") -> float:
+        """Mean over seeds of one architecture's column.
+
+        Raises:
+            FrugalnasError: where the table does not have the architecture.
+        """
+        row = int(self.rows(code[None])[0])
+        if row < 0:
+            raise FrugalnasError(f"{self.space.format(code)} is not in {self.name}")
+        runs = [value for value in self.column(role)[row].tolist() if value == value]
+        return sum(runs) / len(runs) if runs else float("nan")
+
+    def labels(self, role: str = "validation", mode: str = "mean", seed: int = 0) -> NDArray[np.float64]:
+        """One number per row, NaN where it is unknown, shape [rows].
+
+        Args:
+            role: which column.
+            mode: "mean" over seeds; "random", one of each architecture's runs, drawn once; or the place of a seed, "0",
+                "1", ...
+            seed: of the draws of mode "random".
+        """
+        values = self.column(role)
+        present = np.isfinite(values)
+        if mode == "mean":
+            counts = present.sum(axis=1)
+            totals = np.where(present, values, 0.0).sum(axis=1)
+            return np.divide(totals, counts, out=np.full(len(values), np.nan), where=counts > 0)
+        if mode == "random":
+            keys = np.random.default_rng(seed).random(values.shape)
+            return values[np.arange(len(values)), np.argmax(np.where(present, keys, -1.0), axis=1)]
+        places = [str(place) for place in range(values.shape[1])]
+        if mode not in places:
+            raise unknown_name("label", mode, ["mean", "random", *places])
+        return values[:, int(mode)].copy()
+
+
+def write_table(
+    folder: Path,
+    *,
+    name: str,
+    space: SearchSpace,
+    codes: Codes,
+    columns: list[Column],
+    source: Mapping[str, str],
+    licence: str,
+) -> Table:
+    """The table at `folder`, complete or not there at all, whatever happens on the way.
+
+    Args:
+        folder: must not exist.
+        name: what people call the table.
+        space: of the codes.
+        codes: shape [rows, genes], every row once.
+        columns: at least "validation".
+        source: where the numbers come from: file or package, version, SHA-256.
+        licence: of the numbers.
+    """
+    keys = space.keys(codes)
+    order = np.argsort(keys)
+    keys = keys[order]
+    repeated = np.flatnonzero(keys[1:] == keys[:-1])
+    if repeated.size:
+        raise FrugalnasError(f"{repeated.size} architectures occur twice, first {space.format(codes[order[repeated[0]]])}")
+    arrays: dict[str, NDArray[Any]] = {"codes": codes[order].astype(np.int8), "keys": keys}
+    for column in columns:
+        if column.role not in ROLES:
+            raise unknown_name("column role", column.role, ROLES)
+        arrays[column.role] = np.asarray(column.values, np.float64).reshape(len(codes), -1)[order]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        files = {}
+        for key, array in arrays.items():
+            path = draft / f"{key}.npy"
+            np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+            content = path.read_bytes()
+            files[key] = {
+                "file": path.name,
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "shape": list(array.shape),
+            }
+        described = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
+        for role, entry in described.items():
+            del entry["values"], entry["role"]
+            entry["architectures_by_number_of_runs"] = np.bincount(np.isfinite(arrays[role]).sum(axis=1)).tolist()
+        manifest = {
+            "format": FORMAT,
+            "name": name,
+            "space": space.name,
+            "rows": len(codes),
+            "source": dict(source),
+            "licence": licence,
+            "columns": described,
+            "files": files,
+        }
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        if folder.exists():
+            raise FrugalnasError(f"a table {name!r} is already there; remove {folder} to replace it")
+        os.rename(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return Table(folder)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
+        complete = complete and {"codes", "keys", "validation"} <= manifest["files"].keys()
+    except OSError as error:
+        raise DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
+    except (ValueError, AttributeError, TypeError) as error:
+        raise DamagedTable(f"{path}: not a table manifest ({error}); {_REMAKE}") from None
+    if not complete:
+        raise DamagedTable(f"{path}: entries are missing; {_REMAKE}")
+    if manifest.get("format") != FORMAT:
+        raise DamagedTable(f"{path}: format {manifest.get('format')} where this frugalnas reads {FORMAT}; {_REMAKE}")
+    return manifest  # type: ignore[no-any-return]
+
+
+_REMAKE = "remove the folder and make the table again (frugalnas table doctor says how)"
