@@ -1,2 +1,105 @@
-"""Find good neural architectures cheaply."""
+"""Find good neural architectures cheaply.
+
+An architecture is a row of small integers. A strategy asks for some, an evaluator says what they are worth, `search`
+carries it through:
+
+    >>> import frugalnas as fn
+    >>> table = fn.open_table("nasbench201/cifar10")
+    >>> strategy = fn.WeakNAS(table.space, seed=0)
+    >>> result = fn.search(strategy, fn.TableEvaluator(table=table), fn.Budget(queries=400, until_optimum=True))
+    >>> result.architecture
+    '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|'
+
+The folders answer one question each: `spaces` (what can be built?), `tables` and `predictors` (what do we know cheaply?),
+`strategies` (what do we try next?), `runs` and `report` (how is it carried through, and what does a person see?).
+`methods` has one page per paper. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "frugalnas.errors": ("FrugalnasError",),
+    "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
+    "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
+    "frugalnas.runs": (
+        "Budget",
+        "Comparison",
+        "ProcessExecutor",
+        "Progress",
+        "SearchResult",
+        "SerialExecutor",
+        "compare",
+        "load",
+        "resume",
+        "search",
+    ),
+    "frugalnas.spaces": ("NASBench201", "Population", "SearchSpace"),
+    "frugalnas.strategies": (
+        "Evolution",
+        "LocalSearch",
+        "RandomSearch",
+        "RegularizedEvolution",
+        "Strategy",
+        "WeakNAS",
+    ),
+    "frugalnas.tables": ("Table", "TableEvaluator", "import_table", "open_table", "table_names"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605  (the names above, each in one place)
+
+if TYPE_CHECKING:
+    from frugalnas.errors import FrugalnasError as FrugalnasError
+    from frugalnas.evaluation import Evaluations as Evaluations
+    from frugalnas.evaluation import Evaluator as Evaluator
+    from frugalnas.evaluation import FunctionEvaluator as FunctionEvaluator
+    from frugalnas.evaluation import Trials as Trials
+    from frugalnas.predictors import MLP as MLP
+    from frugalnas.predictors import Boosting as Boosting
+    from frugalnas.predictors import Forest as Forest
+    from frugalnas.predictors import GaussianProcess as GaussianProcess
+    from frugalnas.predictors import Prediction as Prediction
+    from frugalnas.predictors import Predictor as Predictor
+    from frugalnas.predictors import Ridge as Ridge
+    from frugalnas.runs import Budget as Budget
+    from frugalnas.runs import Comparison as Comparison
+    from frugalnas.runs import ProcessExecutor as ProcessExecutor
+    from frugalnas.runs import Progress as Progress
+    from frugalnas.runs import SearchResult as SearchResult
+    from frugalnas.runs import SerialExecutor as SerialExecutor
+    from frugalnas.runs import compare as compare
+    from frugalnas.runs import load as load
+    from frugalnas.runs import resume as resume
+    from frugalnas.runs import search as search
+    from frugalnas.spaces import NASBench201 as NASBench201
+    from frugalnas.spaces import Population as Population
+    from frugalnas.spaces import SearchSpace as SearchSpace
+    from frugalnas.strategies import Evolution as Evolution
+    from frugalnas.strategies import LocalSearch as LocalSearch
+    from frugalnas.strategies import RandomSearch as RandomSearch
+    from frugalnas.strategies import RegularizedEvolution as RegularizedEvolution
+    from frugalnas.strategies import Strategy as Strategy
+    from frugalnas.strategies import WeakNAS as WeakNAS
+    from frugalnas.tables import Table as Table
+    from frugalnas.tables import TableEvaluator as TableEvaluator
+    from frugalnas.tables import import_table as import_table
+    from frugalnas.tables import open_table as open_table
+    from frugalnas.tables import table_names as table_names
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the folder it lives in."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'frugalnas' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

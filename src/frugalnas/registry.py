@@ -16,7 +16,7 @@ from typing import Any
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["PREDICTORS", "SPACES", "STRATEGIES", "Registry", "constructor_options", "import_object"]
+__all__ = ["EVALUATORS", "EXECUTORS", "PREDICTORS", "SPACES", "STRATEGIES", "Registry", "constructor_options", "import_object"]
 
 
 class Registry:
@@ -136,10 +136,9 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    for registry in (PREDICTORS, STRATEGIES):
-        if any(_same_class(target, type(value)) for target in registry.targets.values()):
-            return registry.describe(value)
-    return PREDICTORS.describe(value)
+    if hasattr(value, "item"):  # a NumPy scalar
+        return value.item()
+    return PREDICTORS.describe(value)  # the only objects that constructors take
 
 
 def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: str) -> None:
@@ -158,6 +157,22 @@ STRATEGIES = Registry(
         "local-search": "frugalnas.strategies:LocalSearch",
         "weaknas": "frugalnas.strategies:WeakNAS",
         "weaknas-paper": "frugalnas.methods.weaknas:weaknas_paper",
+    },
+)
+
+EVALUATORS = Registry(
+    "evaluator",
+    {
+        "table": "frugalnas.tables:TableEvaluator",
+        "function": "frugalnas.evaluation:FunctionEvaluator",
+    },
+)
+
+EXECUTORS = Registry(
+    "executor",
+    {
+        "serial": "frugalnas.runs.executors:SerialExecutor",
+        "processes": "frugalnas.runs.executors:ProcessExecutor",
     },
 )
 

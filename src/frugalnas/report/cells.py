@@ -1,0 +1,359 @@
+"""An architecture as a picture: a graph in layers from left to right, its notation beneath."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch, PathPatch, Polygon
+from matplotlib.path import Path
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import lsq_linear
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.report.style import FILLS, GREY, INK, PALE, new_figure, paper_style, text_width, wrap
+from frugalnas.spaces.base import BoolArray, FloatArray, SearchSpace
+
+__all__ = ["draw_cell"]
+
+Point: TypeAlias = tuple[float, float]
+Node: TypeAlias = tuple[int, int]
+"""(vertex, layer): the vertex itself in its own layer; in the layers after it, the place where its edges pass through."""
+
+BOX_HEIGHT = 0.25
+BOX_PADDING = 0.07
+PASSAGE_HEIGHT = 0.06
+SPACING = 0.13
+"""Clear distance between neighbours in a layer, inches, like all lengths here."""
+HEAD = 0.075
+MARGIN = 0.1
+LONGEST_ROW = 6.8
+"""A chain that is longer than this goes on in the next row."""
+LABEL, NOTATION, TITLE = 7.5, 6.0, 8.5
+LINE_HEIGHT = 1.35 / 72
+
+
+@dataclass
+class _Layout:
+    """Where everything is: centres of the boxes [k, 2], their widths [k], wires as curves, arrow tips; y points up."""
+
+    centres: FloatArray
+    widths: FloatArray
+    wires: list[Path]
+    tips: list[Point]
+
+
+def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) -> Figure:
+    """A picture of one architecture, as large as its graph needs.
+
+    Boxes are operations, arrows show what each one reads; edges that leave the same box share a line as long as they
+    run together. Only what lies on a path from the input (the first vertex, and others whose operation is called
+    "input...") to the output (the last vertex) is drawn. The same operation has the same colour in all pictures of a
+    space; skip connections are light grey. The space's own notation stands below.
+
+    Args:
+        space: what the code belongs to; it says which graph and which notation a code has.
+        code: one architecture, shape [genes].
+        title: a line above the graph.
+
+    Raises:
+        FrugalnasError: where `code` is not one row.
+    """
+    row = np.asarray(code, np.int8)
+    if row.shape != (space.genes,):
+        raise FrugalnasError(
+            f"draw_cell() draws one {space.name} code of shape [{space.genes}], not {list(row.shape)}; pass one row"
+        )
+    graphs = space.graphs(row[None])
+    adjacency, operations, names = graphs.adjacency[0], graphs.operations[0], graphs.names
+    live = np.flatnonzero(_on_a_path(adjacency, [names[operation] for operation in operations]))
+    connected = live.size > 0
+    shown = live if connected else np.array([0, len(operations) - 1])
+    ends = {int(operations[0]), int(operations[-1]), *(i for i, name in enumerate(names) if name.startswith("input"))}
+    colours = _colours(names, ends)
+    labels = [names[operation] for operation in operations[shown]]
+    with paper_style():
+        layout = _arranged(adjacency[np.ix_(shown, shown)], _box_widths(labels, operations[shown], ends))
+        note = None if connected else "no path from input to output"
+        axes, offset = _canvas(layout, title, space.format(row), note)
+        for wire in layout.wires:
+            shifted = Path(wire.vertices + offset, wire.codes)
+            axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
+        for x, y in layout.tips + offset if layout.tips else []:
+            head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
+            axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
+        for (x, y), width, operation, label in zip(
+            layout.centres + offset, layout.widths, operations[shown], labels, strict=True
+        ):
+            axes.add_patch(
+                FancyBboxPatch(
+                    (x - width / 2, y - BOX_HEIGHT / 2),
+                    width,
+                    BOX_HEIGHT,
+                    boxstyle=f"round,pad=0,rounding_size={BOX_HEIGHT / 2 if operation in ends else 0.05}",
+                    facecolor=colours[int(operation)],
+                    edgecolor=GREY,
+                    linewidth=0.7,
+                    zorder=2,
+                )
+            )
+            axes.text(x, y, label, size=LABEL, ha="center", va="center_baseline", zorder=4)
+    return axes.figure  # type: ignore[return-value]
+
+
+def _on_a_path(adjacency: BoolArray, labels: Sequence[str]) -> BoolArray:
+    """Which vertices lie on a path from an input to the last vertex, shape [V]; all False where there is none."""
+    vertices = len(adjacency)
+    reached = np.array([label.startswith("input") for label in labels])
+    reached[0], reached[-1] = True, False
+    reaches = np.arange(vertices) == vertices - 1
+    for vertex in range(vertices):
+        reached[vertex] |= (adjacency[:, vertex] & reached).any()
+    for vertex in range(vertices - 1, -1, -1):
+        reaches[vertex] |= (adjacency[vertex] & reaches).any()
+    result: BoolArray = reached & reaches
+    return result
+
+
+def _colours(names: Sequence[str], ends: set[int]) -> dict[int, str]:
+    """The fill of every operation id: it depends on the space's list of operations only, not on the architecture."""
+    colours = {}
+    used = 0
+    for operation, name in enumerate(names):
+        if operation in ends:
+            colours[operation] = "#ffffff"
+        elif name.startswith(("skip", "identity", "none", "zero")):
+            colours[operation] = PALE
+        else:
+            colours[operation] = FILLS[used % len(FILLS)]
+            used += 1
+    return colours
+
+
+def _box_widths(labels: Sequence[str], operations: NDArray[np.integer], ends: set[int]) -> FloatArray:
+    """Widths of the boxes, shape [k]: operations all alike, inputs and outputs as narrow as their text."""
+    natural = np.array([max(text_width(label, LABEL) + 2 * BOX_PADDING, 1.2 * BOX_HEIGHT) for label in labels])
+    inner = np.array([int(operation) not in ends for operation in operations])
+    natural[inner] = natural[inner].max(initial=0)
+    return natural
+
+
+def _canvas(layout: _Layout, title: str | None, notation: str, note: str | None) -> tuple[Axes, FloatArray]:
+    """Axes in inches over the whole of a new figure with all texts around the graph, and the graph's shift on them."""
+    left = np.concatenate([layout.centres - np.column_stack([layout.widths / 2, layout.widths * 0 + BOX_HEIGHT / 2])])
+    right = np.concatenate([layout.centres + np.column_stack([layout.widths / 2, layout.widths * 0 + BOX_HEIGHT / 2])])
+    points = np.concatenate([left, right, *(wire.vertices for wire in layout.wires)])
+    low, high = points.min(axis=0), points.max(axis=0)
+    inner = max(float(high[0] - low[0]), 2.2)
+    above = wrap(title, inner, TITLE) if title else []
+    below = wrap(notation, inner, NOTATION, "monospace")
+    notes = [note] if note else []
+    foot = MARGIN + LINE_HEIGHT * (NOTATION * len(below) + LABEL * len(notes)) + 0.12
+    height = foot + float(high[1] - low[1]) + MARGIN + (LINE_HEIGHT * TITLE * len(above) + 0.06) * bool(above)
+    width = inner + 2 * MARGIN
+    axes = new_figure(width, height).add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, width), ylim=(0, height))
+    axes.set_axis_off()
+    y = height - MARGIN * 0.6
+    for line in above:
+        axes.text(width / 2, y, line, size=TITLE, ha="center", va="top")
+        y -= LINE_HEIGHT * TITLE
+    y = foot - 0.1
+    for line in notes:
+        axes.text(width / 2, y, line, size=LABEL, ha="center", va="top", style="italic", color=INK)
+        y -= LINE_HEIGHT * LABEL
+    for line in below:
+        axes.text(width / 2, y, line, size=NOTATION, ha="center", va="top", family="monospace", color=GREY)
+        y -= LINE_HEIGHT * NOTATION
+    middle = (low + high) / 2
+    return axes, np.array([width / 2 - middle[0], foot - low[1]])
+
+
+def _arranged(edges: BoolArray, widths: FloatArray) -> _Layout:
+    """Places for the vertices of a graph (upper triangular, shape [k, k]) and curves for its edges.
+
+    The steps are those of Sugiyama, Tagawa and Toda (1981): layers by longest path, an order in each layer with few
+    crossings, then heights that keep edges straight.
+    """
+    count = len(edges)
+    depth = np.zeros(count, np.int64)
+    for vertex in range(count):
+        depth[vertex] = 1 + depth[edges[:, vertex]].max(initial=-1)
+    if not edges.any():
+        depth = np.arange(count)
+    if len(set(depth.tolist())) == count:
+        return _rows(widths, bool(edges.any()))
+    layers: list[list[Node]] = [[] for _ in range(int(depth.max()) + 1)]
+    segments: list[tuple[Node, Node]] = []
+    for vertex in range(count):
+        targets = np.flatnonzero(edges[vertex])
+        start, stop = int(depth[vertex]), int(depth[targets].max(initial=depth[vertex] + 1))
+        for layer in range(start, stop):
+            layers[layer].append((vertex, layer))
+        segments += [((vertex, layer - 1), (vertex, layer)) for layer in range(start + 1, stop)]
+        segments += [((vertex, int(depth[target]) - 1), (int(target), int(depth[target]))) for target in targets]
+    layers = _ordered(layers, segments)
+    return _wired(layers, segments, depth, _heights(layers, segments, depth), widths)
+
+
+def _ordered(layers: list[list[Node]], segments: list[tuple[Node, Node]]) -> list[list[Node]]:
+    """The nodes of each layer from top to bottom, in the order with the fewest crossings that was seen.
+
+    Barycentres, forwards and backwards in turn, with exchanges of neighbours in between.
+    """
+    before: dict[Node, list[Node]] = {node: [] for layer in layers for node in layer}
+    after: dict[Node, list[Node]] = {node: [] for layer in layers for node in layer}
+    for left, right in segments:
+        before[right].append(left)
+        after[left].append(right)
+    fewest, best = sum(_crossings(a, b, after) for a, b in zip(layers, layers[1:], strict=False)), layers
+    current = [list(layer) for layer in layers]
+    for sweep in range(16):
+        forwards = sweep % 2 == 0
+        joined = before if forwards else after
+        order = range(1, len(layers)) if forwards else range(len(layers) - 2, -1, -1)
+        for at in order:
+            place = {node: i for i, node in enumerate(current[at - 1 if forwards else at + 1])}
+            own = {node: i for i, node in enumerate(current[at])}
+            mean = {n: sum(place[m] for m in joined[n]) / len(joined[n]) if joined[n] else own[n] for n in own}
+            current[at] = sorted(current[at], key=mean.__getitem__)
+            _exchange(current, at, after)
+        crossings = sum(_crossings(a, b, after) for a, b in zip(current, current[1:], strict=False))
+        if crossings < fewest:
+            fewest, best = crossings, [list(layer) for layer in current]
+    return best
+
+
+def _exchange(layers: list[list[Node]], at: int, after: dict[Node, list[Node]]) -> None:
+    """Swap neighbours in one layer, in place, as long as that removes crossings."""
+
+    def around() -> int:
+        near = layers[max(at - 1, 0) : at + 2]
+        return sum(_crossings(a, b, after) for a, b in zip(near, near[1:], strict=False))
+
+    layer = layers[at]
+    crossings, improved = around(), True
+    while improved:
+        improved = False
+        for i in range(len(layer) - 1):
+            layer[i], layer[i + 1] = layer[i + 1], layer[i]
+            swapped = around()
+            if swapped < crossings:
+                crossings, improved = swapped, True
+            else:
+                layer[i], layer[i + 1] = layer[i + 1], layer[i]
+
+
+def _crossings(left: list[Node], right: list[Node], after: dict[Node, list[Node]]) -> int:
+    """How often the segments between two neighbouring layers cross."""
+    place = {node: i for i, node in enumerate(right)}
+    ends = [place[target] for node in left for target in sorted(after[node], key=place.__getitem__)]
+    return sum(later < end for i, end in enumerate(ends) for later in ends[i + 1 :])
+
+
+def _heights(layers: list[list[Node]], segments: list[tuple[Node, Node]], depth: NDArray[np.int64]) -> dict[Node, float]:
+    """How high each node lies: segments as level as the order and the clear distances allow.
+
+    Least squares over the differences in height along the segments; passages weigh more, so that long edges run
+    straight. The unknowns are the top of each layer and the slack between its neighbours, which is never negative.
+    """
+    nodes = [node for layer in layers for node in layer]
+    row = {node: i for i, node in enumerate(nodes)}
+    half = {node: (BOX_HEIGHT if depth[node[0]] == node[1] else PASSAGE_HEIGHT) / 2 for node in nodes}
+    spread = np.zeros((len(nodes), len(nodes)))
+    least = np.zeros(len(nodes))
+    lower = np.zeros(len(nodes))
+    for layer in layers:
+        first = row[layer[0]]
+        lower[first] = -np.inf
+        for upper, node in zip(layer, layer[1:], strict=False):
+            least[row[node]] = least[row[upper]] + half[upper] + half[node] + SPACING
+        for i in range(len(layer)):
+            spread[first + i, first : first + i + 1] = 1
+    left = [row[node] for node, _ in segments]
+    right = [row[node] for _, node in segments]
+    passages = [sum(int(depth[node[0]]) != node[1] for node in segment) for segment in segments]
+    weight = np.array([1.0, 2.0, 8.0])[passages]
+    # The last equation pins the input, from which everything hangs.
+    matrix = np.vstack([weight[:, None] * (spread[right] - spread[left]), spread[:1]])
+    wanted = np.append(weight * (least[left] - least[right]), 0.0)
+    solved = lsq_linear(matrix, wanted, bounds=(lower, np.inf), method="bvls" if len(nodes) < 80 else "trf")
+    heights = np.round(spread @ solved.x + least, 4)
+    return {node: -float(heights[i]) for node, i in row.items()}
+
+
+def _wired(
+    layers: list[list[Node]],
+    segments: list[tuple[Node, Node]],
+    depth: NDArray[np.int64],
+    heights: dict[Node, float],
+    widths: FloatArray,
+) -> _Layout:
+    """Columns from left to right, wider apart where the wires between them climb, and the curves between them."""
+    column = np.array([max(widths[v] for v, layer in nodes if depth[v] == layer) for nodes in layers])
+    climb = np.zeros(len(layers))
+    for start, end in segments:
+        climb[end[1]] = max(climb[end[1]], abs(heights[start] - heights[end]))
+    gap = np.clip(0.24 + 0.35 * climb, 0.32, 0.75)
+    left = np.cumsum(np.append(0.0, column[:-1] + gap[1:]))
+    right = left + column
+    count = len(widths)
+    centres = np.array([[left[depth[v]] + column[depth[v]] / 2, heights[v, int(depth[v])]] for v in range(count)])
+    strokes: dict[int, tuple[list[Point], list[int]]] = {}
+    tips = {}
+    for start, end in segments:
+        points, codes = strokes.setdefault(start[0], ([], []))
+        y0, y1 = heights[start], heights[end]
+        arrives = depth[end[0]] == end[1]
+        x0, x1 = right[start[1]], left[end[1]] - HEAD
+        inset = (column[end[1]] - widths[end[0]]) / 2 if arrives else column[end[1]]
+        out = (column[start[1]] - widths[start[0]]) / 2 if depth[start[0]] == start[1] else 0.0
+        middle = (x0 + x1) / 2
+        points += [(x0 - out, y0), (x0, y0), (middle, y0), (middle, y1), (x1, y1)]
+        # An arrow's line ends inside its head, a passing one at the far side of the column.
+        points.append((x1 + inset + (0.1 * HEAD if arrives else HEAD), y1))
+        codes += [Path.MOVETO, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
+        if arrives:
+            tips[end[0]] = (x1 + inset + HEAD, y1)
+    return _Layout(centres, widths, [Path(points, codes) for points, codes in strokes.values()], list(tips.values()))
+
+
+def _rows(widths: FloatArray, joined: bool) -> _Layout:
+    """A chain: one row, or as many rows of equal number as keep each shorter than `LONGEST_ROW`."""
+    count, gap, drop = len(widths), 0.3, BOX_HEIGHT + 0.24
+    rows = int(np.ceil((widths.sum() + gap * (count - 1)) / LONGEST_ROW))
+    length = int(np.ceil(count / rows))
+    centres = np.zeros((count, 2))
+    for first in range(0, count, length):
+        in_row = widths[first : first + length]
+        centres[first : first + length, 0] = np.cumsum(in_row + gap) - gap - in_row / 2
+        centres[first : first + length, 1] = -drop * (first // length)
+    wires, tips = [], []
+    for vertex in range(1, count if joined else 1):
+        (x0, y0), (x1, y1) = centres[vertex - 1], centres[vertex]
+        x0, x1 = x0 + widths[vertex - 1] / 2, x1 - widths[vertex] / 2
+        tips.append((x1, y1))
+        if y0 == y1:
+            wires.append(Path([(x0, y0), (x1 - 0.9 * HEAD, y1)]))
+        else:
+            out, back, between = x0 + 0.12, x1 - 0.22, (y0 + y1) / 2
+            corners = [(x0, y0), (out, y0), (out, between), (back, between), (back, y1), (x1 - 0.9 * HEAD, y1)]
+            wires.append(_rounded(corners, 0.08))
+    return _Layout(centres, widths, wires, tips)
+
+
+def _rounded(corners: Sequence[Point], radius: float) -> Path:
+    """A line through the corners, each of them rounded off."""
+    points, codes = [np.asarray(corners[0])], [Path.MOVETO]
+    for previous, corner, following in zip(corners, corners[1:], corners[2:], strict=False):
+        at = np.asarray(corner)
+        for other in (previous, following):
+            direction = np.asarray(other) - at
+            points.append(at + direction / np.hypot(*direction) * radius)
+        points.insert(-1, at)
+        codes += [Path.LINETO, Path.CURVE3, Path.CURVE3]
+    return Path([*points, np.asarray(corners[-1])], [*codes, Path.LINETO])

@@ -1,0 +1,103 @@
+"""What every evaluator promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.spaces import SearchSpace
+
+__all__ = ["EvaluatorConformance"]
+
+
+class EvaluatorConformance(ABC):
+    """Child classes are only required to override `make` and `space`.
+
+    Attributes:
+        draws: architectures that are evaluated together; fewer where an evaluation takes long.
+    """
+
+    draws: int = 12
+
+    @abstractmethod
+    def make(self) -> Evaluator:
+        """The evaluator under test, made anew."""
+
+    @abstractmethod
+    def space(self) -> SearchSpace:
+        """The space whose architectures it evaluates."""
+
+    def test_one_answer_a_trial(self) -> None:
+        trials = self._trials()
+        for rows in (slice(None), slice(0, 1)):
+            part = trials.take(rows)
+            answer = _evaluate(self.make(), part)
+            assert isinstance(answer, Evaluations), f"evaluate() returns {type(answer).__name__}, not Evaluations"
+            assert len(answer) == len(part), f"{len(part)} trials have {len(answer)} answers"
+            assert answer.ok.any(), f"not one of {len(part)} evaluations succeeds: {answer.errors[0]}"
+
+    def test_answers_are_reproducible(self) -> None:
+        trials = self._trials()
+        first, again = (_evaluate(self.make(), trials) for _ in range(2))
+        _same(first, again, "two evaluators made alike")
+        evaluator = self.make()
+        if not evaluator.stateful:
+            _evaluate(evaluator, trials)
+            _same(
+                first, _evaluate(evaluator, trials), "the second time; an evaluator that changes says stateful = True"
+            )
+
+    def test_rows_are_answered_in_order(self) -> None:
+        trials = self._trials()
+        evaluator = self.make()
+        if evaluator.stateful:
+            return
+        together = _evaluate(evaluator, trials)
+        backwards = _evaluate(evaluator, trials.take(np.arange(len(trials))[::-1]))
+        np.testing.assert_array_equal(
+            backwards.values[::-1], together.values, "answers are not in the order of the trials"
+        )
+        alone = [_evaluate(evaluator, trials.take([row])).values[0] for row in range(len(trials))]
+        np.testing.assert_array_equal(alone, together.values, "a trial's value depends on those evaluated with it")
+
+    def test_ids_do_not_count(self) -> None:
+        trials = self._trials()
+        renumbered = Trials(trials.codes, trials.ids + 100)
+        _same(_evaluate(self.make(), trials), _evaluate(self.make(), renumbered), "under other trial ids")
+
+    def test_trials_are_left_alone(self) -> None:
+        trials = self._trials()
+        codes, ids = trials.codes.copy(), trials.ids.copy()
+        _evaluate(self.make(), trials)
+        np.testing.assert_array_equal(trials.codes, codes, "evaluate() changes the trials")
+        np.testing.assert_array_equal(trials.ids, ids, "evaluate() changes the trials")
+
+    def test_optimum_is_never_exceeded(self) -> None:
+        evaluator = self.make()
+        if evaluator.optimum is not None:
+            values = _evaluate(evaluator, self._trials()).values
+            assert np.nanmax(values) <= evaluator.optimum, "an architecture is better than the evaluator's optimum"
+
+    def test_test_metrics_stay_hidden(self) -> None:
+        names = list(_evaluate(self.make(), self._trials()).metrics)
+        assert not any("test" in name for name in names), f"a strategy may not see test metrics: {', '.join(names)}"
+
+    def _trials(self) -> Trials:
+        codes = self.space().sample(self.draws, np.random.default_rng(0))
+        return Trials(codes, np.arange(self.draws))
+
+
+def _evaluate(evaluator: Evaluator, trials: Trials) -> Evaluations:
+    """The answer, given in a folder that does not exist yet."""
+    with TemporaryDirectory() as folder:
+        return evaluator.evaluate(trials, Path(folder) / "evaluation")
+
+
+def _same(first: Evaluations, second: Evaluations, when: str) -> None:
+    message = f"the same trials have other values {when}"
+    np.testing.assert_array_equal(second.values, first.values, message)
+    assert set(second.metrics) == set(first.metrics), message
