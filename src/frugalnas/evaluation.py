@@ -123,9 +123,7 @@ class FunctionEvaluator(Evaluator):
             dict with "value" and further metrics. Either the function itself or its import path `package.module:name`.
     """
 
-    def __init__(
-        self, space: SearchSpace, *, function: str | Callable[[str], float | Mapping[str, float]]
-    ) -> None:
+    def __init__(self, space: SearchSpace, *, function: str | Callable[[str], float | Mapping[str, float]]) -> None:
         self._call = import_object(function) if isinstance(function, str) else function
         if not callable(self._call):
             raise FrugalnasError(f"{function!r} is not a function of an architecture string")

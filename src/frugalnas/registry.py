@@ -16,7 +16,16 @@ from typing import Any
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["EVALUATORS", "EXECUTORS", "PREDICTORS", "SPACES", "STRATEGIES", "Registry", "constructor_options", "import_object"]
+__all__ = [
+    "EVALUATORS",
+    "EXECUTORS",
+    "PREDICTORS",
+    "SPACES",
+    "STRATEGIES",
+    "Registry",
+    "constructor_options",
+    "import_object",
+]
 
 
 class Registry:
@@ -53,7 +62,10 @@ class Registry:
             target = self.targets[name]
         else:
             raise unknown_name(
-                self.kind, name, self.targets, f", or give your own as package.module:Class (frugalnas list describes them)"
+                self.kind,
+                name,
+                self.targets,
+                f", or give your own as package.module:Class (frugalnas list describes them)",
             )
         made = import_object(target)
         if not callable(made):
@@ -87,7 +99,9 @@ class Registry:
         options = {}
         for option in constructor_options(type(made)):
             if not hasattr(made, option):
-                raise FrugalnasError(f"{own} must keep its constructor argument {option!r} as an attribute to be written down")
+                raise FrugalnasError(
+                    f"{own} must keep its constructor argument {option!r} as an attribute to be written down"
+                )
             options[option] = _plain(getattr(made, option))
         return {"name": name, "options": options}
 

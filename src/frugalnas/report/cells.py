@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
                 )
             )
             axes.text(x, y, label, size=LABEL, ha="center", va="center_baseline", zorder=4)
-    return axes.figure  # type: ignore[return-value]
+    return cast(Figure, axes.figure)
 
 
 def _on_a_path(adjacency: BoolArray, labels: Sequence[str]) -> BoolArray:
@@ -124,7 +124,7 @@ def _colours(names: Sequence[str], ends: set[int]) -> dict[int, str]:
     colours = {}
     used = 0
     for operation, name in enumerate(names):
-        if operation in ends:
+        if operation in ends or name in ("concat", "sum", "add"):
             colours[operation] = "#ffffff"
         elif name.startswith(("skip", "identity", "none", "zero")):
             colours[operation] = PALE
@@ -144,15 +144,15 @@ def _box_widths(labels: Sequence[str], operations: NDArray[np.integer], ends: se
 
 def _canvas(layout: _Layout, title: str | None, notation: str, note: str | None) -> tuple[Axes, FloatArray]:
     """Axes in inches over the whole of a new figure with all texts around the graph, and the graph's shift on them."""
-    left = np.concatenate([layout.centres - np.column_stack([layout.widths / 2, layout.widths * 0 + BOX_HEIGHT / 2])])
-    right = np.concatenate([layout.centres + np.column_stack([layout.widths / 2, layout.widths * 0 + BOX_HEIGHT / 2])])
-    points = np.concatenate([left, right, *(wire.vertices for wire in layout.wires)])
+    reach = np.column_stack([layout.widths, np.full(len(layout.widths), BOX_HEIGHT)]) / 2
+    points = np.concatenate([layout.centres - reach, layout.centres + reach, *(wire.vertices for wire in layout.wires)])
     low, high = points.min(axis=0), points.max(axis=0)
-    inner = max(float(high[0] - low[0]), 2.2)
+    # A long notation makes the figure wider before it takes more than four lines.
+    inner = max(float(high[0] - low[0]), 2.2, min(text_width(notation, NOTATION, "monospace") / 3.8, LONGEST_ROW))
     above = wrap(title, inner, TITLE) if title else []
     below = wrap(notation, inner, NOTATION, "monospace")
     notes = [note] if note else []
-    foot = MARGIN + LINE_HEIGHT * (NOTATION * len(below) + LABEL * len(notes)) + 0.12
+    foot = 0.6 * MARGIN + LINE_HEIGHT * (NOTATION * len(below) + 1.3 * LABEL * len(notes)) + 0.1
     height = foot + float(high[1] - low[1]) + MARGIN + (LINE_HEIGHT * TITLE * len(above) + 0.06) * bool(above)
     width = inner + 2 * MARGIN
     axes = new_figure(width, height).add_axes((0, 0, 1, 1))
@@ -165,7 +165,7 @@ def _canvas(layout: _Layout, title: str | None, notation: str, note: str | None)
     y = foot - 0.1
     for line in notes:
         axes.text(width / 2, y, line, size=LABEL, ha="center", va="top", style="italic", color=INK)
-        y -= LINE_HEIGHT * LABEL
+        y -= 1.3 * LINE_HEIGHT * LABEL
     for line in below:
         axes.text(width / 2, y, line, size=NOTATION, ha="center", va="top", family="monospace", color=GREY)
         y -= LINE_HEIGHT * NOTATION
@@ -180,13 +180,13 @@ def _arranged(edges: BoolArray, widths: FloatArray) -> _Layout:
     crossings, then heights that keep edges straight.
     """
     count = len(edges)
+    if not edges.any():
+        return _rows(widths, joined=False)
     depth = np.zeros(count, np.int64)
     for vertex in range(count):
         depth[vertex] = 1 + depth[edges[:, vertex]].max(initial=-1)
-    if not edges.any():
-        depth = np.arange(count)
-    if len(set(depth.tolist())) == count:
-        return _rows(widths, bool(edges.any()))
+    if len(np.unique(depth)) == count and edges.sum() == count - 1:
+        return _rows(widths, joined=True)
     layers: list[list[Node]] = [[] for _ in range(int(depth.max()) + 1)]
     segments: list[tuple[Node, Node]] = []
     for vertex in range(count):
@@ -196,44 +196,53 @@ def _arranged(edges: BoolArray, widths: FloatArray) -> _Layout:
             layers[layer].append((vertex, layer))
         segments += [((vertex, layer - 1), (vertex, layer)) for layer in range(start + 1, stop)]
         segments += [((vertex, int(depth[target]) - 1), (int(target), int(depth[target]))) for target in targets]
-    layers = _ordered(layers, segments)
+    layers = _upright(_ordered(layers, segments))
     return _wired(layers, segments, depth, _heights(layers, segments, depth), widths)
 
 
 def _ordered(layers: list[list[Node]], segments: list[tuple[Node, Node]]) -> list[list[Node]]:
     """The nodes of each layer from top to bottom, in the order with the fewest crossings that was seen.
 
-    Barycentres, forwards and backwards in turn, with exchanges of neighbours in between.
+    Barycentres, forwards and backwards in turn, with exchanges of neighbours in between; again from shuffled orders,
+    because two layers that would have to turn over together hold each other in place.
     """
     before: dict[Node, list[Node]] = {node: [] for layer in layers for node in layer}
     after: dict[Node, list[Node]] = {node: [] for layer in layers for node in layer}
     for left, right in segments:
         before[right].append(left)
         after[left].append(right)
-    fewest, best = sum(_crossings(a, b, after) for a, b in zip(layers, layers[1:], strict=False)), layers
-    current = [list(layer) for layer in layers]
-    for sweep in range(16):
-        forwards = sweep % 2 == 0
-        joined = before if forwards else after
-        order = range(1, len(layers)) if forwards else range(len(layers) - 2, -1, -1)
-        for at in order:
-            place = {node: i for i, node in enumerate(current[at - 1 if forwards else at + 1])}
-            own = {node: i for i, node in enumerate(current[at])}
-            mean = {n: sum(place[m] for m in joined[n]) / len(joined[n]) if joined[n] else own[n] for n in own}
-            current[at] = sorted(current[at], key=mean.__getitem__)
-            _exchange(current, at, after)
-        crossings = sum(_crossings(a, b, after) for a, b in zip(current, current[1:], strict=False))
-        if crossings < fewest:
-            fewest, best = crossings, [list(layer) for layer in current]
+    rng = np.random.default_rng(0)
+    best, fewest = layers, _all_crossings(layers, after)
+    for start in range(12 if len(before) < 60 else 3):
+        current = [list(layer) if start == 0 else [layer[i] for i in rng.permutation(len(layer))] for layer in layers]
+        for sweep in range(8):
+            if fewest == 0:
+                return best
+            forwards = sweep % 2 == 0
+            joined = before if forwards else after
+            for at in range(1, len(layers)) if forwards else range(len(layers) - 2, -1, -1):
+                place = {node: i for i, node in enumerate(current[at - 1 if forwards else at + 1])}
+                # Every node but the input is reached from the layer before, every one but the output reaches the next.
+                mean = {node: sum(place[other] for other in joined[node]) / len(joined[node]) for node in current[at]}
+                current[at].sort(key=mean.__getitem__)
+                _exchange(current, at, after)
+            crossings = _all_crossings(current, after)
+            if crossings < fewest:
+                best, fewest = [list(layer) for layer in current], crossings
     return best
+
+
+def _upright(layers: list[list[Node]]) -> list[list[Node]]:
+    """The layers, turned over if that brings more of the vertices into their own order: similar cells look alike."""
+    rising = sum(np.sign(b[0] - a[0]) for layer in layers for i, a in enumerate(layer) for b in layer[i + 1 :])
+    return layers if rising >= 0 else [layer[::-1] for layer in layers]
 
 
 def _exchange(layers: list[list[Node]], at: int, after: dict[Node, list[Node]]) -> None:
     """Swap neighbours in one layer, in place, as long as that removes crossings."""
 
     def around() -> int:
-        near = layers[max(at - 1, 0) : at + 2]
-        return sum(_crossings(a, b, after) for a, b in zip(near, near[1:], strict=False))
+        return _all_crossings(layers[max(at - 1, 0) : at + 2], after)
 
     layer = layers[at]
     crossings, improved = around(), True
@@ -248,6 +257,10 @@ def _exchange(layers: list[list[Node]], at: int, after: dict[Node, list[Node]]) 
                 layer[i], layer[i + 1] = layer[i + 1], layer[i]
 
 
+def _all_crossings(layers: list[list[Node]], after: dict[Node, list[Node]]) -> int:
+    return sum(_crossings(left, right, after) for left, right in zip(layers, layers[1:], strict=False))
+
+
 def _crossings(left: list[Node], right: list[Node], after: dict[Node, list[Node]]) -> int:
     """How often the segments between two neighbouring layers cross."""
     place = {node: i for i, node in enumerate(right)}
@@ -255,7 +268,9 @@ def _crossings(left: list[Node], right: list[Node], after: dict[Node, list[Node]
     return sum(later < end for i, end in enumerate(ends) for later in ends[i + 1 :])
 
 
-def _heights(layers: list[list[Node]], segments: list[tuple[Node, Node]], depth: NDArray[np.int64]) -> dict[Node, float]:
+def _heights(
+    layers: list[list[Node]], segments: list[tuple[Node, Node]], depth: NDArray[np.int64]
+) -> dict[Node, float]:
     """How high each node lies: segments as level as the order and the clear distances allow.
 
     Least squares over the differences in height along the segments; passages weigh more, so that long edges run
@@ -277,7 +292,7 @@ def _heights(layers: list[list[Node]], segments: list[tuple[Node, Node]], depth:
     left = [row[node] for node, _ in segments]
     right = [row[node] for _, node in segments]
     passages = [sum(int(depth[node[0]]) != node[1] for node in segment) for segment in segments]
-    weight = np.array([1.0, 2.0, 8.0])[passages]
+    weight = np.array([1.0, 1.3, 40.0])[passages]
     # The last equation pins the input, from which everything hangs.
     matrix = np.vstack([weight[:, None] * (spread[right] - spread[left]), spread[:1]])
     wanted = np.append(weight * (least[left] - least[right]), 0.0)

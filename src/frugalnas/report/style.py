@@ -103,17 +103,26 @@ def text_width(text: str, points: float, family: str = "sans-serif") -> float:
 def wrap(text: str, inches: float, points: float, family: str = "sans-serif") -> list[str]:
     """The text in lines no wider than `inches`. Call it inside `paper_style`.
 
-    Lines break after blanks and after the marks that separate the parts of an architecture's notation (`, ; | +`); a
-    part that is wider than a whole line is cut where the line ends.
+    Lines break between the groups of an architecture's notation (after `+`) where that takes no more lines, else also
+    after blanks and `, ; |`; a part that is wider than a whole line is cut where the line ends.
     """
+    groups = _filled(re.findall(r"[^+]+\+?|\+", text), inches, points, family)
     # A bar that opens a group, as in "+|conv~0|", stays with what follows it.
-    pieces = re.findall(r"(?:(?<![^+])\|)?[^\s,;|+]*[\s,;|]*\+?", text)
+    parts = re.findall(r"(?:(?<![^+])\|)?[^\s,;|+]*[\s,;|]*\+?", text)
+    fine = _filled(
+        [cut for part in filter(None, parts) for cut in _cut(part, inches, points, family)], inches, points, family
+    )
+    fits = all(text_width(line, points, family) <= inches for line in groups)
+    return groups if fits and len(groups) <= len(fine) else fine
+
+
+def _filled(pieces: list[str], inches: float, points: float, family: str) -> list[str]:
+    """The pieces in lines, as many on each as fit."""
     lines = [""]
-    for piece in filter(None, pieces):
-        for part in _cut(piece, inches, points, family):
-            if lines[-1] and text_width((lines[-1] + part).rstrip(), points, family) > inches:
-                lines.append("")
-            lines[-1] += part
+    for piece in pieces:
+        if lines[-1] and text_width((lines[-1] + piece).rstrip(), points, family) > inches:
+            lines.append("")
+        lines[-1] += piece
     return [line.strip() for line in lines]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +88,9 @@ class NASBench201(SearchSpace):
             if operation not in OPERATIONS:
                 raise _unreadable(rest, at, f"unknown operation {operation!r}; choose one of {', '.join(OPERATIONS)}")
             if not tilde or origin != str(source):
-                raise _unreadable(rest, at + len(operation), f"edge {edge + 1} of 6 comes from node {source}: '~{source}'")
+                raise _unreadable(
+                    rest, at + len(operation), f"edge {edge + 1} of 6 comes from node {source}: '~{source}'"
+                )
             if stop < 0:
                 raise _unreadable(rest, len(rest), "the cell ends early: '|' closes every edge")
             code.append(OPERATIONS.index(operation))
@@ -101,13 +103,11 @@ class NASBench201(SearchSpace):
 
     def canonical(self, codes: Codes) -> Codes:
         """The first code, in lexicographic order, of each row's network."""
-        codes = np.asarray(codes, np.int8)
-        fingerprints, first = self._representatives
-        return _unrank(first[np.searchsorted(fingerprints, _fingerprints(codes))])
+        return _unrank(_first_of_network()[self.keys(codes)])
 
-    @cached_property
-    def _representatives(self) -> tuple[NDArray[np.uint64], NDArray[np.intp]]:
-        return np.unique(_fingerprints(_unrank(np.arange(5**6))), return_index=True)
+    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+        """A number that two codes share exactly when they build the same network, shape [n]."""
+        return _first_of_network()[self.keys(codes)].astype(np.uint64)
 
     # -- encodings, graphs, counts -------------------------------------------------------------------------------
 
@@ -176,6 +176,13 @@ def _sequences(codes: Codes, words: tuple[int, ...]) -> BoolArray:
         alive = (codes[:, list(path)] != NONE).all(axis=1)
         found[rows[alive], column[alive]] = True
     return found
+
+
+@cache
+def _first_of_network() -> NDArray[np.intp]:
+    """For the code at each place of the lexicographic order, the place of the first code of its network, [15625]."""
+    _, first, network = np.unique(_fingerprints(_unrank(np.arange(5**6))), return_index=True, return_inverse=True)
+    return first[network.ravel()]
 
 
 def _fingerprints(codes: Codes) -> NDArray[np.uint64]:

@@ -81,7 +81,9 @@ class Population:
 def _row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
     words = features.view(np.uint32).astype(np.uint64)
-    multipliers = np.random.default_rng(len(words.T)).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
+    multipliers = np.random.default_rng(len(words.T)).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(
+        1
+    )
     with np.errstate(over="ignore"):
         hashes = (words ^ (words << np.uint64(31))) * multipliers
         hashes ^= hashes >> np.uint64(29)

@@ -52,7 +52,9 @@ class LocalSearch(Strategy):
             if np.isfinite(value) and (self._here is None or value > self._here[1]):
                 if self._better is None or value > self._better[1]:
                     self._better = (code, float(value))
-        waiting = self._first or (self.whole_neighbourhood and (self._queue or self._pending) and self._here is not None)
+        waiting = self._first or (
+            self.whole_neighbourhood and (self._queue or self._pending) and self._here is not None
+        )
         if self._better is not None and not waiting:
             self._move()
 

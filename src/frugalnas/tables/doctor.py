@@ -64,13 +64,17 @@ def _table(name: str) -> Finding:
             path = hpobench.source_file(name)
         except FrugalnasError as error:
             return Finding(name, "absent", "its package is missing", str(error))
-        return Finding(name, "ok", f"comes with {hpobench.PACKAGE} ({path.stat().st_size:,} bytes), converted on first use")
+        return Finding(
+            name, "ok", f"comes with {hpobench.PACKAGE} ({path.stat().st_size:,} bytes), converted on first use"
+        )
     try:
         table = Table(folder)
         if not np.array_equal(table.space.keys(table.codes), table._keys) or len(table) != table.manifest["rows"]:
             raise FrugalnasError("its rows do not match its keys")
     except Exception as error:  # whatever a damaged folder raises, the doctor goes on to the next
-        return Finding(name, "damaged", str(error), f"remove {folder}" + ("" if name in hpobench.TABLES else " and import again"))
+        return Finding(
+            name, "damaged", str(error), f"remove {folder}" + ("" if name in hpobench.TABLES else " and import again")
+        )
     size = sum(path.stat().st_size for path in folder.iterdir())
     test = "validation and test" if table.has_test else "validation, no test results"
     return Finding(name, "ok", f"{len(table):,} architectures of {table.space.name}, {test}; cached, {size:,} bytes")

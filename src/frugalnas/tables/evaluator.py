@@ -29,7 +29,12 @@ class TableEvaluator(Evaluator):
     vectorised = True
 
     def __init__(
-        self, space: SearchSpace | None = None, *, table: str | Table = DEFAULT_TABLE, label: str = "mean", seed: int = 0
+        self,
+        space: SearchSpace | None = None,
+        *,
+        table: str | Table = DEFAULT_TABLE,
+        label: str = "mean",
+        seed: int = 0,
     ) -> None:
         self.opened = table if isinstance(table, Table) else open_table(table)
         self.table = self.opened.name
@@ -42,9 +47,7 @@ class TableEvaluator(Evaluator):
                 f"leave --space out, or choose another table"
             )
         self.labels = self.opened.labels("validation", self.label, seed)
-        self._seconds = (
-            self.opened.labels("training_seconds") if "training_seconds" in self.opened.columns else None
-        )
+        self._seconds = self.opened.labels("training_seconds") if "training_seconds" in self.opened.columns else None
         inside = self.labels if not self.space.limits else self.labels[self.space.valid(self.opened.codes)]
         self.optimum = float(np.nanmax(inside)) if np.isfinite(inside).any() else None
 
@@ -52,7 +55,9 @@ class TableEvaluator(Evaluator):
         """The label of each row; a row without one has failed."""
         rows = self.opened.rows(trials.codes)
         values = np.where(rows >= 0, self.labels[rows], np.nan)
-        metrics = {} if self._seconds is None else {"training_seconds": np.where(rows >= 0, self._seconds[rows], np.nan)}
+        metrics = (
+            {} if self._seconds is None else {"training_seconds": np.where(rows >= 0, self._seconds[rows], np.nan)}
+        )
         if np.isfinite(values).all():
             return Evaluations(values, metrics)
         errors = tuple(

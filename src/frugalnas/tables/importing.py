@@ -60,7 +60,9 @@ def import_table(
         raise FrugalnasError(f"{file}: has no rows")
     found = list(table.column_names)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
-    chosen = {role: [role] for role in ROLES if role in found} | {role: list(used) for role, used in (columns or {}).items()}
+    chosen = {role: [role] for role in ROLES if role in found} | {
+        role: list(used) for role, used in (columns or {}).items()
+    }
     for role in {**chosen, **(scale or {})}:
         if role not in ROLES:
             raise FrugalnasError(f"unknown column role {role!r}; a column can be {', '.join(ROLES)}")

@@ -186,7 +186,9 @@ def write_table(
     keys = keys[order]
     repeated = np.flatnonzero(keys[1:] == keys[:-1])
     if repeated.size:
-        raise FrugalnasError(f"{repeated.size} architectures occur twice, first {space.format(codes[order[repeated[0]]])}")
+        raise FrugalnasError(
+            f"{repeated.size} architectures occur twice, first {space.format(codes[order[repeated[0]]])}"
+        )
     arrays: dict[str, NDArray[Any]] = {"codes": codes[order].astype(np.int8), "keys": keys}
     for column in columns:
         if column.role not in ROLES:

@@ -36,10 +36,12 @@ def refusal(what: str, call: Callable[..., object], *arguments: object) -> str:
 
 
 def landscape(space: SearchSpace, codes: Codes) -> NDArray[np.float64]:
-    """A made-up value of each architecture: every choice has its worth, and so has every pair of adjacent ones, shape [n]."""
+    """A made-up value of each architecture, shape [n]: the worth of every choice and of every pair of adjacent ones."""
     rng = np.random.default_rng(space.genes)
     genes, values = space.allowed.shape
     alone = rng.normal(size=(genes, values))
     paired = rng.normal(size=(genes, values, values))
     gene = np.arange(genes)
-    return alone[gene, codes].sum(axis=1) + 0.5 * paired[gene[:-1], codes[:, :-1], codes[:, 1:]].sum(axis=1)
+    worth: NDArray[np.float64] = alone[gene, codes].sum(axis=1)
+    worth += 0.5 * paired[gene[:-1], codes[:, :-1], codes[:, 1:]].sum(axis=1)
+    return worth

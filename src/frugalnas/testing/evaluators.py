@@ -32,6 +32,7 @@ class EvaluatorConformance(ABC):
         """The space whose architectures it evaluates."""
 
     def test_one_answer_a_trial(self) -> None:
+        """Each trial gets one row of the answer, and not all rows fail."""
         trials = self._trials()
         for rows in (slice(None), slice(0, 1)):
             part = trials.take(rows)
@@ -41,6 +42,7 @@ class EvaluatorConformance(ABC):
             assert answer.ok.any(), f"not one of {len(part)} evaluations succeeds: {answer.errors[0]}"
 
     def test_answers_are_reproducible(self) -> None:
+        """The same trials are worth the same again, except from a stateful evaluator that goes on."""
         trials = self._trials()
         first, again = (_evaluate(self.make(), trials) for _ in range(2))
         _same(first, again, "two evaluators made alike")
@@ -52,6 +54,7 @@ class EvaluatorConformance(ABC):
             )
 
     def test_rows_are_answered_in_order(self) -> None:
+        """Row i of the answer is about trial i, whatever else is evaluated with it."""
         trials = self._trials()
         evaluator = self.make()
         if evaluator.stateful:
@@ -65,11 +68,13 @@ class EvaluatorConformance(ABC):
         np.testing.assert_array_equal(alone, together.values, "a trial's value depends on those evaluated with it")
 
     def test_ids_do_not_count(self) -> None:
+        """A trial's value depends on its architecture, not on the strategy's number for it."""
         trials = self._trials()
         renumbered = Trials(trials.codes, trials.ids + 100)
         _same(_evaluate(self.make(), trials), _evaluate(self.make(), renumbered), "under other trial ids")
 
     def test_trials_are_left_alone(self) -> None:
+        """Trials belong to the strategy."""
         trials = self._trials()
         codes, ids = trials.codes.copy(), trials.ids.copy()
         _evaluate(self.make(), trials)
@@ -77,12 +82,14 @@ class EvaluatorConformance(ABC):
         np.testing.assert_array_equal(trials.ids, ids, "evaluate() changes the trials")
 
     def test_optimum_is_never_exceeded(self) -> None:
+        """Where an optimum is stated, nothing beats it."""
         evaluator = self.make()
         if evaluator.optimum is not None:
             values = _evaluate(evaluator, self._trials()).values
             assert np.nanmax(values) <= evaluator.optimum, "an architecture is better than the evaluator's optimum"
 
     def test_test_metrics_stay_hidden(self) -> None:
+        """Metrics reach strategies and journals, so none is a test metric."""
         names = list(_evaluate(self.make(), self._trials()).metrics)
         assert not any("test" in name for name in names), f"a strategy may not see test metrics: {', '.join(names)}"
 

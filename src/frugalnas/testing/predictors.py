@@ -40,11 +40,13 @@ class PredictorConformance(ABC):
     def target(self, population: Population) -> NDArray[np.float64]:
         """An easy value of each architecture, shape [n]: how many genes have one particular value."""
         value = min(3, population.space.allowed.shape[1] - 1)
-        return (population.codes == value).sum(axis=1).astype(np.float64)
+        worth: NDArray[np.float64] = (population.codes == value).sum(axis=1).astype(np.float64)
+        return worth
 
     # -- answers -------------------------------------------------------------------------------------------------
 
     def test_answers_for_every_architecture(self) -> None:
+        """Mean and standard deviation are finite, for many architectures, for one, and for known ones."""
         known, unknown = self._populations()
         predictor = self.make()
         assert predictor.fit(known, self.target(known)) is predictor, "fit() returns the predictor itself"
@@ -52,6 +54,7 @@ class PredictorConformance(ABC):
             _check(predictor.predict(population), len(population))
 
     def test_learns_an_easy_target(self) -> None:
+        """Sixty labels are enough to order unseen architectures by something simple."""
         known, unknown = self._populations()
         prediction = self.make().fit(known, self.target(known)).predict(unknown)
         rho = float(spearmanr(prediction.mean, self.target(unknown)).statistic)
@@ -60,6 +63,7 @@ class PredictorConformance(ABC):
         )
 
     def test_fitting_depends_on_its_arguments_and_the_seed_alone(self) -> None:
+        """No state survives a refit, so that a resumed run continues exactly."""
         known, unknown = self._populations()
         half = known.take(np.arange(len(known) // 2))
         predictor = self.make()
@@ -72,6 +76,7 @@ class PredictorConformance(ABC):
             np.testing.assert_array_equal(second.std, first.std, message)
 
     def test_rows_are_answered_one_by_one(self) -> None:
+        """The answer for an architecture does not depend on which others are asked about."""
         known, unknown = self._populations()
         predictor = self.make().fit(known, self.target(known))
         whole = predictor.predict(unknown)
@@ -85,6 +90,7 @@ class PredictorConformance(ABC):
             )
 
     def test_arguments_are_left_alone(self) -> None:
+        """Labels belong to the caller."""
         known, unknown = self._populations()
         values = self.target(known)
         values.setflags(write=False)
@@ -93,15 +99,18 @@ class PredictorConformance(ABC):
     # -- odd training sets ---------------------------------------------------------------------------------------
 
     def test_constant_labels(self) -> None:
+        """Labels that are all the same are no reason to fail."""
         known, unknown = self._populations()
         _check(self.make().fit(known, np.full(len(known), 70.0)).predict(unknown), len(unknown))
 
     def test_two_labels(self) -> None:
+        """Two labels are the fewest that a strategy fits to."""
         known, unknown = self._populations()
         two = known.take(np.array([0, 1]))
         _check(self.make().fit(two, np.array([1.0, 2.0])).predict(unknown), len(unknown))
 
     def test_repeated_architectures_with_different_labels(self) -> None:
+        """Networks that a predictor cannot tell apart may have different labels."""
         known, unknown = self._populations()
         repeated = known.take(np.repeat(np.arange(8), 4))
         values = np.random.default_rng(2).normal(size=len(repeated))
@@ -110,6 +119,7 @@ class PredictorConformance(ABC):
     # -- batches -------------------------------------------------------------------------------------------------
 
     def test_supposing_settles_a_row_at_its_mean(self) -> None:
+        """A supposed result leaves its mean, lowers its uncertainty and raises nobody's."""
         prediction = self._prediction()
         row = int(np.argmax(prediction.std))
         supposed = prediction.supposing(row)
@@ -121,6 +131,7 @@ class PredictorConformance(ABC):
         assert rises.max() <= 1e-6 * (1 + prediction.std.max()), "supposing(row) makes an architecture less certain"
 
     def test_taken_rows_answer_alike(self) -> None:
+        """A part of a prediction says of its rows what the whole says."""
         prediction = self._prediction()
         rows = np.array([5, 0, 9, 9])
         taken = prediction.take(rows)
@@ -133,6 +144,7 @@ class PredictorConformance(ABC):
     # -- description ---------------------------------------------------------------------------------------------
 
     def test_can_be_written_down_and_made_again(self) -> None:
+        """A run folder can hold the predictor: its description makes an equal one."""
         known, unknown = self._populations()
         predictor = self.make()
         description = json.loads(json.dumps(PREDICTORS.describe(predictor)))

@@ -34,6 +34,7 @@ class SpaceConformance(ABC):
     # -- codes ---------------------------------------------------------------------------------------------------
 
     def test_every_gene_has_a_value(self) -> None:
+        """Name, allowed values and encodings are well formed."""
         space = self.make()
         assert space.name, "a space has a name"
         assert space.allowed.ndim == 2, f"allowed has shape [genes, values], not {list(space.allowed.shape)}"
@@ -45,6 +46,7 @@ class SpaceConformance(ABC):
         assert len(set(space.encodings)) == len(space.encodings), "each encoding is named once"
 
     def test_codes_outside_are_not_valid(self) -> None:
+        """Values that no gene has are not valid; a wrong number of genes is refused."""
         space = self.make()
         codes = self._sample(space)
         assert space.valid(codes).shape == (len(codes),)
@@ -58,6 +60,7 @@ class SpaceConformance(ABC):
     # -- sampling and listing ------------------------------------------------------------------------------------
 
     def test_samples_are_valid_codes(self) -> None:
+        """Samples are valid int8 codes, as many as wanted, and a seed decides them."""
         space = self.make()
         for n in (0, 1, self.draws):
             codes = space.sample(n, np.random.default_rng(n))
@@ -68,6 +71,7 @@ class SpaceConformance(ABC):
         np.testing.assert_array_equal(again, codes, "sample() draws from its generator alone, so that a seed decides")
 
     def test_sampling_is_uniform(self) -> None:
+        """Each gene has its values as often among samples as among all valid codes."""
         space = self.make()
         n = 4_000
         drawn = space.sample(n, np.random.default_rng(1))
@@ -87,6 +91,7 @@ class SpaceConformance(ABC):
         )
 
     def test_enumeration_lists_each_valid_code_once(self) -> None:
+        """Enumeration is complete, distinct and sorted, or raises SpaceTooLarge."""
         space = self.make()
         if not space.enumerable:
             try:
@@ -113,6 +118,7 @@ class SpaceConformance(ABC):
     # -- notation ------------------------------------------------------------------------------------------------
 
     def test_notation_round_trip(self) -> None:
+        """What `format` writes, `parse` reads."""
         space = self.make()
         for code in self._sample(space):
             text = space.format(code)
@@ -121,11 +127,13 @@ class SpaceConformance(ABC):
             assert parsed.dtype == np.int8, f"parse() returns int8, not {parsed.dtype}"
 
     def test_unreadable_notation_is_refused(self) -> None:
+        """Text that is no architecture raises a FrugalnasError."""
         space = self.make()
         for text in NOT_ARCHITECTURES:
             refusal(f"parse({text!r})", space.parse, text)
 
     def test_damaged_notation_is_refused_or_means_something(self) -> None:
+        """Text with a slip raises nothing but a FrugalnasError; if it is read, it can be written again."""
         space = self.make()
         rng = np.random.default_rng(2)
         for code in self._sample(space)[:50]:
@@ -146,6 +154,7 @@ class SpaceConformance(ABC):
     # -- identity ------------------------------------------------------------------------------------------------
 
     def test_canonical_codes_stand_for_networks(self) -> None:
+        """One canonical code for each network, which is its own representative."""
         space = self.make()
         codes = self._crowd(space)
         before = codes.copy()
@@ -169,6 +178,7 @@ class SpaceConformance(ABC):
         assert space.canonical(codes[:0]).shape == (0, space.genes)
 
     def test_keys_tell_codes_apart(self) -> None:
+        """Keys are equal exactly where codes are."""
         space = self.make()
         codes = self._crowd(space)
         keys = space.keys(codes)
@@ -180,6 +190,7 @@ class SpaceConformance(ABC):
     # -- moving about --------------------------------------------------------------------------------------------
 
     def test_children_are_valid_and_near(self) -> None:
+        """Children are valid and differ from their parents, in no more genes than asked for."""
         space = self.make()
         parents = _with_neighbours(space, self._sample(space))
         before = parents.copy()
@@ -201,6 +212,7 @@ class SpaceConformance(ABC):
         assert space.mutate(parents[:0], np.random.default_rng(0)).shape == (0, space.genes)
 
     def test_mutation_reaches_every_neighbour(self) -> None:
+        """Mutation leaves no valid single edit out."""
         space = self.make()
         parents = _with_neighbours(space, self._sample(space))[:1]
         if not len(parents):
@@ -211,6 +223,7 @@ class SpaceConformance(ABC):
         assert np.isin(around, children).all(), "mutate() never makes some of the valid one-edit children"
 
     def test_neighbours_are_all_the_single_edits(self) -> None:
+        """Neighbours are the valid codes one edit away: all of them, once, at the right row."""
         space = self.make()
         codes = self._sample(space)
         near, rows = space.neighbours(codes)
@@ -233,6 +246,7 @@ class SpaceConformance(ABC):
     # -- encodings, graphs, counts -------------------------------------------------------------------------------
 
     def test_encodings_are_fixed_functions_of_each_row(self) -> None:
+        """Features are float32 and as wide for no row as for many; rows do not influence each other."""
         space = self.make()
         codes = self._sample(space)
         order = np.random.default_rng(5).permutation(len(codes))
@@ -255,6 +269,7 @@ class SpaceConformance(ABC):
         refusal("an unknown encoding", space.encode, codes, "no such encoding")
 
     def test_graphs_are_directed_and_acyclic(self) -> None:
+        """Graphs are upper triangular and every vertex has a named operation."""
         space = self.make()
         codes = self._sample(space)
         graphs = space.graphs(codes)
@@ -274,6 +289,7 @@ class SpaceConformance(ABC):
         assert space.graphs(codes[:0]).adjacency.shape == (0, vertices, vertices)
 
     def test_quantities_are_counted_row_by_row(self) -> None:
+        """Counts are finite; rows do not influence each other."""
         space = self.make()
         codes = self._sample(space)
         for quantity in space.quantities:
@@ -286,6 +302,7 @@ class SpaceConformance(ABC):
     # -- smaller spaces ------------------------------------------------------------------------------------------
 
     def test_restricted_space_keeps_the_meaning_of_codes(self) -> None:
+        """A restricted space stays inside its mask; ids, notation, identity and features stay the same."""
         space = self.make()
         codes = self._sample(space)
         allowed = space.allowed.copy()
@@ -321,6 +338,7 @@ class SpaceConformance(ABC):
         )
 
     def test_impossible_restrictions_are_refused(self) -> None:
+        """A mask that leaves a gene nothing, or has another shape, is refused."""
         space = self.make()
         nothing = space.allowed.copy()
         nothing[0] = False
@@ -328,6 +346,7 @@ class SpaceConformance(ABC):
         refusal("restrict() with a mask of another shape", space.restrict, space.allowed[:, :-1])
 
     def test_limits_hold_wherever_codes_come_from(self) -> None:
+        """Samples, children and neighbours under `where` meet the limit."""
         space = self.make()
         codes = self._sample(space)
         _warm_up(space)
@@ -350,6 +369,7 @@ class SpaceConformance(ABC):
                 np.testing.assert_array_equal(again.valid(codes), meets, f"limits do not describe {rule}")
 
     def test_limits_that_cannot_be_met_are_refused(self) -> None:
+        """A limit that is unknown, unreadable or leaves nothing is refused."""
         space = self.make()
         refusal("where() on an unknown quantity", space.where, "nosuchquantity<=1")
         refusal("where() with a rule that cannot be read", space.where, "params about a million")
@@ -421,4 +441,5 @@ def _single_edits(space: SearchSpace, code: Codes) -> set[tuple[int, ...]]:
 def _labels(rows: NDArray[np.generic]) -> IntArray:
     """For each row, the place of the first equal one: what two arrays must share to agree on who equals whom."""
     _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first[inverse.ravel()]
+    labels: IntArray = first[inverse.ravel()]
+    return labels

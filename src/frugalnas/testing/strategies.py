@@ -50,6 +50,7 @@ class StrategyConformance(ABC):
     # -- what is asked -------------------------------------------------------------------------------------------
 
     def test_asks_for_valid_codes(self) -> None:
+        """Trials are valid int8 codes of the space."""
         strategy = self.make(0)
         for trials in _advance(strategy, self.rounds):
             assert trials.codes.dtype == np.int8
@@ -57,6 +58,7 @@ class StrategyConformance(ABC):
             assert strategy.space.valid(trials.codes).all(), "ask() gives an invalid code"
 
     def test_starts_from_the_initial_sample_that_all_strategies_share(self) -> None:
+        """Strategies of one seed start alike, however the sample is asked for."""
         for seed in (0, 1):
             strategy = self.make(seed)
             shared = RandomSearch(strategy.space, seed=seed, initial=strategy.initial).ask().codes
@@ -68,6 +70,7 @@ class StrategyConformance(ABC):
             )
 
     def test_asks_for_at_most_as_many_as_told(self) -> None:
+        """`ask(n)` gives between one and n trials; `ask(0)` is refused."""
         strategy = self.make(0)
         for n in (3, strategy.initial + 5, 1, 7, 2):
             trials = strategy.ask(n)
@@ -76,11 +79,13 @@ class StrategyConformance(ABC):
         refusal("ask(0)", strategy.ask, 0)
 
     def test_trials_have_ids_of_their_own(self) -> None:
+        """No two trials have the same id."""
         strategy = self.make(0)
         ids = np.concatenate([trials.ids for trials in _advance(strategy, self.rounds)])
         assert len(set(ids.tolist())) == len(ids), "two trials have the same id"
 
     def test_asks_for_each_network_once(self) -> None:
+        """A query is not spent twice on the same network."""
         if not self.never_repeats:
             return
         strategy = self.make(0)
@@ -90,11 +95,13 @@ class StrategyConformance(ABC):
         )
 
     def test_seed_decides_the_trajectory(self) -> None:
+        """The same seed asks the same, another seed something else."""
         first, same, other = (_trajectory(_advance(self.make(seed), self.rounds)) for seed in (5, 5, 6))
         assert first == same, "two strategies of one seed go different ways"
         assert first != other, "two seeds go the same way"
 
     def test_can_be_written_down_and_made_again(self) -> None:
+        """A run folder can hold the strategy: its description makes an equal one."""
         strategy = self.make(2)
         description = json.loads(json.dumps(STRATEGIES.describe(strategy)))
         again = STRATEGIES.create(description, strategy.space)
@@ -105,6 +112,7 @@ class StrategyConformance(ABC):
     # -- what is told --------------------------------------------------------------------------------------------
 
     def test_protocol_is_guarded(self) -> None:
+        """What was not asked for, or was told already, is refused and leaves no trace."""
         strategy = self.make(0)
         _advance(strategy, 2)
         told = strategy.ask()
@@ -127,6 +135,7 @@ class StrategyConformance(ABC):
         strategy.tell(trials, answer)
 
     def test_remembers_what_it_was_told(self) -> None:
+        """`codes` and `values` list what was told, failures as NaN."""
         strategy = self.make(0)
         trials = _advance(strategy, self.rounds, fails=lambda trial: trial % 3 == 1)
         codes = np.concatenate([part.codes for part in trials])
@@ -137,6 +146,7 @@ class StrategyConformance(ABC):
         np.testing.assert_array_equal(strategy.values, values)
 
     def test_arrays_stay_their_owners(self) -> None:
+        """The strategy does not write into arrays it is told, nor read them later."""
         strategy, undisturbed = self.make(0), self.make(0)
         for _ in range(self.rounds):
             trials = strategy.ask()
@@ -157,6 +167,7 @@ class StrategyConformance(ABC):
         np.testing.assert_array_equal(strategy.values, undisturbed.values)
 
     def test_out_of_order_and_in_pieces(self) -> None:
+        """Trials may be told in any order and one by one."""
         strategy = self.make(0)
         rng = np.random.default_rng(0)
         told = 0
@@ -169,6 +180,7 @@ class StrategyConformance(ABC):
         assert len(strategy.values) == told
 
     def test_asks_while_trials_are_pending(self) -> None:
+        """A strategy keeps several workers busy."""
         strategy = self.make(0)
         _advance(strategy, 1)
         waiting = [strategy.ask(3) for _ in range(5)]
@@ -181,6 +193,7 @@ class StrategyConformance(ABC):
         assert len(strategy.ask())
 
     def test_failures_are_survived(self) -> None:
+        """A third of the evaluations, the first ones, or all of them may fail."""
         for fails in (lambda trial: trial % 3 == 0, lambda trial: trial < 25, lambda trial: True):
             strategy = self.make(0)
             for trials in _advance(strategy, 2 * self.rounds, fails):
@@ -190,6 +203,7 @@ class StrategyConformance(ABC):
     # -- state ---------------------------------------------------------------------------------------------------
 
     def test_continues_exactly_from_a_saved_state(self) -> None:
+        """A state that went through JSON continues with identical trials, pending ones included."""
         for told in range(self.rounds):
             for pending in (False, True):
                 strategy = self.make(3)
@@ -198,11 +212,13 @@ class StrategyConformance(ABC):
                 self._same_future(strategy, waiting, f"after {told} rounds{', trials pending' if pending else ''}")
 
     def test_continues_exactly_from_within_the_initial_sample(self) -> None:
+        """So does one saved while part of the initial sample is still to be asked for."""
         strategy = self.make(3)
         _tell(strategy, strategy.ask(2))
         self._same_future(strategy, [strategy.ask(1)], "within the initial sample")
 
     def test_saved_state_is_a_snapshot(self) -> None:
+        """A saved state does not change as the strategy goes on."""
         strategy = self.make(3)
         _advance(strategy, 2)
         state = strategy.state_dict()
@@ -224,6 +240,7 @@ class StrategyConformance(ABC):
     # -- small spaces --------------------------------------------------------------------------------------------
 
     def test_small_space_is_exhausted_gracefully(self) -> None:
+        """Where nothing is left, `ask` gives nothing, and neither loops nor fails."""
         space = self.make(0).space
         for free_genes in (0, 1, 3):
             tiny = _tiny(space, free_genes)
@@ -243,6 +260,7 @@ class StrategyConformance(ABC):
                 assert not len(strategy.ask(n)), "an exhausted space stays exhausted"
 
     def test_initial_sample_fits_the_space(self) -> None:
+        """An initial sample of none, or of more than there are, is refused."""
         space = self.make(0).space
         tiny = _tiny(space, 2)
         too_many = tiny.size + 1

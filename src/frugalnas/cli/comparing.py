@@ -1,0 +1,138 @@
+"""`frugalnas compare`: strategies over seeds, with statistics."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from frugalnas.cli.options import add_evaluator, convert, parse_settings
+from frugalnas.cli.searching import describe_subject, subject_of
+from frugalnas.cli.showing import show_comparison
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import STRATEGIES
+
+__all__ = ["add", "watched"]
+
+DEFAULT_QUERIES = 200
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare strategies over seeds",
+        description="Run strategies over the same seeds and initial samples; print accuracy at budgets, queries to the "
+        "optimum and tests, and write them with every query (Parquet) and figures.",
+    )
+    parser.add_argument("strategies", help="names, joined by commas (frugalnas list)")
+    parser.add_argument(
+        "--queries", type=int, default=DEFAULT_QUERIES, metavar="N", help=f"budget of each search [{DEFAULT_QUERIES}]"
+    )
+    parser.add_argument(
+        "--seeds",
+        default="10",
+        metavar="N|A:B|A,B,...",
+        help="a number of seeds from 0, a range A to B-1, or a list [10]",
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes [1]")
+    parser.add_argument("--until-optimum", action="store_true", help="end each search at the optimum")
+    parser.add_argument(
+        "--budgets", metavar="A,B,...", help="queries at which values are reported [an eighth, quarter, half and all]"
+    )
+    add_evaluator(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STRATEGY.NAME=VALUE",
+        help="an option of one strategy, such as weaknas.round_size=5, or of the evaluator",
+    )
+    parser.add_argument(
+        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the comparison [runs/compare-<subject>]"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Compare, then show."""
+    from frugalnas.runs import compare
+    from frugalnas.runs.folder import unused_name
+
+    names = [name.strip() for name in parsed.strategies.split(",") if name.strip()]
+    settings = parse_settings(parsed.set)
+    for part in settings:
+        if part not in (*names, "evaluator"):
+            raise unknown_name("part of --set", part, (*names, "evaluator"))
+    strategies = []
+    for name in names:
+        constructor = STRATEGIES.resolve(name)
+        options = {
+            key: convert(constructor, key, text, f"{name}.{key}") for key, text in settings.get(name, {}).items()
+        }
+        strategies.append({"name": name, "options": options})
+    space, evaluator = describe_subject(parsed, settings.get("evaluator", {}))
+    budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
+    if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
+        raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
+    run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_of(evaluator)}")
+    with watched(run_dir, parsed.quiet) as on_finished:
+        compare(
+            strategies,
+            evaluator=evaluator,
+            space=space,
+            queries=parsed.queries,
+            seeds=_seeds(parsed.seeds),
+            jobs=parsed.jobs,
+            until_optimum=parsed.until_optimum,
+            run_dir=run_dir,
+            on_finished=on_finished,
+        )
+    return show_comparison(run_dir, budgets)
+
+
+@contextmanager
+def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over the searches of a comparison, and after Ctrl-C the line that continues it."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("searches"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    try:
+        with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+            task = bar.add_task("searches", total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    except KeyboardInterrupt:
+        print(f"\nFinished searches are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        raise
+
+
+def _seeds(text: str) -> list[int]:
+    """`100`, `100:200` or `1,2,3` as a list of seeds."""
+    if ":" in text:
+        bounds = _numbers(text.replace(":", ","), "--seeds")
+        seeds = list(range(*bounds)) if len(bounds) == 2 else []
+    else:
+        numbers = _numbers(text, "--seeds")
+        seeds = numbers if "," in text else list(range(numbers[0]))
+    if not seeds or min(seeds) < 0:
+        raise FrugalnasError(f"--seeds {text!r} names no seeds; write 100, 100:200 or 1,2,3")
+    return seeds
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise FrugalnasError(f"{option} {text!r} is not a list of whole numbers") from None

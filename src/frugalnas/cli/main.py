@@ -1,0 +1,45 @@
+"""The entry point: finds the command, runs it, and turns errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import frugalnas
+from frugalnas.cli import comparing, listing, running, searching, tabling
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of a command: 0, 1 where a check found damage, 2 for what the user can mend, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # so that package.module:Class finds the user's own modules
+    try:
+        parsed = _parser(arguments).parse_args(arguments)
+        return int(parsed.run(parsed) or 0)
+    except FrugalnasError as error:
+        print(f"frugalnas: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("frugalnas: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="frugalnas", description="Find good neural architectures cheaply.")
+    parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    searching.add(commands, arguments)
+    running.add(commands)
+    comparing.add(commands)
+    tabling.add(commands)
+    listing.add(commands)
+    return parser

@@ -1,0 +1,142 @@
+"""Constructor parameters as command-line options: their types, defaults and the help from their docstrings."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+import types
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import constructor_options
+
+__all__ = ["add_budget", "add_constructor_options", "add_evaluator", "convert", "parse_settings"]
+
+
+def add_constructor_options(parser: argparse._ArgumentGroup, constructor: Callable[..., Any]) -> list[str]:
+    """Add an option for every keyword-only parameter of a constructor; their names are returned."""
+    described = argument_help(constructor)
+    hints = _type_hints(constructor)
+    names = []
+    for name, parameter in constructor_options(constructor).items():
+        choices = _choices(hints.get(name, str))
+        default = parameter.default
+        shown = "" if default in (None, inspect.Parameter.empty) else f" [{default}]"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=f"option_{name}",
+            default=None,
+            metavar="{" + ",".join(choices) + "}" if choices else _metavar(hints.get(name, str)),
+            help=(described.get(name, "") + shown).replace("%", "%%"),
+        )
+        names.append(name)
+    return names
+
+
+def convert(constructor: Callable[..., Any], name: str, text: str, shown_as: str) -> Any:
+    """The value that `text` means for one parameter of a constructor.
+
+    Raises:
+        FrugalnasError: naming the option, the value and what is expected.
+    """
+    known = constructor_options(constructor)
+    if name not in known:
+        raise unknown_name("setting", shown_as, [shown_as.rpartition(".")[0] + "." + option for option in known])
+    hint = _type_hints(constructor).get(name, str)
+    try:
+        return _value(hint, text)
+    except ValueError:
+        choices = _choices(hint)
+        wanted = f"one of {', '.join(choices)}" if choices else _metavar(hint)
+        raise FrugalnasError(f"{shown_as}: {text!r} is not {wanted}") from None
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, str]]:
+    """`--set part.name=value` options as {part: {name: value}}."""
+    parsed: dict[str, dict[str, str]] = {}
+    for setting in settings:
+        match = re.fullmatch(r"([^.=]+)\.(\w+)=(.*)", setting)
+        if match is None:
+            raise FrugalnasError(f"--set {setting!r} is not of the form PART.NAME=VALUE, such as predictor.members=5")
+        parsed.setdefault(match[1], {})[match[2]] = match[3]
+    return parsed
+
+
+def add_evaluator(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is searched and who answers."""
+    from frugalnas.tables.catalogue import DEFAULT_TABLE
+
+    group = parser.add_argument_group("what is searched")
+    group.add_argument("--table", metavar="NAME", help=f"table that answers [{DEFAULT_TABLE}] (frugalnas table list)")
+    group.add_argument(
+        "--label", default="mean", help="mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]"
+    )
+    group.add_argument(
+        "--evaluator", metavar="MODULE:NAME", help="your own Evaluator class, or function of an architecture string"
+    )
+    group.add_argument("--space", metavar="NAME", help="space, where no table fixes it [nasbench201]")
+    group.add_argument("--where", metavar="LIMIT", help="search only architectures such as 'params<=0.5e6,macs<=8e7'")
+
+
+def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
+    """Options that say when to stop."""
+    shown = "" if queries is None else f" [{queries}, where no --seconds is given]"
+    parser.add_argument("--queries", type=int, metavar="N", help=f"distinct networks to evaluate{shown}")
+    parser.add_argument("--seconds", type=float, metavar="S", help="wall time")
+
+
+def argument_help(documented: Callable[..., Any]) -> dict[str, str]:
+    """What the "Args:" section of a docstring says of each argument, one line each."""
+    text = inspect.getdoc(documented) or ""
+    section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
+    if section is None:
+        return {}
+    entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section[1], re.MULTILINE | re.DOTALL)
+    return {name: " ".join(words.split()).rstrip(".") for name, words in entries}
+
+
+def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
+    # A class carries its hints on __init__, a function on itself.
+    return typing.get_type_hints(constructor.__init__ if isinstance(constructor, type) else constructor)  # type: ignore[misc]
+
+
+def _alternatives(hint: Any) -> list[Any]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return [part for part in typing.get_args(hint) if part is not type(None)] if union else [hint]
+
+
+def _choices(hint: Any) -> list[str]:
+    for part in _alternatives(hint):
+        if typing.get_origin(part) is typing.Literal:
+            return [str(choice) for choice in typing.get_args(part)]
+    return ["true", "false"] if bool in _alternatives(hint) else []
+
+
+def _metavar(hint: Any) -> str:
+    parts = _alternatives(hint)
+    if int in parts:
+        return "INTEGER"
+    if float in parts:
+        return "NUMBER"
+    return "A,B,..." if any(typing.get_origin(part) is tuple for part in parts) else "NAME"
+
+
+def _value(hint: Any, text: str) -> Any:
+    parts = _alternatives(hint)
+    choices = _choices(hint)
+    if text.lower() == "none" and type(None) in typing.get_args(hint):
+        return None
+    if choices:
+        if text not in choices:
+            raise ValueError(text)
+        return text == "true" if bool in parts else text
+    for part in parts:
+        if typing.get_origin(part) is tuple:
+            return tuple(typing.get_args(part)[0](item) for item in text.split(","))
+    for kind in (int, float):
+        if kind in parts:
+            return kind(text)
+    return text

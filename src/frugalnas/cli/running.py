@@ -1,0 +1,102 @@
+"""`frugalnas resume`, `show` and `runs list`: what happens to a run once it exists."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from frugalnas.cli import comparing, searching
+from frugalnas.cli.options import add_budget
+from frugalnas.cli.showing import show_comparison, show_run
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    resume = commands.add_parser(
+        "resume",
+        help="continue an interrupted run or comparison",
+        description="Continue a run: its journal ends as if it had never been interrupted.",
+    )
+    resume.add_argument("run_dir", type=Path, metavar="RUN")
+    add_budget(resume, None)
+    resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for a comparison [1]")
+    resume.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    resume.set_defaults(run=_resume)
+    show = commands.add_parser(
+        "show", help="what a run found", description="What a run or comparison found, read from its folder."
+    )
+    show.add_argument("run_dir", type=Path, metavar="RUN")
+    show.add_argument("--json", action="store_true", help="as JSON")
+    show.set_defaults(run=_show)
+    runs = commands.add_parser("runs", help="list the runs in a folder", description="List the runs in a folder.")
+    kinds = runs.add_subparsers(metavar="COMMAND", required=True)
+    listed = kinds.add_parser("list", help="one line each")
+    listed.add_argument("--root", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs are [runs]")
+    listed.set_defaults(run=_list)
+
+
+def _resume(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs import Budget, RunFolder, resume, resume_comparison
+
+    run_dir, quiet = parsed.run_dir, parsed.quiet
+    config = RunFolder(run_dir).config
+    if config["kind"] == "comparison":
+        if parsed.queries is not None or parsed.seconds is not None:
+            raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
+        with comparing.watched(run_dir, quiet) as on_finished:
+            resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
+        return show_comparison(run_dir)
+    budget = None
+    if parsed.queries is not None or parsed.seconds is not None:
+        own = config["budget"]
+        budget = Budget(
+            own["queries"] if parsed.queries is None else parsed.queries,
+            own["seconds"] if parsed.seconds is None else parsed.seconds,
+            own["until_optimum"],
+        )
+    with searching.watched(run_dir, quiet) as callbacks:
+        resume(run_dir, budget=budget, callbacks=callbacks)
+    return show_run(run_dir)
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs import RunFolder
+
+    if RunFolder(parsed.run_dir).config["kind"] == "comparison":
+        return show_comparison(parsed.run_dir, as_json=parsed.json)
+    return show_run(parsed.run_dir, as_json=parsed.json)
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    from frugalnas.runs import list_runs
+
+    folders = list_runs(parsed.root)
+    if not folders:
+        print(f"no runs in {parsed.root}; `frugalnas search` makes one")
+        return 0
+    grid = Grid(box=None, padding=(0, 2, 0, 0))
+    for heading in ("run", "kind", "on", "done", "best"):
+        grid.add_column(heading)
+    for folder in folders:
+        config = folder.config
+        lines = list(folder.lines())
+        subject = (config["evaluator"].get("options") or {}).get("table") or config["evaluator"]["name"]
+        if config["kind"] == "comparison":
+            total = len(config["strategies"]) * len(config["seeds"])
+            grid.add_row(str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", "")
+        else:
+            values = [line["value"] for line in lines if line["value"] is not None]
+            budget = config["budget"]["queries"]
+            done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
+            grid.add_row(
+                str(folder.path), config["strategy"]["name"], subject, done, f"{max(values):.3f}" if values else ""
+            )
+    Console().print(grid)
+    return 0

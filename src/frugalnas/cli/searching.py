@@ -1,0 +1,162 @@
+"""`frugalnas search`: one strategy, one run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.options import add_budget, add_constructor_options, add_evaluator, convert, parse_settings
+from frugalnas.cli.showing import show_run
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import EVALUATORS, PREDICTORS, STRATEGIES, constructor_options
+
+if TYPE_CHECKING:
+    from frugalnas.runs import Callback
+
+__all__ = ["add", "describe_subject", "subject_of", "watched"]
+
+DEFAULT_STRATEGY = "weaknas"
+DEFAULT_QUERIES = 200
+
+
+def add(commands: Any, arguments: Sequence[str]) -> None:
+    """Add the command; its options depend on the strategy that is named."""
+    parser = commands.add_parser(
+        "search",
+        help="search a space with a strategy",
+        description="Search a space with a strategy and keep the run in a folder of its own.",
+        epilog="`frugalnas search STRATEGY --help` shows the options of that strategy; `frugalnas list` the strategies.",
+    )
+    parser.add_argument(
+        "strategy", nargs="?", default=DEFAULT_STRATEGY, help=f"name or module:Class [{DEFAULT_STRATEGY}]"
+    )
+    add_budget(parser, DEFAULT_QUERIES)
+    parser.add_argument("--until-optimum", action="store_true", help="stop at the best value of the table")
+    add_evaluator(parser)
+    named = _named_strategy(arguments)
+    if named is not None:
+        group = parser.add_argument_group(f"options of {named}")
+        add_constructor_options(group, STRATEGIES.resolve(named))
+    group = parser.add_argument_group("how it is carried out")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PART.NAME=VALUE",
+        help="an option of the predictor or evaluator, such as predictor.members=5",
+    )
+    group.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes")
+    group.add_argument(
+        "--timeout", type=float, metavar="S", help="stop an evaluation after this time and count it as failed"
+    )
+    group.add_argument(
+        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<strategy>-<subject>-seed<seed>]"
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.set_defaults(run=run)
+
+
+def _named_strategy(arguments: Sequence[str]) -> str | None:
+    """The strategy that a search's command line names, None for another command."""
+    if not arguments or arguments[0] != "search":
+        return None
+    if len(arguments) > 1 and not arguments[1].startswith("-"):
+        return arguments[1]
+    return DEFAULT_STRATEGY
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Search, then show what was found."""
+    from frugalnas.runs import Budget, ProcessExecutor, SerialExecutor, search
+    from frugalnas.runs.descriptions import build_evaluator, build_space
+
+    settings = parse_settings(parsed.set)
+    for part in settings:
+        if part not in ("predictor", "evaluator"):
+            raise unknown_name("part", part, ("predictor", "evaluator"))
+    options = {
+        key.removeprefix("option_"): text
+        for key, text in vars(parsed).items()
+        if key.startswith("option_") and text is not None
+    }
+    description = _strategy_description(parsed.strategy, options, settings.get("predictor", {}))
+    space_description, evaluator_description = describe_subject(parsed, settings.get("evaluator", {}))
+    space = build_space(space_description)
+    strategy = STRATEGIES.create(description, space)
+    if evaluator_description["name"] == "table" and parsed.label == "random":
+        evaluator_description["options"].setdefault("seed", strategy.seed)
+    evaluator = build_evaluator(evaluator_description, space)
+    queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
+    budget = Budget(queries, parsed.seconds, parsed.until_optimum)
+    processes = parsed.workers is not None or parsed.timeout is not None
+    executor = ProcessExecutor(workers=parsed.workers or 1, timeout=parsed.timeout) if processes else SerialExecutor()
+    run_dir = parsed.run_dir or _free_folder(parsed.strategy, evaluator_description, strategy.seed)
+    with watched(run_dir, parsed.quiet) as callbacks:
+        search(strategy, evaluator, budget, run_dir=run_dir, executor=executor, callbacks=callbacks)
+    return show_run(run_dir)
+
+
+def _strategy_description(name: str, options: dict[str, str], predictor: dict[str, str]) -> dict[str, Any]:
+    """The description of a strategy from option texts; predictor settings go into its predictor."""
+    constructor = STRATEGIES.resolve(name)
+    values = {key: convert(constructor, key, text, "--" + key.replace("_", "-")) for key, text in options.items()}
+    if predictor:
+        if "predictor" not in constructor_options(constructor):
+            raise FrugalnasError(f"{name} has no predictor to set {', '.join(predictor)} of")
+        chosen = values.get("predictor", constructor_options(constructor)["predictor"].default)
+        built = PREDICTORS.resolve(chosen)
+        values["predictor"] = {
+            "name": chosen,
+            "options": {key: convert(built, key, text, f"predictor.{key}") for key, text in predictor.items()},
+        }
+    return {"name": name, "options": values}
+
+
+def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Descriptions of the space and of the evaluator that the options name."""
+    limits = {"where": parsed.where} if parsed.where else {}
+    if parsed.evaluator is None:
+        from frugalnas.tables import open_table
+        from frugalnas.tables.catalogue import DEFAULT_TABLE
+
+        if settings:
+            raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
+        table = open_table(parsed.table or DEFAULT_TABLE)
+        options: dict[str, Any] = {"table": table.name, "label": parsed.label}
+        return {"name": parsed.space or table.space.name, "limits": limits}, {"name": "table", "options": options}
+    if parsed.table is not None:
+        raise FrugalnasError("--table and --evaluator both say who answers; give one")
+    constructor = EVALUATORS.resolve(parsed.evaluator)
+    options = {key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.items()}
+    return {"name": parsed.space or "nasbench201", "limits": limits}, {"name": parsed.evaluator, "options": options}
+
+
+def subject_of(evaluator: dict[str, Any]) -> str:
+    """A short name for folders: the table, or the evaluator's own name."""
+    return str(evaluator["options"].get("table", evaluator["name"].rpartition(":")[2])).replace("/", "-")
+
+
+def _free_folder(strategy: str, evaluator: dict[str, Any], seed: int) -> Path:
+    from frugalnas.runs.folder import unused_name
+
+    return unused_name(Path("runs"), f"{strategy.rpartition(':')[2]}-{subject_of(evaluator)}-seed{seed}")
+
+
+@contextmanager
+def watched(run_dir: Path, quiet: bool) -> Iterator[list[Callback]]:
+    """A progress bar around a search, and after Ctrl-C the line that continues it."""
+    from frugalnas.runs import Progress
+
+    progress = None if quiet else Progress()
+    try:
+        yield [] if progress is None else [progress]
+    except KeyboardInterrupt:
+        print(f"\nNothing is lost. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        raise
+    finally:
+        if progress is not None:
+            progress.close()

@@ -1,0 +1,159 @@
+"""A comparison as numbers, Markdown, Parquet and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.report.curves import optimum_found, regret_curves
+from frugalnas.report.style import save_figure
+from frugalnas.runs.comparison import Comparison, bootstrap_mean
+
+__all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
+
+
+def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = None) -> dict[str, Any]:
+    """The statistics of a comparison as plain data.
+
+    Intervals are [mean, low, high]: the mean over seeds with its 95 % bootstrap interval. In `to_optimum` a run that had
+    not found the optimum (censored) counts as the whole budget, so that mean and median are lower bounds then.
+
+    Args:
+        comparison: finished.
+        budgets: queries at which values are reported; None takes an eighth, a quarter, a half and all.
+    """
+    budgets = sorted(budgets or comparison.default_budgets())
+    samples: dict[str, Mapping[str, NDArray[np.float64]]] = {
+        f"{budget} queries": comparison.at(budget) for budget in budgets
+    }
+    numbers: dict[str, Any] = {
+        "subject": comparison.subject,
+        "seeds": list(comparison.seeds),
+        "queries": comparison.queries,
+        "values": {
+            name: {budget: bootstrap_mean(comparison.at(budget)[name]) for budget in budgets}
+            for name in comparison.values
+        },
+    }
+    if comparison.knows_optimum:
+        found = comparison.to_optimum()
+        counted = {name: np.where(np.isfinite(runs), runs, comparison.queries) for name, runs in found.items()}
+        samples["queries to optimum"] = counted
+        numbers["to_optimum"] = {
+            name: {
+                "mean": bootstrap_mean(counted[name]),
+                "median": float(np.median(counted[name])),
+                "censored": int(np.isnan(found[name]).sum()),
+            }
+            for name in found
+        }
+    if len(comparison.values) > 1 and len(comparison.seeds) > 1:
+        numbers["tests"] = {
+            what: [asdict(test) for test in comparison.tests(sample)] for what, sample in samples.items()
+        }
+    return numbers
+
+
+def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = None) -> str:
+    """The same as Markdown: values at budgets, queries to the optimum, tests of every pair."""
+    numbers = comparison_numbers(comparison, budgets)
+    values, seeds = numbers["values"], numbers["seeds"]
+    header = [f"{budget} queries" for budget in next(iter(values.values()))]
+    rows = [[name, *(_interval(estimate, 3) for estimate in at.values())] for name, at in values.items()]
+    parts = [
+        f"# {comparison.subject}: {', '.join(values)}",
+        f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best validation value so far, with its 95 % bootstrap "
+        f"interval.",
+        _markdown(["strategy", *header], rows),
+    ]
+    if "to_optimum" in numbers:
+        parts += [
+            "## Queries to the optimum",
+            f"A run that had not found the optimum after {comparison.queries} queries is censored: it counts as "
+            f"{comparison.queries}, and mean and median are lower bounds.",
+            _markdown(
+                ["strategy", "mean", "median", "censored"],
+                [
+                    [
+                        name,
+                        ("at least " if found["censored"] else "") + _interval(found["mean"], 1),
+                        f"{found['median']:g}",
+                        f"{found['censored']} of {len(seeds)}",
+                    ]
+                    for name, found in numbers["to_optimum"].items()
+                ],
+            ),
+        ]
+    if "tests" in numbers:
+        tests = numbers["tests"]
+        pairs = next(iter(tests.values()))
+        parts += [
+            "## Are the differences real?",
+            "Difference of means and two-sided p-value: Wilcoxon signed-rank tests, paired by seed, with Holm's correction "
+            "over the pairs of each column.",
+            _markdown(
+                ["pair", *tests],
+                [
+                    [
+                        f"{pair['first']} - {pair['second']}",
+                        *(
+                            f"{column[place]['difference']:+.3g} (p {_p(column[place]['p'])})"
+                            for column in tests.values()
+                        ),
+                    ]
+                    for place, pair in enumerate(pairs)
+                ],
+            ),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[int] | None = None) -> list[Path]:
+    """The table, every query as Parquet, and the figures, written into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / "comparison.md"
+    table.write_text(comparison_table(comparison, budgets), encoding="utf-8")
+    curves = comparison.best_so_far
+    one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
+    optimum = float(comparison.optimum[0]) if one_optimum else None
+    written = [table, _write_parquet(comparison, folder / "queries.parquet")]
+    written += save_figure(regret_curves(curves, optimum=optimum, title=comparison.subject), folder / "regret")
+    if optimum is not None:
+        written += save_figure(optimum_found(curves, optimum), folder / "optimum-found")
+    return written
+
+
+def _write_parquet(comparison: Comparison, path: Path) -> Path:
+    import pyarrow
+    import pyarrow.parquet
+
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(comparison.rows)), path, compression="zstd")
+    return path
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
+    )
+
+
+def _interval(estimate: Sequence[float], digits: int) -> str:
+    mean, low, high = estimate
+    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _p(p: float) -> str:
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+
+
+def _span(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))

@@ -1,0 +1,149 @@
+"""What one run found, in numbers and pictures."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalnas.report.cells import draw_cell
+from frugalnas.report.curves import search_progress
+from frugalnas.report.style import save_figure
+from frugalnas.runs import RunFolder, SearchResult, load
+from frugalnas.tables import open_table
+
+__all__ = ["Summary", "run_report", "summarise"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an architecture stands in a table.
+
+    Attributes:
+        table: its name.
+        rank: 1 for the best of all rows by the label that was searched; equals share the better place.
+        rows: how many architectures the table has.
+        optimum: the best label that was there to be found.
+        regret: optimum minus the label found.
+        test: mean test accuracy in %, None where the table has no test results; looked at now, never during the search.
+    """
+
+    table: str
+    rank: int
+    rows: int
+    optimum: float
+    regret: float
+    test: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run found.
+
+    Attributes:
+        run: its folder.
+        strategy: name of the strategy.
+        space: name of the space, with its limits where it has any.
+        evaluator: what answered.
+        seed: of the strategy.
+        queries: distinct networks evaluated.
+        failed: how many of them failed.
+        stop: why it ended.
+        seconds: wall time.
+        best_query: which query found the best architecture, from 1.
+        value: what it is worth.
+        code: its genes.
+        architecture: in the space's notation.
+        counts: what the space can count of it, such as parameters and multiply-adds.
+        metric_totals: sum over all queries of each metric, such as seconds of training that a table stands for.
+        standing: its place in the table, None where no table answered.
+    """
+
+    run: str
+    strategy: str
+    space: str
+    evaluator: str
+    seed: int
+    queries: int
+    failed: int
+    stop: str
+    seconds: float
+    best_query: int
+    value: float
+    code: list[int]
+    architecture: str
+    counts: dict[str, float]
+    metric_totals: dict[str, float]
+    standing: Standing | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return asdict(self)
+
+
+def summarise(run_dir: Path | str) -> Summary:
+    """What the run in a folder found so far, read from its journal.
+
+    Raises:
+        FrugalnasError: where there is no run, or every evaluation failed.
+    """
+    result = load(run_dir)
+    config = RunFolder(Path(run_dir)).config
+    best = result.best
+    options = config["evaluator"]["options"]
+    table = options.get("table") if config["evaluator"]["name"] == "table" else None
+    row = best.code[None]
+    names = sorted({name for query in result.queries for name in query.metrics})
+    return Summary(
+        run=str(run_dir),
+        strategy=config["strategy"]["name"],
+        space=repr(result.space) if result.space.limits else result.space.name,
+        evaluator=f"table {table}, label {options['label']}"
+        if table
+        else " ".join([config["evaluator"]["name"], *map(str, options.values())]),
+        seed=config["strategy"]["options"]["seed"],
+        queries=len(result.queries),
+        failed=int(np.isnan(result.values).sum()),
+        stop=result.stop,
+        seconds=result.seconds,
+        best_query=int(np.nanargmax(result.values)) + 1,
+        value=best.value,
+        code=best.code.tolist(),
+        architecture=result.architecture,
+        counts={name: float(result.space.count(name, row)[0]) for name in result.space.quantities},
+        metric_totals={
+            name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
+        },
+        standing=None if table is None else _standing(result, table, options),
+    )
+
+
+def _standing(result: SearchResult, name: str, options: dict[str, Any]) -> Standing:
+    table = open_table(name)
+    labels = table.labels("validation", options["label"], options["seed"])
+    best = result.best
+    optimum = float(np.nanmax(labels)) if result.optimum is None else result.optimum
+    return Standing(
+        table=name,
+        rank=1 + int((labels > best.value).sum()),
+        rows=len(table),
+        optimum=optimum,
+        regret=optimum - best.value,
+        test=table.lookup(best.code, "test") if table.has_test else None,
+    )
+
+
+def run_report(run_dir: Path | str) -> list[Path]:
+    """The pictures of a run, written into its report folder: the best cell, and the search's progress."""
+    result = load(run_dir)
+    summary = summarise(run_dir)
+    folder = RunFolder(Path(run_dir)).report
+    folder.mkdir(exist_ok=True)
+    standing = summary.standing
+    cell = draw_cell(result.space, result.best.code)
+    progress = search_progress(
+        result.values, optimum=result.optimum, rank=None if standing is None else (standing.rank, standing.rows)
+    )
+    return [*save_figure(cell, folder / "cell"), *save_figure(progress, folder / "progress")]

@@ -1,0 +1,256 @@
+"""Every predictor keeps the promises of a predictor; the Gaussian process is what textbooks say it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.optimize import approx_fprime
+from scipy.spatial.distance import cdist
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+from test_spaces import Layers
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.predictors import MLP, Boosting, Forest, GaussianProcess, Prediction, Predictor, Ridge, mlp_paper
+from frugalnas.predictors.gaussian_process import JITTER
+from frugalnas.registry import PREDICTORS
+from frugalnas.spaces import NASBench201, Population, SearchSpace
+from frugalnas.testing import PredictorConformance
+
+SPACE = NASBench201()
+
+
+class Neighbours(Predictor):
+    """The least that a predictor has to be: the mean value of the known architectures nearest in edits."""
+
+    def __init__(self, *, neighbours: int = 5, seed: int = 0) -> None:
+        self.neighbours = neighbours
+        self.seed = seed
+
+    def fit(self, population: Population, values):
+        self._codes, self._values = population.codes, np.array(values)
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        edits = (population.codes[:, None] != self._codes).sum(axis=2)
+        nearest = np.argsort(edits, axis=1, kind="stable")[:, : self.neighbours]
+        return Prediction.of_members(self._values[nearest].T)
+
+
+class TestGaussianProcess(PredictorConformance):
+    def make(self):
+        return GaussianProcess()
+
+
+class TestRoughGaussianProcess(PredictorConformance):
+    def make(self):
+        return GaussianProcess(smoothness=0.5, encoding="onehot")
+
+
+class TestGaussianProcessOnLayers(PredictorConformance):
+    def make(self):
+        return GaussianProcess(smoothness=1.5)
+
+    def space(self) -> SearchSpace:
+        return Layers(8, 4)
+
+
+class TestRidge(PredictorConformance):
+    def make(self):
+        return Ridge()
+
+
+class TestForest(PredictorConformance):
+    def make(self):
+        return Forest(trees=30)
+
+
+class TestBoosting(PredictorConformance):
+    def make(self):
+        return Boosting(trees=40, members=3)
+
+
+class TestMLP(PredictorConformance):
+    def make(self):
+        return MLP(hidden=(64, 64), members=3)
+
+
+class TestMLPOnLayers(PredictorConformance):
+    def make(self):
+        return MLP(hidden=(64,), members=1, epochs=200)
+
+    def space(self) -> SearchSpace:
+        return Layers(8, 4)
+
+
+class TestSomeoneElses(PredictorConformance):
+    def make(self):
+        return Neighbours()
+
+
+@pytest.mark.slow
+class TestDefaultMLP(PredictorConformance):
+    def make(self):
+        return MLP()
+
+
+@pytest.mark.slow
+class TestPaperMLP(PredictorConformance):
+    def make(self):
+        return mlp_paper()
+
+
+@pytest.mark.slow
+class TestDefaultForest(PredictorConformance):
+    def make(self):
+        return Forest()
+
+
+@pytest.mark.slow
+class TestDefaultBoosting(PredictorConformance):
+    def make(self):
+        return Boosting()
+
+
+# -- ensembles -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("predictor", [Forest(trees=20), Boosting(trees=20), MLP(hidden=(16,), members=4)])
+def test_seed_of_an_ensemble_counts(predictor: Predictor) -> None:
+    known, unknown, values = problem(40)
+    answers = []
+    for seed in (1, 2):
+        predictor.seed = seed
+        answers.append(predictor.fit(known, values).predict(unknown).mean)
+    assert not np.allclose(*answers)
+
+
+@pytest.mark.parametrize(
+    ("predictor", "members"),
+    [(Forest(trees=20), 20), (Boosting(trees=5, members=3), 3), (MLP(hidden=(8,), members=4), 4)],
+)
+def test_ensemble_reports_its_members(predictor: Predictor, members: int) -> None:
+    known, unknown, values = problem(40)
+    prediction = predictor.fit(known, values).predict(unknown)
+    assert prediction.members is not None
+    assert prediction.members.shape == (members, len(unknown))
+    np.testing.assert_allclose(prediction.mean, prediction.members.mean(axis=0))
+    np.testing.assert_allclose(prediction.std, prediction.members.std(axis=0))
+
+
+def test_paper_mlp_is_four_layers_of_a_thousand_on_one_hot_codes() -> None:
+    paper = mlp_paper()
+    assert (paper.hidden, paper.epochs, paper.members, paper.encoding) == ((1000,) * 4, 100, 1, "onehot")
+    assert PREDICTORS.describe(paper)["name"] == "mlp"
+
+
+# -- the Gaussian process --------------------------------------------------------------------------------------------
+
+
+def problem(n: int, encoding: str | None = None) -> tuple[Population, Population, np.ndarray]:
+    """Known architectures, others, and noisy values of the known ones."""
+    rng = np.random.default_rng(n)
+    codes = SPACE.sample(n + 100, rng)
+    values = (codes == 3).sum(axis=1) - 0.5 * (codes == 0).sum(axis=1) + 0.2 * rng.normal(size=len(codes))
+    return Population(SPACE, codes[:n]), Population(SPACE, codes[n:]), 90 + values[:n]
+
+
+def textbook(process: GaussianProcess) -> GaussianProcessRegressor:
+    """scikit-learn's process with the hyperparameters that ours has found."""
+    kernel = ConstantKernel(process._variance) * Matern(np.exp(process._log_scale), nu=process.smoothness)
+    return GaussianProcessRegressor(kernel, alpha=process._variance * process._noise, optimizer=None)
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+@pytest.mark.parametrize("encoding", [None, "onehot"])
+def test_posterior_is_scikit_learns(smoothness: float, encoding: str | None) -> None:
+    known, unknown, values = problem(50)
+    process = GaussianProcess(smoothness=smoothness, encoding=encoding).fit(known, values)
+    prediction = process.predict(unknown)
+    reference = textbook(process).fit(known.encoded(encoding).all.astype(float), values - values.mean())
+    mean, std = reference.predict(unknown.encoded(encoding).all.astype(float), return_std=True)
+    np.testing.assert_allclose(prediction.mean, mean + values.mean(), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(prediction.std, std, rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+def test_supposing_is_conditioning_on_one_more_label(smoothness: float) -> None:
+    known, unknown, values = problem(50)
+    process = GaussianProcess(smoothness=smoothness).fit(known, values)
+    prediction = process.predict(unknown)
+    features, others = (each.encoded().all.astype(float) for each in (known, unknown))
+    first, second = 11, 29
+    added = np.concatenate([features, others[[first, second]]])
+    labels = np.concatenate([values, prediction.mean[[first, second]]]) - values.mean()
+    for supposed, n in ((prediction.supposing(first), 51), (prediction.supposing(first).supposing(second), 52)):
+        mean, std = textbook(process).fit(added[:n], labels[:n]).predict(others, return_std=True)
+        np.testing.assert_allclose(supposed.mean, mean + values.mean(), rtol=0, atol=1e-8)
+        np.testing.assert_allclose(supposed.std, std, rtol=0, atol=1e-8)
+    rows = np.array([29, 3, 11, 3, 40])
+    taken = prediction.take(rows).supposing(2)
+    np.testing.assert_allclose(taken.std, prediction.supposing(first).std[rows], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+def test_gradient_of_the_marginal_likelihood(smoothness: float) -> None:
+    known, _, values = problem(30)
+    process = GaussianProcess(smoothness=smoothness).fit(known, values)
+    features = known.encoded().all.astype(float)
+    squares = cdist(features, features, "sqeuclidean")
+    centred = values - values.mean()
+    for at in np.array([[0.0, -2.0], [1.5, -0.5], [-1.0, -3.0], [process._log_scale, np.log(process._noise) / 2]]):
+        numerical = approx_fprime(at, lambda x: process._loss(x, squares, centred)[0], 1e-6)
+        np.testing.assert_allclose(process._loss(at, squares, centred)[1], numerical, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
+def test_marginal_likelihood_is_scikit_learns(smoothness: float) -> None:
+    """Up to the priors and a constant, with the signal variance at its maximum."""
+    known, _, values = problem(30)
+    features = known.encoded().all.astype(float)
+    squares = cdist(features, features, "sqeuclidean")
+    centred = values - values.mean()
+    process = GaussianProcess(smoothness=smoothness).fit(known, values)
+    constants = []
+    for log_scale, log_noise in ((0.3, -1.0), (1.2, -2.5)):
+        noise = np.exp(2 * log_noise) + JITTER
+        kernel = Matern(np.exp(log_scale), nu=smoothness)
+        correlation = kernel(features) + noise * np.eye(30)
+        variance = centred @ np.linalg.solve(correlation, centred) / 30
+        reference = GaussianProcessRegressor(ConstantKernel(variance) * kernel, alpha=variance * noise, optimizer=None)
+        likelihood = reference.fit(features, centred).log_marginal_likelihood_value_
+        priors = 0.5 * ((log_scale - process._prior_log_scale) ** 2 + (log_noise + 2) ** 2)
+        constants.append(process._loss(np.array([log_scale, log_noise]), squares, centred)[0] - priors + likelihood)
+    assert constants[0] == pytest.approx(constants[1], abs=1e-6)
+
+
+def test_process_finds_how_noisy_labels_are() -> None:
+    rng = np.random.default_rng(0)
+    population = Population(SPACE, SPACE.sample(300, rng))
+    signal = (population.codes == 3).sum(axis=1).astype(float)
+    found = []
+    for noise in (0.02, 0.5):
+        process = GaussianProcess(encoding="onehot").fit(population, signal + noise * rng.normal(size=300))
+        found.append(np.sqrt(process._noise * process._variance))
+    assert 0.3 < found[1] < 0.7
+    assert found[0] < 0.2
+
+
+def test_process_is_certain_where_it_was_told_and_not_elsewhere() -> None:
+    known, unknown, _ = problem(50)
+    values = (known.codes == 3).sum(axis=1).astype(float)
+    process = GaussianProcess(encoding="onehot").fit(known, values)
+    assert process.predict(known).std.mean() < 0.6 * process.predict(unknown).std.mean()
+
+
+def test_scale_of_the_labels_is_the_scale_of_the_answers() -> None:
+    known, unknown, values = problem(50)
+    plain = GaussianProcess().fit(known, values).predict(unknown)
+    scaled = GaussianProcess().fit(known, 1000 * values - 7).predict(unknown)
+    np.testing.assert_allclose(scaled.mean, 1000 * plain.mean - 7, rtol=1e-4)
+    np.testing.assert_allclose(scaled.std, 1000 * plain.std, rtol=1e-2)
+
+
+def test_unknown_smoothness_is_refused() -> None:
+    with pytest.raises(FrugalnasError, match=r"0\.5, 1\.5 or 2\.5"):
+        GaussianProcess(smoothness=2.0)
