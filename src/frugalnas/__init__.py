@@ -51,7 +51,7 @@ _HOMES = {
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = sorted(_HOME)  # noqa: PLE0605  (the names above, each in one place)
+__all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from frugalnas.errors import FrugalnasError as FrugalnasError

@@ -32,5 +32,5 @@ def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = ""
     """The error for a name that is not among `choices`: it lists them, nearest first where one is close."""
     listed = list(choices)
     near = get_close_matches(str(name), listed, n=1)
-    guess = f"; did you mean {near[0]!r}?" if near else ""
-    return FrugalnasError(f"unknown {kind} {name!r}{guess} Choose one of: {', '.join(listed)}{hint}")
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")

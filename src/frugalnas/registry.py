@@ -65,7 +65,7 @@ class Registry:
                 self.kind,
                 name,
                 self.targets,
-                f", or give your own as package.module:Class (frugalnas list describes them)",
+                ", or give your own as package.module:Class (frugalnas list describes them)",
             )
         made = import_object(target)
         if not callable(made):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from frugalnas.cli.tabling import table_states
+from frugalnas.cli.text import print_columns
+
 __all__ = ["add"]
 
 
@@ -20,25 +23,14 @@ def add(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print every registered name with the first line of its documentation."""
-    from rich.console import Console
-    from rich.table import Table as Grid
-
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.strategies.acquisition import ACQUISITIONS
-    from frugalnas.tables import examine, table_names
 
-    grid = Grid(show_header=False, box=None, padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, overflow="ellipsis")
     for registry, heading in ((SPACES, "spaces"), (STRATEGIES, "strategies"), (PREDICTORS, "predictors")):
-        grid.add_row(f"[bold]{heading}[/]", "")
-        for name in registry.targets:
-            grid.add_row(f"  {name}", registry.summary(name))
-    grid.add_row("[bold]tables[/]", "")
-    names = table_names()
-    for finding in examine():
-        if finding.subject in names:
-            grid.add_row(f"  {finding.subject}", finding.detail)
-    grid.add_row("[bold]acquisitions[/]", ", ".join([*ACQUISITIONS, "uniform"]))
-    Console().print(grid)
+        print(f"{heading}:")
+        print_columns([[f"  {name}", registry.summary(name)] for name in registry.targets])
+        print()
+    print("tables:")
+    print_columns([[f"  {name}", detail] for name, _, detail in table_states()])
+    print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
     return 0

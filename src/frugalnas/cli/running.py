@@ -9,6 +9,7 @@ from typing import Any
 from frugalnas.cli import comparing, searching
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run
+from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["add"]
@@ -72,31 +73,25 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 def _list(parsed: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table as Grid
-
     from frugalnas.runs import list_runs
 
     folders = list_runs(parsed.root)
     if not folders:
         print(f"no runs in {parsed.root}; `frugalnas search` makes one")
         return 0
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for heading in ("run", "kind", "on", "done", "best"):
-        grid.add_column(heading)
+    rows = []
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
         subject = (config["evaluator"].get("options") or {}).get("table") or config["evaluator"]["name"]
         if config["kind"] == "comparison":
             total = len(config["strategies"]) * len(config["seeds"])
-            grid.add_row(str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", "")
+            rows.append([str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""])
         else:
             values = [line["value"] for line in lines if line["value"] is not None]
             budget = config["budget"]["queries"]
             done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
-            grid.add_row(
-                str(folder.path), config["strategy"]["name"], subject, done, f"{max(values):.3f}" if values else ""
-            )
-    Console().print(grid)
+            best = f"{max(values):.3f}" if values else ""
+            rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
+    print_columns(rows, ("run", "kind", "on", "done", "best"))
     return 0

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["add"]
+__all__ = ["add", "table_states"]
 
 
 def add(commands: Any) -> None:
@@ -57,20 +58,16 @@ def add(commands: Any) -> None:
     imported.set_defaults(run=_import)
 
 
-def _list(parsed: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table as Grid
-
+def table_states() -> list[tuple[str, str, str]]:
+    """Name, state and description of every table."""
     from frugalnas.tables import examine, table_names
 
     names = table_names()
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for heading in ("table", "state", ""):
-        grid.add_column(heading)
-    for finding in examine():
-        if finding.subject in names:
-            grid.add_row(finding.subject, finding.state, finding.detail)
-    Console().print(grid)
+    return [(found.subject, found.state, found.detail) for found in examine() if found.subject in names]
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    print_columns(table_states(), ("table", "state", "what it has"))
     return 0
 
 
@@ -84,21 +81,15 @@ def _info(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table as Grid
-
     from frugalnas.tables import examine
 
-    grid = Grid(box=None, padding=(0, 2, 0, 0))
-    for heading in ("what", "state", "found", "next step"):
-        grid.add_column(heading, overflow="fold")
     found = examine()
-    colours = {"ok": "green", "absent": "yellow", "damaged": "red"}
-    for finding in found:
-        grid.add_row(
-            finding.subject, f"[{colours[finding.state]}]{finding.state}[/]", finding.detail, finding.next_step
-        )
-    Console().print(grid)
+    rows = [(finding.subject, finding.state, finding.detail) for finding in found]
+    print_columns(rows, ("what", "state", "found"))
+    steps = [f"{finding.subject}: {finding.next_step}" for finding in found if finding.next_step]
+    print("\nnext steps:" if steps else "\nnothing to be done")
+    for step in steps:
+        print(f"  {step}")
     return int(any(finding.state == "damaged" for finding in found))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,9 +144,8 @@ class _Posterior(Prediction):
         return _Posterior.build(process, candidates, features, grown, mean, variance - step**2)
 
     def _parts(self) -> tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]:
-        assert self.process is not None and self.candidates is not None and self.features is not None
-        assert self.whitened is not None and self.variance is not None and self.distinct_mean is not None
-        return self.process, self.candidates, self.features, self.whitened, self.variance, self.distinct_mean
+        parts = (self.process, self.candidates, self.features, self.whitened, self.variance, self.distinct_mean)
+        return cast("tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]", parts)
 
 
 def _squared_distances(left: Matrix, right: Matrix) -> Matrix:

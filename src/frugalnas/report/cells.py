@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -22,7 +23,7 @@ __all__ = ["draw_cell"]
 
 Point: TypeAlias = tuple[float, float]
 Node: TypeAlias = tuple[int, int]
-"""(vertex, layer): the vertex itself in its own layer; in the layers after it, the place where its edges pass through."""
+"""(vertex, layer): the vertex in its own layer; in later layers the place where its edges pass through."""
 
 BOX_HEIGHT = 0.25
 BOX_PADDING = 0.07
@@ -81,7 +82,7 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
         note = None if connected else "no path from input to output"
         axes, offset = _canvas(layout, title, space.format(row), note)
         for wire in layout.wires:
-            shifted = Path(wire.vertices + offset, wire.codes)
+            shifted = Path(np.asarray(wire.vertices) + offset, wire.codes)
             axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
         for x, y in layout.tips + offset if layout.tips else []:
             head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
@@ -258,7 +259,7 @@ def _exchange(layers: list[list[Node]], at: int, after: dict[Node, list[Node]]) 
 
 
 def _all_crossings(layers: list[list[Node]], after: dict[Node, list[Node]]) -> int:
-    return sum(_crossings(left, right, after) for left, right in zip(layers, layers[1:], strict=False))
+    return sum(_crossings(left, right, after) for left, right in pairwise(layers))
 
 
 def _crossings(left: list[Node], right: list[Node], after: dict[Node, list[Node]]) -> int:
@@ -285,7 +286,7 @@ def _heights(
     for layer in layers:
         first = row[layer[0]]
         lower[first] = -np.inf
-        for upper, node in zip(layer, layer[1:], strict=False):
+        for upper, node in pairwise(layer):
             least[row[node]] = least[row[upper]] + half[upper] + half[node] + SPACING
         for i in range(len(layer)):
             spread[first + i, first : first + i + 1] = 1
@@ -318,7 +319,7 @@ def _wired(
     right = left + column
     count = len(widths)
     centres = np.array([[left[depth[v]] + column[depth[v]] / 2, heights[v, int(depth[v])]] for v in range(count)])
-    strokes: dict[int, tuple[list[Point], list[int]]] = {}
+    strokes: dict[int, tuple[list[Point], list[np.uint8]]] = {}
     tips = {}
     for start, end in segments:
         points, codes = strokes.setdefault(start[0], ([], []))

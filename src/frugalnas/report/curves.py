@@ -57,12 +57,12 @@ def regret_curves(
     line dotted, without an interval. The names stand at the ends of their lines, ordered by final value.
 
     Regret is on a log scale. Where a mean is zero the scale goes on below the last power of ten, shaded, linearly
-    down to a tick labelled 0. Without an optimum the best value itself is shown, on the range that the second half of the
-    axis needs. Queries are on a log scale where there are more than 100.
+    down to a tick labelled 0. Without an optimum the best value itself is shown, on the range that the second half of
+    the x axis needs. Queries are on a log scale where there are more than 100.
 
     Args:
         curves: best value so far after each query, shape [seeds, queries], NaN where a run had ended or had nothing
-            yet; strategies may differ in both numbers, and keep their colours while the order of the mapping is the same.
+            yet. Strategies may differ in both numbers; a place in the mapping has the same colour in every figure.
         optimum: the best value there is in the space; None where nobody knows.
         unit: what the values are.
         title: a line above the axes.
@@ -96,7 +96,7 @@ def regret_curves(
 def optimum_found(curves: Mapping[str, FloatArray], optimum: float, *, title: str | None = None) -> Figure:
     """A figure, one column wide, of the share of seeds that have found the optimum after each query.
 
-    A seed that found it keeps it after its run has ended; one that ended before, or never succeeded, counts as not found.
+    A seed that found it keeps it after its run has ended; one that ended before, or never succeeded, has not found it.
 
     Args:
         curves: best value so far after each query, shape [seeds, queries], NaN where there is none.
@@ -128,7 +128,7 @@ def search_progress(
     values: ArrayLike,
     *,
     optimum: float | None = None,
-    rank: int | None = None,
+    rank: tuple[int, int] | None = None,
     unit: str = ACCURACY,
     title: str | None = None,
 ) -> Figure:
@@ -140,7 +140,7 @@ def search_progress(
     Args:
         values: the value of each query in order, NaN where it failed, shape [queries].
         optimum: the best value there is in the space, a dashed line; None where nobody knows.
-        rank: place of the best network found among all of the space, 1 for the optimum; None where nobody knows.
+        rank: place of the best network found (1 for the optimum) and among how many; None where nobody knows.
         unit: what the values are.
         title: a line above the axes.
 
@@ -179,7 +179,7 @@ def search_progress(
                 )
         if known.size:
             best = np.maximum.accumulate(np.where(failed, -np.inf, run))
-            said = f"best so far: {_plain(known.max())}" + (f" (rank {rank:,})" if rank is not None else "")
+            said = f"best so far: {_plain(known.max())}" + (f" (rank {rank[0]:,} of {rank[1]:,})" if rank else "")
             begun = np.isfinite(best)
             axes.step(query[begun], best[begun], where="post", color=LINES[1], label=said, zorder=3)
         if optimum is not None:
@@ -238,8 +238,9 @@ def _line(name: str, values: NDArray[np.float64], *, log: bool) -> _Line:
     low, high = np.full((2, len(queries)), np.nan)
     complete = number == seeds
     if seeds > 1 and complete.any():
-        picks = np.random.default_rng(0).multinomial(seeds, np.full(seeds, 1 / seeds), size=RESAMPLES)
-        low[complete], high[complete] = np.percentile(picks @ shown[:, complete] / seeds, [2.5, 97.5], axis=0)
+        drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
+        weights = (drawn[:, :, None] == np.arange(seeds)).mean(axis=1)
+        low[complete], high[complete] = np.percentile(weights @ shown[:, complete], [2.5, 97.5], axis=0)
     return _Line(name, queries, mean, low, high, seeds, complete)
 
 
@@ -295,8 +296,9 @@ def _focus(axes: Axes, lines: Sequence[_Line], queries: int) -> None:
     middle = np.sqrt(queries) if queries > 100 else queries / 2
     means = [line.mean[np.isfinite(line.mean)] for line in lines]
     later = [line.mean[np.isfinite(line.mean) & (line.queries >= min(middle, line.end[0]))] for line in lines]
-    least, worst, top = (min(map(np.min, means)), min(map(np.min, later)), max(map(np.max, means)))
-    high = max([top, *(np.nanmax(line.high) for line in lines if np.isfinite(line.high).any())])
+    least, worst = (min(float(values.min()) for values in part) for part in (means, later))
+    top = max(float(values.max()) for values in means)
+    high = max([top, *(float(np.nanmax(line.high)) for line in lines if np.isfinite(line.high).any())])
     low = max(least, top - 3 * (top - worst)) if top > worst else least
     pad = 0.05 * (high - low) or 0.5
     axes.set_ylim(low - pad, high + pad)
@@ -308,8 +310,8 @@ def _note(axes: Axes, lines: Sequence[_Line]) -> None:
     if any(np.isfinite(line.low).any() for line in lines):
         note += "; shaded: 95 % interval"
     if not all(line.complete.all() for line in lines):
-        note += "; dotted: not all seeds"
-    axes.set_title("\n".join(wrap(note, 0.78 * COLUMN, NOTE_POINTS)), loc="left", size=NOTE_POINTS, color=GREY)
+        note += "\ndotted: mean of the seeds that have a value"
+    axes.set_title(note, loc="left", size=NOTE_POINTS, color=GREY)
 
 
 def _seed_note(seeds: Sequence[int]) -> str:
@@ -337,7 +339,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> N
                 arrowprops={**joint, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
             )
         )
-        if early:
+        if early or last < 2:
             axes.plot(*end, marker="o", markersize=3, color=colour, label="_end")
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()
@@ -364,7 +366,8 @@ def _spread(wanted: FloatArray, tall: FloatArray, room: float) -> FloatArray:
         while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
             pools[-2:] = [pools[-2] + pools[-1]]
     base = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools])
-    return np.maximum(np.minimum(base, room - stacked[-1]), 0.0) + stacked
+    heights: FloatArray = np.maximum(np.minimum(base, room - stacked[-1]), 0.0) + stacked
+    return heights
 
 
 def _floor(values: NDArray[np.float64]) -> float:
@@ -373,7 +376,7 @@ def _floor(values: NDArray[np.float64]) -> float:
         return 0.0
     first, third = np.percentile(values, [25, 75])
     fence = first - 1.5 * (third - first)
-    if fence <= values.min():
+    if fence <= values.min() or first == third:
         return float(values.min())
     step = 10.0 ** (np.floor(np.log10(values.max() - fence)) - 1)
     return max(float(np.floor(fence / step) * step), float(values.min()))

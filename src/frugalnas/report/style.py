@@ -20,7 +20,7 @@ COLUMN = 3.5
 """Width of one column of a two-column paper, inches."""
 
 FILLS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#44BB99", "#99DDFF", "#BBCC33", "#AAAA00")
-"""Box colours that dark text is readable on and that colour-blind readers can tell apart (Paul Tol's "light" scheme)."""
+"""Box colours that dark text is readable on and colour-blind readers can tell apart (Paul Tol's "light" scheme)."""
 
 LINES = ("#0077BB", "#EE7733", "#009988", "#CC3311", "#33BBEE", "#EE3377", "#777777")
 """Line colours that colour-blind readers can tell apart (Paul Tol's "vibrant" scheme)."""

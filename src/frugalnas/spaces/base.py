@@ -350,6 +350,8 @@ class SearchSpace(ABC):
             if rule.quantity not in self.quantities:
                 offered = ", ".join(self.quantities) or "nothing"
                 raise FrugalnasError(f"{self.name} cannot count {rule.quantity!r}; it counts {offered}")
+        if smaller.enumerable and not len(smaller.enumerate()):
+            raise smaller._nothing_left()
         return smaller
 
     def _copy(self: Space) -> Space:

@@ -49,9 +49,9 @@ class LocalSearch(Strategy):
     def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:
         """Move uphill as soon as there is something better (or when the neighbourhood is done)."""
         for code, value in zip(codes, values, strict=True):
-            if np.isfinite(value) and (self._here is None or value > self._here[1]):
-                if self._better is None or value > self._better[1]:
-                    self._better = (code, float(value))
+            best = self._better or self._here
+            if np.isfinite(value) and (best is None or value > best[1]):
+                self._better = (code, float(value))
         waiting = self._first or (
             self.whole_neighbourhood and (self._queue or self._pending) and self._here is not None
         )

@@ -1,0 +1,56 @@
+"""Mean queries to the NAS-Bench-201 optimum, with intervals and censoring: seeds 100 to 199, cap 2,000.
+
+    python benchmarks/queries_to_optimum.py                        # the default, in rounds of 10, of 5, and one by one
+    python benchmarks/queries_to_optimum.py --paper --seeds 100:120   # the paper's settings (a 4x1000 MLP: slow)
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from frugalnas.runs import compare
+from frugalnas.runs.comparison import bootstrap_mean
+
+TABLES = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")
+DEFAULT = [{"name": "weaknas", "label": f"rounds of {size}", "options": {"round_size": size}} for size in (10, 5, 1)]
+BASELINES = [{"name": "local-search"}, {"name": "regularized-evolution"}, {"name": "evolution"}]
+PAPER = [
+    {"name": "weaknas-paper", "label": "paper: MLP 4x1000, uniform top 100, one-hot"},
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--paper", action="store_true")
+    parser.add_argument("--baselines", action="store_true")
+    parser.add_argument("--seeds", default="100:200")
+    parser.add_argument("--cap", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=2)
+    parsed = parser.parse_args()
+    seeds = list(range(*map(int, parsed.seeds.split(":"))))
+    strategies = PAPER if parsed.paper else BASELINES if parsed.baselines else DEFAULT
+    print(f"seeds {parsed.seeds}, cap {parsed.cap}; mean [95 % bootstrap interval], median, censored, s per search")
+    for table in TABLES:
+        started = time.perf_counter()
+        comparison = compare(
+            strategies,
+            evaluator={"name": "table", "options": {"table": table}},
+            queries=parsed.cap,
+            seeds=seeds,
+            jobs=parsed.jobs,
+            until_optimum=True,
+        )
+        seconds = (time.perf_counter() - started) * parsed.jobs / (len(seeds) * len(strategies))
+        for name, found in comparison.to_optimum().items():
+            mean, low, high = bootstrap_mean(np.where(np.isnan(found), parsed.cap, found))
+            print(
+                f"{table:28} {name:45} {mean:6.1f} [{low:.1f}, {high:.1f}]  median {np.nanmedian(found):5.1f}  "
+                f"censored {int(np.isnan(found).sum())} of {len(seeds)}  {seconds:.2f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
