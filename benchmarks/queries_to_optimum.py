@@ -1,7 +1,7 @@
 """Mean queries to the NAS-Bench-201 optimum, with intervals and censoring: seeds 100 to 199, cap 2,000.
 
-    python benchmarks/queries_to_optimum.py                        # the default, in rounds of 10, of 5, and one by one
-    python benchmarks/queries_to_optimum.py --paper --seeds 100:120   # the paper's settings (a 4x1000 MLP: slow)
+python benchmarks/queries_to_optimum.py                        # the default, in rounds of 10, of 5, and one by one
+python benchmarks/queries_to_optimum.py --paper --seeds 100:120   # the paper's settings (a 4x1000 MLP: slow)
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import time
 
 import numpy as np
+
 from frugalnas.runs import compare
 from frugalnas.runs.comparison import bootstrap_mean
 

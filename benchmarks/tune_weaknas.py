@@ -1,6 +1,6 @@
 """How WeakNAS's defaults were chosen: queries to the optimum on CIFAR-10, seeds 0 to 19 only, cap 400.
 
-    python benchmarks/tune_weaknas.py
+python benchmarks/tune_weaknas.py
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+
 from frugalnas.runs import compare
 from frugalnas.runs.comparison import bootstrap_mean
 
@@ -15,7 +16,9 @@ SEEDS = range(20)
 CAP = 400
 
 
-def variant(label: str, predictor: str = "gaussian-process", encoding: str | None = None, **options: object) -> dict[str, object]:
+def variant(
+    label: str, predictor: str = "gaussian-process", encoding: str | None = None, **options: object
+) -> dict[str, object]:
     made = {"name": predictor, "options": {"encoding": encoding}}
     return {"name": "weaknas", "label": label, "options": {"predictor": made, **options}}
 
@@ -26,7 +29,9 @@ def smoothness(value: float) -> dict[str, object]:
 
 
 STUDIES = {
-    "encoding (GP, EI, rounds of 10)": [variant(f"GP, {name}", encoding=name) for name in ("function", "live", "onehot", "path")],
+    "encoding (GP, EI, rounds of 10)": [
+        variant(f"GP, {name}", encoding=name) for name in ("function", "live", "onehot", "path")
+    ],
     "kernel": [smoothness(value) for value in (0.5, 1.5, 2.5)],
     "labels": [variant(f"GP, labels {name}", labels=name) for name in ("rank", "standard")],
     "acquisition (GP)": [

@@ -87,23 +87,28 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
         for x, y in layout.tips + offset if layout.tips else []:
             head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
             axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
-        for (x, y), width, operation, label in zip(
+        for centre, width, operation, label in zip(
             layout.centres + offset, layout.widths, operations[shown], labels, strict=True
         ):
-            axes.add_patch(
-                FancyBboxPatch(
-                    (x - width / 2, y - BOX_HEIGHT / 2),
-                    width,
-                    BOX_HEIGHT,
-                    boxstyle=f"round,pad=0,rounding_size={BOX_HEIGHT / 2 if operation in ends else 0.05}",
-                    facecolor=colours[int(operation)],
-                    edgecolor=GREY,
-                    linewidth=0.7,
-                    zorder=2,
-                )
-            )
-            axes.text(x, y, label, size=LABEL, ha="center", va="center_baseline", zorder=4)
+            _draw_box(axes, centre, width, label, colours[int(operation)], round_ends=int(operation) in ends)
     return cast(Figure, axes.figure)
+
+
+def _draw_box(axes: Axes, centre: FloatArray, width: float, label: str, colour: str, *, round_ends: bool) -> None:
+    x, y = centre
+    axes.add_patch(
+        FancyBboxPatch(
+            (x - width / 2, y - BOX_HEIGHT / 2),
+            width,
+            BOX_HEIGHT,
+            boxstyle=f"round,pad=0,rounding_size={BOX_HEIGHT / 2 if round_ends else 0.05}",
+            facecolor=colour,
+            edgecolor=GREY,
+            linewidth=0.7,
+            zorder=2,
+        )
+    )
+    axes.text(x, y, label, size=LABEL, ha="center", va="center_baseline", zorder=4)
 
 
 def _on_a_path(adjacency: BoolArray, labels: Sequence[str]) -> BoolArray:

@@ -239,7 +239,8 @@ def _line(name: str, values: NDArray[np.float64], *, log: bool) -> _Line:
     complete = number == seeds
     if seeds > 1 and complete.any():
         drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-        weights = (drawn[:, :, None] == np.arange(seeds)).mean(axis=1)
+        weights = np.zeros((RESAMPLES, seeds))
+        np.add.at(weights, (np.arange(RESAMPLES)[:, None], drawn), 1 / seeds)
         low[complete], high[complete] = np.percentile(weights @ shown[:, complete], [2.5, 97.5], axis=0)
     return _Line(name, queries, mean, low, high, seeds, complete)
 

@@ -24,7 +24,8 @@ PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
 class NASBench201(SearchSpace):
     """Cells of four nodes and six edges with one of five operations each: 15,625 codes that build 5,044 networks.
 
-    Genes are the operations on edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2, in this order. Values: 0 none, 1 skip_connect, 2 nor_conv_1x1, 3 nor_conv_3x3, 4 avg_pool_3x3. All 15,625 codes are valid.
+    Genes are the operations on edges 1<-0, 2<-0, 2<-1, 3<-0, 3<-1, 3<-2, in this order. Values: 0 none, 1 skip_connect,
+    2 nor_conv_1x1, 3 nor_conv_3x3, 4 avg_pool_3x3. All codes are valid.
 
     **Same network.** Two cells are the same network when their convolutions can be matched one to one, so that for every
     setting of the matched weights both cells compute the same function, in exact arithmetic. A convolution (ReLU, conv,

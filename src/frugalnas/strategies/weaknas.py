@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.stats import rankdata
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS
-from frugalnas.spaces import Codes, Population, SearchSpace
+from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
 from frugalnas.strategies.base import Strategy
 
@@ -127,7 +128,7 @@ class WeakNAS(Strategy):
 
     def _from_the_top(
         self, prediction: Prediction, candidates: Population, eligible: NDArray[np.bool_], n: int
-    ) -> NDArray[np.intp]:
+    ) -> IntArray:
         """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
         order = np.argsort(-prediction.mean, kind="stable")
         size = int(self._tops[min(self._round, len(self._tops) - 1)])
@@ -191,4 +192,8 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return (values - values.mean()) / max(float(values.std()), 1e-12)
 
 
-_LABELS = {"rank": _normal_scores, "standard": _standardised, "raw": np.asarray}
+_LABELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "rank": _normal_scores,
+    "standard": _standardised,
+    "raw": np.asarray,
+}

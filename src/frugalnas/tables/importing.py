@@ -66,10 +66,13 @@ def import_table(
     for role in {**chosen, **(scale or {})}:
         if role not in ROLES:
             raise FrugalnasError(f"unknown column role {role!r}; a column can be {', '.join(ROLES)}")
-    for used in [architecture, *(column for group in chosen.values() for column in group)]:
-        if used not in found:
-            missing = "says which column holds the architectures" if used is None else f"has a column {used!r}"
-            raise FrugalnasError(f"{file}: nothing {missing}; its columns are {', '.join(found)}")
+    if architecture is None:
+        raise FrugalnasError(
+            f"{file}: which column holds the architectures? Add --architecture NAME; its columns are {', '.join(found)}"
+        )
+    for column in [architecture, *(column for used in chosen.values() for column in used)]:
+        if column not in found:
+            raise FrugalnasError(f"{file}: there is no column {column!r}; its columns are {', '.join(found)}")
     if "validation" not in chosen:
         raise FrugalnasError(
             f"{file}: which column is the validation accuracy? Add --column validation=NAME; "

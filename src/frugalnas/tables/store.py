@@ -245,7 +245,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedTable(f"{path}: entries are missing; {_REMAKE}")
     if manifest.get("format") != FORMAT:
         raise DamagedTable(f"{path}: format {manifest.get('format')} where this frugalnas reads {FORMAT}; {_REMAKE}")
-    return manifest  # type: ignore[no-any-return]
+    return manifest
 
 
 _REMAKE = "remove the folder and make the table again (frugalnas table doctor says how)"

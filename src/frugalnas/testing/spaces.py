@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -337,6 +339,16 @@ class SpaceConformance(ABC):
             space.limited(smaller.limits).allowed, mask, "limits do not describe the restriction"
         )
 
+    def test_space_can_be_restricted_to_a_single_code(self) -> None:
+        """However many genes there are, a space of one code lists and draws that one."""
+        space = self.make()
+        code = self._sample(space)[:1]
+        single = space.restrict(np.arange(space.allowed.shape[1]) == code[0][:, None])
+        np.testing.assert_array_equal(single.enumerate(), code)
+        np.testing.assert_array_equal(single.sample(3, np.random.default_rng(0)), code.repeat(3, axis=0))
+        assert single.size == 1
+        assert len(single.neighbours(code)[0]) == 0
+
     def test_impossible_restrictions_are_refused(self) -> None:
         """A mask that leaves a gene nothing, or has another shape, is refused."""
         space = self.make()
@@ -401,9 +413,9 @@ def _warm_up(space: SearchSpace) -> None:
 def _all_valid_codes(space: SearchSpace, limit: int = 200_000) -> Codes | None:
     """Every valid combination of allowed values, listed without the space's help; None where there are too many."""
     values = [np.flatnonzero(row) for row in space.allowed]
-    if np.prod([float(len(row)) for row in values]) > limit:
+    if math.prod(len(row) for row in values) > limit:
         return None
-    grid = np.stack([axis.ravel() for axis in np.meshgrid(*values, indexing="ij")], axis=1).astype(np.int8)
+    grid = np.array(list(product(*values)), np.int8)
     return grid[space.valid(grid)]
 
 

@@ -1,0 +1,39 @@
+"""How a search is carried through: the loop, the run folder, resuming, executors and comparisons.
+
+- `search`: a strategy asks, an evaluator answers, until the budget is spent; `SearchResult` is what comes out.
+- `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
+- `RunFolder`: a run on disk; `resume` continues one to the same journal as if it had never been interrupted.
+- `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
+- `Callback`, `Progress`: look on while a search runs.
+"""
+
+from frugalnas.runs.budget import Budget
+from frugalnas.runs.callbacks import Callback, Progress
+from frugalnas.runs.comparing import compare, load_comparison, resume_comparison
+from frugalnas.runs.comparison import Comparison
+from frugalnas.runs.executors import Executor, ProcessExecutor, SerialExecutor
+from frugalnas.runs.folder import RunFolder, list_runs
+from frugalnas.runs.ledger import Ledger, Query
+from frugalnas.runs.loop import load, resume, search
+from frugalnas.runs.result import SearchResult
+
+__all__ = [
+    "Budget",
+    "Callback",
+    "Comparison",
+    "Executor",
+    "Ledger",
+    "ProcessExecutor",
+    "Progress",
+    "Query",
+    "RunFolder",
+    "SearchResult",
+    "SerialExecutor",
+    "compare",
+    "list_runs",
+    "load",
+    "load_comparison",
+    "resume",
+    "resume_comparison",
+    "search",
+]

@@ -1,0 +1,56 @@
+"""How much a search may spend, and when it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.strategies import Strategy
+
+__all__ = ["Budget"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When a search stops: at whichever limit comes first.
+
+    Attributes:
+        queries: distinct networks evaluated; failed ones count.
+        seconds: wall time, summed over interruptions.
+        until_optimum: stop as soon as the best known value is found, where the evaluator knows it.
+    """
+
+    queries: int | None = None
+    seconds: float | None = None
+    until_optimum: bool = False
+
+    def __post_init__(self) -> None:
+        if self.queries is None and self.seconds is None:
+            raise FrugalnasError("a search needs a budget: queries, seconds, or both")
+        if (self.queries is not None and self.queries < 1) or (self.seconds is not None and self.seconds <= 0):
+            raise FrugalnasError(f"budgets are positive, not {self.queries} queries and {self.seconds} seconds")
+
+    def check(self, strategy: Strategy) -> None:
+        """Refuse, before anything runs, a budget that this strategy cannot spend or that spends nothing on search."""
+        if self.queries is None:
+            return
+        if self.queries < strategy.initial:
+            raise FrugalnasError(
+                f"a budget of {self.queries} queries does not cover the initial sample of {strategy.initial}; "
+                f"raise --queries or lower --initial"
+            )
+        space = strategy.space
+        networks = len(set(space.networks(space.enumerate()).tolist())) if space.enumerable else space.size
+        if self.queries > networks:
+            raise FrugalnasError(
+                f"a budget of {self.queries} queries is more than {space.name} has distinct networks ({networks:,}); "
+                f"lower --queries"
+            )
+
+    def spent(self, queries: int, seconds: float) -> str | None:
+        """Why the search is over, None while it is not."""
+        if self.queries is not None and queries >= self.queries:
+            return f"{self.queries} queries spent"
+        if self.seconds is not None and seconds >= self.seconds:
+            return f"{self.seconds:g} seconds spent"
+        return None

@@ -1,0 +1,264 @@
+"""Strategies over seeds, in parallel processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import frugalnas
+from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.registry import STRATEGIES
+from frugalnas.runs.budget import Budget
+from frugalnas.runs.comparison import Comparison
+from frugalnas.runs.descriptions import build_evaluator, build_space
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.ledger import Query
+from frugalnas.runs.loop import search
+from frugalnas.spaces import SearchSpace
+
+__all__ = ["compare", "load_comparison", "resume_comparison"]
+
+Finished = Callable[[int, int], None]
+"""Is told how many searches are done, and how many there are."""
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def compare(
+    strategies: Sequence[str | Mapping[str, Any]],
+    *,
+    evaluator: Mapping[str, Any],
+    space: str | Mapping[str, Any] = "nasbench201",
+    queries: int,
+    seeds: Sequence[int],
+    jobs: int = 1,
+    until_optimum: bool = False,
+    run_dir: Path | str | None = None,
+    on_finished: Finished | None = None,
+) -> Comparison:
+    """Every strategy run with every seed; on one seed all start from the same initial sample.
+
+    Args:
+        strategies: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
+        evaluator: description, for example `{"name": "table", "options": {"table": "nasbench201/cifar10"}}`. Where it draws
+            labels at random, each seed draws its own.
+        space: name or description.
+        queries: budget of each search.
+        seeds: one search per strategy and seed.
+        jobs: processes, each with one thread.
+        until_optimum: end a search once the optimum is found; what is left of its curve is known then.
+        run_dir: a new folder that remembers finished searches, so that an interrupted comparison can be resumed.
+        on_finished: is told after each search.
+
+    Raises:
+        FrugalnasError: before anything runs, for unknown names, wrong options or a budget that does not fit.
+    """
+    config = {
+        "frugalnas": frugalnas.__version__,
+        "kind": "comparison",
+        "space": {"name": space} if isinstance(space, str) else dict(space),
+        "strategies": [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in strategies],
+        "evaluator": dict(evaluator),
+        "queries": queries,
+        "seeds": list(seeds),
+        "until_optimum": until_optimum,
+    }
+    _check(config)
+    folder = None if run_dir is None else RunFolder.create(Path(run_dir), config)
+    return _run(config, folder, jobs, on_finished)
+
+
+def resume_comparison(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Comparison:
+    """The comparison kept in a folder; searches that had not finished are run."""
+    folder = _comparison_folder(run_dir)
+    return _run(folder.config, folder, jobs, on_finished)
+
+
+def load_comparison(run_dir: Path | str) -> Comparison:
+    """The comparison kept in a folder; nothing is run.
+
+    Raises:
+        RunFolderError: where searches are missing, with the command that runs them.
+    """
+    folder = _comparison_folder(run_dir)
+    done = {(line["strategy"], line["seed"]): line for line in folder.lines()}
+    total = len(folder.config["strategies"]) * len(folder.config["seeds"])
+    if len(done) < total:
+        raise RunFolderError(
+            f"{folder.path} has finished {len(done)} of {total} searches; run the others with: frugalnas resume {folder.path}"
+        )
+    return _assemble(folder.config, done, folder)
+
+
+def _comparison_folder(run_dir: Path | str) -> RunFolder:
+    folder = RunFolder(Path(run_dir))
+    if folder.config["kind"] != "comparison":
+        raise RunFolderError(f"{folder.path} is a {folder.config['kind']}, not a comparison")
+    return folder
+
+
+def _check(config: dict[str, Any]) -> None:
+    labels = [_label(entry) for entry in config["strategies"]]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise FrugalnasError(f"{', '.join(sorted(twice))} is compared with itself; name each strategy once")
+    if not labels or not config["seeds"] or len(set(config["seeds"])) != len(config["seeds"]):
+        raise FrugalnasError("a comparison needs at least one strategy and one seed, and no seed twice")
+    space = build_space(config["space"])
+    evaluator = build_evaluator(config["evaluator"], space)
+    if evaluator.stateful:
+        raise FrugalnasError("a stateful evaluator cannot be compared on: its answers depend on what came before")
+    if config["until_optimum"] and evaluator.optimum is None:
+        raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
+    budget = Budget(queries=config["queries"])
+    for entry in config["strategies"]:
+        budget.check(_build_strategy(entry, space, config["seeds"][0]))
+
+
+def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
+    labels = [_label(entry) for entry in config["strategies"]]
+    done: dict[tuple[str, int], dict[str, Any]] = {}
+    if folder is not None:
+        done = {(line["strategy"], line["seed"]): line for line in folder.lines()}
+    tasks = [
+        (place, seed) for seed in config["seeds"] for place in range(len(labels)) if (labels[place], seed) not in done
+    ]
+    total = len(done) + len(tasks)
+    for record in _in_processes(config, tasks, jobs):
+        done[record["strategy"], record["seed"]] = record
+        if folder is not None:
+            folder.append(record)
+        if on_finished is not None:
+            on_finished(len(done), total)
+    if folder is not None:
+        folder.close()
+    return _assemble(config, done, folder)
+
+
+def _in_processes(config: dict[str, Any], tasks: list[tuple[int, int]], jobs: int) -> Iterator[dict[str, Any]]:
+    """The finished searches, in the order of the tasks."""
+    if jobs == 1:
+        for place, seed in tasks:
+            yield _one_search(config, place, seed)
+        return
+    from pebble import ProcessPool
+
+    with _one_thread_each(), ProcessPool(max_workers=jobs, context=get_context("spawn")) as pool:
+        futures = [pool.schedule(_one_search, args=(config, place, seed)) for place, seed in tasks]
+        try:
+            for future in futures:
+                yield future.result()
+        except BaseException:
+            pool.stop()  # type: ignore[no-untyped-call]
+            raise
+
+
+def _one_search(config: dict[str, Any], place: int, seed: int) -> dict[str, Any]:
+    """One search, as a journal line of the comparison."""
+    space = build_space(config["space"])
+    description = config["evaluator"]
+    options = dict(description.get("options") or {})
+    if options.get("label") == "random":
+        options["seed"] = seed
+    evaluator = build_evaluator({**description, "options": options}, space)
+    strategy = _build_strategy(config["strategies"][place], space, seed)
+    budget = Budget(queries=config["queries"], until_optimum=config["until_optimum"])
+    result = search(strategy, evaluator, budget)
+    return {
+        "strategy": _label(config["strategies"][place]),
+        "seed": seed,
+        "stop": result.stop,
+        "seconds": round(result.seconds, 3),
+        "optimum": result.optimum,
+        "queries": [
+            {
+                "code": query.code.tolist(),
+                "value": query.value if np.isfinite(query.value) else None,
+                "error": query.error,
+            }
+            for query in result.queries
+        ],
+        "metrics": _columns(result.queries),
+    }
+
+
+def _columns(queries: Sequence[Query]) -> dict[str, list[float | None]]:
+    names = sorted({name for query in queries for name in query.metrics})
+    columns = {name: [query.metrics.get(name, np.nan) for query in queries] for name in names}
+    return {name: [value if np.isfinite(value) else None for value in column] for name, column in columns.items()}
+
+
+def _assemble(
+    config: dict[str, Any], done: Mapping[tuple[str, int], dict[str, Any]], folder: RunFolder | None
+) -> Comparison:
+    seeds, queries = config["seeds"], config["queries"]
+    space = build_space(config["space"])
+    values = {}
+    rows: list[dict[str, Any]] = []
+    for label in map(_label, config["strategies"]):
+        matrix = np.full((len(seeds), queries), np.nan)
+        for row, seed in enumerate(seeds):
+            record = done[label, seed]
+            told = [np.nan if query["value"] is None else query["value"] for query in record["queries"]]
+            matrix[row, : len(told)] = told
+            rows.extend(_rows(record, space))
+        values[label] = matrix
+    first = _label(config["strategies"][0])
+    optimum = [done[first, seed]["optimum"] for seed in seeds]
+    return Comparison(
+        values,
+        tuple(seeds),
+        np.array([np.nan if value is None else value for value in optimum], np.float64),
+        rows,
+        _subject(config),
+        None if folder is None else folder.path,
+    )
+
+
+def _rows(record: dict[str, Any], space: SearchSpace) -> Iterator[dict[str, Any]]:
+    for number, query in enumerate(record["queries"]):
+        metrics = {name: column[number] for name, column in record["metrics"].items()}
+        yield {
+            "strategy": record["strategy"],
+            "seed": record["seed"],
+            "query": number + 1,
+            "architecture": space.format(np.array(query["code"], np.int8)),
+            "value": query["value"],
+            "error": query["error"],
+            **metrics,
+        }
+
+
+def _build_strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> Any:
+    options = {**(entry.get("options") or {}), "seed": seed}
+    return STRATEGIES.create({"name": entry["name"], "options": options}, space)
+
+
+def _label(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("label", entry["name"]))
+
+
+def _subject(config: dict[str, Any]) -> str:
+    description = config["evaluator"]
+    return str((description.get("options") or {}).get("table", description["name"]))
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Children started inside use one thread each: more would fight over the cores."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,55 @@
+"""Spaces and evaluators to and from the plain data of a run's configuration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Evaluator
+from frugalnas.registry import EVALUATORS, SPACES
+from frugalnas.spaces import SearchSpace
+
+__all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space"]
+
+
+def describe_space(space: SearchSpace) -> dict[str, Any]:
+    """The description from which `build_space` makes an equal space."""
+    return {**SPACES.describe(space), "limits": space.limits}
+
+
+def build_space(description: str | Mapping[str, Any]) -> SearchSpace:
+    """The space of a description, its limits included."""
+    space: SearchSpace = SPACES.create(description)
+    limits = description.get("limits", {}) if isinstance(description, Mapping) else {}
+    return space.limited(limits)
+
+
+def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
+    description = EVALUATORS.describe(evaluator)
+    for text in (description["name"], *(str(value) for value in description["options"].values())):
+        if "<locals>" in text or "<lambda>" in text:
+            raise FrugalnasError(
+                f"{text} cannot be found again by name, which a run folder needs; define it at the top of a module, or "
+                f"search without run_dir"
+            )
+    return description
+
+
+def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
+    """The evaluator of a description: a name, `package.module:Class`, or `package.module:function`."""
+    name = description["name"]
+    constructor = EVALUATORS.resolve(name)
+    if not isinstance(constructor, type):
+        return EVALUATORS.create({"name": "function", "options": {"function": name}}, space)
+    evaluator = EVALUATORS.create(description, *_leading_arguments(constructor, space))
+    if not isinstance(evaluator, Evaluator):
+        raise FrugalnasError(f"{name} is not an evaluator; derive it from frugalnas.Evaluator")
+    return evaluator
+
+
+def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:
+    """The space, where the constructor has a place for it before its keyword options."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [space] if any(p.kind in kinds for p in inspect.signature(constructor).parameters.values()) else []

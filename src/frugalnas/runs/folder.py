@@ -1,0 +1,147 @@
+"""A run on disk: configuration, journal, state and what was made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from frugalnas.errors import RunFolderError
+
+__all__ = ["RunFolder", "list_runs"]
+
+
+class RunFolder:
+    """One run's folder.
+
+    Contents:
+        config.yaml: everything needed to run it again.
+        journal.jsonl: one line per evaluation, flushed before the next one is asked for: the truth.
+        timing.jsonl: how long rounds took, apart, so that journals compare equal.
+        state/strategy.json: a cache of the journal, written atomically; the run resumes without it, only later.
+        evaluations/: one folder per query, where an evaluator left something.
+        report/: figures, made again from the journal at any time.
+
+    Args:
+        path: an existing run's folder.
+
+    Raises:
+        RunFolderError: where there is no run at `path`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._open: dict[str, IO[str]] = {}
+        try:
+            self.config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text())
+        except OSError:
+            raise RunFolderError(f"there is no run at {self.path}; frugalnas runs list shows the runs here") from None
+        except yaml.YAMLError as error:
+            raise RunFolderError(f"{self.path / 'config.yaml'} cannot be read: {error}") from None
+        if not isinstance(self.config, dict) or "kind" not in self.config:
+            raise RunFolderError(f"{self.path / 'config.yaml'} does not describe a run")
+
+    @classmethod
+    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
+        """A new run's folder; an existing one is never touched."""
+        path = Path(path)
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            if path.exists():
+                raise RunFolderError(
+                    f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
+                ) from None
+            raise RunFolderError(f"{path} cannot be made ({error.strerror}); choose another --run-dir") from None
+        write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        return cls(path)
+
+    @property
+    def report(self) -> Path:
+        """The folder for figures."""
+        return self.path / "report"
+
+    # -- lines ---------------------------------------------------------------------------------------------------
+
+    def lines(self, name: str = "journal.jsonl") -> Iterator[dict[str, Any]]:
+        """The whole lines of a `.jsonl` file; a last line that was cut short is passed over.
+
+        Raises:
+            RunFolderError: naming the line, where one in the middle cannot be read.
+        """
+        path = self.path / name
+        if not path.exists():
+            return
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                record = None
+            if not isinstance(record, dict):
+                raise RunFolderError(
+                    f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
+                )
+            yield record
+
+    def append(self, record: dict[str, Any], name: str = "journal.jsonl") -> None:
+        """Add one line and hand it to the operating system."""
+        if name not in self._open:
+            path = self.path / name
+            if path.exists():
+                # A line that was cut short would otherwise swallow the next one.
+                content = path.read_bytes()
+                os.truncate(path, content.rfind(b"\n") + 1)
+            self._open[name] = path.open("a", encoding="utf-8")
+        self._open[name].write(json.dumps(record) + "\n")
+        self._open[name].flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._open.values():
+            file.close()
+        self._open.clear()
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Replace the state, whole or not at all."""
+        (self.path / "state").mkdir(exist_ok=True)
+        write_atomically(self.path / "state" / "strategy.json", json.dumps(state))
+
+    def read_state(self) -> dict[str, Any] | None:
+        """The latest state, None where there is none that can be read: the journal is enough."""
+        try:
+            state = json.loads((self.path / "state" / "strategy.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return state if isinstance(state, dict) else None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file that is never seen half-written."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def list_runs(root: Path) -> list[RunFolder]:
+    """The runs in a folder, oldest first."""
+    if not root.is_dir():
+        return []
+    found = sorted(root.glob("*/config.yaml"), key=lambda path: (path.stat().st_mtime, path))
+    return [RunFolder(path.parent) for path in found]
+
+
+def unused_name(root: Path, name: str) -> Path:
+    """`root/name`, or `root/name-2`, `-3`, ... where that is taken."""
+    path, number = root / name, 1
+    while path.exists():
+        number += 1
+        path = root / f"{name}-{number}"
+    return path

@@ -1,0 +1,343 @@
+"""The loop: a strategy asks, an evaluator answers, the journal remembers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+import frugalnas
+from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.registry import EXECUTORS, STRATEGIES
+from frugalnas.runs.budget import Budget
+from frugalnas.runs.callbacks import Callback
+from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
+from frugalnas.runs.executors import Executor, SerialExecutor
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.ledger import Ledger, Query
+from frugalnas.runs.result import SearchResult
+from frugalnas.spaces import SearchSpace
+from frugalnas.strategies import Strategy
+
+__all__ = ["load", "resume", "search"]
+
+STATE_INTERVAL_S = 1.0
+"""The state is only a cache of the journal: it is written this often at most, and when the search stops."""
+FRUITLESS_ASKS = 1_000
+"""A strategy that asks for nothing new this many times in a row has nothing left to find."""
+
+
+def search(
+    strategy: Strategy,
+    evaluator: Evaluator,
+    budget: Budget | int,
+    *,
+    run_dir: Path | str | None = None,
+    executor: Executor | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> SearchResult:
+    """The result of searching with a strategy until the budget is spent.
+
+    Args:
+        strategy: what to try next.
+        evaluator: how good it is.
+        budget: when to stop; a number means queries.
+        run_dir: a new folder for journal, state and configuration, from which the run can be resumed; None writes nothing.
+        executor: where evaluations happen; None: in this process.
+        callbacks: are told what happens.
+
+    Raises:
+        FrugalnasError: before anything runs, where the budget does not fit the strategy's initial sample or the space, or
+            the folder is taken.
+    """
+    if isinstance(budget, int):
+        budget = Budget(queries=budget)
+    executor = executor or SerialExecutor()
+    _check(strategy, evaluator, budget)
+    folder = None
+    if run_dir is not None:
+        config = {
+            "frugalnas": frugalnas.__version__,
+            "kind": "search",
+            "space": describe_space(strategy.space),
+            "strategy": STRATEGIES.describe(strategy),
+            "evaluator": describe_evaluator(evaluator),
+            "budget": {
+                "queries": budget.queries,
+                "seconds": budget.seconds,
+                "until_optimum": budget.until_optimum,
+            },
+            "executor": EXECUTORS.describe(executor),
+        }
+        folder = RunFolder.create(Path(run_dir), config)
+    return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
+
+
+def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequence[Callback] = ()) -> SearchResult:
+    """The result of continuing a run, with the same journal as if it had never been interrupted.
+
+    Args:
+        run_dir: the run's folder.
+        budget: a larger one to go on with; None keeps the run's own.
+        callbacks: are told what happens.
+
+    Raises:
+        RunFolderError: where there is no such run, or its journal is not one of its configuration.
+    """
+    folder = RunFolder(Path(run_dir))
+    strategy, evaluator, own = _rebuild(folder)
+    budget = budget or own
+    _check(strategy, evaluator, budget)
+    executor = EXECUTORS.create(folder.config["executor"])
+    return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
+
+
+def load(run_dir: Path | str) -> SearchResult:
+    """What a run has found so far, from its journal alone; nothing is evaluated."""
+    folder = RunFolder(Path(run_dir))
+    if folder.config["kind"] != "search":
+        raise RunFolderError(f"{folder.path} is a {folder.config['kind']}, not a search")
+    space = build_space(folder.config["space"])
+    state = folder.read_state() or {}
+    return SearchResult(
+        space,
+        tuple(Query.from_json(line) for line in folder.lines()),
+        state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
+        sum(line["seconds"] for line in folder.lines("timing.jsonl")),
+        state.get("optimum"),
+        folder.path,
+    )
+
+
+class _Loop:
+    """One search under way, new or resumed.
+
+    Resuming is no special case: the strategy continues from its last state (or from the beginning), and what the journal
+    has already answered is taken from there instead of from the evaluator.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        evaluator: Evaluator,
+        budget: Budget,
+        executor: Executor,
+        folder: RunFolder | None,
+        callbacks: Iterable[Callback],
+    ) -> None:
+        self.strategy = strategy
+        self.evaluator = evaluator
+        self.budget = budget
+        self.executor = executor
+        self.folder = folder
+        self.callbacks = list(callbacks)
+        self.ledger = Ledger(strategy.space, stateful=evaluator.stateful)
+        self.recorded: deque[Query] = deque()
+        self.earlier_seconds = 0.0
+        self.saved_at = -np.inf
+        self.state: dict[str, Any] | None = None
+        if folder is not None:
+            self._pick_up(folder)
+
+    def _pick_up(self, folder: RunFolder) -> None:
+        self.recorded.extend(Query.from_json(line) for line in folder.lines())
+        self.earlier_seconds = sum(line["seconds"] for line in folder.lines("timing.jsonl"))
+        self.state = folder.read_state()
+        if self.state is not None and self.state["queries"] <= len(self.recorded):
+            self.strategy.load_state_dict(self.state["strategy"])
+            for _ in range(self.state["queries"]):
+                self.ledger.add(self.recorded.popleft())
+
+    def run(self) -> SearchResult:
+        self.started = self.round_started = time.perf_counter()
+        self.blas = ThreadpoolController()
+        with tempfile.TemporaryDirectory(prefix="frugalnas-") as scratch, self.executor:
+            self.workdirs = Path(scratch) if self.folder is None else self.folder.path / "evaluations"
+            for callback in self.callbacks:
+                callback.on_start(self.ledger, self.budget)
+            stop = None
+            try:
+                stop = self._rounds()
+            finally:
+                self._write_state(stop)
+                self._write_timing()
+                if self.folder is not None:
+                    self.folder.close()
+        result = SearchResult(
+            self.strategy.space,
+            tuple(self.ledger.queries),
+            stop,
+            self._seconds(),
+            self.evaluator.optimum,
+            None if self.folder is None else self.folder.path,
+        )
+        for callback in self.callbacks:
+            callback.on_stop(result)
+        return result
+
+    def _rounds(self) -> str:
+        """Ask, evaluate and tell until the reason to stop, which is returned."""
+        fruitless = 0
+        self._take_state()
+        while True:
+            stop = self._stop()
+            if stop is not None:
+                self._take_state()
+                return stop
+            trials = self._ask()
+            if not len(trials):
+                return "the space is exhausted"
+            before = len(self.ledger)
+            evaluations = self._evaluate(trials)
+            if evaluations is None:
+                continue  # the budget ended inside the round: the journal has its beginning, the strategy is not told
+            self.strategy.tell(trials, evaluations)
+            fruitless = fruitless + 1 if len(self.ledger) == before else 0
+            if fruitless == FRUITLESS_ASKS:
+                return f"{FRUITLESS_ASKS:,} asks in a row brought no new network"
+            self._after_round()
+
+    def _stop(self) -> str | None:
+        best, optimum = self.ledger.best, self.evaluator.optimum
+        if self.budget.until_optimum and best is not None and optimum is not None and best.value >= optimum:
+            return "the optimum was found"
+        if self.recorded:
+            return None if self.budget.queries is None else self.budget.spent(len(self.ledger), 0.0)
+        return self.budget.spent(len(self.ledger), self._seconds())
+
+    def _seconds(self) -> float:
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    def _ask(self) -> Trials:
+        """A round, or as many rounds as keep every worker busy."""
+        # One thread, so that a trajectory does not depend on how many cores the machine has.
+        with self.blas.limit(limits=1, user_api="blas"):
+            trials = self.strategy.ask()
+            while 0 < len(trials) < self.executor.workers:
+                more = self.strategy.ask(self.executor.workers - len(trials))
+                if not len(more):
+                    break
+                trials = Trials(np.concatenate([trials.codes, more.codes]), np.concatenate([trials.ids, more.ids]))
+        return trials
+
+    def _evaluate(self, trials: Trials) -> Evaluations | None:
+        """The answers to a round, new networks in order; None where the budget ended before the last of them."""
+        networks = self.strategy.space.networks(trials.codes).tolist()
+        new: dict[int, int] = {}
+        for row, network in enumerate(networks):
+            if self.ledger.stateful:
+                new[row] = row
+            elif self.ledger.known(network) is None:
+                new.setdefault(network, row)
+        rows = list(new.values())
+        stopped = self._answer(trials, rows)
+        if stopped:
+            return None
+        answered = dict(zip(rows, self.ledger.queries[len(self.ledger) - len(rows) :], strict=True))
+        found = [answered.get(row) or self.ledger.known(network) for row, network in enumerate(networks)]
+        return _joined([query for query in found if query is not None])
+
+    def _answer(self, trials: Trials, rows: list[int]) -> bool:
+        """Count the queries of a round, from the journal as far as it goes; whether the budget ended before the last."""
+        replayed = 0
+        for row in rows:
+            if not self.recorded:
+                break
+            if self._stop() is not None:
+                return True
+            query = self.recorded.popleft()
+            if not np.array_equal(query.code, trials.codes[row]):
+                raise RunFolderError(
+                    f"query {len(self.ledger) + 1} in the journal is {self.strategy.space.format(query.code)}, but the "
+                    f"strategy now asks for {self.strategy.space.format(trials.codes[row])}; the run was made by another "
+                    f"version of frugalnas or its configuration was edited"
+                )
+            self._count(query, journal=False)
+            replayed += 1
+        rows = rows[replayed:]
+        if self.budget.queries is not None:
+            affordable = max(self.budget.queries - len(self.ledger), 0)
+        else:
+            affordable = len(rows)
+        todo = trials.take(rows[:affordable])
+        first = len(self.ledger) + 1
+        workdirs = [self.workdirs / f"{first + place:06d}" for place in range(len(todo))]
+        answers = self.executor.run(self.evaluator, todo, workdirs)
+        for place in range(len(todo)):
+            if self._stop() is not None:
+                return True
+            answer = next(answers)
+            self._count(Query.from_row(todo.codes[place], answer, 0), journal=True)
+        return affordable < len(rows)
+
+    def _count(self, query: Query, *, journal: bool) -> None:
+        if journal and self.folder is not None:
+            self.folder.append(query.to_json(self.strategy.space, len(self.ledger) + 1))
+        self.ledger.add(query)
+        for callback in self.callbacks:
+            callback.on_query(query, self.ledger)
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def _take_state(self) -> None:
+        """Note where the run can be taken up again, which is between rounds only."""
+        if self.folder is not None:
+            self.state = {"queries": len(self.ledger), "strategy": self.strategy.state_dict()}
+
+    def _after_round(self) -> None:
+        if time.perf_counter() - self.saved_at > STATE_INTERVAL_S and not self.recorded:
+            self._take_state()
+            self._write_state(None)
+            self._write_timing()
+
+    def _write_state(self, stop: str | None) -> None:
+        if self.folder is not None and self.state is not None:
+            self.folder.write_state({**self.state, "stop": stop, "optimum": self.evaluator.optimum})
+        self.saved_at = time.perf_counter()
+
+    def _write_timing(self) -> None:
+        if self.folder is not None:
+            now = time.perf_counter()
+            self.folder.append(
+                {"queries": len(self.ledger), "seconds": round(now - self.round_started, 6)}, "timing.jsonl"
+            )
+            self.round_started = now
+
+
+def _joined(queries: list[Query]) -> Evaluations:
+    names = {name for query in queries for name in query.metrics}
+    return Evaluations(
+        np.array([query.value for query in queries], np.float64),
+        {name: np.array([query.metrics.get(name, np.nan) for query in queries]) for name in sorted(names)},
+        tuple(query.error for query in queries),
+    )
+
+
+def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget) -> None:
+    budget.check(strategy)
+    space = getattr(evaluator, "space", None)
+    if isinstance(space, SearchSpace) and space.name != strategy.space.name:
+        raise FrugalnasError(f"the evaluator knows {space.name}, but the strategy searches {strategy.space.name}")
+    if budget.until_optimum and evaluator.optimum is None:
+        raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
+
+
+def _rebuild(folder: RunFolder) -> tuple[Strategy, Evaluator, Budget]:
+    config = folder.config
+    if config["kind"] != "search":
+        raise RunFolderError(f"{folder.path} is a {config['kind']}, not a search")
+    try:
+        space = build_space(config["space"])
+        strategy = STRATEGIES.create(config["strategy"], space)
+        evaluator = build_evaluator(config["evaluator"], space)
+        budget = Budget(**config["budget"])
+    except (KeyError, TypeError) as error:
+        raise RunFolderError(f"{folder.path / 'config.yaml'} is incomplete or was edited: {error!r}") from None
+    return strategy, evaluator, budget

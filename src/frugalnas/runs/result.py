@@ -1,0 +1,77 @@
+"""What a search found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.runs.ledger import Query
+from frugalnas.spaces import Codes, SearchSpace
+
+__all__ = ["SearchResult"]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The queries of a search, in order.
+
+    Attributes:
+        space: what was searched.
+        queries: every evaluation that was paid for.
+        stop: why the search ended.
+        seconds: wall time, summed over interruptions.
+        optimum: the best value that any architecture has, where the evaluator knows it.
+        run_dir: the run's folder, None where nothing was written.
+    """
+
+    space: SearchSpace
+    queries: tuple[Query, ...]
+    stop: str
+    seconds: float
+    optimum: float | None = None
+    run_dir: Path | None = None
+
+    @property
+    def codes(self) -> Codes:
+        """Architectures as they were asked for, shape [queries, genes]."""
+        return np.array([query.code for query in self.queries], np.int8).reshape(-1, self.space.genes)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """What they were worth, NaN where the evaluation failed, shape [queries]."""
+        return np.array([query.value for query in self.queries], np.float64)
+
+    @property
+    def best(self) -> Query:
+        """The query with the highest value, the earliest of equals.
+
+        Raises:
+            FrugalnasError: where every evaluation failed.
+        """
+        if not np.isfinite(self.values).any():
+            why = self.queries[-1].error if self.queries else "nothing was evaluated"
+            raise FrugalnasError(f"no evaluation succeeded; the last one said: {why}")
+        return self.queries[int(np.nanargmax(self.values))]
+
+    @property
+    def architecture(self) -> str:
+        """The best architecture in the space's notation."""
+        return self.space.format(self.best.code)
+
+    @property
+    def best_so_far(self) -> NDArray[np.float64]:
+        """The best value after each query, NaN before the first success, shape [queries]."""
+        running = np.maximum.accumulate(np.where(np.isfinite(self.values), self.values, -np.inf))
+        return np.where(np.isfinite(running), running, np.nan)
+
+    @property
+    def queries_to_optimum(self) -> int | None:
+        """How many queries it took to find the optimum, None where it is unknown or was not found."""
+        if self.optimum is None:
+            return None
+        found = np.flatnonzero(self.values >= self.optimum)
+        return int(found[0]) + 1 if found.size else None
