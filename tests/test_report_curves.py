@@ -98,12 +98,13 @@ def test_numbers_of_seeds_are_stated():
 
 
 def test_names_stand_in_the_order_of_the_final_values_and_do_not_overlap():
-    curves = {f"strategy {i}": np.full((2, 30), 90.0 + 0.001 * (i * 7 % 10)) for i in range(10)}
+    curves = {f"strategy {i}": np.full((2, 30), 90.0 + 0.001 * (i * 7 % 25)) for i in range(25)}
     figure = regret_curves(curves, optimum=95.0)
     final = sorted(curves, key=lambda name: curves[name][0, -1])
     assert labels_downwards(figure) == final
     heights = sorted(text.get_position()[1] for text in figure.axes[0].texts)
     room = figure.axes[0].get_window_extent().height
+    assert heights[-1] < 1.05
     assert np.diff(heights).min() * room >= 0.99 * 1.2 * 7.0 * figure.dpi / 72
 
 

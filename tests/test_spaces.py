@@ -41,12 +41,12 @@ class Layers(SearchSpace):
 
 
 class EvenBits(SearchSpace):
-    """Four bits whose sum is even: no single edit of an architecture is one."""
+    """Bits whose sum is even: no single edit of an architecture is one."""
 
     name = "even"
 
-    def __init__(self) -> None:
-        self.allowed = np.ones((4, 2), np.bool_)
+    def __init__(self, bits: int = 4) -> None:
+        self.allowed = np.ones((bits, 2), np.bool_)
 
     def valid(self, codes: Codes):
         return super().valid(codes) & (codes.sum(axis=1) % 2 == 0)
@@ -55,8 +55,8 @@ class EvenBits(SearchSpace):
         return "".join(str(bit) for bit in code)
 
     def parse(self, text: str) -> Codes:
-        if len(text) != 4 or not set(text) <= {"0", "1"}:
-            raise FrugalnasError(f"{text!r} is not four bits")
+        if len(text) != self.genes or not set(text) <= {"0", "1"}:
+            raise FrugalnasError(f"{text!r} is not {self.genes} bits")
         return np.array(list(text), np.int64).astype(np.int8)
 
 

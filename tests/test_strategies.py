@@ -176,6 +176,16 @@ def test_every_network_is_asked_for_once_in_the_end(make, space: SearchSpace) ->
 
 
 @every_strategy
+def test_space_without_neighbours_that_cannot_be_listed_is_searched(make) -> None:
+    space = EvenBits(30)
+    strategy = make(space, seed=0)
+    for _ in range(4):
+        trials = step(strategy)
+        assert len(trials)
+        assert space.valid(trials.codes).all()
+
+
+@every_strategy
 def test_large_initial_sample_is_as_large_as_it_is_said_to_be(make) -> None:
     for space in (SPACE, Layers(40, 6)):
         strategy = make(space, seed=0, initial=900)

@@ -70,7 +70,7 @@ class Registry:
         made = import_object(target)
         if not callable(made):
             raise FrugalnasError(f"{name!r} is not a {self.kind}: {target} cannot be called")
-        return made  # type: ignore[no-any-return]
+        return made
 
     def create(self, description: str | Mapping[str, Any], *arguments: Any) -> Any:
         """The object that a name, or a description `{"name": ..., "options": {...}}`, stands for.

@@ -39,7 +39,7 @@ class GaussianProcess(Predictor):
         seed: not used, the fit is deterministic.
     """
 
-    def __init__(self, *, smoothness: float = 2.5, encoding: str | None = None, seed: int = 0) -> None:
+    def __init__(self, *, smoothness: float = 1.5, encoding: str | None = None, seed: int = 0) -> None:
         if smoothness not in _MATERN:
             raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
         self.smoothness = smoothness

@@ -75,7 +75,7 @@ def regret_curves(
     queries = max(curve.shape[1] for curve in values.values())
     lines = [_line(name, curve, log=queries > 100) for name, curve in values.items()]
     with paper_style():
-        axes = _axes(queries, title)
+        axes = _axes(queries, title, names=len(lines))
         if optimum is None:
             axes.set_ylabel(f"best {unit}")
             _focus(axes, lines, queries)
@@ -109,7 +109,7 @@ def optimum_found(curves: Mapping[str, FloatArray], optimum: float, *, title: st
     table = _checked(curves, optimum)
     queries = max(curve.shape[1] for curve in table.values())
     with paper_style():
-        axes = _axes(queries, title)
+        axes = _axes(queries, title, names=len(table))
         axes.set(ylim=(-0.02, 1.02), ylabel="share of seeds that found the optimum")
         ends = []
         for (name, curve), (colour, dashes) in zip(table.items(), _pens(), strict=False):
@@ -245,8 +245,10 @@ def _line(name: str, values: NDArray[np.float64], *, log: bool) -> _Line:
     return _Line(name, queries, mean, low, high, seeds, complete)
 
 
-def _axes(queries: int, title: str | None, *, log: bool | None = None) -> Axes:
-    figure = new_figure(COLUMN, HEIGHT + (0.2 if title else 0), layout="constrained")
+def _axes(queries: int, title: str | None, *, names: int = 0, log: bool | None = None) -> Axes:
+    # Room for a line of text for each name beside the axes.
+    height = max(HEIGHT, 0.75 + 1.2 * LABEL_POINTS / 72 * names)
+    figure = new_figure(COLUMN, height + (0.2 if title else 0), layout="constrained")
     axes = figure.add_subplot()
     if title:
         figure.suptitle("\n".join(wrap(title, 0.95 * COLUMN, 8.5)), size=8.5)

@@ -27,6 +27,11 @@ def build_space(description: str | Mapping[str, Any]) -> SearchSpace:
 
 
 def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
+    """The description from which `build_evaluator` makes an equal evaluator.
+
+    Raises:
+        FrugalnasError: where it is a function that no import path leads to.
+    """
     description = EVALUATORS.describe(evaluator)
     for text in (description["name"], *(str(value) for value in description["options"].values())):
         if "<locals>" in text or "<lambda>" in text:

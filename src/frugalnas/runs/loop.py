@@ -262,10 +262,8 @@ class _Loop:
             self._count(query, journal=False)
             replayed += 1
         rows = rows[replayed:]
-        if self.budget.queries is not None:
-            affordable = max(self.budget.queries - len(self.ledger), 0)
-        else:
-            affordable = len(rows)
+        unspent = len(rows) if self.budget.queries is None else self.budget.queries - len(self.ledger)
+        affordable = max(min(unspent, len(rows)), 0)
         todo = trials.take(rows[:affordable])
         first = len(self.ledger) + 1
         workdirs = [self.workdirs / f"{first + place:06d}" for place in range(len(todo))]

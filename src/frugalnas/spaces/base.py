@@ -290,7 +290,7 @@ class SearchSpace(ABC):
         if encoding == "integer":
             return codes
         values = np.arange(self.allowed.shape[1], dtype=np.int8)
-        return (codes[:, :, None] == values).reshape(len(codes), -1)
+        return (codes[:, :, None] == values).reshape(len(codes), self.allowed.size)
 
     def graphs(self, codes: Codes) -> Graphs:
         """The architectures as graphs. By default a chain: input, one vertex per gene, output."""
