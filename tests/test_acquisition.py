@@ -25,7 +25,9 @@ def log_ei_by_integration(z: float) -> float:
     """
     if z > -1:
         start = max(0.0, z - 40)
-        value = quad(lambda t: t * np.exp(-0.5 * (t - z) ** 2), start, z + 40, points=[max(z, start)], epsabs=0, limit=500)[0]
+        value = quad(
+            lambda t: t * np.exp(-0.5 * (t - z) ** 2), start, z + 40, points=[max(z, start)], epsabs=0, limit=500
+        )[0]
         return float(np.log(value) - 0.5 * np.log(2 * np.pi))
     value = quad(lambda u: u * np.exp(-u - 0.5 * (u / z) ** 2), 0, 60, epsabs=0, limit=500)[0]
     return float(np.log(value) - 2 * np.log(-z) - 0.5 * z * z - 0.5 * np.log(2 * np.pi))

@@ -84,7 +84,9 @@ def test_unknown_name_lists_the_choices_and_suggests_the_nearest() -> None:
 
 
 def test_unknown_name_with_nothing_near_reads_as_a_sentence() -> None:
-    with pytest.raises(FrugalnasError, match=r"unknown space 'zzz'[;.] choose one of: nasbench201|'zzz'\. Choose one of"):
+    with pytest.raises(
+        FrugalnasError, match=r"unknown space 'zzz'[;.] choose one of: nasbench201|'zzz'\. Choose one of"
+    ):
         SPACES.resolve("zzz")
 
 

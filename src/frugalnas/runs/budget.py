@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from frugalnas.errors import FrugalnasError
 from frugalnas.strategies import Strategy
 
@@ -40,7 +42,7 @@ class Budget:
                 f"raise --queries or lower --initial"
             )
         space = strategy.space
-        networks = len(set(space.networks(space.enumerate()).tolist())) if space.enumerable else space.size
+        networks = len(np.unique(space.networks(space.enumerate()))) if space.enumerable else space.size
         if self.queries > networks:
             raise FrugalnasError(
                 f"a budget of {self.queries} queries is more than {space.name} has distinct networks ({networks:,}); "

@@ -78,14 +78,14 @@ class SpaceConformance(ABC):
         n = 4_000
         drawn = space.sample(n, np.random.default_rng(1))
         everything = _all_valid_codes(space)
-        slack = 0.0
+        spread, slack = 1 / n, 1e-9
         if everything is None:
             everything = _accepted_combinations(space, 5 * n)
-            slack = 10 / n
             if len(everything) < n // 4:
                 return  # too few to compare with: valid codes are a needle in the haystack of combinations
+            spread, slack = spread + 1 / len(everything), 10 / n
         expected, observed = (_shares(codes, space.allowed.shape[1]) for codes in (everything, drawn))
-        error = 5 * np.sqrt(expected * (1 - expected) * (1 / n + 1 / len(everything))) + slack + 1e-9
+        error = 5 * np.sqrt(expected * (1 - expected) * spread) + slack
         off = np.argwhere(np.abs(observed - expected) > error)
         assert not len(off), (
             f"sample() is not uniform: gene {off[0][0]} has value {off[0][1]} with probability "
@@ -386,8 +386,8 @@ class SpaceConformance(ABC):
         refusal("where() on an unknown quantity", space.where, "nosuchquantity<=1")
         refusal("where() with a rule that cannot be read", space.where, "params about a million")
         for quantity in space.quantities:
-            empty = space.where(f"{quantity}<0")
-            refusal(f"sample() under {quantity}<0", empty.sample, 1, np.random.default_rng(0))
+            rule = f"{quantity}<0"
+            refusal(f"sample() under {rule}", lambda rule: space.where(rule).sample(1, np.random.default_rng(0)), rule)
 
     # -- helpers -------------------------------------------------------------------------------------------------
 
