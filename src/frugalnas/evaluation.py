@@ -128,7 +128,7 @@ class FunctionEvaluator(Evaluator):
         if not callable(self._call):
             raise FrugalnasError(f"{function!r} is not a function of an architecture string")
         self.space = space
-        self.function = function if isinstance(function, str) else f"{function.__module__}:{function.__qualname__}"
+        self.function = function if isinstance(function, str) else _import_path(function)
 
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
         """One call per trial."""
@@ -142,3 +142,10 @@ class FunctionEvaluator(Evaluator):
             np.array([record["value"] for record in records], np.float64),
             {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names},
         )
+
+
+def _import_path(function: Callable[..., object]) -> str:
+    """Where a function is found; bound methods and objects without a name are marked as local ones are."""
+    named = hasattr(function, "__qualname__") and not hasattr(function, "__self__")
+    name = function.__qualname__ if named else f"{type(function).__qualname__}.<locals>"
+    return f"{getattr(function, '__module__', type(function).__module__)}:{name}"

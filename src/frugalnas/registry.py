@@ -38,13 +38,14 @@ class Registry:
 
     def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
         self.kind = kind
+        self.plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
         self._own = dict(targets)
 
     @cached_property
     def targets(self) -> dict[str, str]:
         """Import path of every name, installed packages' entry points included."""
         targets = dict(self._own)
-        for point in entry_points(group=f"frugalnas.{self.kind}s"):
+        for point in entry_points(group=f"frugalnas.{self.plural}"):
             _refuse_collision(self.kind, targets, point.name, point.value)
             targets[point.name] = point.value
         return targets
@@ -81,7 +82,12 @@ class Registry:
         """
         if isinstance(description, str):
             description = {"name": description}
-        name, options = description["name"], dict(description.get("options") or {})
+        options = description.get("options") or {} if isinstance(description, Mapping) else None
+        if not isinstance(options, Mapping) or not isinstance(description.get("name"), str):
+            raise FrugalnasError(
+                f"cannot make a {self.kind} from {description!r}; give a name, or {{'name': ..., 'options': {{...}}}}"
+            )
+        name = description["name"]
         constructor = self.resolve(name)
         known = constructor_options(constructor)
         for option in options:
@@ -113,7 +119,7 @@ class Registry:
 def import_object(path: str) -> Any:
     """The object at `package.module:name`."""
     module_name, colon, attribute = path.partition(":")
-    if not colon or not module_name or not attribute:
+    if not colon or not attribute or not all(module_name.split(".")):
         raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
     try:
         found: Any = importlib.import_module(module_name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,13 @@ class _Ensemble(Predictor):
         """An unfitted scikit-learn regressor."""
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
-        """Fit every member to the values, shape [n]; with `bootstrap`, to a resample of them."""
+        """Fit every member to the values, shape [n]; with `bootstrap`, to a resample of them.
+
+        Members see standardised values, whose scale their learning rates and tolerances are made for.
+        """
         features = population.encoded(self.encoding).all
+        self._offset, self._scale = float(np.mean(values)), max(float(np.std(values)), 1e-12)
+        targets = (values - self._offset) / self._scale
         self._fitted = []
         for stream in np.random.SeedSequence(self.seed).spawn(self.members):
             rng = np.random.default_rng(stream)
@@ -40,14 +46,17 @@ class _Ensemble(Predictor):
             with warnings.catch_warnings():
                 # A weak predictor that stops at its iteration limit is what was asked for.
                 warnings.filterwarnings("ignore", category=_convergence_warning())
-                self._fitted.append(member.fit(features[rows], values[rows]))
+                self._fitted.append(member.fit(features[rows], targets[rows]))
         return self
 
     def predict(self, population: Population) -> Prediction:
         """The members' answers, each computed once per distinct feature vector."""
         candidates = population.encoded(self.encoding)
-        answers = np.stack([np.asarray(member.predict(candidates.rows), np.float64) for member in self._fitted])
-        return Prediction.of_members(answers[:, candidates.inverse])
+        answers = np.stack([np.asarray(member.predict(candidates.rows), np.float64) for member in self._members()])
+        return Prediction.of_members(self._offset + self._scale * answers[:, candidates.inverse])
+
+    def _members(self) -> Sequence[Any]:
+        return self._fitted
 
 
 class MLP(_Ensemble):
@@ -112,11 +121,9 @@ class Forest(_Ensemble):
 
         return RandomForestRegressor(self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed)
 
-    def predict(self, population: Population) -> Prediction:
-        """The trees' answers."""
-        candidates = population.encoded(self.encoding)
-        answers = np.stack([tree.predict(candidates.rows) for tree in self._fitted[0].estimators_])
-        return Prediction.of_members(answers[:, candidates.inverse])
+    def _members(self) -> Sequence[Any]:
+        trees: Sequence[Any] = self._fitted[0].estimators_
+        return trees
 
 
 class Boosting(_Ensemble):
@@ -179,14 +186,14 @@ class Ridge(Predictor):
         """Fit the weights to `values`, shape [n]."""
         from sklearn.linear_model import BayesianRidge
 
-        self._model = BayesianRidge().fit(population.encoded(self.encoding).all, values)
+        self._model = BayesianRidge().fit(population.encoded(self.encoding).all.astype(np.float64), values)
         return self
 
     def predict(self, population: Population) -> Prediction:
         """Posterior mean and predictive standard deviation."""
         candidates = population.encoded(self.encoding)
-        mean, std = self._model.predict(candidates.rows, return_std=True)
-        return Prediction(mean[candidates.inverse].astype(np.float64), std[candidates.inverse].astype(np.float64))
+        mean, std = self._model.predict(candidates.rows.astype(np.float64), return_std=True)
+        return Prediction(mean[candidates.inverse], std[candidates.inverse])
 
 
 def _convergence_warning() -> type[Warning]:

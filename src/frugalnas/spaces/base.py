@@ -142,9 +142,11 @@ class SearchSpace(ABC):
 
     @cached_property
     def _enumerated(self) -> Codes:
-        values = [np.flatnonzero(row).astype(np.int8) for row in self.allowed]
-        grid = np.meshgrid(*values, indexing="ij")
-        codes = np.stack([axis.ravel() for axis in grid], axis=1)
+        ranks = np.arange(self._combinations)
+        codes = np.empty((len(ranks), self.genes), np.int8)
+        for gene in range(self.genes - 1, -1, -1):
+            ranks, choice = np.divmod(ranks, int(self.allowed[gene].sum()))
+            codes[:, gene] = self._value_of_choice[gene, choice]
         codes = np.ascontiguousarray(codes[self.valid(codes)])
         codes.setflags(write=False)
         return codes
@@ -189,7 +191,8 @@ class SearchSpace(ABC):
             whole = self._copy()
             whole._constraints = ()
             values = whole.count(self._constraints[0].quantity, whole.enumerate())
-            hint = f"; {self._constraints[0].quantity} lie between {values.min():g} and {values.max():g}"
+            if values.size:
+                hint = f"; {self._constraints[0].quantity} lie between {values.min():g} and {values.max():g}"
         return FrugalnasError(f"no architecture of {self.name} was found that meets {rules}{hint}")
 
     def mutate(self, codes: Codes, rng: np.random.Generator, *, edits: int = 1) -> Codes:

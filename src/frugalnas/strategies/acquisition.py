@@ -111,7 +111,8 @@ def best_batch(
 
     They are chosen one by one; before the next, the prediction supposes that the last turned out as predicted, which
     spreads a batch out where a predictor knows that neighbours go together. Only the best `SHORTLIST * n` networks at the
-    start are looked at again: supposing a result raises the best value and lowers uncertainty, so that no score rises.
+    start are looked at again: a supposed result can raise the best value and lower uncertainty, so that expected
+    improvements only fall.
 
     Args:
         name: a key of `ACQUISITIONS`.

@@ -44,6 +44,8 @@ class Strategy(ABC):
     round_size: int = 1
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
+        if seed < 0:
+            raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
         if initial < 1:
             raise FrugalnasError(f"initial sample of {initial}: a strategy starts from at least one architecture")
         if initial > space.size:
@@ -98,7 +100,7 @@ class Strategy(ABC):
             codes = np.asarray(self.propose(self.round_size if n is None else n), np.int8)
         ids = np.arange(self._next_id, self._next_id + len(codes))
         self._next_id += len(codes)
-        self._pending.update(zip(ids.tolist(), codes, strict=True))
+        self._pending.update(zip(ids.tolist(), codes.copy(), strict=True))
         self._asked.update(self.space.networks(codes).tolist())
         return Trials(codes.reshape(-1, self.space.genes), ids)
 
@@ -113,11 +115,13 @@ class Strategy(ABC):
         for trial, code in zip(trials.ids.tolist(), trials.codes, strict=True):
             if trial not in self._pending or not np.array_equal(self._pending[trial], code):
                 raise FrugalnasError(f"tell() got trial {trial}, which is not pending; tell each trial from ask() once")
-        for trial in trials.ids.tolist():
-            del self._pending[trial]
-        self._codes.extend(trials.codes)
+        if len(set(trials.ids.tolist())) < len(trials):
+            raise FrugalnasError("tell() got a trial twice in one call; tell each trial from ask() once")
+        codes = np.array([self._pending.pop(trial) for trial in trials.ids.tolist()], np.int8)
+        codes = codes.reshape(-1, self.space.genes)
+        self._codes.extend(codes)
         self._values.extend(evaluations.values.tolist())
-        self.learn(trials.codes, evaluations.values)
+        self.learn(codes, evaluations.values)
 
     @property
     def codes(self) -> Codes:
@@ -141,12 +145,13 @@ class Strategy(ABC):
     def draw_new(self, n: int, rng: np.random.Generator, block: int | None = None) -> Codes:
         """`n` random networks that were never asked for, fewer where the space has no more, shape [<= n, genes]."""
         found = np.zeros((0, self.space.genes), np.int8)
-        for _ in range(PATIENCE):
+        idle = 0
+        while len(found) < n and idle < PATIENCE:
             candidates = np.concatenate([found, self.space.sample(block or max(2 * n, 8), rng)])
-            found = candidates[self.unasked(candidates)][:n]
-            if len(found) == n:
-                return found
-        if self.space.enumerable:
+            grown = candidates[self.unasked(candidates)][:n]
+            idle = 0 if len(grown) > len(found) else idle + 1
+            found = grown
+        if len(found) < n and self.space.enumerable:
             remaining = np.concatenate([found, rng.permutation(self.space.enumerate())])
             found = remaining[self.unasked(remaining)][:n]
         return found

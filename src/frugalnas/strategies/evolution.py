@@ -59,15 +59,23 @@ class Evolution(Strategy):
             values = np.array([self._values[member] for member in self._alive])
             alive = np.array([self._codes[member] for member in self._alive])
             size = min(self.tournament, len(values))
-            for attempt in range(ATTEMPTS):
+            attempt = 0
+            while attempt < ATTEMPTS:
                 entrants = np.argsort(self.rng.random((n, len(values))), axis=1)[:, :size]
                 winners = entrants[np.arange(n), np.argmax(values[entrants], axis=1)]
                 edits = min(self.edits + attempt // ATTEMPTS_PER_EDIT, self.space.genes)
-                children = np.concatenate([children, self.space.mutate(alive[winners], self.rng, edits=edits)])
+                try:
+                    born = self.space.mutate(alive[winners], self.rng, edits=edits)
+                except FrugalnasError:  # a winner has no valid child so close by
+                    attempt += ATTEMPTS_PER_EDIT
+                    continue
+                attempt += 1
+                children = np.concatenate([children, born])
                 children = children[self.unasked(children)][:n]
                 if len(children) == n:
                     return children
-        return np.concatenate([children, self.draw_new(n, self.rng)])[:n]
+        children = np.concatenate([children, self.draw_new(n, self.rng)])
+        return children[self.unasked(children)][:n]
 
     def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:
         """New members join, one dies for each beyond the population's size; failures are never born."""
@@ -83,7 +91,7 @@ class Evolution(Strategy):
 
     def memory(self) -> dict[str, Any]:
         """Who is alive."""
-        return {"alive": self._alive, "told": self._told}
+        return {"alive": list(self._alive), "told": self._told}
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Restore who is alive."""

@@ -52,9 +52,8 @@ class LocalSearch(Strategy):
             best = self._better or self._here
             if np.isfinite(value) and (best is None or value > best[1]):
                 self._better = (code, float(value))
-        waiting = self._first or (
-            self.whole_neighbourhood and (self._queue or self._pending) and self._here is not None
-        )
+        unfinished = self.whole_neighbourhood and self._here is not None and (self._queue or self._pending)
+        waiting = len(self._values) < self.initial or unfinished
         if self._better is not None and not waiting:
             self._move()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Literal
 
@@ -102,29 +103,30 @@ class WeakNAS(Strategy):
     def propose(self, n: int) -> Codes:
         """The next round: fit, rank, choose."""
         candidates = self._whole or Population(self.space, self._draw_pool())
-        kept, labels = self._training_set()
+        kept = self._training_set()
         if len(kept) < 2:
             return self.draw_new(n, self.rng)
-        self.predictor.seed = int(self.rng.integers(2**31))
-        self.predictor.fit(Population(self.space, self.codes[kept]), labels)
-        prediction = self.predictor.predict(candidates)
+        labels = _LABELS[self.labels](self.values[kept])
+        predictor = copy.copy(self.predictor)
+        predictor.seed = int(self.rng.integers(2**31))
+        predictor.fit(Population(self.space, self.codes[kept]), labels)
+        prediction = predictor.predict(candidates)
         eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
         if self.acquisition == "uniform":
             rows = self._from_the_top(prediction, candidates, eligible, n)
         else:
             rows = best_batch(self.acquisition, prediction, labels.max(), candidates.networks, eligible, n, self.rng)
         self._round += 1
-        self._forget(prediction, candidates)
+        self._forget(predictor, prediction)
         return candidates.codes[rows]
 
-    def _training_set(self) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Places in the history to fit to, and their labels as the predictor sees them."""
+    def _training_set(self) -> NDArray[np.intp]:
+        """Places in the history to fit to."""
         new = range(self._seen, len(self._values))
         self._kept.extend(new)
         self._seen = len(self._values)
-        values = self.values[self._kept]
-        kept = np.array(self._kept, np.intp)[np.isfinite(values)]
-        return kept, _LABELS[self.labels](values[np.isfinite(values)])
+        kept = np.array(self._kept, np.intp)
+        return kept[np.isfinite(self.values[kept])]
 
     def _from_the_top(
         self, prediction: Prediction, candidates: Population, eligible: NDArray[np.bool_], n: int
@@ -135,17 +137,17 @@ class WeakNAS(Strategy):
         top = order[:size]
         drawn = self.rng.permutation(top[eligible[top]])
         ranked = np.concatenate([drawn, order[size:][eligible[order[size:]]]])
-        _, first = np.unique(candidates.networks[ranked[: 50 * n + size]], return_index=True)
+        _, first = np.unique(candidates.networks[ranked], return_index=True)
         return ranked[np.sort(first)[:n]]
 
-    def _forget(self, prediction: Prediction, candidates: Population) -> None:
+    def _forget(self, predictor: Predictor, prediction: Prediction) -> None:
         if self.keep_old == "none":
             self._kept = []
         elif self.keep_old == "top":
-            size = min(self.top_start, len(candidates))
-            top = candidates.networks[np.argpartition(-prediction.mean, size - 1)[:size]]
-            known = self.space.networks(self.codes[self._kept])
-            self._kept = np.array(self._kept, np.intp)[np.isin(known, top)].tolist()
+            size = min(self.top_start, len(prediction.mean))
+            least = -np.partition(-prediction.mean, size - 1)[size - 1]
+            known = predictor.predict(Population(self.space, self.codes[self._kept])).mean
+            self._kept = np.array(self._kept, np.intp)[known >= least].tolist()
 
     def _draw_pool(self) -> Codes:
         """Half random, half mutations of the best hundred, one to three edits away, shape [pool, genes]."""
@@ -156,12 +158,19 @@ class WeakNAS(Strategy):
         if len(best):
             parents = best[self.rng.integers(len(best), size=half)]
             thirds = np.array_split(parents, 3)
-            drawn += [self.space.mutate(part, self.rng, edits=edits + 1) for edits, part in enumerate(thirds)]
+            drawn += [self._mutants(part, edits + 1) for edits, part in enumerate(thirds)]
         return np.concatenate(drawn)
+
+    def _mutants(self, parents: Codes, edits: int) -> Codes:
+        """Children of the parents; random architectures where one of them has no valid child so close by."""
+        try:
+            return self.space.mutate(parents, self.rng, edits=edits)
+        except FrugalnasError:
+            return self.space.sample(len(parents), self.rng)
 
     def memory(self) -> dict[str, object]:
         """How many rounds were fitted and what the next one is fitted to."""
-        return {"round": self._round, "kept": self._kept, "seen": self._seen}
+        return {"round": self._round, "kept": list(self._kept), "seen": self._seen}
 
     def remember(self, memory: dict[str, object]) -> None:
         """Restore the rounds."""
