@@ -109,13 +109,20 @@ def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     )
 
     columns = (TextColumn("searches"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
+    task = bar.add_task("searches")
+
+    def on_finished(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
     try:
-        with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
-            task = bar.add_task("searches", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield on_finished
     except KeyboardInterrupt:
         print(f"\nFinished searches are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
         raise
+    finally:
+        bar.stop()
 
 
 def _seeds(text: str) -> list[int]:

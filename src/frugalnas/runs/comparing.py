@@ -25,7 +25,7 @@ from frugalnas.spaces import SearchSpace
 __all__ = ["compare", "load_comparison", "resume_comparison"]
 
 Finished = Callable[[int, int], None]
-"""Is told how many searches are done, and how many there are."""
+"""Is told how many searches are done, and how many there are: at the start and after each."""
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -54,7 +54,7 @@ def compare(
         jobs: processes, each with one thread.
         until_optimum: end a search once the optimum is found; what is left of its curve is known then.
         run_dir: a new folder that remembers finished searches, so that an interrupted comparison can be resumed.
-        on_finished: is told after each search.
+        on_finished: is told how far it is, at the start and after each search.
 
     Raises:
         FrugalnasError: before anything runs, for unknown names, wrong options or a budget that does not fit.
@@ -70,12 +70,14 @@ def compare(
         "until_optimum": until_optimum,
     }
     _check(config)
+    _check_jobs(jobs)
     folder = None if run_dir is None else RunFolder.create(Path(run_dir), config)
     return _run(config, folder, jobs, on_finished)
 
 
 def resume_comparison(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Comparison:
     """The comparison kept in a folder; searches that had not finished are run."""
+    _check_jobs(jobs)
     folder = _comparison_folder(run_dir)
     return _run(folder.config, folder, jobs, on_finished)
 
@@ -121,6 +123,11 @@ def _check(config: dict[str, Any]) -> None:
         budget.check(_build_strategy(entry, space, config["seeds"][0]))
 
 
+def _check_jobs(jobs: int) -> None:
+    if jobs < 1:
+        raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
+
+
 def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
     labels = [_label(entry) for entry in config["strategies"]]
     done: dict[tuple[str, int], dict[str, Any]] = {}
@@ -130,6 +137,8 @@ def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finishe
         (place, seed) for seed in config["seeds"] for place in range(len(labels)) if (labels[place], seed) not in done
     ]
     total = len(done) + len(tasks)
+    if on_finished is not None:
+        on_finished(len(done), total)
     for record in _in_processes(config, tasks, jobs):
         done[record["strategy"], record["seed"]] = record
         if folder is not None:
