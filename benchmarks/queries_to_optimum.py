@@ -28,12 +28,13 @@ def main() -> None:
     parser.add_argument("--baselines", action="store_true")
     parser.add_argument("--seeds", default="100:200")
     parser.add_argument("--cap", type=int, default=2000)
+    parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--jobs", type=int, default=2)
     parsed = parser.parse_args()
     seeds = list(range(*map(int, parsed.seeds.split(":"))))
     strategies = PAPER if parsed.paper else BASELINES if parsed.baselines else DEFAULT
     print(f"seeds {parsed.seeds}, cap {parsed.cap}; mean [95 % bootstrap interval], median, censored, s per search")
-    for table in TABLES:
+    for table in parsed.tables.split(","):
         started = time.perf_counter()
         comparison = compare(
             strategies,

@@ -1,0 +1,163 @@
+"""What all tests share: a cache of their own, the real data where it is present, and the command line as a person meets it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "frugalnas", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("frugalnas")
+
+REPOSITORY = Path(__file__).parent.parent
+SHARED_DATA = Path(os.environ.get("FRUGALNAS_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+NO_SHARED_DATA = "the shared data is not there"
+
+_cache: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Doctests open tables too and see no fixtures of this folder: the cache is set before anything is collected.
+    _cache.append(tempfile.mkdtemp(prefix="frugalnas-test-cache-"))
+    os.environ["FRUGALNAS_CACHE"] = _cache[0]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _cache:
+        shutil.rmtree(_cache.pop(), ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if NO_SHARED_DATA in str(report.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} tests were skipped for want of the shared data; "
+            f"FRUGALNAS_TEST_DATA names its folder (looked in {SHARED_DATA})"
+        )
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data that is not part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"{NO_SHARED_DATA}: set FRUGALNAS_TEST_DATA to its folder (looked in {SHARED_DATA})")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for one test."""
+    folder = tmp_path / "fresh-cache"
+    monkeypatch.setenv("FRUGALNAS_CACHE", str(folder))
+    return folder
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run a command in this process; an exception that reaches the terminal as a traceback fails the test."""
+    from frugalnas.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        path = list(sys.path)
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as leaving:  # argparse
+            code = int(leaving.code or 0)
+        finally:
+            sys.path[:] = path
+        said = capsys.readouterr()
+        return Outcome(code, said.out, said.err)
+
+    return run
+
+
+class Process(NamedTuple):
+    """A command in a process of its own, with a slow evaluator where that is asked for."""
+
+    child: subprocess.Popen[str]
+
+    def wait_for(self, file: Path, lines: int, seconds: float = 60.0) -> None:
+        """Return once `file` has so many lines, or the process has ended."""
+        until = time.monotonic() + seconds
+        while self.child.poll() is None and time.monotonic() < until:
+            if file.exists() and file.read_bytes().count(b"\n") >= lines:
+                return
+            time.sleep(0.002)
+        assert time.monotonic() < until, f"{file} did not grow to {lines} lines in {seconds} s"
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is cleaned up."""
+        self.child.kill()
+        self.child.communicate()
+
+    def interrupt(self) -> Outcome:
+        """Ctrl-C."""
+        self.child.send_signal(signal.SIGINT)
+        return self.end()
+
+    def end(self) -> Outcome:
+        """Wait for the end."""
+        out, err = self.child.communicate(timeout=120)
+        return Outcome(self.child.returncode, out, err)
+
+
+def start(arguments: Sequence[object], cwd: Path, **environment: str) -> Process:
+    """A Python process that finds the modules of this folder and uses one thread."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY / "tests"), os.environ.get("PYTHONPATH", "")]))
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "COLUMNS": "200"}
+    child = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, **one_thread, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    return Process(child)
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Iterator[Callable[..., Process]]:
+    """Start Python with arguments; whatever still runs at the end of the test is ended."""
+    started: list[Process] = []
+
+    def run(*arguments: object, cwd: Path | None = None, **environment: str) -> Process:
+        started.append(start(arguments, cwd or tmp_path, **environment))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.child.poll() is None:
+            process.kill()
+
+
+@pytest.fixture
+def command(python: Callable[..., Process]) -> Callable[..., Process]:
+    """Start the installed `frugalnas` command in a process of its own."""
+    call = "import sys; from frugalnas.cli import main; sys.exit(main())"
+
+    def run(*arguments: object, **options: str) -> Process:
+        return python("-c", call, *arguments, **options)
+
+    return run

@@ -1,0 +1,416 @@
+"""Importing a file of results: right row by row, or refused with the cache as it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Trials
+from frugalnas.runs import search
+from frugalnas.spaces import NASBench201
+from frugalnas.strategies import RandomSearch, WeakNAS
+from frugalnas.tables import Table, TableEvaluator, cache_folder, import_table, open_table, table_names
+
+SPACE = NASBench201()
+CELLS = [SPACE.format(code) for code in SPACE.enumerate()[[300, 7_000, 12_345, 15_000]]]
+
+
+def snapshot() -> dict[str, bytes]:
+    """Every file and folder of the cache."""
+    root = cache_folder()
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in root.rglob("*")}
+
+
+# -- the real file -----------------------------------------------------------------------------------------------------
+
+MAPPINGS = {
+    "shared/cifar10": {
+        "validation": ["cifar10_val200"],
+        "test": ["cifar10_test200_seed0", "cifar10_test200_seed1", "cifar10_test200_seed2"],
+        "params": ["params_M_cifar10"],
+    },
+    "shared/cifar100": {"validation": ["cifar100_val200"], "test": ["cifar100_test200"]},
+}
+
+
+@pytest.fixture(scope="module")
+def frame(shared_data: Path) -> dict[str, list[object]]:
+    return pq.read_table(shared_data / "nasbench201.parquet").to_pydict()
+
+
+@pytest.fixture(scope="module")
+def imported(shared_data: Path) -> dict[str, Table]:
+    return {
+        name: import_table(
+            shared_data / "nasbench201.parquet",
+            name=name,
+            columns=columns,
+            scale={"params": 1e6} if "params" in columns else {},
+            epochs=200,
+            split="cifar10-valid",
+        )
+        for name, columns in MAPPINGS.items()
+    }
+
+
+def test_every_row_has_the_numbers_of_the_file(imported, frame):
+    for name, columns in MAPPINGS.items():
+        table = imported[name]
+        codes = np.array([SPACE.parse(text) for text in frame["arch_str"]])
+        rows = table.rows(codes)
+        assert sorted(rows.tolist()) == list(range(15_625))
+        for role, used in columns.items():
+            expected = np.array([frame[column] for column in used], np.float64).T
+            np.testing.assert_array_equal(table.column(role)[rows], expected * (1e6 if role == "params" else 1.0))
+
+
+def test_seeds_that_were_not_run_are_known_to_be_missing(imported, frame):
+    table = imported["shared/cifar10"]
+    runs = np.isfinite(table.column("test")).sum(axis=1)
+    assert set(runs.tolist()) == {1, 2, 3}
+    described = table.manifest["columns"]["test"]
+    assert described["seeds"] == MAPPINGS["shared/cifar10"]["test"]
+    assert described["architectures_by_number_of_runs"] == np.bincount(runs).tolist()
+    means = table.labels("test")
+    code = table.codes[123]
+    assert table.lookup(code, "test") == pytest.approx(means[123])
+
+
+@pytest.mark.parametrize(
+    ("name", "validation", "test"), [("shared/cifar10", 91.607, None), ("shared/cifar100", 73.493, 73.513)]
+)
+def test_the_best_numbers_are_the_published_ones(imported, frame, name, validation, test):
+    table = imported[name]
+    assert table.labels().max() == pytest.approx(validation, abs=5e-4)
+    if test is not None:
+        assert table.labels("test").max() == pytest.approx(test, abs=5e-4)
+
+
+def test_the_best_test_accuracy_on_cifar10_is_the_published_one(shared_data, fresh_cache):
+    table = import_table(
+        shared_data / "nasbench201.parquet",
+        name="means",
+        columns={"validation": ["cifar10_val200"], "test": ["cifar10_test200"]},
+    )
+    assert table.labels("test").max() == pytest.approx(94.373, abs=5e-4)
+
+
+def test_validation_agrees_with_the_default_table(imported):
+    for name in ("cifar10", "cifar100"):
+        ours, theirs = open_table(f"nasbench201/{name}"), imported[f"shared/{name}"]
+        np.testing.assert_array_equal(ours.codes, theirs.codes)
+        assert (np.abs(ours.labels() - theirs.labels()) < 0.001).mean() > 0.8
+        # Where they differ, the file's mean is over fewer of the same runs.
+        runs = ours.column("validation")
+        means = [runs[:, some].mean(axis=1) for count in (1, 2, 3) for some in combinations(range(3), count)]
+        assert (np.abs(np.array(means) - theirs.labels()) < 0.02).any(axis=0).all()
+
+
+def test_test_results_never_reach_a_strategy_and_are_shown_at_the_end(imported, cli, tmp_path):
+    table = imported["shared/cifar10"]
+    evaluator = TableEvaluator(table=table)
+    answer = evaluator.evaluate(Trials(table.codes, np.arange(len(table))), tmp_path)
+    assert not answer.metrics
+    result = search(WeakNAS(SPACE, predictor="ridge"), evaluator, 40, run_dir=tmp_path / "run")
+    accuracies = set(np.round(table.column("test")[table.rows(result.codes)].ravel(), 9).tolist())
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        assert record["metrics"] == {}
+        assert round(record["value"], 9) not in accuracies
+    assert not any("test" in path.read_text() for path in files)
+    standing = json.loads(cli("show", tmp_path / "run", "--json").out)["standing"]
+    assert standing["test"] == pytest.approx(table.lookup(result.best.code, "test"))
+    assert standing["rank"] == 1 + (table.labels() > result.best.value).sum()
+    assert f"{standing['test']:.3f}" in cli("show", tmp_path / "run").out
+
+
+def test_the_command_line_imports_the_same(shared_data, fresh_cache, cli):
+    said = cli(
+        *("table", "import", shared_data / "nasbench201.parquet", "--name", "mine/c10"),
+        *("--column", "validation=cifar10_val200"),
+        *("--column", "test=cifar10_test200_seed0,cifar10_test200_seed1,cifar10_test200_seed2"),
+        *("--column", "params=params_M_cifar10", "--scale", "params=1e6", "--epochs", 200, "--licence", "MIT"),
+    )
+    assert said.code == 0, said.err
+    assert "frugalnas search --table mine/c10" in said.out
+    table = open_table("mine/c10")
+    assert table.manifest["licence"] == "MIT"
+    assert table.manifest["columns"]["validation"]["epochs"] == 200
+    assert table.has_test
+    listed = cli("table", "list").out
+    assert "mine/c10" in listed
+    assert "validation and test" in listed
+
+
+# -- small files -------------------------------------------------------------------------------------------------------
+
+
+def write_csv(folder: Path, text: str | bytes, name: str = "results.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def rows_of(values: list[object], cells: list[str] = CELLS) -> str:
+    return "".join(f"{cell},{value}\n" for cell, value in zip(cells, values, strict=False))
+
+
+def test_csv_and_parquet_make_the_same_table(tmp_path, fresh_cache):
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(5**6)[:500]
+    frame = pa.table(
+        {
+            "cell": [SPACE.format(code) for code in SPACE.enumerate()[rows]],
+            "a": rng.uniform(10, 90, 500),
+            "b": [None if draw < 0.3 else 100 * draw for draw in rng.random(500)],
+            "sec": rng.integers(100, 10_000, 500),
+        }
+    )
+    pq.write_table(frame, tmp_path / "results.parquet")
+    pa.csv.write_csv(frame, tmp_path / "results.csv")
+    mapping = {"validation": ["a", "b"], "training_seconds": ["sec"]}
+    tables = [
+        import_table(tmp_path / f"results.{kind}", name=kind, architecture="cell", columns=mapping)
+        for kind in ("parquet", "csv")
+    ]
+    for role in ("validation", "training_seconds"):
+        np.testing.assert_array_equal(tables[0].column(role), tables[1].column(role))
+    np.testing.assert_array_equal(tables[0].codes, tables[1].codes)
+    np.testing.assert_array_equal(
+        tables[0].column("validation")[tables[0].rows(SPACE.enumerate()[rows]), 0], frame["a"]
+    )
+
+
+def test_columns_with_the_names_of_roles_need_no_mapping(tmp_path, fresh_cache):
+    table = import_table(
+        write_csv(tmp_path, "architecture,validation,test\n" + rows_of(["91.5,92.5", "80,81"])), name="m"
+    )
+    assert table.columns == ("validation", "test")
+    assert table.lookup(SPACE.parse(CELLS[0]), "test") == 92.5
+
+
+def test_fractions_become_percentages_when_told_to(tmp_path, fresh_cache):
+    file = write_csv(tmp_path, "arch,acc\n" + rows_of([0.5, 0.75]))
+    table = import_table(file, name="m", columns={"validation": ["acc"]}, scale={"validation": 100})
+    assert sorted(table.labels().tolist()) == [50.0, 75.0]
+
+
+HEADER = "architecture,validation\n"
+CUT_PARQUET = "cut.parquet"
+
+BAD_FILES = {
+    "an empty file": ("results.csv", "", r"results\.csv.*(empty|Empty)"),
+    "an empty table": ("results.csv", HEADER, "no rows"),
+    "a wrong suffix": ("results.txt", HEADER + rows_of([90, 80]), r"\.parquet and \.csv"),
+    "no suffix": ("results", HEADER + rows_of([90, 80]), r"\.parquet and \.csv"),
+    "no architecture column": ("results.csv", "cell,validation\n" + rows_of([90, 80]), "--architecture.*cell"),
+    "no validation column": ("results.csv", "architecture,acc\n" + rows_of([90, 80]), "--column validation=.*acc"),
+    "text for numbers": ("results.csv", HEADER + rows_of(["good", "bad"]), "'validation' holds string"),
+    "dates for numbers": ("results.csv", HEADER + rows_of(["2020-01-01", "2020-01-02"]), "'validation' holds date"),
+    "an architecture twice": ("results.csv", HEADER + rows_of([90, 80], [CELLS[0]] * 2), "twice"),
+    "an unreadable cell": ("results.csv", HEADER + rows_of([90, 80], [CELLS[0], "|conv~0|"]), "row 2.*character 2"),
+    "an empty cell": ("results.csv", HEADER + rows_of([90, 80], [CELLS[0], ""]), "row 2"),
+    "a number for a cell": ("results.csv", HEADER + rows_of([90, 80], ["17", "18"]), "row 1"),
+    "fractions": ("results.csv", HEADER + rows_of([0.91, 0.8]), "fractions.*--scale validation=100"),
+    "more than 100 %": ("results.csv", HEADER + rows_of([91, 101]), "outside 0 to 100"),
+    "less than 0 %": ("results.csv", HEADER + rows_of([91, -1]), "outside 0 to 100"),
+    "infinite values": ("results.csv", HEADER + rows_of([91, "inf"]), "infinite"),
+    "nothing but infinite values": ("results.csv", HEADER + rows_of(["inf", "-inf"]), "infinite|no numbers"),
+    "no number at all": ("results.csv", HEADER + rows_of(["", ""]), "no numbers"),
+    "a column twice": ("results.csv", "architecture,validation,validation\n" + rows_of(["90,91"]), "validation"),
+    "a header in another encoding": ("results.csv", b"architecture,validation,\xe9t\xe9\n", "results"),
+    "rows of different lengths": ("results.csv", HEADER + CELLS[0] + ",90\n" + CELLS[1] + ",80,70\n", "cannot be read"),
+    "binary rubbish as CSV": ("results.csv", bytes(range(256)), "results"),
+    "binary rubbish as Parquet": ("results.parquet", bytes(range(256)), r"results\.parquet"),
+    "an empty Parquet file": ("results.parquet", b"", r"results\.parquet"),
+    "CSV called Parquet": ("results.parquet", HEADER + rows_of([90, 80]), r"results\.parquet"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_FILES)
+def test_a_bad_file_is_refused_and_the_cache_is_as_before(tmp_path, fresh_cache, cli, what):
+    name, content, message = BAD_FILES[what]
+    file = write_csv(tmp_path, content, name)
+    import_table(write_csv(tmp_path, HEADER + rows_of([90, 80]), "good.csv"), name="good")
+    before = snapshot()
+    with pytest.raises(FrugalnasError, match=message):
+        import_table(file, name="mine")
+    refused = cli("table", "import", file, "--name", "mine")
+    assert refused.code == 2
+    assert refused.err.startswith("frugalnas: ")
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"columns": {"validation": ["accuracy"]}}, "'accuracy'.*architecture, validation, other"),
+        ({"architecture": "cell"}, "'cell'.*architecture, validation, other"),
+        ({"columns": {"accuracy": ["validation"]}}, "unknown column role 'accuracy'.*validation, test"),
+        ({"scale": {"accuracy": 100}}, "unknown column role 'accuracy'"),
+        ({"scale": {"validation": float("nan")}}, "validation"),
+        ({"scale": {"validation": float("inf")}}, "validation"),
+        ({"columns": {"validation": ["validation", "other"], "test": ["architecture"]}}, "'architecture' holds string"),
+        ({"columns": {"validation": []}}, "validation"),
+        ({"space": "nasbench999"}, "unknown space 'nasbench999'.*nasbench201"),
+        ({"name": "../x"}, "cannot name a table"),
+        ({"name": "/x"}, "cannot name a table"),
+        ({"name": ""}, "cannot name a table"),
+        ({"name": "a/./b"}, "cannot name a table"),
+        ({"name": "good"}, "already there.*remove"),
+        ({"name": "nasbench201/cifar100"}, "nasbench201/cifar100"),
+        ({"name": "good/part"}, "good"),
+        ({"name": "good/manifest.json/part"}, "good"),
+        ({"name": "x" * 300}, "x"),
+    ],
+    ids=lambda value: str(value)[:40] if isinstance(value, dict) else "",
+)
+def test_a_bad_request_is_refused_and_the_cache_is_as_before(tmp_path, fresh_cache, how, message):
+    file = write_csv(tmp_path, "architecture,validation,other\n" + rows_of(["90,91", "80,81"]))
+    import_table(file, name="good")
+    before = snapshot()
+    with pytest.raises(FrugalnasError, match=message):
+        import_table(file, **{"name": "mine", **how})
+    assert snapshot() == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_parquet_file_is_refused(tmp_path, fresh_cache, share):
+    file = tmp_path / "results.parquet"
+    pq.write_table(pa.table({"architecture": CELLS, "validation": [90.0, 80.0, 70.0, 60.0]}), file)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(FrugalnasError, match=r"results\.parquet"):
+        import_table(file, name="mine")
+    assert not snapshot()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[90.0, 91.0], [80.0, 81.0], [70.0, 71.0], [60.0, 61.0]],
+        [{"a": 90.0}] * 4,
+        [None] * 4,
+    ],
+    ids=["lists", "records", "nothing"],
+)
+def test_a_parquet_column_of_anything_but_numbers_is_refused(tmp_path, fresh_cache, values):
+    file = tmp_path / "results.parquet"
+    pq.write_table(pa.table({"architecture": CELLS, "validation": values}), file)
+    with pytest.raises(FrugalnasError, match="validation"):
+        import_table(file, name="mine")
+    assert not snapshot()
+
+
+def test_a_file_that_is_not_there_is_said(tmp_path, fresh_cache, cli):
+    assert "no.csv" in cli("table", "import", tmp_path / "no.csv", "--name", "mine").err
+    with pytest.raises(FrugalnasError, match=r"no\.csv"):
+        import_table(tmp_path / "no.csv", name="mine")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FrugalnasError, match=r"folder\.csv"):
+        import_table(tmp_path / "folder.csv", name="mine")
+
+
+def test_a_file_may_be_named_by_a_string(tmp_path, fresh_cache):
+    assert len(import_table(str(write_csv(tmp_path, HEADER + rows_of([90, 80]))), name="mine")) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--column", "validation"],
+        ["--column", "=x"],
+        ["--column", "validation="],
+        ["--column", "nonsense=validation"],
+        ["--scale", "validation=much"],
+        ["--epochs", "many"],
+        ["--name"],
+    ],
+)
+def test_bad_options_of_the_command_are_refused(tmp_path, fresh_cache, cli, options):
+    file = write_csv(tmp_path, HEADER + rows_of([90, 80]))
+    refused = cli("table", "import", file, "--name", "mine", *options)
+    assert refused.code == 2
+    assert refused.err
+    assert "Traceback" not in refused.err
+    assert not snapshot()
+
+
+# -- anything at all ---------------------------------------------------------------------------------------------------
+
+
+def imports_or_refuses(file: Path) -> None:
+    """A file is a table or a FrugalnasError, and then nothing has changed."""
+    before = snapshot()
+    try:
+        table = import_table(file, name="fuzzed")
+    except FrugalnasError:
+        assert snapshot() == before
+    else:
+        assert len(table) > 0
+        assert "fuzzed" in table_names()
+        shutil.rmtree(table.folder)
+
+
+@settings(max_examples=200)
+@given(content=st.binary(max_size=300), suffix=st.sampled_from(["csv", "parquet"]))
+@example(content=b"\xff\xfe", suffix="csv")
+@example(content=b"PAR1PAR1", suffix="parquet")
+@example(content=b"PAR1\xff\xff\xff\xffPAR1", suffix="parquet")
+def test_random_bytes_are_refused(tmp_path, fresh_cache, content, suffix):
+    file = tmp_path / f"results.{suffix}"
+    file.write_bytes(content)
+    imports_or_refuses(file)
+
+
+WORDS = st.one_of(
+    st.sampled_from(
+        ["architecture", "validation", "test", "params", *CELLS, "", '"', "1e400", "nan", "NULL", "true", "7"]
+    ),
+    st.floats(0, 100).map(str),
+    st.text(max_size=6),
+)
+
+
+@settings(max_examples=200)
+@given(rows=st.lists(st.lists(WORDS, min_size=1, max_size=4), max_size=5), header=st.booleans())
+def test_any_csv_is_a_table_or_refused(tmp_path, fresh_cache, rows, header):
+    lines = [["architecture", "validation", "test", "params"]] * header + rows
+    text = "\n".join(",".join(line) for line in lines)
+    imports_or_refuses(write_csv(tmp_path, text.encode("utf-8", "replace")))
+
+
+@settings(max_examples=100)
+@given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
+def test_a_damaged_parquet_file_is_a_table_or_refused(tmp_path, fresh_cache, place, flip):
+    file = tmp_path / "results.parquet"
+    pq.write_table(pa.table({"architecture": CELLS, "validation": [90.0, 80.0, 70.0, 60.0]}), file)
+    content = bytearray(file.read_bytes())
+    content[place % len(content)] ^= flip
+    file.write_bytes(content)
+    imports_or_refuses(file)
+
+
+def test_a_search_of_a_partial_table_survives_what_it_does_not_have(tmp_path, fresh_cache):
+    rows = np.random.default_rng(0).permutation(5**6)[:8_000]
+    cells = [SPACE.format(code) for code in SPACE.enumerate()[rows]]
+    file = write_csv(tmp_path, HEADER + "".join(f"{cell},{50 + place % 40}\n" for place, cell in enumerate(cells)))
+    import_table(file, name="half")
+    result = search(RandomSearch(SPACE), TableEvaluator(table="half"), 60)
+    assert len(result.queries) == 60
+    failed = [query for query in result.queries if query.error]
+    assert 15 < len(failed) < 45
+    assert all("half does not have this architecture" in query.error for query in failed)
+    assert result.best.value > 80

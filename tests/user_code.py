@@ -1,0 +1,82 @@
+"""What a user brings along: functions of an architecture string, and evaluators, reached as `user_code:name`.
+
+The environment says what is special about a process: USER_CODE_SECONDS how long an evaluation takes, USER_CODE_HANGS and
+USER_CODE_EXITS which architectures hang or end the process.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.spaces import SearchSpace
+
+NOT_CALLABLE = 3
+
+WORTH = {"none": 0.0, "skip_connect": 4.0, "nor_conv_1x1": 7.0, "nor_conv_3x3": 9.0, "avg_pool_3x3": 3.0}
+
+
+def worth(architecture: str) -> float:
+    """A made-up accuracy: convolutions are good, and every cell has a little luck of its own."""
+    operations = [edge.partition("~")[0] for edge in architecture.replace("+", "").strip("|").split("|") if edge]
+    return sum(WORTH[operation] for operation in operations) + zlib.crc32(architecture.encode()) / 2**32
+
+
+def slow(architecture: str) -> dict[str, float]:
+    """The same after a while, with a second measurement."""
+    time.sleep(float(os.environ.get("USER_CODE_SECONDS", "0")))
+    return {"value": worth(architecture), "length": float(len(architecture))}
+
+
+def treacherous(architecture: str) -> float:
+    """The same, except for one architecture that never ends and one that takes its process with it."""
+    if architecture == os.environ.get("USER_CODE_HANGS"):
+        time.sleep(600)
+    if architecture == os.environ.get("USER_CODE_EXITS"):
+        os._exit(3)
+    return worth(architecture)
+
+
+def hopeless(architecture: str) -> float:
+    """Nothing works."""
+    raise RuntimeError("no GPU is free")
+
+
+class Shifted(Evaluator):
+    """The made-up accuracy plus a constant.
+
+    Args:
+        space: whose notation is used.
+        shift: the constant.
+        names: to be remembered.
+    """
+
+    def __init__(self, space: SearchSpace, *, shift: float = 0.0, names: tuple[str, ...] = ()) -> None:
+        self.space = space
+        self.shift = shift
+        self.names = tuple(names)
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        return Evaluations(np.array([worth(self.space.format(code)) + self.shift for code in trials.codes]))
+
+
+class Counting(Evaluator):
+    """An evaluator whose answers depend on how often it was asked."""
+
+    stateful = True
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        self.asked += len(trials)
+        return Evaluations(np.arange(self.asked - len(trials), self.asked, dtype=np.float64))
+
+
+class NotAnEvaluator:
+    """Has nothing to do with architectures."""
