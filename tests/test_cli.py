@@ -312,7 +312,7 @@ BAD_INPUT = {
     "search --seed -1": "seed",
     "search --seed x": "INTEGER",
     "search --seconds 0": "budget",
-    "search --seconds nan": "budget|seconds",
+    "search --seconds nan --queries 20": "budget|seconds",
     "search --seconds soon": "soon",
     "search --round-size 0": "round_size",
     "search --pool 3": "pool",

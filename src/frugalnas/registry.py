@@ -33,12 +33,15 @@ class Registry:
 
     Args:
         kind: what they make, in the singular.
+        base: import path of the class that all of them derive from.
         targets: import path, `package.module:attribute`, of each name.
     """
 
-    def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, base: str, targets: Mapping[str, str]) -> None:
         self.kind = kind
+        self.base = base
         self.plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
+        self.noun = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
         self._own = dict(targets)
 
     @cached_property
@@ -68,10 +71,15 @@ class Registry:
                 self.targets,
                 ", or give your own as package.module:Class (frugalnas list describes them)",
             )
-        made = import_object(target)
-        if not callable(made):
-            raise FrugalnasError(f"{name!r} is not a {self.kind}: {target} cannot be called")
-        return made
+        constructor = import_object(target)
+        fits = issubclass(constructor, import_object(self.base)) if isinstance(constructor, type) else None
+        if fits is False or (fits is None and not inspect.isfunction(constructor)):
+            raise self._misfit(name)
+        return constructor
+
+    def _misfit(self, name: str) -> FrugalnasError:
+        base = self.base.partition(":")
+        return FrugalnasError(f"{name!r} is not {self.noun}; derive it from {base[2]} ({base[0]})")
 
     def create(self, description: str | Mapping[str, Any], *arguments: Any) -> Any:
         """The object that a name, or a description `{"name": ..., "options": {...}}`, stands for.
@@ -93,7 +101,10 @@ class Registry:
         for option in options:
             if option not in known:
                 raise unknown_name(f"option of {self.kind} {name}", option, known)
-        return constructor(*arguments, **options)
+        made = constructor(*arguments, **options)
+        if not isinstance(made, import_object(self.base)):
+            raise self._misfit(name)
+        return made
 
     def describe(self, made: object) -> dict[str, Any]:
         """The description from which `create` makes an equal object.
@@ -166,10 +177,11 @@ def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: 
         raise FrugalnasError(f"two {kind}s are called {name!r}: {targets[name]} and {target}; rename one")
 
 
-SPACES = Registry("space", {"nasbench201": "frugalnas.spaces:NASBench201"})
+SPACES = Registry("space", "frugalnas.spaces:SearchSpace", {"nasbench201": "frugalnas.spaces:NASBench201"})
 
 STRATEGIES = Registry(
     "strategy",
+    "frugalnas.strategies:Strategy",
     {
         "random": "frugalnas.strategies:RandomSearch",
         "evolution": "frugalnas.strategies:Evolution",
@@ -182,6 +194,7 @@ STRATEGIES = Registry(
 
 EVALUATORS = Registry(
     "evaluator",
+    "frugalnas.evaluation:Evaluator",
     {
         "table": "frugalnas.tables:TableEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
@@ -190,6 +203,7 @@ EVALUATORS = Registry(
 
 EXECUTORS = Registry(
     "executor",
+    "frugalnas.runs.executors:Executor",
     {
         "serial": "frugalnas.runs.executors:SerialExecutor",
         "processes": "frugalnas.runs.executors:ProcessExecutor",
@@ -198,6 +212,7 @@ EXECUTORS = Registry(
 
 PREDICTORS = Registry(
     "predictor",
+    "frugalnas.predictors:Predictor",
     {
         "gaussian-process": "frugalnas.predictors:GaussianProcess",
         "mlp": "frugalnas.predictors:MLP",

@@ -92,8 +92,9 @@ def run(parsed: argparse.Namespace) -> int:
     evaluator = build_evaluator(evaluator_description, space)
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
     budget = Budget(queries, parsed.seconds, parsed.until_optimum)
-    processes = parsed.workers is not None or parsed.timeout is not None
-    executor = ProcessExecutor(workers=parsed.workers or 1, timeout=parsed.timeout) if processes else SerialExecutor()
+    in_processes = parsed.workers is not None or parsed.timeout is not None
+    workers = 1 if parsed.workers is None else parsed.workers
+    executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
     run_dir = parsed.run_dir or _free_folder(parsed.strategy, evaluator_description, strategy.seed)
     with watched(run_dir, parsed.quiet) as callbacks:
         search(strategy, evaluator, budget, run_dir=run_dir, executor=executor, callbacks=callbacks)

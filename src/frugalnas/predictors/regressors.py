@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.base import Prediction, Predictor
 from frugalnas.spaces import Population
 
@@ -79,6 +80,9 @@ class MLP(_Ensemble):
         encoding: str | None = None,
         seed: int = 0,
     ) -> None:
+        if not hidden or min(hidden) < 1:
+            raise FrugalnasError(f"hidden {tuple(hidden)}: give the width of each hidden layer, 1 or more")
+        _at_least_one(epochs=epochs, members=members)
         self.hidden = tuple(hidden)
         self.epochs = epochs
         self.members = members
@@ -111,6 +115,7 @@ class Forest(_Ensemble):
     def __init__(
         self, *, trees: int = 200, depth: int | None = None, encoding: str | None = None, seed: int = 0
     ) -> None:
+        _at_least_one(trees=trees, depth=1 if depth is None else depth)
         self.trees = trees
         self.depth = depth
         self.encoding = encoding
@@ -150,6 +155,9 @@ class Boosting(_Ensemble):
         encoding: str | None = None,
         seed: int = 0,
     ) -> None:
+        _at_least_one(trees=trees, depth=depth, members=members)
+        if not 0 < learning_rate <= 1:
+            raise FrugalnasError(f"learning_rate is {learning_rate}; it lies between 0 and 1")
         self.trees = trees
         self.depth = depth
         self.learning_rate = learning_rate
@@ -194,6 +202,12 @@ class Ridge(Predictor):
         candidates = population.encoded(self.encoding)
         mean, std = self._model.predict(candidates.rows.astype(np.float64), return_std=True)
         return Prediction(mean[candidates.inverse], std[candidates.inverse])
+
+
+def _at_least_one(**counts: int) -> None:
+    for name, count in counts.items():
+        if count < 1:
+            raise FrugalnasError(f"{name} is {count}; it is at least 1")
 
 
 def _convergence_warning() -> type[Warning]:

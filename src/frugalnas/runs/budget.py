@@ -29,8 +29,10 @@ class Budget:
     def __post_init__(self) -> None:
         if self.queries is None and self.seconds is None:
             raise FrugalnasError("a search needs a budget: queries, seconds, or both")
-        if (self.queries is not None and self.queries < 1) or (self.seconds is not None and self.seconds <= 0):
-            raise FrugalnasError(f"budgets are positive, not {self.queries} queries and {self.seconds} seconds")
+        if self.queries is not None and self.queries < 1:
+            raise FrugalnasError(f"a budget of {self.queries} queries; it has to be positive")
+        if self.seconds is not None and not 0 < self.seconds < np.inf:
+            raise FrugalnasError(f"a budget of {self.seconds} seconds; it has to be positive and finite")
 
     def check(self, strategy: Strategy) -> None:
         """Refuse, before anything runs, a budget that this strategy cannot spend or that spends nothing on search."""

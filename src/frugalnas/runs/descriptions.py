@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.evaluation import Evaluator
+from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES
 from frugalnas.spaces import SearchSpace
 
@@ -44,14 +44,11 @@ def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
 
 def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
     """The evaluator of a description: a name, `package.module:Class`, or `package.module:function`."""
-    name = description["name"]
-    constructor = EVALUATORS.resolve(name)
+    constructor = EVALUATORS.resolve(description["name"])
     if not isinstance(constructor, type):
-        return EVALUATORS.create({"name": "function", "options": {"function": name}}, space)
-    evaluator = EVALUATORS.create(description, *_leading_arguments(constructor, space))
-    if not isinstance(evaluator, Evaluator):
-        raise FrugalnasError(f"{name} is not an evaluator; derive it from frugalnas.Evaluator")
-    return evaluator
+        description = {"name": "function", "options": {"function": description["name"]}}
+        constructor = FunctionEvaluator
+    return cast(Evaluator, EVALUATORS.create(description, *_leading_arguments(constructor, space)))
 
 
 def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:

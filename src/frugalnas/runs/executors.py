@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as EvaluationTimeout
@@ -70,16 +71,14 @@ class ProcessExecutor(Executor):
     def __init__(self, *, workers: int = 1, timeout: float | None = None) -> None:
         if workers < 1:
             raise FrugalnasError(f"{workers} workers; at least one is needed")
-        if timeout is not None and timeout <= 0:
-            raise FrugalnasError(f"a time limit of {timeout} s; it has to be positive")
+        if timeout is not None and not 0 < timeout < math.inf:
+            raise FrugalnasError(f"a time limit of {timeout} s; it has to be positive and finite")
         self.workers = workers
         self.timeout = timeout
         self._pool: Any = None
 
     def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
         """All rows are under way at once; answers come in order."""
-        if evaluator.stateful:
-            raise FrugalnasError("a stateful evaluator needs the serial executor: its answers depend on their order")
         if self._pool is None:
             from pebble import ProcessPool
 

@@ -60,7 +60,7 @@ def search(
     if isinstance(budget, int):
         budget = Budget(queries=budget)
     executor = executor or SerialExecutor()
-    _check(strategy, evaluator, budget)
+    _check(strategy, evaluator, budget, executor)
     folder = None
     if run_dir is not None:
         config = {
@@ -94,8 +94,8 @@ def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequ
     folder = RunFolder(Path(run_dir))
     strategy, evaluator, own = _rebuild(folder)
     budget = budget or own
-    _check(strategy, evaluator, budget)
-    executor = EXECUTORS.create(folder.config["executor"])
+    executor: Executor = EXECUTORS.create(folder.config["executor"])
+    _check(strategy, evaluator, budget, executor)
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
@@ -318,8 +318,10 @@ def _joined(queries: list[Query]) -> Evaluations:
     )
 
 
-def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget) -> None:
+def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: Executor) -> None:
     budget.check(strategy)
+    if evaluator.stateful and not isinstance(executor, SerialExecutor):
+        raise FrugalnasError("a stateful evaluator runs in this process: leave --workers and --timeout out")
     space = getattr(evaluator, "space", None)
     if isinstance(space, SearchSpace) and space.name != strategy.space.name:
         raise FrugalnasError(f"the evaluator knows {space.name}, but the strategy searches {strategy.space.name}")

@@ -86,6 +86,8 @@ class WeakNAS(Strategy):
             raise unknown_name("labels", labels, _LABELS)
         self.round_size = round_size
         self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
+        if self.predictor.encoding not in (None, *space.encodings):
+            raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
         self.acquisition = acquisition
         self.top_start = top_start
         self.top_end = top_end
