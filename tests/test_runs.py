@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 
 import numpy as np
@@ -96,6 +97,7 @@ def raises():
     ("how", "why"),
     [
         (raises, "ValueError: out of memory"),
+        (sys.exit, "SystemExit"),
         (lambda: float("nan"), "nan"),
         (lambda: float("inf"), "inf"),
         (lambda: float("-inf"), "inf"),

@@ -110,6 +110,9 @@ class Registry:
         """The description from which `create` makes an equal object.
 
         Constructor arguments are read from the attributes of the same name.
+
+        Raises:
+            FrugalnasError: where the class, or a function among its options, cannot be imported by another process.
         """
         own = f"{type(made).__module__}:{type(made).__qualname__}"
         name = next((name for name, target in self.targets.items() if _same_class(target, type(made))), own)
@@ -120,6 +123,12 @@ class Registry:
                     f"{own} must keep its constructor argument {option!r} as an attribute to be written down"
                 )
             options[option] = _plain(getattr(made, option))
+        for text in (name, *(value for value in options.values() if isinstance(value, str))):
+            if "<locals>" in text or "<lambda>" in text or text.startswith("__main__:"):
+                raise FrugalnasError(
+                    f"{text} cannot be found again by name, which a run folder needs; move it to the top of a module that "
+                    f"can be imported, or search without a run folder"
+                )
         return {"name": name, "options": options}
 
     def summary(self, name: str) -> str:

@@ -28,7 +28,9 @@ def add(commands: Any) -> None:
         description="Run strategies over the same seeds and initial samples; print accuracy at budgets, queries to the "
         "optimum and tests, and write them with every query (Parquet) and figures.",
     )
-    parser.add_argument("strategies", help="names, joined by commas (frugalnas list)")
+    parser.add_argument(
+        "strategies", help="names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart"
+    )
     parser.add_argument(
         "--queries", type=int, default=DEFAULT_QUERIES, metavar="N", help=f"budget of each search [{DEFAULT_QUERIES}]"
     )
@@ -63,18 +65,21 @@ def run(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import compare
     from frugalnas.runs.folder import unused_name
 
-    names = [name.strip() for name in parsed.strategies.split(",") if name.strip()]
+    entries = [entry.strip().rpartition("=") for entry in parsed.strategies.split(",") if entry.strip()]
+    named = {label or name: name for label, _, name in entries}
+    if len(named) < len(entries):
+        raise FrugalnasError("a strategy is compared with itself; tell two of a name apart as LABEL=NAME")
     settings = parse_settings(parsed.set)
     for part in settings:
-        if part not in (*names, "evaluator"):
-            raise unknown_name("part of --set", part, (*names, "evaluator"))
+        if part not in (*named, "evaluator"):
+            raise unknown_name("part of --set", part, (*named, "evaluator"))
     strategies = []
-    for name in names:
+    for label, name in named.items():
         constructor = STRATEGIES.resolve(name)
         options = {
-            key: convert(constructor, key, text, f"{name}.{key}") for key, text in settings.get(name, {}).items()
+            key: convert(constructor, key, text, f"{label}.{key}") for key, text in settings.get(label, {}).items()
         }
-        strategies.append({"name": name, "options": options})
+        strategies.append({"name": name, "label": label, "options": options})
     space, evaluator = describe_subject(parsed, settings.get("evaluator", {}))
     budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):

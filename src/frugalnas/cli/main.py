@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import frugalnas
-from frugalnas.cli import comparing, listing, running, searching, tabling
+from frugalnas.cli import comparing, listing, runs, searching, tabling
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["main"]
@@ -38,7 +38,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     searching.add(commands, arguments)
-    running.add(commands)
+    runs.add(commands)
     comparing.add(commands)
     tabling.add(commands)
     listing.add(commands)

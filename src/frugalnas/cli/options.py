@@ -22,21 +22,28 @@ def add_constructor_options(parser: argparse._ArgumentGroup, constructor: Callab
     hints = _type_hints(constructor)
     names = []
     for name, parameter in constructor_options(constructor).items():
-        choices = _choices(hints.get(name, str))
+        hint = hints.get(name, str)
+        if hint is bool:
+            shown = f"{described.get(name, '')} [{'yes' if parameter.default else 'no'}]"
+            flag = f"--{name.replace('_', '-')}"
+            parser.add_argument(flag, dest=f"option_{name}", action=argparse.BooleanOptionalAction, help=shown)
+            names.append(name)
+            continue
+        choices = _choices(hint)
         default = parameter.default
         shown = "" if default in (None, inspect.Parameter.empty) else f" [{default}]"
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             dest=f"option_{name}",
             default=None,
-            metavar="{" + ",".join(choices) + "}" if choices else _metavar(hints.get(name, str)),
+            metavar="{" + ",".join(choices) + "}" if choices else _metavar(hint),
             help=(described.get(name, "") + shown).replace("%", "%%"),
         )
         names.append(name)
     return names
 
 
-def convert(constructor: Callable[..., Any], name: str, text: str, shown_as: str) -> Any:
+def convert(constructor: Callable[..., Any], name: str, text: str | bool, shown_as: str) -> Any:
     """The value that `text` means for one parameter of a constructor.
 
     Raises:
@@ -45,6 +52,8 @@ def convert(constructor: Callable[..., Any], name: str, text: str, shown_as: str
     known = constructor_options(constructor)
     if name not in known:
         raise unknown_name("setting", shown_as, [shown_as.rpartition(".")[0] + "." + option for option in known])
+    if isinstance(text, bool):
+        return text
     hint = _type_hints(constructor).get(name, str)
     try:
         return _value(hint, text)
@@ -58,7 +67,7 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, str]]:
     """`--set part.name=value` options as {part: {name: value}}."""
     parsed: dict[str, dict[str, str]] = {}
     for setting in settings:
-        match = re.fullmatch(r"([^.=]+)\.(\w+)=(.*)", setting)
+        match = re.fullmatch(r"(.+?)\.(\w+)=(.*)", setting)
         if match is None:
             raise FrugalnasError(f"--set {setting!r} is not of the form PART.NAME=VALUE, such as predictor.members=5")
         parsed.setdefault(match[1], {})[match[2]] = match[3]
@@ -71,9 +80,7 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
 
     group = parser.add_argument_group("what is searched")
     group.add_argument("--table", metavar="NAME", help=f"table that answers [{DEFAULT_TABLE}] (frugalnas table list)")
-    group.add_argument(
-        "--label", default="mean", help="mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]"
-    )
+    group.add_argument("--label", help="mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]")
     group.add_argument(
         "--evaluator", metavar="MODULE:NAME", help="your own Evaluator class, or function of an architecture string"
     )

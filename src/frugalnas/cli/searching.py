@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,11 @@ def _named_strategy(arguments: Sequence[str]) -> str | None:
     """The strategy that a search's command line names, None for another command."""
     if not arguments or arguments[0] != "search":
         return None
-    if len(arguments) > 1 and not arguments[1].startswith("-"):
-        return arguments[1]
+    options_alone = {"--quiet", "--until-optimum", "-h", "--help"}
+    for before, word in pairwise(arguments):
+        takes_value = before.startswith("-") and before not in options_alone and "=" not in before
+        if not word.startswith("-") and not takes_value:
+            return word
     return DEFAULT_STRATEGY
 
 
@@ -127,10 +131,12 @@ def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tu
         if settings:
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
-        options: dict[str, Any] = {"table": table.name, "label": parsed.label}
+        options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean"}
         return {"name": parsed.space or table.space.name, "limits": limits}, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")
+    if parsed.label is not None:
+        raise FrugalnasError("--label chooses among a table's runs; it has no meaning with --evaluator")
     constructor = EVALUATORS.resolve(parsed.evaluator)
     options = {key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.items()}
     return {"name": parsed.space or "nasbench201", "limits": limits}, {"name": parsed.evaluator, "options": options}

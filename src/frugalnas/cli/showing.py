@@ -24,12 +24,14 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     ]
     standing = summary.standing
     if standing is not None:
-        rows.append(("rank", f"{standing.rank:,} of {standing.rows:,} in {standing.table}, validation"))
+        allowed = " allowed" if summary.space != summary.space.partition("(")[0] else ""
+        rows.append(("rank", f"{standing.rank:,} of {standing.rows:,}{allowed} in {standing.table}, validation"))
         rows.append(("regret", f"{standing.regret:.3f} to the best validation value, {standing.optimum:.3f}"))
         test = f"{standing.test:.3f}" if standing.test is not None else f"unknown: {standing.table} has no test results"
         rows.append(("test accuracy", test))
+    counted_for = f" ({summary.counted_network})" if summary.counted_network else ""
     for name, count in summary.counts.items():
-        rows.append((name, f"{count / 1e6:,.3f} M"))
+        rows.append((name, f"{count / 1e6:,.3f} M{counted_for}"))
     if "training_seconds" in summary.metric_totals:
         hours = summary.metric_totals["training_seconds"] / 3600
         rows.append(("stands for", f"{hours:,.1f} hours of training, had there been no table"))

@@ -38,7 +38,7 @@ class _Ensemble(Predictor):
         """
         features = population.encoded(self.encoding).all
         self._offset, self._scale = float(np.mean(values)), max(float(np.std(values)), 1e-12)
-        targets = (values - self._offset) / self._scale
+        targets = ((values - self._offset) / self._scale).astype(np.float32)
         self._fitted = []
         for stream in np.random.SeedSequence(self.seed).spawn(self.members):
             rng = np.random.default_rng(stream)

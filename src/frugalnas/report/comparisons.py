@@ -36,9 +36,11 @@ def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = N
         "seeds": list(comparison.seeds),
         "queries": comparison.queries,
         "values": {
-            name: {budget: bootstrap_mean(comparison.at(budget)[name]) for budget in budgets}
-            for name in comparison.values
+            name: {budget: _estimate(comparison.at(budget)[name]) for budget in budgets} for name in comparison.values
         },
+        "test": None
+        if comparison.test is None
+        else {name: _estimate(accuracies) for name, accuracies in comparison.test.items()},
     }
     if comparison.knows_optimum:
         found = comparison.to_optimum()
@@ -46,7 +48,7 @@ def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = N
         samples["queries to optimum"] = counted
         numbers["to_optimum"] = {
             name: {
-                "mean": bootstrap_mean(counted[name]),
+                "mean": _estimate(counted[name]),
                 "median": float(np.median(counted[name])),
                 "censored": int(np.isnan(found[name]).sum()),
             }
@@ -54,7 +56,7 @@ def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = N
         }
     if len(comparison.values) > 1 and len(comparison.seeds) > 1:
         numbers["tests"] = {
-            what: [asdict(test) for test in comparison.tests(sample)] for what, sample in samples.items()
+            what: [_without_nan(asdict(test)) for test in comparison.tests(sample)] for what, sample in samples.items()
         }
     return numbers
 
@@ -67,10 +69,16 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     rows = [[name, *(_interval(estimate, 3) for estimate in at.values())] for name, at in values.items()]
     parts = [
         f"# {comparison.subject}: {', '.join(values)}",
-        f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best validation value so far, with its 95 % bootstrap "
-        f"interval.",
+        f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best value so far, with its 95 % bootstrap interval.",
         _markdown(["strategy", *header], rows),
     ]
+    if numbers["test"] is None:
+        parts.append(f"Test accuracy: {comparison.subject} has no test results.")
+    else:
+        parts += [
+            "Test accuracy, %, of the architecture with the best validation value of each search:",
+            _markdown(["strategy", "test"], [[name, _interval(found, 3)] for name, found in numbers["test"].items()]),
+        ]
     if "to_optimum" in numbers:
         parts += [
             "## Queries to the optimum",
@@ -101,10 +109,7 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
                 [
                     [
                         f"{pair['first']} - {pair['second']}",
-                        *(
-                            f"{column[place]['difference']:+.3g} (p {_p(column[place]['p'])})"
-                            for column in tests.values()
-                        ),
+                        *(_difference(column[place]) for column in tests.values()),
                     ]
                     for place, pair in enumerate(pairs)
                 ],
@@ -122,7 +127,9 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None
     written = [table, _write_parquet(comparison, folder / "queries.parquet")]
-    written += save_figure(regret_curves(curves, optimum=optimum, title=comparison.subject), folder / "regret")
+    unit = "validation accuracy, %" if comparison.knows_optimum else "value"
+    figure = regret_curves(curves, optimum=optimum, unit=unit, title=comparison.subject)
+    written += save_figure(figure, folder / "regret")
     if optimum is not None:
         written += save_figure(optimum_found(curves, optimum), folder / "optimum-found")
     return written
@@ -136,6 +143,17 @@ def _write_parquet(comparison: Comparison, path: Path) -> Path:
     return path
 
 
+def _estimate(sample: NDArray[np.float64]) -> list[float] | None:
+    """[mean, low, high], None where no seed has a value."""
+    estimate = bootstrap_mean(sample)
+    return list(estimate) if np.isfinite(estimate[0]) else None
+
+
+def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """The same with None for NaN, which JSON does not know."""
+    return {key: None if value != value else value for key, value in record.items()}
+
+
 def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
@@ -144,9 +162,15 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _interval(estimate: Sequence[float], digits: int) -> str:
+def _interval(estimate: Sequence[float] | None, digits: int) -> str:
+    if estimate is None:
+        return "every evaluation failed"
     mean, low, high = estimate
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _difference(test: dict[str, Any]) -> str:
+    return "no pairs" if test["difference"] is None else f"{test['difference']:+.3g} (p {_p(test['p'])})"
 
 
 def _p(p: float) -> str:

@@ -23,8 +23,9 @@ class Standing:
 
     Attributes:
         table: its name.
-        rank: 1 for the best of all rows by the label that was searched; equals share the better place.
-        rows: how many architectures the table has.
+        rank: 1 for the best by the label that was searched, among the architectures that the search was allowed; equals
+            share the better place.
+        rows: how many those are.
         optimum: the best label that was there to be found.
         regret: optimum minus the label found.
         test: mean test accuracy in %, None where the table has no test results; looked at now, never during the search.
@@ -57,6 +58,7 @@ class Summary:
         code: its genes.
         architecture: in the space's notation.
         counts: what the space can count of it, such as parameters and multiply-adds.
+        counted_network: of which network, empty where there is only one.
         metric_totals: sum over all queries of each metric, such as seconds of training that a table stands for.
         standing: its place in the table, None where no table answered.
     """
@@ -75,6 +77,7 @@ class Summary:
     code: list[int]
     architecture: str
     counts: dict[str, float]
+    counted_network: str
     metric_totals: dict[str, float]
     standing: Standing | None
 
@@ -113,6 +116,7 @@ def summarise(run_dir: Path | str) -> Summary:
         code=best.code.tolist(),
         architecture=result.architecture,
         counts={name: float(result.space.count(name, row)[0]) for name in result.space.quantities},
+        counted_network=result.space.counted_network,
         metric_totals={
             name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
         },
@@ -123,12 +127,14 @@ def summarise(run_dir: Path | str) -> Summary:
 def _standing(result: SearchResult, name: str, options: dict[str, Any]) -> Standing:
     table = open_table(name)
     labels = table.labels("validation", options["label"], options["seed"])
+    if result.space.limits:
+        labels = labels[result.space.valid(table.codes)]
     best = result.best
     optimum = float(np.nanmax(labels)) if result.optimum is None else result.optimum
     return Standing(
         table=name,
         rank=1 + int((labels > best.value).sum()),
-        rows=len(table),
+        rows=len(labels),
         optimum=optimum,
         regret=optimum - best.value,
         test=table.lookup(best.code, "test") if table.has_test else None,
@@ -143,7 +149,11 @@ def run_report(run_dir: Path | str) -> list[Path]:
     folder.mkdir(exist_ok=True)
     standing = summary.standing
     cell = draw_cell(result.space, result.best.code)
+    unit = "value" if standing is None else "validation accuracy, %"
     progress = search_progress(
-        result.values, optimum=result.optimum, rank=None if standing is None else (standing.rank, standing.rows)
+        result.values,
+        unit=unit,
+        optimum=result.optimum,
+        rank=None if standing is None else (standing.rank, standing.rows),
     )
     return [*save_figure(cell, folder / "cell"), *save_figure(progress, folder / "progress")]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError
@@ -21,6 +22,7 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.ledger import Query
 from frugalnas.runs.loop import search
 from frugalnas.spaces import SearchSpace
+from frugalnas.tables import TableEvaluator
 
 __all__ = ["compare", "load_comparison", "resume_comparison"]
 
@@ -100,8 +102,7 @@ def load_comparison(run_dir: Path | str) -> Comparison:
 
 def _comparison_folder(run_dir: Path | str) -> RunFolder:
     folder = RunFolder(Path(run_dir))
-    if folder.config["kind"] != "comparison":
-        raise RunFolderError(f"{folder.path} is a {folder.config['kind']}, not a comparison")
+    folder.expect("comparison")
     return folder
 
 
@@ -129,6 +130,11 @@ def _check_jobs(jobs: int) -> None:
 
 
 def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
+    with nullcontext() if folder is None else folder.held():
+        return _run_held(config, folder, jobs, on_finished)
+
+
+def _run_held(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
     labels = [_label(entry) for entry in config["strategies"]]
     done: dict[tuple[str, int], dict[str, Any]] = {}
     if folder is not None:
@@ -226,8 +232,26 @@ def _assemble(
         np.array([np.nan if value is None else value for value in optimum], np.float64),
         rows,
         _subject(config),
+        _test_of_best(config, space, {label: [done[label, seed] for seed in seeds] for label in values}),
         None if folder is None else folder.path,
     )
+
+
+def _test_of_best(
+    config: dict[str, Any], space: SearchSpace, records: Mapping[str, Sequence[dict[str, Any]]]
+) -> dict[str, NDArray[np.float64]] | None:
+    """Mean test accuracy of each search's best architecture by validation, where a table answered and knows it."""
+    evaluator = build_evaluator(config["evaluator"], space)
+    if not isinstance(evaluator, TableEvaluator) or not evaluator.opened.has_test:
+        return None
+    table = evaluator.opened
+
+    def of(record: dict[str, Any]) -> float:
+        done = [query for query in record["queries"] if query["value"] is not None]
+        best = max(done, key=lambda query: query["value"], default=None)
+        return np.nan if best is None else table.lookup(np.array(best["code"], np.int8), "test")
+
+    return {label: np.array([of(record) for record in searches]) for label, searches in records.items()}
 
 
 def _rows(record: dict[str, Any], space: SearchSpace) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,7 @@ class PairTest:
     Attributes:
         first: a strategy.
         second: another.
-        difference: mean of first minus second.
+        difference: mean of first minus second over the seeds where both have a value, NaN where there is none.
         p: two-sided, after Holm's correction over all pairs; 1 where all differences are zero.
     """
 
@@ -46,6 +46,8 @@ class Comparison:
             only where labels are drawn at random.
         rows: one dict per query, for the Parquet file.
         subject: what was searched, for titles.
+        test: for each strategy, the test accuracy in % of each seed's best architecture by validation, shape [seeds]; looked
+            up after the searches. None where the table has no test results, or no table answered.
         folder: where the comparison is kept, None where it is not.
     """
 
@@ -54,6 +56,7 @@ class Comparison:
     optimum: NDArray[np.float64]
     rows: Sequence[Mapping[str, Any]]
     subject: str
+    test: Mapping[str, NDArray[np.float64]] | None = None
     folder: Path | None = None
 
     @property
@@ -98,15 +101,16 @@ class Comparison:
         """Every pair of strategies, compared on one number per seed."""
         names = list(samples)
         pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
-        raw = []
+        raw, differences = [], []
         for a, b in pairs:
             both = np.isfinite(samples[a]) & np.isfinite(samples[b])
             difference = samples[a][both] - samples[b][both]
+            differences.append(float(difference.mean()) if difference.size else np.nan)
             raw.append(float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0)
         corrected = holm(np.array(raw))
         return [
-            PairTest(a, b, float(np.nanmean(samples[a] - samples[b])), float(p))
-            for (a, b), p in zip(pairs, corrected, strict=True)
+            PairTest(a, b, difference, float(p))
+            for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
         ]
 
     def default_budgets(self) -> list[int]:

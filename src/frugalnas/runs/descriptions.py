@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, cast
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES
 from frugalnas.spaces import SearchSpace
@@ -27,19 +26,8 @@ def build_space(description: str | Mapping[str, Any]) -> SearchSpace:
 
 
 def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
-    """The description from which `build_evaluator` makes an equal evaluator.
-
-    Raises:
-        FrugalnasError: where it is a function that no import path leads to.
-    """
-    description = EVALUATORS.describe(evaluator)
-    for text in (description["name"], *(str(value) for value in description["options"].values())):
-        if "<locals>" in text or "<lambda>" in text:
-            raise FrugalnasError(
-                f"{text} cannot be found again by name, which a run folder needs; define it at the top of a module, or "
-                f"search without run_dir"
-            )
-    return description
+    """The description from which `build_evaluator` makes an equal evaluator."""
+    return EVALUATORS.describe(evaluator)
 
 
 def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
@@ -52,6 +40,5 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 
 
 def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:
-    """The space, where the constructor has a place for it before its keyword options."""
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [space] if any(p.kind in kinds for p in inspect.signature(constructor).parameters.values()) else []
+    """The space, where that is the constructor's first parameter."""
+    return [space] if next(iter(inspect.signature(constructor).parameters), None) == "space" else []

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
 from frugalnas.errors import RunFolderError
+from frugalnas.runs.ledger import Query
+
+try:
+    import fcntl
+except ImportError:  # not a Unix: nothing keeps two processes apart there
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["RunFolder", "list_runs"]
+
+_FIELDS = {
+    "search": {"space", "strategy", "evaluator", "budget", "executor"},
+    "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
+}
+"""What the configuration of each kind of run must say."""
 
 
 class RunFolder:
@@ -42,8 +55,9 @@ class RunFolder:
             raise RunFolderError(f"there is no run at {self.path}; frugalnas runs list shows the runs here") from None
         except yaml.YAMLError as error:
             raise RunFolderError(f"{self.path / 'config.yaml'} cannot be read: {error}") from None
-        if not isinstance(self.config, dict) or "kind" not in self.config:
-            raise RunFolderError(f"{self.path / 'config.yaml'} does not describe a run")
+        needed = _FIELDS.get(self.config.get("kind", "")) if isinstance(self.config, dict) else None
+        if needed is None or not needed <= self.config.keys():
+            raise RunFolderError(f"{self.path / 'config.yaml'} does not describe a run of frugalnas")
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
@@ -59,6 +73,27 @@ class RunFolder:
             raise RunFolderError(f"{path} cannot be made ({error.strerror}); choose another --run-dir") from None
         write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         return cls(path)
+
+    def expect(self, kind: str) -> None:
+        """Refuse a run of another kind."""
+        if self.config["kind"] != kind:
+            raise RunFolderError(f"{self.path} is a {self.config['kind']}, not a {kind}")
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Replace the configuration, whole or not at all."""
+        write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        self.config = config
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from running this run; the operating system lets go when this one dies, however it dies."""
+        with (self.path / ".lock").open("w") as lock:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunFolderError(f"{self.path} is being run by another process; wait for it, or stop it") from None
+            yield
 
     @property
     def report(self) -> Path:
@@ -107,6 +142,18 @@ class RunFolder:
             file.close()
         self._open.clear()
 
+    def queries(self) -> Iterator[Query]:
+        """The queries in the journal, in order."""
+        for number, line in enumerate(self.lines(), 1):
+            try:
+                yield Query.from_json(line)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise RunFolderError(f"{self.path / 'journal.jsonl'}, line {number}, is not a query") from None
+
+    def seconds(self) -> float:
+        """Wall time spent so far."""
+        return float(sum(line.get("seconds", 0.0) for line in self.lines("timing.jsonl")))
+
     # -- state ---------------------------------------------------------------------------------------------------
 
     def write_state(self, state: dict[str, Any]) -> None:
@@ -120,7 +167,8 @@ class RunFolder:
             state = json.loads((self.path / "state" / "strategy.json").read_text())
         except (OSError, ValueError):
             return None
-        return state if isinstance(state, dict) else None
+        usable = isinstance(state, dict) and isinstance(state.get("queries"), int) and "strategy" in state
+        return state if usable else None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -131,11 +179,12 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def list_runs(root: Path) -> list[RunFolder]:
-    """The runs in a folder, oldest first."""
-    if not root.is_dir():
-        return []
-    found = sorted(root.glob("*/config.yaml"), key=lambda path: (path.stat().st_mtime, path))
-    return [RunFolder(path.parent) for path in found]
+    """The runs in a folder, oldest first; folders that are something else are passed over."""
+    found = []
+    for path in sorted(root.glob("*/config.yaml"), key=lambda path: (path.stat().st_mtime, path)):
+        with suppress(RunFolderError):
+            found.append(RunFolder(path.parent))
+    return found
 
 
 def unused_name(root: Path, name: str) -> Path:

@@ -29,12 +29,6 @@ class Query:
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
-    @property
-    def evaluations(self) -> Evaluations:
-        """The same as one row for a strategy."""
-        metrics = {name: np.array([value]) for name, value in self.metrics.items()}
-        return Evaluations(np.array([self.value]), metrics, (self.error,))
-
     @classmethod
     def from_row(cls, code: Codes, evaluations: Evaluations, row: int) -> Query:
         """The query that one row of evaluations makes."""

@@ -6,6 +6,9 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,9 @@ def search(
         FrugalnasError: before anything runs, where the budget does not fit the strategy's initial sample or the space, or
             the folder is taken.
     """
-    if isinstance(budget, int):
-        budget = Budget(queries=budget)
+    if isinstance(budget, Integral):
+        budget = Budget(queries=int(budget))
+    assert isinstance(budget, Budget)
     executor = executor or SerialExecutor()
     _check(strategy, evaluator, budget, executor)
     folder = None
@@ -69,11 +73,7 @@ def search(
             "space": describe_space(strategy.space),
             "strategy": STRATEGIES.describe(strategy),
             "evaluator": describe_evaluator(evaluator),
-            "budget": {
-                "queries": budget.queries,
-                "seconds": budget.seconds,
-                "until_optimum": budget.until_optimum,
-            },
+            "budget": asdict(budget),
             "executor": EXECUTORS.describe(executor),
         }
         folder = RunFolder.create(Path(run_dir), config)
@@ -96,21 +96,25 @@ def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequ
     budget = budget or own
     executor: Executor = EXECUTORS.create(folder.config["executor"])
     _check(strategy, evaluator, budget, executor)
+    if budget != own:
+        journalled = sum(1 for _ in folder.lines())
+        if budget.queries is not None and budget.queries < journalled:
+            raise FrugalnasError(f"{folder.path} already has {journalled} queries; --queries cannot go below that")
+        folder.write_config({**folder.config, "budget": asdict(budget)})
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
 def load(run_dir: Path | str) -> SearchResult:
     """What a run has found so far, from its journal alone; nothing is evaluated."""
     folder = RunFolder(Path(run_dir))
-    if folder.config["kind"] != "search":
-        raise RunFolderError(f"{folder.path} is a {folder.config['kind']}, not a search")
+    folder.expect("search")
     space = build_space(folder.config["space"])
     state = folder.read_state() or {}
     return SearchResult(
         space,
-        tuple(Query.from_json(line) for line in folder.lines()),
+        tuple(folder.queries()),
         state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
-        sum(line["seconds"] for line in folder.lines("timing.jsonl")),
+        folder.seconds(),
         state.get("optimum"),
         folder.path,
     )
@@ -143,12 +147,10 @@ class _Loop:
         self.earlier_seconds = 0.0
         self.saved_at = -np.inf
         self.state: dict[str, Any] | None = None
-        if folder is not None:
-            self._pick_up(folder)
 
     def _pick_up(self, folder: RunFolder) -> None:
-        self.recorded.extend(Query.from_json(line) for line in folder.lines())
-        self.earlier_seconds = sum(line["seconds"] for line in folder.lines("timing.jsonl"))
+        self.recorded.extend(folder.queries())
+        self.earlier_seconds = folder.seconds()
         self.state = folder.read_state()
         if self.state is not None and self.state["queries"] <= len(self.recorded):
             self.strategy.load_state_dict(self.state["strategy"])
@@ -158,8 +160,12 @@ class _Loop:
     def run(self) -> SearchResult:
         self.started = self.round_started = time.perf_counter()
         self.blas = ThreadpoolController()
-        with tempfile.TemporaryDirectory(prefix="frugalnas-") as scratch, self.executor:
-            self.workdirs = Path(scratch) if self.folder is None else self.folder.path / "evaluations"
+        held = nullcontext() if self.folder is None else self.folder.held()
+        with held, tempfile.TemporaryDirectory(prefix="frugalnas-") as scratch, self.executor:
+            self.workdirs = Path(scratch)
+            if self.folder is not None:
+                self.workdirs = self.folder.path / "evaluations"
+                self._pick_up(self.folder)
             for callback in self.callbacks:
                 callback.on_start(self.ledger, self.budget)
             stop = None
@@ -184,12 +190,13 @@ class _Loop:
 
     def _rounds(self) -> str:
         """Ask, evaluate and tell until the reason to stop, which is returned."""
-        fruitless = 0
+        fruitless, between_rounds = 0, True
         self._take_state()
         while True:
             stop = self._stop()
             if stop is not None:
-                self._take_state()
+                if between_rounds:
+                    self._take_state()
                 return stop
             trials = self._ask()
             if not len(trials):
@@ -197,7 +204,9 @@ class _Loop:
             before = len(self.ledger)
             evaluations = self._evaluate(trials)
             if evaluations is None:
-                continue  # the budget ended inside the round: the journal has its beginning, the strategy is not told
+                # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
+                between_rounds = False
+                continue
             self.strategy.tell(trials, evaluations)
             fruitless = fruitless + 1 if len(self.ledger) == before else 0
             if fruitless == FRUITLESS_ASKS:
@@ -279,6 +288,8 @@ class _Loop:
         if journal and self.folder is not None:
             self.folder.append(query.to_json(self.strategy.space, len(self.ledger) + 1))
         self.ledger.add(query)
+        if time.perf_counter() - self.round_started > STATE_INTERVAL_S:
+            self._write_timing()
         for callback in self.callbacks:
             callback.on_query(query, self.ledger)
 
@@ -323,16 +334,18 @@ def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: E
     if evaluator.stateful and not isinstance(executor, SerialExecutor):
         raise FrugalnasError("a stateful evaluator runs in this process: leave --workers and --timeout out")
     space = getattr(evaluator, "space", None)
-    if isinstance(space, SearchSpace) and space.name != strategy.space.name:
-        raise FrugalnasError(f"the evaluator knows {space.name}, but the strategy searches {strategy.space.name}")
+    if isinstance(space, SearchSpace) and (space.name, space.limits) != (strategy.space.name, strategy.space.limits):
+        raise FrugalnasError(
+            f"the evaluator is for {space!r}, but the strategy searches {strategy.space!r}; give the evaluator the "
+            f"strategy's space as its first argument"
+        )
     if budget.until_optimum and evaluator.optimum is None:
         raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
 
 
 def _rebuild(folder: RunFolder) -> tuple[Strategy, Evaluator, Budget]:
     config = folder.config
-    if config["kind"] != "search":
-        raise RunFolderError(f"{folder.path} is a {config['kind']}, not a search")
+    folder.expect("search")
     try:
         space = build_space(config["space"])
         strategy = STRATEGIES.create(config["strategy"], space)

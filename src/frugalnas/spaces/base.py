@@ -62,12 +62,14 @@ class SearchSpace(ABC):
         allowed: which value each gene may take, shape [genes, values].
         encodings: the encodings that `encode` offers, the recommended one for predictors first.
         quantities: what `count` can count, for example "params" and "macs".
+        counted_network: of which network, where the space leaves that open; for people.
     """
 
     name: str
     allowed: BoolArray
     encodings: tuple[str, ...] = ("onehot", "integer")
     quantities: tuple[str, ...] = ()
+    counted_network: str = ""
     _constraints: tuple[Constraint, ...] = ()
     _whole: SearchSpace | None = None
 

@@ -60,6 +60,7 @@ class NASBench201(SearchSpace):
     name = "nasbench201"
     encodings = ("function", "live", "onehot", "path", "integer")
     quantities = ("params", "macs")
+    counted_network = "CIFAR-10 network"
 
     def __init__(self) -> None:
         self.allowed: BoolArray = np.ones((6, 5), np.bool_)

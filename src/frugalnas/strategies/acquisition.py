@@ -8,9 +8,9 @@ WeakNAS's program names eight (its source minimises negated accuracies; here eve
 | `ucb` | mean + 0.5 std |
 | `pi` | log probability of improvement |
 | `mean` | mean |
-| `percentile` | the most optimistic member |
+| `percentile` | the most optimistic member; mean + std of a predictor without members (gaussian-process, ridge) |
 | `confidence` | mean - 2 std: a lower confidence bound |
-| `ts` | one random member (Thompson sampling) |
+| `ts` | one random member (Thompson sampling); the same as `its` for a predictor without members |
 | `its` | an independent normal draw for each architecture |
 """
 

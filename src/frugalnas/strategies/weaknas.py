@@ -39,7 +39,8 @@ class WeakNAS(Strategy):
         round_size: architectures evaluated between two fits.
         predictor: a name (frugalnas list shows them), an import path, or a predictor.
         acquisition: how the next architectures are chosen: `uniform` draws from the predicted top, the others take
-            the highest scores.
+            the highest scores. Without ensemble members (gaussian-process, ridge) `ts` equals `its`, and `percentile` is
+            mean + std.
         top_start: uniform only: size of the predicted top in the first round.
         top_end: uniform only: its size in round `top_rounds` and later; None keeps `top_start`.
         top_decay: uniform only: base of the exponential by which it shrinks.

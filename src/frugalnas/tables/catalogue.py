@@ -49,7 +49,12 @@ def open_table(name: str = DEFAULT_TABLE) -> Table:
     if (folder / MANIFEST).is_file():
         return Table(folder)
     if name in hpobench.TABLES:
-        return hpobench.convert(name, folder)
+        try:
+            return hpobench.convert(name, folder)
+        except FrugalnasError:
+            if (folder / MANIFEST).is_file():  # another process was first
+                return Table(folder)
+            raise
     raise unknown_name("table", name, table_names(), " (frugalnas table import FILE adds more)")
 
 

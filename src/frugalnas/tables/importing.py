@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.tables.catalogue import table_folder
-from frugalnas.tables.store import MANIFEST, ROLES, Column, Table, write_table
+from frugalnas.tables.catalogue import table_folder, table_names
+from frugalnas.tables.store import ROLES, Column, Table, write_table
 
 __all__ = ["import_table"]
 
@@ -52,8 +52,11 @@ def import_table(
         FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
     """
     folder = table_folder(name)
-    if (folder / MANIFEST).exists():
-        raise FrugalnasError(f"a table {name!r} is already there; choose another --name or remove {folder}")
+    for known in table_names():
+        if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
+            raise FrugalnasError(
+                f"{name!r} is taken by the table {known!r}; choose another --name, such as {space}/mine"
+            )
     searched: SearchSpace = SPACES.create(space)
     content, table = _read(file)
     if not len(table):

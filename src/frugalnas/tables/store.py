@@ -55,7 +55,7 @@ class Column:
 
 
 class Table:
-    """A tabular benchmark, opened in milliseconds; columns are read from disk as they are used.
+    """A tabular benchmark, opened in milliseconds: checksums are verified, columns are memory-mapped.
 
     Args:
         folder: where `write_table` put it.
@@ -223,9 +223,11 @@ def write_table(
             "files": files,
         }
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        if folder.exists():
-            raise FrugalnasError(f"a table {name!r} is already there; remove {folder} to replace it")
-        os.rename(draft, folder)
+        draft.chmod(0o755)  # mkdtemp makes folders that only their owner can read
+        try:
+            os.rename(draft, folder)
+        except OSError:
+            raise FrugalnasError(f"a table {name!r} is already there; remove {folder} to replace it") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Table(folder)
