@@ -197,7 +197,7 @@ def test_the_strategy_may_be_named_after_the_options(cli):
         (["weaknas", "--predictor", "boosting", "--set", "predictor.learning_rate=0.3"], "learning_rate", 0.3),
         (["weaknas", "--predictor", "ridge", "--set", "predictor.encoding=onehot"], "encoding", "onehot"),
         (["weaknas", "--set", "predictor.smoothness=0.5"], "smoothness", 0.5),
-        (["local-search", "--whole-neighbourhood", "true"], "whole_neighbourhood", True),
+        (["local-search", "--whole-neighbourhood"], "whole_neighbourhood", True),
         (["weaknas", "--top-end", "none", "--keep-old", "top"], "keep_old", "top"),
     ],
 )
@@ -321,7 +321,7 @@ BAD_INPUT = {
     "search --top-decay 2": "top_decay",
     "search evolution --population 0": "population",
     "search evolution --edits 0": "edits",
-    "search local-search --whole-neighbourhood perhaps": "true, false",
+    "search local-search --whole-neighbourhood perhaps": "perhaps",
     "search --workers 0": "workers",
     "search --timeout 0": "limit",
     "search --timeout nan": "limit|timeout",

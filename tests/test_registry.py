@@ -57,7 +57,7 @@ def test_import_paths_need_no_registration() -> None:
         (":NASBench201", "package.module:name"),
         (".spaces:NASBench201", r"\.spaces"),
         ("frugalnas..spaces:NASBench201", "frugalnas"),
-        ("frugalnas:__version__", "cannot be called"),
+        ("frugalnas:__version__", "is not a predictor"),
     ],
 )
 def test_import_paths_that_lead_nowhere_are_refused(path: str, says: str) -> None:

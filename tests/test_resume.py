@@ -133,7 +133,7 @@ def test_a_journal_cut_anywhere_ends_the_same(whole, tmp_path, name, state):
         assert result.stop == f"{QUERIES} queries spent"
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(name=st.sampled_from(sorted(MAKERS)), share=st.floats(0, 1), state=st.sampled_from(sorted(STATES)))
 def test_a_journal_cut_at_any_byte_ends_the_same(whole, tmp_path, name, share, state):
     run = whole(name)
@@ -143,7 +143,7 @@ def test_a_journal_cut_at_any_byte_ends_the_same(whole, tmp_path, name, share, s
     assert journal(folder) == run.journal
 
 
-@pytest.mark.parametrize("query", [1, 10, 11, 24, QUERIES])
+@pytest.mark.parametrize("query", [1, 11, 24])
 @pytest.mark.parametrize("name", MAKERS)
 def test_an_interrupted_run_ends_the_same(whole, tmp_path, name, query):
     with pytest.raises(KeyboardInterrupt):
@@ -155,7 +155,7 @@ def test_an_interrupted_run_ends_the_same(whole, tmp_path, name, query):
     assert journal(tmp_path / "run") == whole(name).journal
 
 
-@pytest.mark.parametrize("shorter", [10, 25, 40])
+@pytest.mark.parametrize("shorter", [10, 25])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(whole, tmp_path, name, shorter):
     search(MAKERS[name](), TableEvaluator(), shorter, run_dir=tmp_path / "run")

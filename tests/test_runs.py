@@ -442,7 +442,7 @@ class CallableThing:
 )
 def test_a_function_that_cannot_be_found_again_is_refused_a_folder(tmp_path, function):
     evaluator = FunctionEvaluator(SPACE, function=function)
-    with pytest.raises(FrugalnasError, match="without run_dir"):
+    with pytest.raises(FrugalnasError, match="without"):
         search(RandomSearch(SPACE), evaluator, 20, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert len(search(RandomSearch(SPACE), evaluator, 20).queries) == 20
@@ -456,7 +456,7 @@ def test_numpy_numbers_are_numbers(tmp_path):
 
 
 def test_a_stateful_evaluator_and_processes_are_refused_before_anything_runs(tmp_path):
-    with pytest.raises(FrugalnasError, match=r"stateful.*serial"):
+    with pytest.raises(FrugalnasError, match="stateful"):
         search(
             RandomSearch(SPACE),
             user_code.Counting(),

@@ -33,11 +33,11 @@ class Registry:
 
     Args:
         kind: what they make, in the singular.
-        base: import path of the class that all of them derive from.
         targets: import path, `package.module:attribute`, of each name.
+        base: import path of the class that all of them derive from.
     """
 
-    def __init__(self, kind: str, base: str, targets: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, targets: Mapping[str, str], base: str = "builtins:object") -> None:
         self.kind = kind
         self.base = base
         self.plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
@@ -122,7 +122,7 @@ class Registry:
                 raise FrugalnasError(
                     f"{own} must keep its constructor argument {option!r} as an attribute to be written down"
                 )
-            options[option] = _plain(getattr(made, option))
+            options[option] = plain(getattr(made, option))
         for text in (name, *(value for value in options.values() if isinstance(value, str))):
             if "<locals>" in text or "<lambda>" in text or text.startswith("__main__:"):
                 raise FrugalnasError(
@@ -144,11 +144,11 @@ def import_object(path: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise
         raise FrugalnasError(
             f"cannot import {error.name!r} for {path!r}; install it, or run where Python finds it (PYTHONPATH=.)"
         ) from None
+    except Exception as error:  # the user's own module may fail in any way
+        raise FrugalnasError(f"importing {module_name} for {path!r} failed: {type(error).__name__}: {error}") from error
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise FrugalnasError(f"{module_name} has no {attribute!r}")
@@ -170,10 +170,12 @@ def _same_class(target: str, made: type) -> bool:
     return attribute == made.__qualname__ and made.__module__.startswith(module_name)
 
 
-def _plain(value: Any) -> Any:
-    """`value` as YAML can hold it."""
+def plain(value: Any) -> Any:
+    """`value` as YAML can hold it; predictors become descriptions."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if hasattr(value, "item"):  # a NumPy scalar
@@ -186,11 +188,10 @@ def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: 
         raise FrugalnasError(f"two {kind}s are called {name!r}: {targets[name]} and {target}; rename one")
 
 
-SPACES = Registry("space", "frugalnas.spaces:SearchSpace", {"nasbench201": "frugalnas.spaces:NASBench201"})
+SPACES = Registry("space", {"nasbench201": "frugalnas.spaces:NASBench201"}, base="frugalnas.spaces:SearchSpace")
 
 STRATEGIES = Registry(
     "strategy",
-    "frugalnas.strategies:Strategy",
     {
         "random": "frugalnas.strategies:RandomSearch",
         "evolution": "frugalnas.strategies:Evolution",
@@ -199,29 +200,29 @@ STRATEGIES = Registry(
         "weaknas": "frugalnas.strategies:WeakNAS",
         "weaknas-paper": "frugalnas.methods.weaknas:weaknas_paper",
     },
+    base="frugalnas.strategies:Strategy",
 )
 
 EVALUATORS = Registry(
     "evaluator",
-    "frugalnas.evaluation:Evaluator",
     {
         "table": "frugalnas.tables:TableEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
+    base="frugalnas.evaluation:Evaluator",
 )
 
 EXECUTORS = Registry(
     "executor",
-    "frugalnas.runs.executors:Executor",
     {
         "serial": "frugalnas.runs.executors:SerialExecutor",
         "processes": "frugalnas.runs.executors:ProcessExecutor",
     },
+    base="frugalnas.runs.executors:Executor",
 )
 
 PREDICTORS = Registry(
     "predictor",
-    "frugalnas.predictors:Predictor",
     {
         "gaussian-process": "frugalnas.predictors:GaussianProcess",
         "mlp": "frugalnas.predictors:MLP",
@@ -230,4 +231,5 @@ PREDICTORS = Registry(
         "boosting": "frugalnas.predictors:Boosting",
         "ridge": "frugalnas.predictors:Ridge",
     },
+    base="frugalnas.predictors:Predictor",
 )

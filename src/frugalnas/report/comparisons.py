@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.errors import FrugalnasError
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.style import save_figure
 from frugalnas.runs.comparison import Comparison, bootstrap_mean
@@ -27,6 +28,9 @@ def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = N
         comparison: finished.
         budgets: queries at which values are reported; None takes an eighth, a quarter, a half and all.
     """
+    if not any(np.isfinite(values).any() for values in comparison.values.values()):
+        last = comparison.rows[-1]["error"] if comparison.rows else "nothing was evaluated"
+        raise FrugalnasError(f"no evaluation succeeded; the last one said: {last}")
     budgets = sorted(budgets or comparison.default_budgets())
     samples: dict[str, Mapping[str, NDArray[np.float64]]] = {
         f"{budget} queries": comparison.at(budget) for budget in budgets
@@ -123,7 +127,7 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "comparison.md"
     table.write_text(comparison_table(comparison, budgets), encoding="utf-8")
-    curves = comparison.best_so_far
+    curves = {name: curve for name, curve in comparison.best_so_far.items() if np.isfinite(curve).any()}
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None
     written = [table, _write_parquet(comparison, folder / "queries.parquet")]

@@ -29,6 +29,9 @@ class Budget:
     def __post_init__(self) -> None:
         if self.queries is None and self.seconds is None:
             raise FrugalnasError("a search needs a budget: queries, seconds, or both")
+        # NumPy's numbers are numbers too, but YAML does not know them.
+        object.__setattr__(self, "queries", None if self.queries is None else int(self.queries))
+        object.__setattr__(self, "seconds", None if self.seconds is None else float(self.seconds))
         if self.queries is not None and self.queries < 1:
             raise FrugalnasError(f"a budget of {self.queries} queries; it has to be positive")
         if self.seconds is not None and not 0 < self.seconds < np.inf:

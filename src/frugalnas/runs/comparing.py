@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.registry import STRATEGIES
+from frugalnas.registry import STRATEGIES, plain
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.comparison import Comparison
 from frugalnas.runs.descriptions import build_evaluator, build_space
@@ -64,11 +64,11 @@ def compare(
     config = {
         "frugalnas": frugalnas.__version__,
         "kind": "comparison",
-        "space": {"name": space} if isinstance(space, str) else dict(space),
-        "strategies": [{"name": entry} if isinstance(entry, str) else dict(entry) for entry in strategies],
-        "evaluator": dict(evaluator),
-        "queries": queries,
-        "seeds": list(seeds),
+        "space": {"name": space} if isinstance(space, str) else plain(space),
+        "strategies": [{"name": entry} if isinstance(entry, str) else plain(entry) for entry in strategies],
+        "evaluator": plain(evaluator),
+        "queries": int(queries),
+        "seeds": [int(seed) for seed in seeds],
         "until_optimum": until_optimum,
     }
     _check(config)
@@ -107,6 +107,9 @@ def _comparison_folder(run_dir: Path | str) -> RunFolder:
 
 
 def _check(config: dict[str, Any]) -> None:
+    nameless = [entry for entry in config["strategies"] if "name" not in entry]
+    if nameless:
+        raise FrugalnasError(f"{nameless[0]} does not name a strategy; write {{'name': ..., 'options': {{...}}}}")
     labels = [_label(entry) for entry in config["strategies"]]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:

@@ -121,8 +121,10 @@ def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Eval
     """What the evaluator says; where it raises or answers out of form, failed rows that say why."""
     try:
         answer = evaluator.evaluate(trials, workdir)
+        if not isinstance(answer, Evaluations):
+            raise FrugalnasError(f"evaluate() returned {type(answer).__name__}; it has to return Evaluations")
         if len(answer) != len(trials):
-            raise FrugalnasError(f"{len(answer)} answers to {len(trials)} trials")
-    except Exception as error:
+            raise FrugalnasError(f"evaluate() returned {len(answer)} rows for {len(trials)} trials")
+    except (Exception, SystemExit) as error:
         return Evaluations.failed(len(trials), f"{type(error).__name__}: {error}")
     return answer

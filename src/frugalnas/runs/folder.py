@@ -13,6 +13,7 @@ import yaml
 
 from frugalnas.errors import RunFolderError
 from frugalnas.runs.ledger import Query
+from frugalnas.spaces import SearchSpace
 
 try:
     import fcntl
@@ -53,7 +54,7 @@ class RunFolder:
             self.config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text())
         except OSError:
             raise RunFolderError(f"there is no run at {self.path}; frugalnas runs list shows the runs here") from None
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise RunFolderError(f"{self.path / 'config.yaml'} cannot be read: {error}") from None
         needed = _FIELDS.get(self.config.get("kind", "")) if isinstance(self.config, dict) else None
         if needed is None or not needed <= self.config.keys():
@@ -142,13 +143,24 @@ class RunFolder:
             file.close()
         self._open.clear()
 
-    def queries(self) -> Iterator[Query]:
-        """The queries in the journal, in order."""
+    def queries(self, space: SearchSpace) -> Iterator[Query]:
+        """The queries in the journal, in order.
+
+        Raises:
+            RunFolderError: naming the line that is not a query of this space.
+        """
         for number, line in enumerate(self.lines(), 1):
             try:
-                yield Query.from_json(line)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                raise RunFolderError(f"{self.path / 'journal.jsonl'}, line {number}, is not a query") from None
+                query = Query.from_json(line)
+                fits = line["query"] == number and bool(space.valid(query.code[None])[0])
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+                fits = False
+            if not fits:
+                raise RunFolderError(
+                    f"{self.path / 'journal.jsonl'}, line {number}, is not query {number} of this run; cut the file before "
+                    f"it and resume to evaluate the rest again"
+                )
+            yield query
 
     def seconds(self) -> float:
         """Wall time spent so far."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import time
 from collections import deque
@@ -112,7 +113,7 @@ def load(run_dir: Path | str) -> SearchResult:
     state = folder.read_state() or {}
     return SearchResult(
         space,
-        tuple(folder.queries()),
+        tuple(folder.queries(space)),
         state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
         folder.seconds(),
         state.get("optimum"),
@@ -149,11 +150,16 @@ class _Loop:
         self.state: dict[str, Any] | None = None
 
     def _pick_up(self, folder: RunFolder) -> None:
-        self.recorded.extend(folder.queries())
+        self.recorded.extend(folder.queries(self.strategy.space))
         self.earlier_seconds = folder.seconds()
         self.state = folder.read_state()
         if self.state is not None and self.state["queries"] <= len(self.recorded):
-            self.strategy.load_state_dict(self.state["strategy"])
+            fresh = copy.deepcopy(self.strategy)
+            try:
+                self.strategy.load_state_dict(self.state["strategy"])
+            except Exception:  # not this strategy's state: the journal is enough
+                self.strategy, self.state = fresh, None
+                return
             for _ in range(self.state["queries"]):
                 self.ledger.add(self.recorded.popleft())
 

@@ -25,8 +25,10 @@ def cache_folder() -> Path:
 def table_folder(name: str) -> Path:
     """Where the table of this name is, or would be, in the cache."""
     parts = name.split("/")
-    if not all(part and part[0] != "." and set(part) <= _NAME_CHARACTERS for part in parts):
-        raise FrugalnasError(f"{name!r} cannot name a table; use letters, digits, '-', '_', '.' and '/'")
+    if not all(0 < len(part) <= 100 and part[0] != "." and set(part) <= _NAME_CHARACTERS for part in parts):
+        raise FrugalnasError(
+            f"{name[:120]!r} cannot name a table; use letters, digits, '-', '_', '.' and '/', 100 between slashes at most"
+        )
     return cache_folder() / "tables" / name
 
 
@@ -46,8 +48,8 @@ def open_table(name: str = DEFAULT_TABLE) -> Table:
         DamagedTable: naming the file and what is wrong with it.
     """
     folder = table_folder(name)
-    if (folder / MANIFEST).is_file():
-        return Table(folder)
+    if (folder / MANIFEST).is_file() or (name in hpobench.TABLES and folder.exists()):
+        return Table(folder)  # which says so where something is missing
     if name in hpobench.TABLES:
         try:
             return hpobench.convert(name, folder)

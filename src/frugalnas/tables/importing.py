@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
 
 
 def import_table(
-    file: Path,
+    file: Path | str,
     *,
     name: str,
     space: str = "nasbench201",
@@ -51,17 +52,15 @@ def import_table(
     Raises:
         FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
     """
-    folder = table_folder(name)
+    file, folder = Path(file), table_folder(name)
     for known in table_names():
         if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
             raise FrugalnasError(
                 f"{name!r} is taken by the table {known!r}; choose another --name, such as {space}/mine"
             )
     searched: SearchSpace = SPACES.create(space)
-    content, table = _read(file)
-    if not len(table):
-        raise FrugalnasError(f"{file}: has no rows")
-    found = list(table.column_names)
+    content, lists = _read(file)
+    found = list(lists)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
     chosen = {role: [role] for role in ROLES if role in found} | {
         role: list(used) for role, used in (columns or {}).items()
@@ -73,6 +72,9 @@ def import_table(
         raise FrugalnasError(
             f"{file}: which column holds the architectures? Add --architecture NAME; its columns are {', '.join(found)}"
         )
+    for role, used in chosen.items():
+        if not used:
+            raise FrugalnasError(f"{file}: no column is named for {role}; its columns are {', '.join(found)}")
     for column in [architecture, *(column for used in chosen.values() for column in used)]:
         if column not in found:
             raise FrugalnasError(f"{file}: there is no column {column!r}; its columns are {', '.join(found)}")
@@ -81,11 +83,11 @@ def import_table(
             f"{file}: which column is the validation accuracy? Add --column validation=NAME; "
             f"its columns are {', '.join(found)}"
         )
-    codes = _parse(file, searched, table.column(architecture).to_pylist())
+    codes = _parse(file, searched, lists[architecture])
     made = []
     for role, used in chosen.items():
         factor = (scale or {}).get(role, 1.0)
-        values = factor * np.column_stack([_numbers(file, column, table.column(column)) for column in used])
+        values = factor * np.column_stack([_numbers(file, column, lists[column]) for column in used])
         _check(file, role, used, values)
         seeds = tuple(used) if len(used) > 1 else ()
         is_accuracy = role in ("validation", "test")
@@ -94,8 +96,11 @@ def import_table(
     return write_table(folder, name=name, space=searched, codes=codes, columns=made, source=source, licence=licence)
 
 
-def _read(file: Path) -> tuple[bytes, Any]:
-    """The file's bytes and the Arrow table in them."""
+def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
+    """The file's bytes, and its columns as lists of numbers or texts.
+
+    A damaged file may fail anywhere in the reader, with nearly any exception.
+    """
     import pyarrow
     import pyarrow.csv
     import pyarrow.parquet
@@ -105,11 +110,20 @@ def _read(file: Path) -> tuple[bytes, Any]:
         raise FrugalnasError(f"{file}: frugalnas reads {' and '.join(readers)} files")
     try:
         content = file.read_bytes()
-        return content, readers[file.suffix](pyarrow.BufferReader(content))
     except OSError as error:
         raise FrugalnasError(f"{file}: {error.strerror or error}") from None
-    except pyarrow.ArrowException as error:
-        raise FrugalnasError(f"{file}: cannot be read ({str(error).splitlines()[0]})") from None
+    try:
+        table = readers[file.suffix](pyarrow.BufferReader(content))
+        names = list(table.column_names)
+        lists = {name: column.to_pylist() for name, column in zip(names, table.columns, strict=True)}
+    except Exception as error:
+        raise FrugalnasError(f"{file}: cannot be read ({(str(error).splitlines() or [repr(error)])[0]})") from None
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise FrugalnasError(f"{file}: there is more than one column {', '.join(sorted(twice))}")
+    if not table.num_rows:
+        raise FrugalnasError(f"{file}: has no rows")
+    return content, lists
 
 
 def _parse(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
@@ -127,11 +141,12 @@ def _parse(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
     return parsed
 
 
-def _numbers(file: Path, name: str, column: Any) -> NDArray[np.float64]:
-    try:
-        return np.array([np.nan if value is None else value for value in column.to_pylist()], np.float64)
-    except (TypeError, ValueError):
-        raise FrugalnasError(f"{file}: column {name!r} holds {column.type}, not numbers") from None
+def _numbers(file: Path, name: str, column: list[Any]) -> NDArray[np.float64]:
+    """A column as float64, NaN where a value is missing, shape [rows]."""
+    for row, value in enumerate(column):
+        if not (value is None or isinstance(value, (int, float, Decimal))):
+            raise FrugalnasError(f"{file}, row {row + 1}: column {name!r} holds {value!r}, not a number")
+    return np.array([np.nan if value is None else float(value) for value in column], np.float64)
 
 
 def _check(file: Path, role: str, used: list[str], values: NDArray[np.float64]) -> None:

@@ -23,6 +23,7 @@ __all__ = ["ROLES", "Column", "Table", "write_table"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+SEAL = "manifest.sha256"
 
 ROLES = {
     "validation": "accuracy on the validation split, %",
@@ -77,7 +78,7 @@ class Table:
         self._columns = {name: self._map(name) for name in self.manifest["files"]}
         self.codes: Codes = self._columns.pop("codes")
         self._keys: NDArray[np.uint64] = self._columns.pop("keys")
-        # A complete enumeration has keys 0, 1, 2, ...: the key is the row.
+        # Where the keys are 0, 1, 2, ..., as in a complete enumeration, the key is the row.
         self._dense = len(self._keys) > 0 and int(self._keys[-1]) == len(self._keys) - 1
 
     def _map(self, name: str) -> NDArray[Any]:
@@ -120,7 +121,7 @@ class Table:
         """The row of each architecture as written, -1 where the table does not have it, shape [n]."""
         keys = self.space.keys(codes)
         if self._dense:
-            return keys.astype(np.intp)
+            return np.where(keys < len(self._keys), keys, -1).astype(np.intp)
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
         return np.where(self._keys[places] == keys, places, -1)
 
@@ -222,7 +223,9 @@ def write_table(
             "columns": described,
             "files": files,
         }
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        written = (json.dumps(manifest, indent=2) + "\n").encode()
+        (draft / MANIFEST).write_bytes(written)
+        (draft / SEAL).write_text(hashlib.sha256(written).hexdigest() + "\n")
         draft.chmod(0o755)  # mkdtemp makes folders that only their owner can read
         try:
             os.rename(draft, folder)
@@ -236,7 +239,10 @@ def write_table(
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
+        content, seal = path.read_bytes(), (folder / SEAL).read_text(errors="replace").strip()
+        if hashlib.sha256(content).hexdigest() != seal:
+            raise DamagedTable(f"{path}: its content has changed since it was written ({SEAL} differs); {_REMAKE}")
+        manifest = json.loads(content)
         complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
         complete = complete and {"codes", "keys", "validation"} <= manifest["files"].keys()
     except OSError as error:
