@@ -68,7 +68,7 @@ def test_import_paths_that_lead_nowhere_are_refused(path: str, says: str) -> Non
 def test_error_inside_an_imported_module_is_not_hidden(tmp_path, monkeypatch) -> None:
     (tmp_path / "broken_plugin.py").write_text("import a_dependency_that_is_missing\n")
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ModuleNotFoundError, match="a_dependency_that_is_missing"):
+    with pytest.raises(FrugalnasError, match="a_dependency_that_is_missing"):
         import_object("broken_plugin:Thing")
 
 

@@ -35,7 +35,8 @@ def table_folder(name: str) -> Path:
 def table_names() -> list[str]:
     """Every table that can be opened: those that come with a package, and those imported."""
     root = cache_folder() / "tables"
-    cached = {path.parent.relative_to(root).as_posix() for path in root.rglob(MANIFEST)} if root.is_dir() else set()
+    folders = {path.parent for pattern in _MARKS for path in root.rglob(pattern)} if root.is_dir() else set()
+    cached = {folder.relative_to(root).as_posix() for folder in folders}
     drafts = {name for name in cached if any(part.startswith(".") for part in name.split("/"))}
     return sorted({*hpobench.TABLES, *cached} - drafts)
 
@@ -48,16 +49,22 @@ def open_table(name: str = DEFAULT_TABLE) -> Table:
         DamagedTable: naming the file and what is wrong with it.
     """
     folder = table_folder(name)
-    if (folder / MANIFEST).is_file() or (name in hpobench.TABLES and folder.exists()):
+    if _looks_like_a_table(folder) or (name in hpobench.TABLES and folder.exists()):
         return Table(folder)  # which says so where something is missing
     if name in hpobench.TABLES:
         try:
             return hpobench.convert(name, folder)
         except FrugalnasError:
-            if (folder / MANIFEST).is_file():  # another process was first
+            if _looks_like_a_table(folder):  # another process was first
                 return Table(folder)
             raise
     raise unknown_name("table", name, table_names(), " (frugalnas table import FILE adds more)")
 
 
+def _looks_like_a_table(folder: Path) -> bool:
+    """Whether there is a table, or what is left of one."""
+    return any((folder / mark).is_file() for mark in _MARKS)
+
+
+_MARKS = (MANIFEST, "codes.npy")
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")

@@ -195,8 +195,13 @@ def write_table(
         if column.role not in ROLES:
             raise unknown_name("column role", column.role, ROLES)
         arrays[column.role] = np.asarray(column.values, np.float64).reshape(len(codes), -1)[order]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise FrugalnasError(
+            f"cannot write to {folder.parent} ({error.strerror}); set FRUGALNAS_CACHE to a folder that can be written"
+        ) from None
     try:
         files = {}
         for key, array in arrays.items():
