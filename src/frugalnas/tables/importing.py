@@ -105,7 +105,7 @@ def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
     import pyarrow.csv
     import pyarrow.parquet
 
-    readers = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
+    readers: dict[str, Any] = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
     if file.suffix not in readers:
         raise FrugalnasError(f"{file}: frugalnas reads {' and '.join(readers)} files")
     try:

@@ -251,7 +251,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
         complete = complete and {"codes", "keys", "validation"} <= manifest["files"].keys()
     except OSError as error:
-        raise DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
+        raise DamagedTable(f"{error.filename}: {error.strerror}; {_REMAKE}") from None
     except (ValueError, AttributeError, TypeError) as error:
         raise DamagedTable(f"{path}: not a table manifest ({error}); {_REMAKE}") from None
     if not complete:
