@@ -16,6 +16,10 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Before NumPy is imported: more threads than free cores make small linear algebra many times slower.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
 settings.register_profile(
     "frugalnas", deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

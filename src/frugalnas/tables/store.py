@@ -245,13 +245,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         content, seal = path.read_bytes(), (folder / SEAL).read_text(errors="replace").strip()
-        if hashlib.sha256(content).hexdigest() != seal:
-            raise DamagedTable(f"{path}: its content has changed since it was written ({SEAL} differs); {_REMAKE}")
+    except OSError as error:
+        raise DamagedTable(f"{error.filename}: {error.strerror}; {_REMAKE}") from None
+    if hashlib.sha256(content).hexdigest() != seal:
+        raise DamagedTable(f"{path}: its content has changed since it was written ({SEAL} differs); {_REMAKE}")
+    try:
         manifest = json.loads(content)
         complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
         complete = complete and {"codes", "keys", "validation"} <= manifest["files"].keys()
-    except OSError as error:
-        raise DamagedTable(f"{error.filename}: {error.strerror}; {_REMAKE}") from None
     except (ValueError, AttributeError, TypeError) as error:
         raise DamagedTable(f"{path}: not a table manifest ({error}); {_REMAKE}") from None
     if not complete:
