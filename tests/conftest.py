@@ -120,9 +120,9 @@ class Process(NamedTuple):
         self.child.send_signal(signal.SIGINT)
         return self.end()
 
-    def end(self) -> Outcome:
+    def end(self, seconds: float = 120.0) -> Outcome:
         """Wait for the end."""
-        out, err = self.child.communicate(timeout=120)
+        out, err = self.child.communicate(timeout=seconds)
         return Outcome(self.child.returncode, out, err)
 
 
@@ -159,7 +159,9 @@ def python(tmp_path: Path) -> Iterator[Callable[..., Process]]:
 @pytest.fixture
 def command(python: Callable[..., Process]) -> Callable[..., Process]:
     """Start the installed `frugalnas` command in a process of its own."""
-    call = "import sys; from frugalnas.cli import main; sys.exit(main())"
+    # A shell that starts its jobs in the background has them ignore Ctrl-C, and children inherit that.
+    heed = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    call = f"{heed}; from frugalnas.cli import main; sys.exit(main())"
 
     def run(*arguments: object, **options: str) -> Process:
         return python("-c", call, *arguments, **options)

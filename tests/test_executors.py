@@ -82,6 +82,29 @@ def test_the_command_line_survives_an_evaluator_that_hangs(cli, tmp_path, monkey
     assert "1 failed" in said.out
 
 
+BREAKS_IN_WORKERS = """
+import multiprocessing
+
+if multiprocessing.current_process().name != "MainProcess":
+    raise ImportError("no GPU in a worker")
+
+
+def f(architecture):
+    return 1.0
+"""
+
+
+def test_workers_that_cannot_load_the_evaluator_do_not_hang_the_search(command, tmp_path):
+    (tmp_path / "breaks.py").write_text(BREAKS_IN_WORKERS)
+    said = command(
+        *("search", "random", "--evaluator", "breaks:f", "--queries", 12, "--workers", 2, "--quiet"),
+        *("--run-dir", "run"),
+    ).end(seconds=25)
+    assert said.code == 2
+    assert "no GPU in a worker" in said.err
+    assert "Traceback" not in said.err
+
+
 @pytest.mark.parametrize(
     "options",
     [{"workers": 0}, {"workers": -1}, {"timeout": 0}, {"timeout": -1.0}, {"timeout": float("nan")}],
