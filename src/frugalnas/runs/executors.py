@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import TimeoutError as EvaluationTimeout
@@ -83,14 +84,13 @@ class ProcessExecutor(Executor):
             from pebble import ProcessPool
 
             self._pool = ProcessPool(max_workers=self.workers, context=get_context("spawn"))
-        futures = [
-            self._pool.schedule(
-                evaluate_safely,
-                args=(evaluator, trials.take(slice(row, row + 1)), workdirs[row]),
-                timeout=self.timeout,
-            )
-            for row in range(len(trials))
-        ]
+        tasks = [(evaluator, trials.take(slice(row, row + 1)), workdirs[row]) for row in range(len(trials))]
+        try:
+            # Packed here and unpacked by our own function: a pool whose workers fail to unpack a task hangs.
+            packed = [pickle.dumps(task) for task in tasks]
+        except Exception as error:
+            raise FrugalnasError(f"the evaluator cannot be sent to worker processes: {error}") from None
+        futures = [self._pool.schedule(_evaluate_packed, args=(task,), timeout=self.timeout) for task in packed]
         try:
             for future in futures:
                 yield self._answer(future)
@@ -100,11 +100,13 @@ class ProcessExecutor(Executor):
 
     def _answer(self, future: Any) -> Evaluations:
         try:
-            answer: Evaluations = future.result()
+            answer: Evaluations | str = future.result()
         except EvaluationTimeout:
             return Evaluations.failed(1, f"took longer than {self.timeout:g} s and was stopped")
         except Exception as error:  # the worker died, or its answer cannot be sent
             return Evaluations.failed(1, f"the worker process failed: {error}")
+        if isinstance(answer, str):
+            raise FrugalnasError(f"the worker processes cannot load the evaluator: {answer}")
         return answer
 
     def __exit__(
@@ -115,6 +117,15 @@ class ProcessExecutor(Executor):
             self._pool.close() if kind is None else self._pool.stop()
             self._pool.join()
             self._pool = None
+
+
+def _evaluate_packed(task: bytes) -> Evaluations | str:
+    """The answer of a worker process, or why it cannot load the evaluator."""
+    try:
+        evaluator, trials, workdir = pickle.loads(task)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return evaluate_safely(evaluator, trials, workdir)
 
 
 def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Evaluations:

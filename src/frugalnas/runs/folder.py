@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -62,17 +63,20 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        """A new run's folder; an existing one is never touched."""
+        """A new run's folder, with its configuration or not there at all; an existing one is never touched."""
         path = Path(path)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            path.mkdir(parents=True)
+            draft.mkdir(parents=True)
+            write_atomically(draft / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+            os.rename(draft, path)  # refused where there is anything but an empty folder
         except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
             if path.exists():
                 raise RunFolderError(
                     f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
                 ) from None
             raise RunFolderError(f"{path} cannot be made ({error.strerror}); choose another --run-dir") from None
-        write_atomically(path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
         return cls(path)
 
     def expect(self, kind: str) -> None:
