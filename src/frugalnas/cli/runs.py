@@ -83,7 +83,8 @@ def _list(parsed: argparse.Namespace) -> int:
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
-        subject = (config["evaluator"].get("options") or {}).get("table") or config["evaluator"]["name"]
+        options = config["evaluator"].get("options") or {}
+        subject = options.get("table") or options.get("function") or config["evaluator"]["name"]
         if config["kind"] == "comparison":
             total = len(config["strategies"]) * len(config["seeds"])
             rows.append([str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""])
