@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import user_code
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import frugalnas
@@ -457,7 +457,12 @@ OPTIONS = [
 @settings(max_examples=150)
 @given(option=st.sampled_from(OPTIONS), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=25))
 def test_no_option_value_makes_a_traceback(cli, option, text):
-    # Five queries are fewer than the initial sample: nothing runs, whatever the option says.
+    # Five queries are fewer than the initial sample: nothing runs, unless the option makes the sample as small.
+    if option == "--initial":
+        try:
+            assume(int(text) > 5)
+        except ValueError:
+            pass
     said = cli("search", f"{option}={text}", "--queries", 5, "--run-dir", "run")
     assert said.code == 2
     assert said.err
