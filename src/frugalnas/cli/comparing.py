@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.options import add_evaluator, convert, parse_settings
-from frugalnas.cli.searching import describe_subject, subject_of
+from frugalnas.cli.searching import describe_subject, subject_slug
 from frugalnas.cli.showing import show_comparison
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import STRATEGIES
@@ -84,7 +84,7 @@ def run(parsed: argparse.Namespace) -> int:
     budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_of(evaluator)}")
+    run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")
     with watched(run_dir, parsed.quiet) as on_finished:
         compare(
             strategies,

@@ -74,6 +74,7 @@ def _show(parsed: argparse.Namespace) -> int:
 
 def _list(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import list_runs
+    from frugalnas.runs.descriptions import subject_of
 
     folders = list_runs(parsed.root)
     if not folders:
@@ -83,8 +84,7 @@ def _list(parsed: argparse.Namespace) -> int:
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
-        options = config["evaluator"].get("options") or {}
-        subject = options.get("table") or options.get("function") or config["evaluator"]["name"]
+        subject = subject_of(config["evaluator"])
         if config["kind"] == "comparison":
             total = len(config["strategies"]) * len(config["seeds"])
             rows.append([str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""])

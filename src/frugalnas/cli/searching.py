@@ -18,7 +18,7 @@ from frugalnas.registry import EVALUATORS, PREDICTORS, STRATEGIES, constructor_o
 if TYPE_CHECKING:
     from frugalnas.runs import Callback
 
-__all__ = ["add", "describe_subject", "subject_of", "watched"]
+__all__ = ["add", "describe_subject", "subject_slug", "watched"]
 
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200
@@ -142,15 +142,17 @@ def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tu
     return {"name": parsed.space or "nasbench201", "limits": limits}, {"name": parsed.evaluator, "options": options}
 
 
-def subject_of(evaluator: dict[str, Any]) -> str:
-    """A short name for folders: the table, or the evaluator's own name."""
-    return str(evaluator["options"].get("table", evaluator["name"].rpartition(":")[2])).replace("/", "-")
+def subject_slug(evaluator: dict[str, Any]) -> str:
+    """What answers, as part of a folder's name."""
+    from frugalnas.runs.descriptions import subject_of
+
+    return subject_of(evaluator).rpartition(":")[2].replace("/", "-")
 
 
 def _free_folder(strategy: str, evaluator: dict[str, Any], seed: int) -> Path:
     from frugalnas.runs.folder import unused_name
 
-    return unused_name(Path("runs"), f"{strategy.rpartition(':')[2]}-{subject_of(evaluator)}-seed{seed}")
+    return unused_name(Path("runs"), f"{strategy.rpartition(':')[2]}-{subject_slug(evaluator)}-seed{seed}")
 
 
 @contextmanager

@@ -85,7 +85,8 @@ class GaussianProcess(Predictor):
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
         log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
         n = len(centred)
-        kernel, slope = (part(np.sqrt(squares) * np.exp(-log_scale)) for part in _MATERN[self.smoothness])
+        distances = np.sqrt(squares) * np.exp(-log_scale)
+        kernel, slope = (part(distances) for part in _MATERN[self.smoothness])
         noise = np.exp(2 * log_noise)
         gram = kernel + (noise + JITTER) * np.eye(n)
         factor = cholesky(gram, lower=True, check_finite=False)

@@ -96,15 +96,15 @@ def summarise(run_dir: Path | str) -> Summary:
     config = RunFolder(Path(run_dir)).config
     best = result.best
     options = config["evaluator"]["options"]
-    table = options.get("table") if config["evaluator"]["name"] == "table" else None
+    standing = _standing(result, config["evaluator"])
     row = best.code[None]
     names = sorted({name for query in result.queries for name in query.metrics})
     return Summary(
         run=str(run_dir),
         strategy=config["strategy"]["name"],
         space=repr(result.space) if result.space.limits else result.space.name,
-        evaluator=f"table {table}, label {options['label']}"
-        if table
+        evaluator=f"table {standing.table}, label {options['label']}"
+        if standing is not None
         else " ".join([config["evaluator"]["name"], *map(str, options.values())]),
         seed=config["strategy"]["options"]["seed"],
         queries=len(result.queries),
@@ -120,19 +120,23 @@ def summarise(run_dir: Path | str) -> Summary:
         metric_totals={
             name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
         },
-        standing=None if table is None else _standing(result, table, options),
+        standing=standing,
     )
 
 
-def _standing(result: SearchResult, name: str, options: dict[str, Any]) -> Standing:
-    table = open_table(name)
+def _standing(result: SearchResult, evaluator: dict[str, Any]) -> Standing | None:
+    """Where the best architecture stands in the table that answered, None where no table did."""
+    if evaluator["name"] != "table":
+        return None
+    options = evaluator["options"]
+    table = open_table(options["table"])
     labels = table.labels("validation", options["label"], options["seed"])
     if result.space.limits:
         labels = labels[result.space.valid(table.codes)]
     best = result.best
     optimum = float(np.nanmax(labels)) if result.optimum is None else result.optimum
     return Standing(
-        table=name,
+        table=table.name,
         rank=1 + int((labels > best.value).sum()),
         rows=len(labels),
         optimum=optimum,
@@ -144,10 +148,10 @@ def _standing(result: SearchResult, name: str, options: dict[str, Any]) -> Stand
 def run_report(run_dir: Path | str) -> list[Path]:
     """The pictures of a run, written into its report folder: the best cell, and the search's progress."""
     result = load(run_dir)
-    summary = summarise(run_dir)
-    folder = RunFolder(Path(run_dir)).report
+    run = RunFolder(Path(run_dir))
+    standing = _standing(result, run.config["evaluator"])
+    folder = run.report
     folder.mkdir(exist_ok=True)
-    standing = summary.standing
     cell = draw_cell(result.space, result.best.code)
     unit = "value" if standing is None else "validation accuracy, %"
     progress = search_progress(

@@ -17,7 +17,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.registry import STRATEGIES, plain
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.comparison import Comparison
-from frugalnas.runs.descriptions import build_evaluator, build_space
+from frugalnas.runs.descriptions import build_evaluator, build_space, subject_of
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.ledger import Query
 from frugalnas.runs.loop import search
@@ -91,7 +91,7 @@ def load_comparison(run_dir: Path | str) -> Comparison:
         RunFolderError: where searches are missing, with the command that runs them.
     """
     folder = _comparison_folder(run_dir)
-    done = {(line["strategy"], line["seed"]): line for line in folder.lines()}
+    done = _finished(folder)
     total = len(folder.config["strategies"]) * len(folder.config["seeds"])
     if len(done) < total:
         raise RunFolderError(
@@ -104,6 +104,11 @@ def _comparison_folder(run_dir: Path | str) -> RunFolder:
     folder = RunFolder(Path(run_dir))
     folder.expect("comparison")
     return folder
+
+
+def _finished(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
+    """The searches in the journal, by strategy and seed."""
+    return {(line["strategy"], line["seed"]): line for line in folder.lines()}
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -139,9 +144,7 @@ def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finishe
 
 def _run_held(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
     labels = [_label(entry) for entry in config["strategies"]]
-    done: dict[tuple[str, int], dict[str, Any]] = {}
-    if folder is not None:
-        done = {(line["strategy"], line["seed"]): line for line in folder.lines()}
+    done = {} if folder is None else _finished(folder)
     tasks = [
         (place, seed) for seed in config["seeds"] for place in range(len(labels)) if (labels[place], seed) not in done
     ]
@@ -234,7 +237,7 @@ def _assemble(
         tuple(seeds),
         np.array([np.nan if value is None else value for value in optimum], np.float64),
         rows,
-        _subject(config),
+        subject_of(config["evaluator"]),
         _test_of_best(config, space, {label: [done[label, seed] for seed in seeds] for label in values}),
         None if folder is None else folder.path,
     )
@@ -278,11 +281,6 @@ def _build_strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> 
 
 def _label(entry: Mapping[str, Any]) -> str:
     return str(entry.get("label", entry["name"]))
-
-
-def _subject(config: dict[str, Any]) -> str:
-    description = config["evaluator"]
-    return str((description.get("options") or {}).get("table", description["name"]))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space"]
+__all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space", "subject_of"]
 
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:
@@ -37,6 +37,12 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
         description = {"name": "function", "options": {"function": description["name"]}}
         constructor = FunctionEvaluator
     return cast(Evaluator, EVALUATORS.create(description, *_leading_arguments(constructor, space)))
+
+
+def subject_of(description: Mapping[str, Any]) -> str:
+    """What an evaluator's description answers from, in a word: the table, the function, or its own name."""
+    options = description.get("options") or {}
+    return str(options.get("table") or options.get("function") or description["name"])
 
 
 def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:

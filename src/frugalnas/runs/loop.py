@@ -98,10 +98,11 @@ def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequ
     executor: Executor = EXECUTORS.create(folder.config["executor"])
     _check(strategy, evaluator, budget, executor)
     if budget != own:
-        journalled = sum(1 for _ in folder.lines())
-        if budget.queries is not None and budget.queries < journalled:
-            raise FrugalnasError(f"{folder.path} already has {journalled} queries; --queries cannot go below that")
-        folder.write_config({**folder.config, "budget": asdict(budget)})
+        with folder.held():
+            journalled = sum(1 for _ in folder.lines())
+            if budget.queries is not None and budget.queries < journalled:
+                raise FrugalnasError(f"{folder.path} already has {journalled} queries; --queries cannot go below that")
+            folder.write_config({**folder.config, "budget": asdict(budget)})
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
