@@ -15,12 +15,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.runs import search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
-from frugalnas.tables import Table, TableEvaluator, cache_folder, import_table, open_table, table_names
+from frugalnas.tables import Table, TableEvaluator, import_table, open_table, table_names
 
 SPACE = NASBench201()
 CELLS = [SPACE.format(code) for code in SPACE.enumerate()[[300, 7_000, 12_345, 15_000]]]

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeAlias, TypeVar, cast
+from typing import Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,6 +63,9 @@ class SearchSpace(ABC):
         encodings: the encodings that `encode` offers, the recommended one for predictors first.
         quantities: what `count` can count, for example "params" and "macs".
         counted_network: of which network, where the space leaves that open; for people.
+        listed_by: what a benchmark of this space has a row for, and `enumerate` lists: each "code" as written
+            (NAS-Bench-201 trained every spelling of a network), or each "network" once, under one of its codes
+            (NAS-Bench-101).
     """
 
     name: str
@@ -70,6 +73,7 @@ class SearchSpace(ABC):
     encodings: tuple[str, ...] = ("onehot", "integer")
     quantities: tuple[str, ...] = ()
     counted_network: str = ""
+    listed_by: Literal["code", "network"] = "code"
     _constraints: tuple[Constraint, ...] = ()
     _whole: SearchSpace | None = None
 
@@ -256,6 +260,10 @@ class SearchSpace(ABC):
     def networks(self, codes: Codes) -> NDArray[np.uint64]:
         """A number that two codes share exactly when they build the same network, shape [n]."""
         return self.keys(self.canonical(codes))
+
+    def identities(self, codes: Codes) -> NDArray[np.uint64]:
+        """By what a benchmark's rows are found, shape [n]: the key of each code, or its network; see `listed_by`."""
+        return self.networks(codes) if self.listed_by == "network" else self.keys(codes)
 
     def keys(self, codes: Codes) -> NDArray[np.uint64]:
         """A 64-bit number for each code, shape [n].

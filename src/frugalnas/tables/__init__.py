@@ -10,7 +10,7 @@ Validation and test results are separate columns; a strategy is only ever told t
 - `examine`: what is installed, cached or damaged, and the next step.
 """
 
-from frugalnas.tables.catalogue import cache_folder, open_table, table_names
+from frugalnas.tables.catalogue import open_table, table_names
 from frugalnas.tables.doctor import Finding, examine
 from frugalnas.tables.evaluator import TableEvaluator
 from frugalnas.tables.importing import import_table
@@ -21,7 +21,6 @@ __all__ = [
     "Finding",
     "Table",
     "TableEvaluator",
-    "cache_folder",
     "examine",
     "import_table",
     "open_table",

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.tables import hpobench
 from frugalnas.tables.store import MANIFEST, Table
 
-__all__ = ["DEFAULT_TABLE", "cache_folder", "open_table", "table_folder", "table_names"]
+__all__ = ["DEFAULT_TABLE", "open_table", "table_folder", "table_names"]
 
 DEFAULT_TABLE = "nasbench201/cifar10"
-
-
-def cache_folder() -> Path:
-    """Where tables are kept: `$FRUGALNAS_CACHE`, or `frugalnas` in the user's cache folder."""
-    chosen = os.environ.get("FRUGALNAS_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frugalnas"
 
 
 def table_folder(name: str) -> Path:

@@ -9,9 +9,10 @@ from typing import Literal
 
 import numpy as np
 
+from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.tables import hpobench
-from frugalnas.tables.catalogue import cache_folder, table_folder, table_names
+from frugalnas.tables.catalogue import table_folder, table_names
 from frugalnas.tables.store import MANIFEST, Table
 
 __all__ = ["Finding", "examine"]
@@ -69,7 +70,7 @@ def _table(name: str) -> Finding:
         )
     try:
         table = Table(folder)
-        if not np.array_equal(table.space.keys(table.codes), table._keys) or len(table) != table.manifest["rows"]:
+        if not np.array_equal(table.space.identities(table.codes), table._keys) or len(table) != table.manifest["rows"]:
             raise FrugalnasError("its rows do not match its keys")
     except Exception as error:  # whatever a damaged folder raises, the doctor goes on to the next
         return Finding(

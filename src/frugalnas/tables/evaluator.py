@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.spaces import SearchSpace
 from frugalnas.tables.catalogue import DEFAULT_TABLE, open_table
@@ -18,12 +19,17 @@ __all__ = ["TableEvaluator"]
 class TableEvaluator(Evaluator):
     """The validation accuracy, in %, that a table has for the row asked; test results stay in the table.
 
+    What else the table measured of a row and a search may know, training time and latency, comes as metrics.
+
     Args:
         space: the space that is searched; the optimum is that of its architectures. None: all of the table's.
         table: name of the table, or the table.
         label: "mean" over seeds, "random" (one of each architecture's runs, the same for the whole search), or the place of
             one seed: "0", "1", ...
         seed: of the draws of label "random".
+        objective: what is maximised: accuracy, which is that on the validation split; or oracle-test, the test accuracy
+            itself: no search could know it, and reports say so. It is for tables without validation results and for
+            comparison with papers that did this.
     """
 
     vectorised = True
@@ -35,6 +41,7 @@ class TableEvaluator(Evaluator):
         table: str | Table = DEFAULT_TABLE,
         label: str = "mean",
         seed: int = 0,
+        objective: Literal["accuracy", "oracle-test"] = "accuracy",
     ) -> None:
         self.opened = table if isinstance(table, Table) else open_table(table)
         self.table = self.opened.name
@@ -46,8 +53,13 @@ class TableEvaluator(Evaluator):
                 f"{self.table} describes {self.opened.space.name}, but {self.space.name} is searched; "
                 f"leave --space out, or choose another table"
             )
-        self.labels = self.opened.labels("validation", self.label, seed)
-        self._seconds = self.opened.labels("training_seconds") if "training_seconds" in self.opened.columns else None
+        if objective not in _ROLE:
+            raise unknown_name("objective of a table", objective, _ROLE)
+        self.objective = objective
+        if _ROLE[objective] not in self.opened.columns:
+            raise self._no_such_column()
+        self.labels = self.opened.labels(_ROLE[objective], self.label, seed)
+        self._measured = {role: self.opened.labels(role) for role in MEASURED if role in self.opened.columns}
         inside = self.labels if not self.space.limits else self.labels[self.space.valid(self.opened.codes)]
         self.optimum = float(np.nanmax(inside)) if np.isfinite(inside).any() else None
 
@@ -55,9 +67,7 @@ class TableEvaluator(Evaluator):
         """The label of each row; a row without one has failed."""
         rows = self.opened.rows(trials.codes)
         values = np.where(rows >= 0, self.labels[rows], np.nan)
-        metrics = (
-            {} if self._seconds is None else {"training_seconds": np.where(rows >= 0, self._seconds[rows], np.nan)}
-        )
+        metrics = {role: np.where(rows >= 0, column[rows], np.nan) for role, column in self._measured.items()}
         if np.isfinite(values).all():
             return Evaluations(values, metrics)
         errors = tuple(
@@ -70,10 +80,23 @@ class TableEvaluator(Evaluator):
         )
         return Evaluations(values, metrics, errors)
 
+    def _no_such_column(self) -> FrugalnasError:
+        other = next((name for name, role in _ROLE.items() if role in self.opened.columns), None)
+        step = f"; search it as an oracle study with --objectives {other}" if other == "oracle-test" else ""
+        return FrugalnasError(f"{self.table} has no {_ROLE[self.objective]} accuracies{step}")
+
     def __reduce__(self) -> tuple[object, ...]:
         # Other processes map the files themselves instead of receiving a copy.
-        return _reopen, (self.space, self.opened.folder, self.label, self.seed)
+        return _reopen, (self.space, self.opened.folder, self.label, self.seed, self.objective)
 
 
-def _reopen(space: SearchSpace, folder: Path, label: str, seed: int) -> TableEvaluator:
-    return TableEvaluator(space, table=Table(folder), label=label, seed=seed)
+def _reopen(
+    space: SearchSpace, folder: Path, label: str, seed: int, objective: Literal["accuracy", "oracle-test"]
+) -> TableEvaluator:
+    return TableEvaluator(space, table=Table(folder), label=label, seed=seed, objective=objective)
+
+
+MEASURED = ("training_seconds", "latency_ms")
+"""Columns that are metrics of an evaluation."""
+_ROLE = {"accuracy": "validation", "oracle-test": "test"}
+"""The column behind each objective."""

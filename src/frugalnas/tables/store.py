@@ -28,6 +28,8 @@ SEAL = "manifest.sha256"
 ROLES = {
     "validation": "accuracy on the validation split, %",
     "test": "accuracy on the test split, %; never shown to a strategy",
+    "whole_test": "accuracy on a test set whose other half is the validation split, %; never shown to a strategy",
+    "train": "accuracy on the training split, %",
     "training_seconds": "time of one training, s",
     "latency_ms": "time of one inference, ms",
     "params": "parameters",
@@ -64,7 +66,7 @@ class Table:
     Attributes:
         name: for example "nasbench201/cifar10".
         space: the search space of its architectures.
-        codes: shape [rows, genes], sorted by the space's keys.
+        codes: shape [rows, genes], sorted by what the space tells rows apart by (`SearchSpace.identities`).
 
     Raises:
         DamagedTable: naming the file and what is wrong with it.
@@ -119,7 +121,7 @@ class Table:
 
     def rows(self, codes: Codes) -> IntArray:
         """The row of each architecture as written, -1 where the table does not have it, shape [n]."""
-        keys = self.space.keys(codes)
+        keys = self.space.identities(codes)
         if self._dense:
             return np.where(keys < len(self._keys), keys, -1).astype(np.intp)
         places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
@@ -178,11 +180,11 @@ def write_table(
         name: what people call the table.
         space: of the codes.
         codes: shape [rows, genes], every row once.
-        columns: at least "validation".
+        columns: at least one; without "validation" nothing but an oracle study can search the table.
         source: where the numbers come from: file or package, version, SHA-256.
         licence: of the numbers.
     """
-    keys = space.keys(codes)
+    keys = space.identities(codes)
     order = np.argsort(keys)
     keys = keys[order]
     repeated = np.flatnonzero(keys[1:] == keys[:-1])
@@ -252,7 +254,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(content)
         complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
-        complete = complete and {"codes", "keys", "validation"} <= manifest["files"].keys()
+        complete = complete and {"codes", "keys"} <= manifest["files"].keys() and len(manifest["files"]) > 2
     except (ValueError, AttributeError, TypeError) as error:
         raise DamagedTable(f"{path}: not a table manifest ({error}); {_REMAKE}") from None
     if not complete:

@@ -1,0 +1,53 @@
+"""Where frugalnas keeps what is costly to make and can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["cache_folder", "cached_array"]
+
+
+def cache_folder() -> Path:
+    """`$FRUGALNAS_CACHE`, or `frugalnas` in the user's cache folder."""
+    chosen = os.environ.get("FRUGALNAS_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frugalnas"
+
+
+def cached_array(name: str, make: Callable[[], NDArray[np.generic]]) -> NDArray[np.generic]:
+    """The array that `make` returns, read-only; made once and kept in the cache from then on.
+
+    A file that is damaged is made again. Where the cache cannot be written the array is made each time.
+
+    Args:
+        name: of the file, without suffix; whatever the array depends on, a version of its making included, is in the name.
+        make: takes long.
+    """
+    path = cache_folder() / "arrays" / f"{name}.npy"
+    seal = path.with_suffix(".sha256")
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() == seal.read_text().strip():
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError):
+        pass
+    array = np.ascontiguousarray(make())
+    array.setflags(write=False)
+    draft = path.with_name(f".{name}.{os.getpid()}.npy")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(draft, array, allow_pickle=False)
+        digest = hashlib.sha256(draft.read_bytes()).hexdigest()
+        seal_draft = draft.with_suffix(".sha256")
+        seal_draft.write_text(digest + "\n")
+        os.replace(draft, path)
+        os.replace(seal_draft, seal)
+    except OSError:
+        draft.unlink(missing_ok=True)
+    return array
