@@ -4,11 +4,45 @@ A predictor is fitted on a population and its values and answers for any populat
 standard deviation or the answers of its members. A new one overrides `fit` and `predict`.
 
 - `GaussianProcess`: Matern kernel on the space's features; the default, chosen by measurement.
-- `MLP`, `Forest`, `Boosting`, `Ridge`: scikit-learn's regressors in ensembles; `mlp_paper` is WeakNAS's network.
+- `MLP`, `Forest`, `ExtraTrees`, `Bagging`, `Boosting`, `AdaBoost`, `Tree`, `SVR`, `Nearest`, `Linear`: scikit-learn's
+  regressors in ensembles; `mlp_paper` is WeakNAS's network; `Ridge` has a posterior instead of members.
+- `XGBoost`, `LightGBM`: where these packages are installed.
 """
 
 from frugalnas.predictors.base import Prediction, Predictor
+from frugalnas.predictors.boosters import LightGBM, XGBoost
 from frugalnas.predictors.gaussian_process import GaussianProcess
-from frugalnas.predictors.regressors import MLP, Boosting, Forest, Ridge, mlp_paper
+from frugalnas.predictors.regressors import (
+    MLP,
+    SVR,
+    AdaBoost,
+    Bagging,
+    Boosting,
+    ExtraTrees,
+    Forest,
+    Linear,
+    Nearest,
+    Ridge,
+    Tree,
+    mlp_paper,
+)
 
-__all__ = ["MLP", "Boosting", "Forest", "GaussianProcess", "Prediction", "Predictor", "Ridge", "mlp_paper"]
+__all__ = [
+    "MLP",
+    "SVR",
+    "AdaBoost",
+    "Bagging",
+    "Boosting",
+    "ExtraTrees",
+    "Forest",
+    "GaussianProcess",
+    "LightGBM",
+    "Linear",
+    "Nearest",
+    "Prediction",
+    "Predictor",
+    "Ridge",
+    "Tree",
+    "XGBoost",
+    "mlp_paper",
+]

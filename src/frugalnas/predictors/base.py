@@ -9,9 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.spaces import IntArray, Population
+from frugalnas.errors import FrugalnasError
+from frugalnas.spaces import Distinct, IntArray, Population
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Prediction", "Predictor", "check_features"]
+
+SMALLEST_DEVIATION = 1e-5
+"""Logarithms in float32 that differ by less do not differ."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,19 @@ class Predictor(ABC):
     attributes of the same name. Fitting is a pure function of its arguments and the seed: no state survives a refit, so
     that a resumed run continues exactly.
 
+    One that learns from feature vectors gets them from `training_inputs` in `fit` and from `inputs` in `predict`, and has
+    `encoding` and `features` that way.
+
     Attributes:
         encoding: the space's encoding that serves as features; None takes the space's recommendation.
+        features: quantities that stand beside the encoding: what the space counts, "params" or "macs", which is free; and,
+            for a study of what such knowledge would be worth, TABLE:ROLE, a column that somebody else's training
+            measured, such as "nasbench201/cifar10:training_seconds" (`frugalnas.tables.known_quantities`).
         seed: of every random choice inside; a strategy sets it before each fit.
     """
 
     encoding: str | None = None
+    features: tuple[str, ...] = ()
     seed: int = 0
 
     @abstractmethod
@@ -75,3 +86,38 @@ class Predictor(ABC):
     @abstractmethod
     def predict(self, population: Population) -> Prediction:
         """What the architectures in `population` are worth, in the units of the values."""
+
+    def training_inputs(self, population: Population) -> NDArray[np.float32]:
+        """The feature vectors to learn from, shape [n, d]; their scale is kept for `inputs`.
+
+        Quantities are logarithms with the mean and deviation of `population` taken out; a quantity that is the same
+        throughout stays at zero here and is not scaled elsewhere.
+        """
+        if self.features:
+            quantities = population.encoded(self.encoding, self.features).all[:, -len(self.features) :]
+            deviation = quantities.std(axis=0)
+            self._scaling = quantities.mean(axis=0), np.where(deviation > SMALLEST_DEVIATION, deviation, 1.0)
+        return self.inputs(population).all
+
+    def inputs(self, population: Population) -> Distinct:
+        """The feature vectors to answer for, each once; as many columns as `training_inputs` had."""
+        encoded = population.encoded(self.encoding, self.features)
+        if not self.features:
+            return encoded
+        mean, deviation = self._scaling
+        rows = encoded.rows.copy()
+        rows[:, -len(self.features) :] = (rows[:, -len(self.features) :] - mean) / deviation
+        return Distinct(rows, encoded.inverse)
+
+
+def check_features(features: tuple[str, ...]) -> tuple[str, ...]:
+    """`features` as a tuple, each named once.
+
+    Raises:
+        FrugalnasError: where it is a text, or names one twice.
+    """
+    if isinstance(features, str):
+        raise FrugalnasError(f"features is {features!r}; give a tuple of names, such as ('params', 'macs')")
+    if len(set(features)) < len(tuple(features)):
+        raise FrugalnasError(f"features {', '.join(features)}: name each once")
+    return tuple(features)

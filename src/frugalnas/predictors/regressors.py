@@ -1,169 +1,143 @@
-"""scikit-learn's regressors as predictors: one thin wrapper, one entry each."""
+"""scikit-learn's regressors as predictors: a few options and a constructor each.
+
+The fields of a class are its options, besides `encoding`, `features` and `seed`, which all have (`Regressor`). Those without
+`members` among their options either are ensembles themselves (`Trees`) or have a posterior (`Ridge`).
+"""
 
 from __future__ import annotations
 
-import warnings
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor
+from frugalnas.predictors.base import Prediction
+from frugalnas.predictors.ensembles import Ensemble, Regressor, Trees, one_of, positive
 from frugalnas.spaces import Population
 
-__all__ = ["MLP", "Boosting", "Forest", "Ridge", "mlp_paper"]
+__all__ = [
+    "MLP",
+    "SVR",
+    "AdaBoost",
+    "Bagging",
+    "Boosting",
+    "ExtraTrees",
+    "Forest",
+    "Linear",
+    "Nearest",
+    "Ridge",
+    "Tree",
+    "mlp_paper",
+]
+
+Kernel = Literal["rbf", "linear", "poly", "sigmoid"]
 
 
-class _Ensemble(Predictor):
-    """Several regressors of a kind with different seeds, whose disagreement is the standard deviation.
-
-    Child classes only say what one member is.
-    """
-
-    members: int
-    bootstrap = False
-
-    @abstractmethod
-    def _member(self, seed: int) -> Any:
-        """An unfitted scikit-learn regressor."""
-
-    def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
-        """Fit every member to the values, shape [n]; with `bootstrap`, to a resample of them.
-
-        Members see standardised values, whose scale their learning rates and tolerances are made for.
-        """
-        features = population.encoded(self.encoding).all
-        self._offset, self._scale = float(np.mean(values)), max(float(np.std(values)), 1e-12)
-        targets = ((values - self._offset) / self._scale).astype(np.float32)
-        self._fitted = []
-        for stream in np.random.SeedSequence(self.seed).spawn(self.members):
-            rng = np.random.default_rng(stream)
-            rows = rng.integers(len(values), size=len(values)) if self.bootstrap else np.arange(len(values))
-            member = self._member(int(rng.integers(2**31)))
-            with warnings.catch_warnings():
-                # A weak predictor that stops at its iteration limit is what was asked for.
-                warnings.filterwarnings("ignore", category=_convergence_warning())
-                self._fitted.append(member.fit(features[rows], targets[rows]))
-        return self
-
-    def predict(self, population: Population) -> Prediction:
-        """The members' answers, each computed once per distinct feature vector."""
-        candidates = population.encoded(self.encoding)
-        answers = np.stack([np.asarray(member.predict(candidates.rows), np.float64) for member in self._members()])
-        return Prediction.of_members(self._offset + self._scale * answers[:, candidates.inverse])
-
-    def _members(self) -> Sequence[Any]:
-        return self._fitted
-
-
-class MLP(_Ensemble):
+@dataclass(kw_only=True, eq=False)
+class MLP(Ensemble):
     """Fully connected networks trained with Adam on the squared error, in float32 (scikit-learn's MLPRegressor).
 
     Args:
         hidden: width of each hidden layer.
         epochs: passes over the data at most; training stops early when the loss stalls for ten.
-        members: networks in the ensemble, which differ in their initial weights.
-        encoding: features; None takes the space's recommendation.
-        seed: of the initial weights and shuffling.
+        members: networks in the ensemble, which differ in their initial weights alone.
     """
 
-    def __init__(
-        self,
-        *,
-        hidden: tuple[int, ...] = (128, 128, 128, 128),
-        epochs: int = 100,
-        members: int = 5,
-        encoding: str | None = None,
-        seed: int = 0,
-    ) -> None:
-        if not hidden or min(hidden) < 1:
-            raise FrugalnasError(f"hidden {tuple(hidden)}: give the width of each hidden layer, 1 or more")
-        _at_least_one(epochs=epochs, members=members)
-        self.hidden = tuple(hidden)
-        self.epochs = epochs
-        self.members = members
-        self.encoding = encoding
-        self.seed = seed
+    hidden: tuple[int, ...] = (128, 128, 128, 128)
+    epochs: int = 100
+    members: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.hidden = tuple(self.hidden)
+        if not self.hidden or min(self.hidden) < 1:
+            raise FrugalnasError(f"hidden {self.hidden}: give the width of each hidden layer, 1 or more")
 
     def _member(self, seed: int) -> Any:
         from sklearn.neural_network import MLPRegressor
 
         return MLPRegressor(hidden_layer_sizes=self.hidden, max_iter=self.epochs, random_state=seed)
 
+    def _resamples(self) -> bool:
+        return False
 
-def mlp_paper(*, members: int = 1, seed: int = 0) -> MLP:
+
+def mlp_paper(*, members: int = 1, features: tuple[str, ...] = (), seed: int = 0) -> MLP:
     """WeakNAS's own predictor: one MLP of four layers of 1,000, 100 epochs, on one-hot codes (arXiv 2102.10490)."""
-    return MLP(hidden=(1000,) * 4, epochs=100, members=members, encoding="onehot", seed=seed)
+    return MLP(hidden=(1000,) * 4, epochs=100, members=members, encoding="onehot", features=features, seed=seed)
 
 
-class Forest(_Ensemble):
+@dataclass(kw_only=True, eq=False)
+class Forest(Trees):
     """Random forest; its trees are the members (scikit-learn's RandomForestRegressor).
 
     Args:
-        trees: how many.
-        depth: of each tree at most; None lets them grow.
-        encoding: features; None takes the space's recommendation.
-        seed: of resampling and splits.
+        trees: how many; WeakNAS's program has 1,000.
+        depth: of each tree at most; None lets them grow; WeakNAS's are 10 deep.
     """
 
-    members = 1
-
-    def __init__(
-        self, *, trees: int = 200, depth: int | None = None, encoding: str | None = None, seed: int = 0
-    ) -> None:
-        _at_least_one(trees=trees, depth=1 if depth is None else depth)
-        self.trees = trees
-        self.depth = depth
-        self.encoding = encoding
-        self.seed = seed
+    trees: int = 200
+    depth: int | None = None
 
     def _member(self, seed: int) -> Any:
         from sklearn.ensemble import RandomForestRegressor
 
         return RandomForestRegressor(self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed)
 
-    def _members(self) -> Sequence[Any]:
-        trees: Sequence[Any] = self._fitted[0].estimators_
-        return trees
+
+@dataclass(kw_only=True, eq=False)
+class ExtraTrees(Trees):
+    """Extremely randomised trees, on all labels, split at random places (scikit-learn's ExtraTreesRegressor).
+
+    Args:
+        trees: how many; they are the members.
+        depth: of each tree at most; None lets them grow.
+    """
+
+    trees: int = 200
+    depth: int | None = None
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.ensemble import ExtraTreesRegressor
+
+        # On 0/1 features all places are one: a third of the features at each split is what makes trees differ.
+        return ExtraTreesRegressor(self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed)
 
 
-class Boosting(_Ensemble):
+@dataclass(kw_only=True, eq=False)
+class Bagging(Trees):
+    """Regression trees on bootstrap resamples and all features (scikit-learn's BaggingRegressor).
+
+    Args:
+        trees: how many; they are the members. WeakNAS's program has 100.
+    """
+
+    trees: int = 100
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.ensemble import BaggingRegressor
+
+        return BaggingRegressor(n_estimators=self.trees, random_state=seed)
+
+
+@dataclass(kw_only=True, eq=False)
+class Boosting(Ensemble):
     """Gradient-boosted trees, each member fitted to a bootstrap resample (scikit-learn's GradientBoostingRegressor).
 
     Args:
         trees: per member.
         depth: of each tree.
         learning_rate: weight of each tree.
-        members: boosted models in the ensemble.
-        encoding: features; None takes the space's recommendation.
-        seed: of resampling and splits.
+        members: boosted models in the ensemble; a single one sees a resample too.
     """
 
-    bootstrap = True
-
-    def __init__(
-        self,
-        *,
-        trees: int = 100,
-        depth: int = 3,
-        learning_rate: float = 0.1,
-        members: int = 5,
-        encoding: str | None = None,
-        seed: int = 0,
-    ) -> None:
-        _at_least_one(trees=trees, depth=depth, members=members)
-        if not 0 < learning_rate <= 1:
-            raise FrugalnasError(f"learning_rate is {learning_rate}; it lies between 0 and 1")
-        self.trees = trees
-        self.depth = depth
-        self.learning_rate = learning_rate
-        self.members = members
-        self.encoding = encoding
-        self.seed = seed
+    trees: int = 100
+    depth: int = 3
+    learning_rate: float = 0.1
+    members: int = 5
 
     def _member(self, seed: int) -> Any:
         from sklearn.ensemble import GradientBoostingRegressor
@@ -177,41 +151,128 @@ class Boosting(_Ensemble):
             random_state=seed,
         )
 
+    def _resamples(self) -> bool:
+        return True
 
-class Ridge(Predictor):
-    """Linear regression whose penalty and noise maximise the evidence (scikit-learn's BayesianRidge).
+
+@dataclass(kw_only=True, eq=False)
+class AdaBoost(Ensemble):
+    """Boosted trees that dwell on the worst predicted labels (AdaBoost.R2; scikit-learn's AdaBoostRegressor).
 
     Args:
-        encoding: features; None takes the space's recommendation.
-        seed: not used, the fit is deterministic.
+        trees: per member at most; WeakNAS's program has 100.
+        depth: of each tree.
+        learning_rate: weight of each tree.
+        members: boosted models, on bootstrap resamples where there are several.
     """
 
-    def __init__(self, *, encoding: str | None = None, seed: int = 0) -> None:
-        self.encoding = encoding
-        self.seed = seed
+    trees: int = 100
+    depth: int = 3
+    learning_rate: float = 1.0
+    members: int = 5
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.ensemble import AdaBoostRegressor
+        from sklearn.tree import DecisionTreeRegressor
+
+        tree = DecisionTreeRegressor(max_depth=self.depth)
+        return AdaBoostRegressor(tree, n_estimators=self.trees, learning_rate=self.learning_rate, random_state=seed)
+
+
+@dataclass(kw_only=True, eq=False)
+class Tree(Ensemble):
+    """Regression tree (scikit-learn's DecisionTreeRegressor).
+
+    Args:
+        depth: at most; None lets it grow.
+        members: trees, on bootstrap resamples where there are several.
+    """
+
+    depth: int | None = None
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.tree import DecisionTreeRegressor
+
+        return DecisionTreeRegressor(max_depth=self.depth, random_state=seed)
+
+
+@dataclass(kw_only=True, eq=False)
+class SVR(Ensemble):
+    """Support vector regression on standardised features (scikit-learn's SVR).
+
+    Args:
+        kernel: of the features.
+        penalty: C, the price of errors beyond the margin.
+        margin: epsilon, the errors that cost nothing, in standard deviations of the labels.
+        members: regressors, on bootstrap resamples where there are several.
+    """
+
+    kernel: Kernel = "rbf"
+    penalty: float = 1.0
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("kernel", self.kernel, get_args(Kernel))
+        positive(penalty=self.penalty, margin=self.margin)
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import SVR as Machine  # noqa: N811 - the predictor has its name
+
+        return make_pipeline(StandardScaler(), Machine(kernel=self.kernel, C=self.penalty, epsilon=self.margin))
+
+
+@dataclass(kw_only=True, eq=False)
+class Nearest(Ensemble):
+    """Mean of the nearest labels, weighted by inverse distance (scikit-learn's KNeighborsRegressor).
+
+    Args:
+        neighbours: how many; where there are fewer labels, all.
+        members: regressors, on bootstrap resamples where there are several.
+    """
+
+    neighbours: int = 5
+
+    def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
+        """Remember the values, shape [n], once a member."""
+        self._count = min(self.neighbours, len(values))
+        return super().fit(population, values)
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.neighbors import KNeighborsRegressor
+
+        return KNeighborsRegressor(self._count, weights="distance")
+
+
+@dataclass(kw_only=True, eq=False)
+class Linear(Ensemble):
+    """Ordinary least squares, of least norm where labels are few (scikit-learn's LinearRegression).
+
+    Args:
+        members: regressions, on bootstrap resamples where there are several.
+    """
+
+    def _member(self, seed: int) -> Any:
+        from sklearn.linear_model import LinearRegression
+
+        return LinearRegression()
+
+
+@dataclass(kw_only=True, eq=False)
+class Ridge(Regressor):
+    """Linear regression whose penalty and noise maximise the evidence (scikit-learn's BayesianRidge)."""
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Fit the weights to `values`, shape [n]."""
         from sklearn.linear_model import BayesianRidge
 
-        self._model = BayesianRidge().fit(population.encoded(self.encoding).all.astype(np.float64), values)
+        self._model = BayesianRidge().fit(self.training_inputs(population).astype(np.float64), values)
         return self
 
     def predict(self, population: Population) -> Prediction:
         """Posterior mean and predictive standard deviation."""
-        candidates = population.encoded(self.encoding)
+        candidates = self.inputs(population)
         mean, std = self._model.predict(candidates.rows.astype(np.float64), return_std=True)
         return Prediction(mean[candidates.inverse], std[candidates.inverse])
-
-
-def _at_least_one(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise FrugalnasError(f"{name} is {count}; it is at least 1")
-
-
-def _convergence_warning() -> type[Warning]:
-    from sklearn.exceptions import ConvergenceWarning
-
-    warning: type[Warning] = ConvergenceWarning
-    return warning

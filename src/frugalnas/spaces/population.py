@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import Codes, IntArray, SearchSpace
+from frugalnas.errors import unknown_name
+from frugalnas.spaces.base import Codes, FloatArray, IntArray, SearchSpace
 
 __all__ = ["Distinct", "Population"]
 
@@ -39,14 +41,19 @@ class Population:
     Args:
         space: the space the codes belong to.
         codes: shape [n, genes].
+        known: quantities of architectures besides those that the space counts: a function of codes [n, genes] to numbers
+            [n] by name.
     """
 
-    def __init__(self, space: SearchSpace, codes: Codes) -> None:
+    def __init__(
+        self, space: SearchSpace, codes: Codes, known: Mapping[str, Callable[[Codes], FloatArray]] | None = None
+    ) -> None:
         self.space = space
+        self.known = dict(known or {})
         self.codes = np.array(codes, np.int8)
         self.codes.setflags(write=False)
         self._networks: NDArray[np.uint64] | None = None
-        self._encoded: dict[str, Distinct] = {}
+        self._encoded: dict[tuple[str, ...], Distinct] = {}
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -58,23 +65,40 @@ class Population:
             self._networks = self.space.networks(self.codes)
         return self._networks
 
-    def encoded(self, encoding: str | None = None) -> Distinct:
-        """The architectures under one of the space's encodings; None takes the recommended one."""
-        name = encoding or self.space.encodings[0]
-        if name not in self._encoded:
-            features = np.ascontiguousarray(self.space.encode(self.codes, name))
+    def quantity(self, name: str) -> FloatArray:
+        """A quantity that the space counts, such as "params", or that is known otherwise, shape [n]."""
+        if name in self.known:
+            return self.known[name](self.codes)
+        if name not in self.space.quantities:
+            raise unknown_name(f"quantity of {self.space.name}", name, [*self.space.quantities, *self.known])
+        return self.space.count(name, self.codes)
+
+    def encoded(self, encoding: str | None = None, quantities: Sequence[str] = ()) -> Distinct:
+        """The architectures under one of the space's encodings, and some of their quantities.
+
+        Args:
+            encoding: None takes the recommended one.
+            quantities: each adds a column, log(1 + quantity), behind the encoding's.
+        """
+        key = (encoding or self.space.encodings[0], *quantities)
+        if key not in self._encoded:
+            features = self.space.encode(self.codes, key[0])
+            if quantities:
+                columns = [np.log1p(self.quantity(name)).astype(np.float32) for name in quantities]
+                features = np.column_stack([features, *columns])
+            features = np.ascontiguousarray(features)
             _, first, inverse = np.unique(_row_hashes(features), return_index=True, return_inverse=True)
-            self._encoded[name] = Distinct(features[first], inverse.ravel())
-        return self._encoded[name]
+            self._encoded[key] = Distinct(features[first], inverse.ravel())
+        return self._encoded[key]
 
     def take(self, rows: IntArray) -> Population:
         """The architectures in `rows`, with the encodings that are already known."""
-        part = Population(self.space, self.codes[rows])
+        part = Population(self.space, self.codes[rows], self.known)
         if self._networks is not None:
             part._networks = self._networks[rows]
-        for name, known in self._encoded.items():
-            kept, inverse = np.unique(known.inverse[rows], return_inverse=True)
-            part._encoded[name] = Distinct(known.rows[kept], inverse.ravel())
+        for key, encoded in self._encoded.items():
+            kept, inverse = np.unique(encoded.inverse[rows], return_inverse=True)
+            part._encoded[key] = Distinct(encoded.rows[kept], inverse.ravel())
         return part
 
 

@@ -1,0 +1,125 @@
+"""Regressors on feature vectors, and ensembles of them: what the predictors of this folder share."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.predictors.base import Prediction, Predictor, check_features
+from frugalnas.spaces import Population
+
+__all__ = ["Ensemble", "Regressor", "Trees", "one_of", "positive"]
+
+
+@dataclass(kw_only=True, eq=False)
+class Regressor(Predictor):
+    """A predictor on feature vectors: a dataclass, whose fields are its options.
+
+    Counts among the options are at least 1, and a `learning_rate` lies between 0 and 1; child classes check the others.
+
+    Args:
+        encoding: the space's encoding that serves as features; None takes the space's recommendation.
+        features: quantities beside it, such as params and macs; see `Predictor`.
+        seed: of every random choice.
+    """
+
+    encoding: str | None = None
+    features: tuple[str, ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.features = check_features(self.features)
+        for name, value in vars(self).items():
+            if isinstance(value, int) and name != "seed" and value < 1:
+                raise FrugalnasError(f"{name} is {value}; it is at least 1")
+            if name == "learning_rate" and not 0 < value <= 1:
+                raise FrugalnasError(f"learning_rate is {value}; it lies between 0 and 1")
+
+
+@dataclass(kw_only=True, eq=False)
+class Ensemble(Regressor):
+    """Several regressors of a kind, whose disagreement is the standard deviation.
+
+    Members have different seeds, and several are fitted to bootstrap resamples; one alone is fitted to everything and has
+    no standard deviation. Child classes only say what one member is.
+
+    Args:
+        members: fitted models in the ensemble.
+    """
+
+    members: int = 10
+
+    @abstractmethod
+    def _member(self, seed: int) -> Any:
+        """An unfitted regressor with scikit-learn's `fit` and `predict`."""
+
+    def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
+        """Fit every member to the values, shape [n], or to a resample of them.
+
+        Members see standardised values, whose scale their learning rates and tolerances are made for.
+        """
+        inputs = self.training_inputs(population)
+        self._offset, self._scale = float(np.mean(values)), max(float(np.std(values)), 1e-12)
+        targets = ((values - self._offset) / self._scale).astype(np.float32)
+        self._fitted = []
+        for stream in np.random.SeedSequence(self.seed).spawn(self.members):
+            rng = np.random.default_rng(stream)
+            rows = rng.integers(len(values), size=len(values)) if self._resamples() else np.arange(len(values))
+            member = self._member(int(rng.integers(2**31)))
+            with warnings.catch_warnings():
+                # A weak predictor that stops at its iteration limit is what was asked for.
+                warnings.filterwarnings("ignore", category=_convergence_warning())
+                self._fitted.append(member.fit(inputs[rows], targets[rows]))
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """The members' answers, each computed once per distinct feature vector."""
+        candidates = self.inputs(population)
+        answers = np.stack([np.asarray(member.predict(candidates.rows), np.float64) for member in self._members()])
+        return Prediction.of_members(self._offset + self._scale * answers[:, candidates.inverse])
+
+    def _resamples(self) -> bool:
+        return self.members > 1
+
+    def _members(self) -> Sequence[Any]:
+        return self._fitted
+
+
+@dataclass(kw_only=True, eq=False)
+class Trees(Ensemble):
+    """One scikit-learn ensemble, whose own estimators are the members."""
+
+    members: int = field(default=1, init=False, repr=False)
+
+    def _members(self) -> Sequence[Any]:
+        estimators: Sequence[Any] = self._fitted[0].estimators_
+        return estimators
+
+
+def one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Refuse a value that is not among the choices."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise unknown_name(name, value, choices)
+
+
+def positive(**values: float) -> None:
+    """Refuse values that are not above 0."""
+    for name, value in values.items():
+        if not value > 0:
+            raise FrugalnasError(f"{name} is {value}; it is above 0")
+
+
+def _convergence_warning() -> type[Warning]:
+    from sklearn.exceptions import ConvergenceWarning
+
+    warning: type[Warning] = ConvergenceWarning
+    return warning
