@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 from scipy.spatial.distance import cdist
+from scipy.stats import spearmanr
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern
 from test_spaces import Layers
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors import MLP, Boosting, Forest, GaussianProcess, Prediction, Predictor, Ridge, mlp_paper
+from frugalnas.predictors import (
+    MLP,
+    SVR,
+    AdaBoost,
+    Bagging,
+    Boosting,
+    ExtraTrees,
+    Forest,
+    GaussianProcess,
+    LightGBM,
+    Linear,
+    Nearest,
+    Prediction,
+    Predictor,
+    Ridge,
+    Tree,
+    XGBoost,
+    mlp_paper,
+)
 from frugalnas.predictors.gaussian_process import JITTER
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import NASBench201, Population, SearchSpace
+from frugalnas.tables import open_table
 from frugalnas.testing import PredictorConformance
 
 SPACE = NASBench201()
@@ -83,6 +105,93 @@ class TestMLPOnLayers(PredictorConformance):
         return Layers(8, 4)
 
 
+class TestLinear(PredictorConformance):
+    def make(self):
+        return Linear(members=4)
+
+
+class TestSVR(PredictorConformance):
+    def make(self):
+        return SVR(members=4)
+
+
+class TestLinearSVROnLayers(PredictorConformance):
+    def make(self):
+        return SVR(kernel="linear", members=1)
+
+    def space(self) -> SearchSpace:
+        return Layers(8, 4)
+
+
+class TestNearest(PredictorConformance):
+    least_correlation = 0.4
+
+    def make(self):
+        return Nearest()
+
+
+class TestTree(PredictorConformance):
+    def make(self):
+        return Tree()
+
+
+class TestBagging(PredictorConformance):
+    def make(self):
+        return Bagging(trees=20)
+
+
+class TestExtraTrees(PredictorConformance):
+    def make(self):
+        return ExtraTrees(trees=20)
+
+
+class TestAdaBoost(PredictorConformance):
+    def make(self):
+        return AdaBoost(trees=20, members=3)
+
+
+class TestXGBoost(PredictorConformance):
+    def make(self):
+        return XGBoost(trees=40, members=3)
+
+
+class TestRankingXGBoost(PredictorConformance):
+    def make(self):
+        return XGBoost(trees=40, members=1, loss="pairwise")
+
+
+class TestLightGBM(PredictorConformance):
+    def make(self):
+        return LightGBM(trees=60, members=3)
+
+
+class TestRankingLightGBM(PredictorConformance):
+    least_correlation = 0.4
+
+    def make(self):
+        return LightGBM(trees=60, members=1, loss="lambdarank")
+
+
+class TestRandomForestOfLightGBM(PredictorConformance):
+    def make(self):
+        return LightGBM(trees=60, members=1, boosting="rf")
+
+
+class TestDART(PredictorConformance):
+    def make(self):
+        return LightGBM(trees=60, members=1, boosting="dart")
+
+
+class TestQuantities(PredictorConformance):
+    def make(self):
+        return Ridge(features=("params", "macs"))
+
+
+class TestQuantitiesOfTrees(PredictorConformance):
+    def make(self):
+        return ExtraTrees(trees=10, encoding="onehot", features=("params",))
+
+
 class TestSomeoneElses(PredictorConformance):
     def make(self):
         return Neighbours()
@@ -115,7 +224,20 @@ class TestDefaultBoosting(PredictorConformance):
 # -- ensembles -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("predictor", [Forest(trees=20), Boosting(trees=20), MLP(hidden=(16,), members=4)])
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        Forest(trees=20),
+        Boosting(trees=20),
+        MLP(hidden=(16,), members=4),
+        Linear(),
+        Nearest(),
+        SVR(),
+        XGBoost(trees=20),
+        LightGBM(trees=20),
+    ],
+    ids=lambda predictor: type(predictor).__name__,
+)
 def test_seed_of_an_ensemble_counts(predictor: Predictor) -> None:
     known, unknown, values = problem(40)
     answers = []
@@ -127,7 +249,16 @@ def test_seed_of_an_ensemble_counts(predictor: Predictor) -> None:
 
 @pytest.mark.parametrize(
     ("predictor", "members"),
-    [(Forest(trees=20), 20), (Boosting(trees=5, members=3), 3), (MLP(hidden=(8,), members=4), 4)],
+    [
+        (Forest(trees=20), 20),
+        (Boosting(trees=5, members=3), 3),
+        (MLP(hidden=(8,), members=4), 4),
+        (Bagging(trees=7), 7),
+        (ExtraTrees(trees=7), 7),
+        (SVR(members=3), 3),
+        (Tree(members=3), 3),
+        (LightGBM(trees=5, members=2, loss="lambdarank"), 2),
+    ],
 )
 def test_ensemble_reports_its_members(predictor: Predictor, members: int) -> None:
     known, unknown, values = problem(40)
@@ -136,6 +267,79 @@ def test_ensemble_reports_its_members(predictor: Predictor, members: int) -> Non
     assert prediction.members.shape == (members, len(unknown))
     np.testing.assert_allclose(prediction.mean, prediction.members.mean(axis=0))
     np.testing.assert_allclose(prediction.std, prediction.members.std(axis=0))
+
+
+CHEAP = {"mlp": {"members": 1}, "mlp-paper": None, "forest": {"trees": 40}, "boosting": {"trees": 40}}
+
+
+@pytest.mark.parametrize("name", [name for name in PREDICTORS.targets if CHEAP.get(name, {}) is not None])
+def test_a_few_trained_cells_order_the_others(name: str) -> None:
+    """Eighty accuracies of NAS-Bench-201, then the rank correlation with two thousand others."""
+    table = open_table()
+    rows = np.random.default_rng(3).permutation(len(table))[:2080]
+    population, accuracies = Population(SPACE, table.codes[rows]), table.labels()[rows]
+    predictor = PREDICTORS.create({"name": name, "options": CHEAP.get(name, {})})
+    prediction = predictor.fit(population.take(np.arange(80)), accuracies[:80]).predict(population)
+    assert spearmanr(prediction.mean[80:], accuracies[80:]).statistic > 0.6
+    assert prediction.std[80:].mean() > 0 or name in ("mlp", "mlp-paper")
+
+
+@pytest.mark.parametrize("predictor", [XGBoost(loss="pairwise"), LightGBM(loss="lambdarank")], ids=repr)
+def test_scores_of_a_ranking_loss_come_in_the_units_of_the_labels(predictor: Predictor) -> None:
+    known, _, values = problem(60)
+    mean = predictor.fit(known, values).predict(known).mean
+    assert abs(mean.mean() - values.mean()) < 0.5 * values.std()
+    assert 0.5 * values.std() < mean.std() < 1.5 * values.std()
+
+
+def test_one_member_alone_is_fitted_to_all_labels() -> None:
+    known, _, values = problem(40, "onehot")
+    _, first = np.unique(known.networks, return_index=True)
+    known, values = known.take(first), values[first]
+    tree = Tree(members=1, encoding="onehot").fit(known, values).predict(known)
+    np.testing.assert_allclose(tree.mean, values, rtol=1e-6)
+    assert not tree.std.any()
+    assert Tree(members=2, encoding="onehot").fit(known, values).predict(known).std.any()
+
+
+REFUSED = [
+    (lambda: Tree(depth=0), "depth is 0"),
+    (lambda: Tree(members=0), "members is 0"),
+    (lambda: SVR(kernel="cubic"), "unknown kernel 'cubic'.*rbf, linear, poly, sigmoid"),
+    (lambda: SVR(penalty=0.0), "penalty is 0"),
+    (lambda: SVR(margin=float("nan")), "margin is nan"),
+    (lambda: Nearest(neighbours=0), "neighbours is 0"),
+    (lambda: Bagging(trees=0), "trees is 0"),
+    (lambda: ExtraTrees(trees=-1), "trees is -1"),
+    (lambda: AdaBoost(learning_rate=0.0), "learning_rate is 0"),
+    (lambda: XGBoost(loss="lambdarank"), "unknown loss 'lambdarank'.*squared, pairwise"),
+    (lambda: XGBoost(learning_rate=2.0), "learning_rate is 2"),
+    (lambda: LightGBM(boosting="goss"), "unknown boosting 'goss'.*gbdt, rf, dart"),
+    (lambda: LightGBM(loss="l1"), "unknown loss 'l1'.*l2, lambdarank"),
+    (lambda: LightGBM(leaves=1), "leaves is 1"),
+    (lambda: Ridge(features="params"), r"\('params', 'macs'\)"),
+    (lambda: Ridge(features=("params", "params")), "each once"),
+]
+
+
+@pytest.mark.parametrize(("make", "says"), REFUSED, ids=[says for _, says in REFUSED])
+def test_what_cannot_work_is_refused_at_once(make, says: str) -> None:
+    with pytest.raises(FrugalnasError, match=says):
+        make()
+
+
+@pytest.mark.parametrize("name", ["xgboost", "lightgbm"])
+def test_missing_package_is_named_with_the_line_that_installs_it(name: str, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(FrugalnasError, match=rf"python -m pip install 'frugalnas\[{name}\]'"):
+        PREDICTORS.create(name)
+
+
+def test_listing_predictors_imports_no_extra(python) -> None:
+    call = "from frugalnas.cli import main; main(['list']); import sys; print('LOADED', *sys.modules)"
+    said = python("-c", call).end()
+    assert "lightgbm" in said.out.partition("LOADED")[0]
+    assert not {"xgboost", "lightgbm"} & {name.partition(".")[0] for name in said.out.partition("LOADED")[2].split()}
 
 
 def test_paper_mlp_is_four_layers_of_a_thousand_on_one_hot_codes() -> None:

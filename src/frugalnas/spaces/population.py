@@ -70,7 +70,11 @@ class Population:
         if name in self.known:
             return self.known[name](self.codes)
         if name not in self.space.quantities:
-            raise unknown_name(f"quantity of {self.space.name}", name, [*self.space.quantities, *self.known])
+            choices = [*self.space.quantities, *self.known] or ["(it counts nothing)"]
+            hint = (
+                ", or give it to the population as known (frugalnas.tables.known_quantities does for columns of tables)"
+            )
+            raise unknown_name(f"quantity of {self.space.name}", name, choices, hint)
         return self.space.count(name, self.codes)
 
     def encoded(self, encoding: str | None = None, quantities: Sequence[str] = ()) -> Distinct:

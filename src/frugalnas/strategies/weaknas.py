@@ -17,6 +17,7 @@ from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
 from frugalnas.strategies.base import Strategy
+from frugalnas.tables import known_quantities
 
 __all__ = ["WeakNAS", "top_schedule"]
 
@@ -89,6 +90,7 @@ class WeakNAS(Strategy):
         self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
         if self.predictor.encoding not in (None, *space.encodings):
             raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
+        self._known = known_quantities(space, self.predictor.features)
         self.acquisition = acquisition
         self.top_start = top_start
         self.top_end = top_end
@@ -98,21 +100,21 @@ class WeakNAS(Strategy):
         self.labels = labels
         self.pool = pool
         self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
-        self._whole = Population(space, space.enumerate()) if space.enumerable else None
+        self._whole = Population(space, space.enumerate(), self._known) if space.enumerable else None
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
 
     def propose(self, n: int) -> Codes:
         """The next round: fit, rank, choose."""
-        candidates = self._whole or Population(self.space, self._draw_pool())
+        candidates = self._whole or Population(self.space, self._draw_pool(), self._known)
         kept = self._training_set()
         if len(kept) < 2:
             return self.draw_new(n, self.rng)
         labels = _LABELS[self.labels](self.values[kept])
         predictor = copy.copy(self.predictor)
         predictor.seed = int(self.rng.integers(2**31))
-        predictor.fit(Population(self.space, self.codes[kept]), labels)
+        predictor.fit(Population(self.space, self.codes[kept], self._known), labels)
         prediction = predictor.predict(candidates)
         eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
         if self.acquisition == "uniform":
@@ -149,7 +151,7 @@ class WeakNAS(Strategy):
         elif self.keep_old == "top":
             size = min(self.top_start, len(prediction.mean))
             least = -np.partition(-prediction.mean, size - 1)[size - 1]
-            known = predictor.predict(Population(self.space, self.codes[self._kept])).mean
+            known = predictor.predict(Population(self.space, self.codes[self._kept], self._known)).mean
             self._kept = np.array(self._kept, np.intp)[known >= least].tolist()
 
     def _draw_pool(self) -> Codes:

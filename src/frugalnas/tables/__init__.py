@@ -7,12 +7,14 @@ Validation and test results are separate columns; a strategy is only ever told t
 - `Table`: columns, rows by code, labels.
 - `TableEvaluator`: answers a strategy from a table.
 - `import_table`: a Parquet or CSV file becomes a table.
+- `known_quantities`: columns of costs as further features of a predictor.
 - `examine`: what is installed, cached or damaged, and the next step.
 """
 
 from frugalnas.tables.catalogue import open_table, table_names
 from frugalnas.tables.doctor import Finding, examine
 from frugalnas.tables.evaluator import TableEvaluator
+from frugalnas.tables.features import known_quantities
 from frugalnas.tables.importing import import_table
 from frugalnas.tables.store import Column, Table, write_table
 
@@ -23,6 +25,7 @@ __all__ = [
     "TableEvaluator",
     "examine",
     "import_table",
+    "known_quantities",
     "open_table",
     "table_names",
     "write_table",
