@@ -308,6 +308,7 @@ REFUSED = [
     (lambda: SVR(kernel="cubic"), "unknown kernel 'cubic'.*rbf, linear, poly, sigmoid"),
     (lambda: SVR(penalty=0.0), "penalty is 0"),
     (lambda: SVR(margin=float("nan")), "margin is nan"),
+    (lambda: SVR(penalty=float("inf")), "penalty is inf"),
     (lambda: Nearest(neighbours=0), "neighbours is 0"),
     (lambda: Bagging(trees=0), "trees is 0"),
     (lambda: ExtraTrees(trees=-1), "trees is -1"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ class Regressor(Predictor):
     def __post_init__(self) -> None:
         self.features = check_features(self.features)
         for name, value in vars(self).items():
-            if isinstance(value, int) and name != "seed" and value < 1:
+            if isinstance(value, Integral) and name != "seed" and value < 1:
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
             if name == "learning_rate" and not 0 < value <= 1:
                 raise FrugalnasError(f"learning_rate is {value}; it lies between 0 and 1")
@@ -112,10 +114,10 @@ def one_of(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def positive(**values: float) -> None:
-    """Refuse values that are not above 0."""
+    """Refuse values that are not above 0 and finite."""
     for name, value in values.items():
-        if not value > 0:
-            raise FrugalnasError(f"{name} is {value}; it is above 0")
+        if not 0 < value < math.inf:
+            raise FrugalnasError(f"{name} is {value}; it is a number above 0")
 
 
 def _convergence_warning() -> type[Warning]:
