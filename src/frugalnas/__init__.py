@@ -38,7 +38,7 @@ _HOMES = {
         "resume",
         "search",
     ),
-    "frugalnas.spaces": ("NASBench201", "Population", "SearchSpace"),
+    "frugalnas.spaces": ("NASBench101", "NASBench201", "Population", "SearchSpace"),
     "frugalnas.strategies": (
         "Evolution",
         "LocalSearch",
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from frugalnas.runs import load as load
     from frugalnas.runs import resume as resume
     from frugalnas.runs import search as search
+    from frugalnas.spaces import NASBench101 as NASBench101
     from frugalnas.spaces import NASBench201 as NASBench201
     from frugalnas.spaces import Population as Population
     from frugalnas.spaces import SearchSpace as SearchSpace

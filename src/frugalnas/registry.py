@@ -188,7 +188,14 @@ def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: 
         raise FrugalnasError(f"two {kind}s are called {name!r}: {targets[name]} and {target}; rename one")
 
 
-SPACES = Registry("space", {"nasbench201": "frugalnas.spaces:NASBench201"}, base="frugalnas.spaces:SearchSpace")
+SPACES = Registry(
+    "space",
+    {
+        "nasbench101": "frugalnas.spaces:NASBench101",
+        "nasbench201": "frugalnas.spaces:NASBench201",
+    },
+    base="frugalnas.spaces:SearchSpace",
+)
 
 STRATEGIES = Registry(
     "strategy",

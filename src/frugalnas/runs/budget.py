@@ -47,7 +47,8 @@ class Budget:
                 f"raise --queries or lower --initial"
             )
         space = strategy.space
-        networks = len(np.unique(space.networks(space.enumerate()))) if space.enumerable else space.size
+        every_row_is_one = space.listed_by == "network" or not space.enumerable
+        networks = space.size if every_row_is_one else len(np.unique(space.networks(space.enumerate())))
         if self.queries > networks:
             raise FrugalnasError(
                 f"a budget of {self.queries} queries is more than {space.name} has distinct networks ({networks:,}); "

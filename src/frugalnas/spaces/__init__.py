@@ -5,12 +5,14 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 `valid`, `format` and `parse`; everything else has a default built on them.
 
 - `SearchSpace`: the contract.
+- `NASBench101`: cells of up to seven vertices and nine edges, 423,624 in all.
 - `NASBench201`: cells of six edges with five operations, 15,625 in all.
 - `Population`: a code matrix that remembers its encodings.
 - `Graphs`: the same architectures as directed graphs with an operation at each vertex.
 """
 
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, IntArray, SearchSpace
+from frugalnas.spaces.nasbench101 import NASBench101
 from frugalnas.spaces.nasbench201 import NASBench201
 from frugalnas.spaces.population import Distinct, Population
 
@@ -21,6 +23,7 @@ __all__ = [
     "FloatArray",
     "Graphs",
     "IntArray",
+    "NASBench101",
     "NASBench201",
     "Population",
     "SearchSpace",

@@ -118,12 +118,12 @@ class SearchSpace(ABC):
 
     @cached_property
     def size(self) -> int:
-        """How many codes are valid.
+        """How many codes are valid; of a space listed by network, how many networks there are.
 
         Counted by enumeration up to four million candidate codes; beyond that the number of combinations of allowed
         values, which is exact unless the space has further rules.
         """
-        return len(self.enumerate()) if self._combinations <= ENUMERATION_LIMIT else self._combinations
+        return len(self.enumerate()) if self.enumerable else self._combinations
 
     @property
     def _combinations(self) -> int:
@@ -137,6 +137,8 @@ class SearchSpace(ABC):
     def enumerate(self) -> Codes:
         """All valid codes in lexicographic order, shape [size, genes], read-only.
 
+        A space listed by network lists one code of each network instead, in an order of its own.
+
         Raises:
             SpaceTooLarge: where there are more than four million candidates.
         """
@@ -148,14 +150,18 @@ class SearchSpace(ABC):
 
     @cached_property
     def _enumerated(self) -> Codes:
+        codes = self._list()
+        codes.setflags(write=False)
+        return codes
+
+    def _list(self) -> Codes:
+        """What `enumerate` returns."""
         ranks = np.arange(self._combinations)
         codes = np.empty((len(ranks), self.genes), np.int8)
         for gene in range(self.genes - 1, -1, -1):
             ranks, choice = np.divmod(ranks, int(self.allowed[gene].sum()))
             codes[:, gene] = self._value_of_choice[gene, choice]
-        codes = np.ascontiguousarray(codes[self.valid(codes)])
-        codes.setflags(write=False)
-        return codes
+        return np.ascontiguousarray(codes[self.valid(codes)])
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
         """`n` codes drawn uniformly and independently from the valid ones, shape [n, genes].
@@ -168,6 +174,10 @@ class SearchSpace(ABC):
             if not len(codes):
                 raise self._nothing_left()
             return codes[rng.integers(len(codes), size=n)]
+        return self._sample_by_rejection(n, rng)
+
+    def _sample_by_rejection(self, n: int, rng: np.random.Generator) -> Codes:
+        """Uniform values for every gene, again until the code is valid."""
         drawn: list[Codes] = []
         missing = n
         for _ in range(MAX_ATTEMPTS):

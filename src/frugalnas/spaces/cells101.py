@@ -23,9 +23,12 @@ __all__ = [
     "all_cells",
     "codes_of",
     "graph_hashes",
+    "labelled_cells",
     "live_parts",
     "network_keys",
+    "place_of",
     "pruned",
+    "representatives",
 ]
 
 VERTICES = 7
@@ -138,7 +141,9 @@ def labelled_cells(*, everywhere: bool = False) -> Codes:
     parts = []
     for vertices in range(2, VERTICES + 1):
         shapes = _full_graphs(vertices)
-        operations = np.array(list(product(range(3), repeat=vertices - 2)), np.int8).reshape(3 ** (vertices - 2), vertices - 2)
+        operations = np.array(list(product(range(3), repeat=vertices - 2)), np.int8).reshape(
+            3 ** (vertices - 2), vertices - 2
+        )
         for places in _placements(vertices - 2) if everywhere else [tuple(range(1, vertices - 1))]:
             at = (0, *places, OUTPUT)
             codes = np.zeros((len(shapes), len(operations), EDGES + INNER), np.int8)
@@ -225,6 +230,11 @@ def place_of(keys: Words) -> IntArray:
     """The place among all cells of each network key, shape [n]."""
     order, ranked = _sorted_keys()
     return order[np.searchsorted(ranked, keys)]
+
+
+def representatives(codes: Codes) -> Codes:
+    """The benchmark's own cell for each row's network, shape [n, 26]."""
+    return all_cells()[0][place_of(network_keys(codes))]
 
 
 @cache

@@ -73,11 +73,11 @@ class SpaceConformance(ABC):
         np.testing.assert_array_equal(again, codes, "sample() draws from its generator alone, so that a seed decides")
 
     def test_sampling_is_uniform(self) -> None:
-        """Each gene has its values as often among samples as among all valid codes."""
+        """Each gene has its values as often among samples as among all valid codes; or networks, if listed by them."""
         space = self.make()
         n = 4_000
         drawn = space.sample(n, np.random.default_rng(1))
-        everything = _all_valid_codes(space)
+        everything = space.enumerate() if space.listed_by == "network" else _all_valid_codes(space)
         spread, slack = 1 / n, 1e-9
         if everything is None:
             everything = _accepted_combinations(space, 5 * n)
@@ -93,7 +93,7 @@ class SpaceConformance(ABC):
         )
 
     def test_enumeration_lists_each_valid_code_once(self) -> None:
-        """Enumeration is complete, distinct and sorted, or raises SpaceTooLarge."""
+        """Enumeration is complete, distinct and sorted, or raises SpaceTooLarge; of networks, complete and distinct."""
         space = self.make()
         if not space.enumerable:
             try:
@@ -105,13 +105,16 @@ class SpaceConformance(ABC):
         assert codes.dtype == np.int8
         assert codes.shape == (space.size, space.genes)
         assert space.valid(codes).all(), "enumerate() lists an invalid code"
+        assert np.isin(space.identities(self._sample(space)), space.identities(codes)).all(), (
+            "enumerate() leaves a sampled architecture out"
+        )
+        if space.listed_by == "network":
+            assert len(np.unique(space.networks(codes))) == len(codes), "enumerate() lists a network twice"
+            return
         earlier, later = codes[:-1].astype(np.int64), codes[1:].astype(np.int64)
         first_change = np.argmax(earlier != later, axis=1)[:, None]
         rises = np.take_along_axis(later - earlier, first_change, axis=1)
         assert (rises > 0).all(), "enumerate() lists distinct codes in lexicographic order"
-        assert np.isin(space.keys(self._sample(space)), space.keys(codes)).all(), (
-            "enumerate() leaves a sampled code out"
-        )
         combinations = _all_valid_codes(space)
         assert combinations is None or len(combinations) == len(codes), (
             f"enumerate() lists {len(codes)} codes, but {len(combinations)} combinations of allowed values are valid"
@@ -328,7 +331,12 @@ class SpaceConformance(ABC):
             np.testing.assert_array_equal(
                 smaller.encode(inside, name), space.encode(inside, name), f"{name} changes in a restricted space"
             )
-        if space.enumerable:
+        if space.enumerable and space.listed_by == "network":
+            listed = smaller.networks(smaller.enumerate())
+            assert np.isin(smaller.networks(inside), listed).all(), "enumerate() of a restricted space is incomplete"
+            assert np.isin(listed, space.networks(space.enumerate())).all(), "a restricted space has new networks"
+            assert len(np.unique(listed)) == smaller.size
+        elif space.enumerable:
             whole = space.enumerate()
             np.testing.assert_array_equal(
                 smaller.enumerate(),
