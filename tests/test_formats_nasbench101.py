@@ -626,6 +626,20 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, content: bytes) -
         read_columns(path, silent)
 
 
+@given(edits)
+@settings(max_examples=100)
+def test_a_damaged_parquet_file_is_refused_or_well_formed(tmp_path: Path, changes: list[tuple[int, int, str]]) -> None:
+    read_frame(tmp_path, frame())
+    path = tmp_path / "cells.parquet"
+    path.write_bytes(edited(path.read_bytes(), changes))
+    try:
+        (contents,) = read_columns(path, silent)
+    except FrugalnasError:
+        return
+    assert NASBench101().valid(contents.codes).all()
+    assert (columns(contents)["test"] <= 100).all()
+
+
 def test_the_whole_benchmark_is_read_from_columns(shared_data: Path, tmp_path: Path) -> None:
     (contents,) = read_columns(shared_data / "nasbench101.parquet", silent)
     table = stored(contents, tmp_path / "table")

@@ -104,7 +104,7 @@ def read_columns(path: Path | str, on_progress: Progress) -> list[Contents]:
     if len(set(fingerprints)) < rows:
         raise FrugalnasError(f"{path}: {rows - len(set(fingerprints))} of {rows} rows repeat the hash of another one")
     _check_hashes(path, codes, fingerprints)
-    params, test = frame["params"], frame["test108_mean"]
+    params, test = frame["params"], frame["test108_mean"].astype(np.float64)
     for column, wrong in (("params", params <= 0), ("test108_mean", ~((test >= 0) & (test <= 1)))):
         if wrong.any():
             row = int(np.argmax(wrong))
@@ -140,16 +140,17 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
             if there.count(column) != 1:
                 raise FrugalnasError(f"{path}: the column {column} is missing; there are {', '.join(there)}")
         frame = pq.read_table(path, columns=[*kinds])
-    except (OSError, pa.ArrowException) as error:
+        for column, fits in kinds.items():
+            kind, missing = frame.schema.field(column).type, frame.column(column).null_count
+            if not fits(kind):
+                raise FrugalnasError(f"{path}: the column {column} holds {kind} values")
+            if missing:
+                raise FrugalnasError(f"{path}: {missing} values of {column} are missing")
+        if not frame.num_rows:
+            raise FrugalnasError(f"{path} has no rows")
+        return {column: frame.column(column).to_numpy() for column in kinds}
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise FrugalnasError(f"cannot read {path} as Parquet: {error}") from None
-    for column, fits in kinds.items():
-        if not fits(frame.schema.field(column).type):
-            raise FrugalnasError(f"{path}: the column {column} holds {frame.schema.field(column).type} values")
-        if frame.column(column).null_count:
-            raise FrugalnasError(f"{path}: {frame.column(column).null_count} values of {column} are missing")
-    if not frame.num_rows:
-        raise FrugalnasError(f"{path} has no rows")
-    return {column: frame.column(column).to_numpy() for column in kinds}
 
 
 def _is_text(kind: pa.DataType) -> bool:
