@@ -97,11 +97,13 @@ class Evaluator(ABC):
         vectorised: True where a whole round is best evaluated in one call; otherwise rows come one at a time.
         stateful: True where the answer depends on what was evaluated before; such an evaluator is never cached.
         optimum: the best value that any architecture has, where that is known.
+        measures: the metrics that it returns, where it knows them beforehand.
     """
 
     vectorised: bool = False
     stateful: bool = False
     optimum: float | None = None
+    measures: tuple[str, ...] | None = None
 
     @abstractmethod
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:

@@ -64,6 +64,7 @@ def run(parsed: argparse.Namespace) -> int:
     """Compare, then show."""
     from frugalnas.runs import compare
     from frugalnas.runs.folder import unused_name
+    from frugalnas.strategies.objectives import parse_objectives
 
     entries = [entry.strip().rpartition("=") for entry in parsed.strategies.split(",") if entry.strip()]
     named = {label or name: name for label, _, name in entries}
@@ -76,10 +77,14 @@ def run(parsed: argparse.Namespace) -> int:
     strategies = []
     for label, name in named.items():
         constructor = STRATEGIES.resolve(name)
+        if "costs" in settings.get(label, {}):
+            raise FrugalnasError(_ONE_OBJECTIVE)
         options = {
             key: convert(constructor, key, text, f"{label}.{key}") for key, text in settings.get(label, {}).items()
         }
         strategies.append({"name": name, "label": label, "options": options})
+    if parse_objectives(parsed.objectives)[1]:
+        raise FrugalnasError(_ONE_OBJECTIVE)
     space, evaluator = describe_subject(parsed, settings.get("evaluator", {}))
     budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
@@ -148,3 +153,8 @@ def _numbers(text: str, option: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise FrugalnasError(f"{option} {text!r} is not a list of whole numbers") from None
+
+
+_ONE_OBJECTIVE = (
+    "compare ranks searches by one number; search for a Pareto front with: frugalnas search --objectives ..."
+)

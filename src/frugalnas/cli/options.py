@@ -16,12 +16,16 @@ from frugalnas.registry import constructor_options
 __all__ = ["add_budget", "add_constructor_options", "add_evaluator", "convert", "parse_settings"]
 
 
-def add_constructor_options(parser: argparse._ArgumentGroup, constructor: Callable[..., Any]) -> list[str]:
-    """Add an option for every keyword-only parameter of a constructor; their names are returned."""
+def add_constructor_options(
+    parser: argparse._ArgumentGroup, constructor: Callable[..., Any], *, leave_out: Sequence[str] = ()
+) -> list[str]:
+    """Add an option for every keyword-only parameter of a constructor but those left out; their names are returned."""
     described = argument_help(constructor)
     hints = _type_hints(constructor)
     names = []
     for name, parameter in constructor_options(constructor).items():
+        if name in leave_out:
+            continue
         hint = hints.get(name, str)
         if hint is bool:
             shown = f"{described.get(name, '')} [{'yes' if parameter.default else 'no'}]"
@@ -85,6 +89,13 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         "--evaluator", metavar="MODULE:NAME", help="your own Evaluator class, or function of an architecture string"
     )
     group.add_argument("--space", metavar="NAME", help="space, where no table fixes it [nasbench201]")
+    group.add_argument(
+        "--objectives",
+        default="accuracy",
+        metavar="A,B,...",
+        help="accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
+        "accuracy shows the search test labels, as a study [accuracy]",
+    )
     group.add_argument("--where", metavar="LIMIT", help="search only architectures such as 'params<=0.5e6,macs<=8e7'")
 
 

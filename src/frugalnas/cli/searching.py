@@ -41,7 +41,7 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
     named = _named_strategy(arguments)
     if named is not None:
         group = parser.add_argument_group(f"options of {named}")
-        add_constructor_options(group, STRATEGIES.resolve(named))
+        add_constructor_options(group, STRATEGIES.resolve(named), leave_out=("costs",))  # --objectives names them
     group = parser.add_argument_group("how it is carried out")
     group.add_argument(
         "--set",
@@ -88,6 +88,9 @@ def run(parsed: argparse.Namespace) -> int:
         if key.startswith("option_") and text is not None
     }
     description = _strategy_description(parsed.strategy, options, settings.get("predictor", {}))
+    costs = costs_of(parsed.objectives, parsed.strategy)
+    if costs:
+        description["options"]["costs"] = list(costs)
     space_description, evaluator_description = describe_subject(parsed, settings.get("evaluator", {}))
     space = build_space(space_description)
     strategy = STRATEGIES.create(description, space)
@@ -121,9 +124,24 @@ def _strategy_description(name: str, options: dict[str, str], predictor: dict[st
     return {"name": name, "options": values}
 
 
+def costs_of(objectives: str, strategy: str) -> tuple[str, ...]:
+    """The metrics of the costs among `--objectives`, after a check that the strategy takes any."""
+    from frugalnas.strategies.objectives import parse_objectives, supporting_strategies
+
+    costs = parse_objectives(objectives)[1]
+    if costs and "costs" not in constructor_options(STRATEGIES.resolve(strategy)):
+        raise FrugalnasError(
+            f"{strategy} has one objective; --objectives {objectives} goes with: {', '.join(supporting_strategies())}"
+        )
+    return costs
+
+
 def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Descriptions of the space and of the evaluator that the options name."""
+    from frugalnas.strategies.objectives import parse_objectives
+
     limits = {"where": parsed.where} if parsed.where else {}
+    value, _ = parse_objectives(parsed.objectives)
     if parsed.evaluator is None:
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
@@ -131,12 +149,14 @@ def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tu
         if settings:
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
-        options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean"}
+        options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
         return {"name": parsed.space or table.space.name, "limits": limits}, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")
     if parsed.label is not None:
         raise FrugalnasError("--label chooses among a table's runs; it has no meaning with --evaluator")
+    if value != "accuracy":
+        raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --evaluator")
     constructor = EVALUATORS.resolve(parsed.evaluator)
     options = {key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.items()}
     return {"name": parsed.space or "nasbench201", "limits": limits}, {"name": parsed.evaluator, "options": options}

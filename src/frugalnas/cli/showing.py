@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from frugalnas.cli.text import print_columns
 
 __all__ = ["show_comparison", "show_run"]
+
+MOST_ROWS = 20
+"""Of a front on the terminal."""
 
 
 def show_run(run_dir: Path, *, as_json: bool = False) -> int:
@@ -22,13 +26,16 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
         ("architecture", summary.architecture),
         ("value", f"{summary.value:.3f} (query {summary.best_query} of {summary.queries})"),
     ]
-    standing = summary.standing
+    standing, oracle = summary.standing, summary.objective == "oracle-test"
     if standing is not None:
         allowed = " allowed" if summary.space != summary.space.partition("(")[0] else ""
-        rows.append(("rank", f"{standing.rank:,} of {standing.rows:,}{allowed} in {standing.table}, validation"))
-        rows.append(("regret", f"{standing.regret:.3f} to the best validation value, {standing.optimum:.3f}"))
+        split = "test" if oracle else "validation"
+        rows.append(("rank", f"{standing.rank:,} of {standing.rows:,}{allowed} in {standing.table}, {split}"))
+        rows.append(("regret", f"{standing.regret:.3f} to the best {split} value, {standing.optimum:.3f}"))
         test = f"{standing.test:.3f}" if standing.test is not None else f"unknown: {standing.table} has no test results"
-        rows.append(("test accuracy", test))
+        rows.append(("oracle study", "test labels were shown to the strategy") if oracle else ("test accuracy", test))
+    if summary.pareto is not None:
+        rows.append(("front", _size_of_front(summary.pareto)))
     counted_for = f" ({summary.counted_network})" if summary.counted_network else ""
     for name, count in summary.counts.items():
         rows.append((name, f"{count / 1e6:,.3f} M{counted_for}"))
@@ -41,6 +48,8 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     rows.append(("run folder", str(run_dir)))
     rows.append(("pictures", ", ".join(path.relative_to(run_dir).as_posix() for path in run_report(run_dir))))
     print_columns(rows)
+    if summary.pareto is not None and summary.pareto["front"]:
+        _print_front(summary.pareto)
     return 0
 
 
@@ -57,3 +66,31 @@ def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json:
     for path in comparison_report(comparison, run_dir / "report", budgets):
         print(path)
     return 0
+
+
+def _size_of_front(pareto: dict[str, Any]) -> str:
+    size = len(pareto["front"])
+    share = (
+        "" if pareto["share"] is None else f"; {100 * pareto['share']:.2f} % of the hypervolume of the table's front"
+    )
+    return f"{size} architecture{'s' * (size != 1)} that no other query beats in value and {', '.join(pareto['costs'])}{share}"
+
+
+def _print_front(pareto: dict[str, Any]) -> None:
+    """The front as a table, the best value first."""
+    from frugalnas.strategies.objectives import cost_named
+
+    costs = [cost_named(metric) for metric in pareto["costs"]]
+    rows = [
+        [
+            str(member["query"]),
+            f"{member['value']:.3f}",
+            *(f"{member[cost.metric] / cost.scale:,.3f}" for cost in costs),
+            member["architecture"],
+        ]
+        for member in pareto["front"]
+    ]
+    print("\nPareto front:")
+    print_columns(rows[:MOST_ROWS], ["query", "value", *(cost.title for cost in costs), "architecture"])
+    if len(rows) > MOST_ROWS:
+        print(f"and {len(rows) - MOST_ROWS} more (frugalnas show --json RUN has all)")

@@ -14,6 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.style import save_figure
 from frugalnas.runs.comparison import Comparison, bootstrap_mean
+from frugalnas.strategies.objectives import VALUES
 
 __all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
 
@@ -37,6 +38,7 @@ def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = N
     }
     numbers: dict[str, Any] = {
         "subject": comparison.subject,
+        "objective": comparison.objective,
         "seeds": list(comparison.seeds),
         "queries": comparison.queries,
         "values": {
@@ -76,7 +78,9 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
         f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best value so far, with its 95 % bootstrap interval.",
         _markdown(["strategy", *header], rows),
     ]
-    if numbers["test"] is None:
+    if comparison.objective == "oracle-test":
+        parts.append("Oracle study: test labels were shown to the strategies; the values are test accuracies, %.")
+    elif numbers["test"] is None:
         parts.append(f"Test accuracy: {comparison.subject} has no test results.")
     else:
         parts += [
@@ -131,7 +135,7 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None
     written = [table, _write_parquet(comparison, folder / "queries.parquet")]
-    unit = "validation accuracy, %" if comparison.knows_optimum else "value"
+    unit = f"{VALUES[comparison.objective]}, %" if comparison.knows_optimum else "value"
     figure = regret_curves(curves, optimum=optimum, unit=unit, title=comparison.subject)
     written += save_figure(figure, folder / "regret")
     if optimum is not None:

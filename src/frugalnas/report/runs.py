@@ -10,9 +10,12 @@ import numpy as np
 
 from frugalnas.report.cells import draw_cell
 from frugalnas.report.curves import search_progress
+from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder, SearchResult, load
-from frugalnas.tables import open_table
+from frugalnas.runs.descriptions import build_evaluator
+from frugalnas.strategies.objectives import VALUES
+from frugalnas.tables import TableEvaluator
 
 __all__ = ["Summary", "run_report", "summarise"]
 
@@ -28,7 +31,8 @@ class Standing:
         rows: how many those are.
         optimum: the best label that was there to be found.
         regret: optimum minus the label found.
-        test: mean test accuracy in %, None where the table has no test results; looked at now, never during the search.
+        test: mean test accuracy in %, None where the table has no test results; looked at now, never during the search,
+            unless that was an oracle study.
     """
 
     table: str
@@ -48,6 +52,7 @@ class Summary:
         strategy: name of the strategy.
         space: name of the space, with its limits where it has any.
         evaluator: what answered.
+        objective: what its value is: accuracy or oracle-test of a table, else value.
         seed: of the strategy.
         queries: distinct networks evaluated.
         failed: how many of them failed.
@@ -61,12 +66,14 @@ class Summary:
         counted_network: of which network, empty where there is only one.
         metric_totals: sum over all queries of each metric, such as seconds of training that a table stands for.
         standing: its place in the table, None where no table answered.
+        pareto: the front and its hypervolume, None where the search had one objective.
     """
 
     run: str
     strategy: str
     space: str
     evaluator: str
+    objective: str
     seed: int
     queries: int
     failed: int
@@ -80,6 +87,7 @@ class Summary:
     counted_network: str
     metric_totals: dict[str, float]
     standing: Standing | None
+    pareto: dict[str, Any] | None
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -96,7 +104,9 @@ def summarise(run_dir: Path | str) -> Summary:
     config = RunFolder(Path(run_dir)).config
     best = result.best
     options = config["evaluator"]["options"]
-    standing = _standing(result, config["evaluator"])
+    table = _table(result, config["evaluator"])
+    standing = None if table is None else _standing(result, table)
+    fronts = _fronts(result, config, table)
     row = best.code[None]
     names = sorted({name for query in result.queries for name in query.metrics})
     return Summary(
@@ -106,6 +116,7 @@ def summarise(run_dir: Path | str) -> Summary:
         evaluator=f"table {standing.table}, label {options['label']}"
         if standing is not None
         else " ".join([config["evaluator"]["name"], *map(str, options.values())]),
+        objective="value" if table is None else table.objective,
         seed=config["strategy"]["options"]["seed"],
         queries=len(result.queries),
         failed=int(np.isnan(result.values).sum()),
@@ -121,16 +132,45 @@ def summarise(run_dir: Path | str) -> Summary:
             name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
         },
         standing=standing,
+        pareto=None if fronts is None else fronts.to_json(result),
     )
 
 
-def _standing(result: SearchResult, evaluator: dict[str, Any]) -> Standing | None:
-    """Where the best architecture stands in the table that answered, None where no table did."""
+def run_report(run_dir: Path | str) -> list[Path]:
+    """The pictures of a run, written into its report folder: the best cell, the search's progress, its front if it has costs."""
+    result = load(run_dir)
+    run = RunFolder(Path(run_dir))
+    table = _table(result, run.config["evaluator"])
+    standing = None if table is None else _standing(result, table)
+    fronts = _fronts(result, run.config, table)
+    folder = run.report
+    folder.mkdir(exist_ok=True)
+    cell = draw_cell(result.space, result.best.code)
+    progress = search_progress(
+        result.values,
+        unit=_unit(table),
+        optimum=result.optimum,
+        rank=None if standing is None else (standing.rank, standing.rows),
+    )
+    written = [*save_figure(cell, folder / "cell"), *save_figure(progress, folder / "progress")]
+    if fronts is not None and len(fronts.front):
+        written += save_figure(front_figure(fronts), folder / "pareto")
+    if fronts is not None and fronts.measurable:
+        written += save_figure(hypervolume_figure(fronts), folder / "hypervolume")
+    return written
+
+
+def _table(result: SearchResult, evaluator: dict[str, Any]) -> TableEvaluator | None:
+    """The table that answered, None where none did."""
     if evaluator["name"] != "table":
         return None
-    options = evaluator["options"]
-    table = open_table(options["table"])
-    labels = table.labels("validation", options["label"], options["seed"])
+    built = build_evaluator(evaluator, result.space)
+    return built if isinstance(built, TableEvaluator) else None
+
+
+def _standing(result: SearchResult, evaluator: TableEvaluator) -> Standing:
+    """Where the best architecture stands in the table, by the labels that were searched."""
+    table, labels = evaluator.opened, evaluator.labels
     if result.space.limits:
         labels = labels[result.space.valid(table.codes)]
     best = result.best
@@ -145,19 +185,11 @@ def _standing(result: SearchResult, evaluator: dict[str, Any]) -> Standing | Non
     )
 
 
-def run_report(run_dir: Path | str) -> list[Path]:
-    """The pictures of a run, written into its report folder: the best cell, and the search's progress."""
-    result = load(run_dir)
-    run = RunFolder(Path(run_dir))
-    standing = _standing(result, run.config["evaluator"])
-    folder = run.report
-    folder.mkdir(exist_ok=True)
-    cell = draw_cell(result.space, result.best.code)
-    unit = "value" if standing is None else "validation accuracy, %"
-    progress = search_progress(
-        result.values,
-        unit=unit,
-        optimum=result.optimum,
-        rank=None if standing is None else (standing.rank, standing.rows),
-    )
-    return [*save_figure(cell, folder / "cell"), *save_figure(progress, folder / "progress")]
+def _fronts(result: SearchResult, config: dict[str, Any], table: TableEvaluator | None) -> Fronts | None:
+    """The fronts of a search with costs, None for one without."""
+    costs = tuple(config["strategy"]["options"].get("costs") or ())
+    return read_fronts(result, costs, value=_unit(table), evaluator=table) if costs else None
+
+
+def _unit(table: TableEvaluator | None) -> str:
+    return "value" if table is None else f"{VALUES[table.objective]}, %"

@@ -240,6 +240,7 @@ def _assemble(
         subject_of(config["evaluator"]),
         _test_of_best(config, space, {label: [done[label, seed] for seed in seeds] for label in values}),
         None if folder is None else folder.path,
+        (config["evaluator"].get("options") or {}).get("objective", "accuracy"),
     )
 
 
@@ -248,7 +249,7 @@ def _test_of_best(
 ) -> dict[str, NDArray[np.float64]] | None:
     """Mean test accuracy of each search's best architecture by validation, where a table answered and knows it."""
     evaluator = build_evaluator(config["evaluator"], space)
-    if not isinstance(evaluator, TableEvaluator) or not evaluator.opened.has_test:
+    if not isinstance(evaluator, TableEvaluator) or not evaluator.opened.has_test or evaluator.objective != "accuracy":
         return None
     table = evaluator.opened
 

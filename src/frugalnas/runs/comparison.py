@@ -48,6 +48,7 @@ class Comparison:
         subject: what was searched, for titles.
         test: for each strategy, the test accuracy in % of each seed's best architecture by validation, shape [seeds]; looked
             up after the searches. None where the table has no test results, or no table answered.
+        objective: what the values are, where a table answered: accuracy, or oracle-test, for which `test` is None.
         folder: where the comparison is kept, None where it is not.
     """
 
@@ -58,6 +59,7 @@ class Comparison:
     subject: str
     test: Mapping[str, NDArray[np.float64]] | None = None
     folder: Path | None = None
+    objective: str = "accuracy"
 
     @property
     def queries(self) -> int:

@@ -346,6 +346,14 @@ def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: E
             f"the evaluator is for {space!r}, but the strategy searches {strategy.space!r}; give the evaluator the "
             f"strategy's space as its first argument"
         )
+    if evaluator.measures is not None:
+        known = [*evaluator.measures, *strategy.space.quantities]
+        missing = [cost for cost in strategy.costs if cost not in known]
+        if missing:
+            raise FrugalnasError(
+                f"{getattr(evaluator, 'table', type(evaluator).__name__)} has no {missing[0]} to minimise; choose among: "
+                f"{', '.join(known) or 'none'}"
+            )
     if budget.until_optimum and evaluator.optimum is None:
         raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
 

@@ -7,6 +7,8 @@ new one overrides `propose`.
 - `Evolution`: tournament selection, the worst dies. `RegularizedEvolution`: the oldest dies.
 - `LocalSearch`: one edit at a time, uphill, with restarts.
 - `WeakNAS`: refit a weak predictor on everything known, evaluate what it likes best, again.
+
+Some take `costs` that are minimised beside the value; `pareto` has what that needs, `objectives` the names people use.
 """
 
 from frugalnas.strategies.base import Strategy

@@ -38,10 +38,13 @@ class Strategy(ABC):
     Attributes:
         codes: architectures told so far, in the order told, shape [n, genes].
         values: what they were worth, NaN where the evaluation failed, shape [n].
+        costs: metrics of an evaluation, or quantities that the space counts, that are minimised beside the value; only
+            strategies with this constructor argument have any.
         round_size: how many architectures `ask` gives when not told how many.
     """
 
     round_size: int = 1
+    costs: tuple[str, ...] = ()
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
         if seed < 0:
@@ -60,6 +63,7 @@ class Strategy(ABC):
         self._next_id = 0
         self._codes: list[Codes] = []
         self._values: list[float] = []
+        self._measured: dict[str, list[float]] = {}
         self._first = list(self.draw_new(initial, np.random.default_rng(first), INITIAL_BLOCK))
 
     # -- what a new strategy writes ------------------------------------------------------------------------------
@@ -108,7 +112,8 @@ class Strategy(ABC):
         """Take in what became of trials.
 
         Raises:
-            FrugalnasError: for a trial that was not asked for, or was already told.
+            FrugalnasError: for a trial that was not asked for, or was already told; and where none of the evaluations so
+                far has a cost that the strategy is to minimise.
         """
         if len(trials) != len(evaluations):
             raise FrugalnasError(f"tell() got {len(trials)} trials but {len(evaluations)} evaluations")
@@ -117,10 +122,13 @@ class Strategy(ABC):
                 raise FrugalnasError(f"tell() got trial {trial}, which is not pending; tell each trial from ask() once")
         if len(set(trials.ids.tolist())) < len(trials):
             raise FrugalnasError("tell() got a trial twice in one call; tell each trial from ask() once")
+        measured = self._costs_in(evaluations)
         codes = np.array([self._pending.pop(trial) for trial in trials.ids.tolist()], np.int8)
         codes = codes.reshape(-1, self.space.genes)
         self._codes.extend(codes)
         self._values.extend(evaluations.values.tolist())
+        for cost, column in measured.items():
+            self._measured.setdefault(cost, []).extend(column)
         self.learn(codes, evaluations.values)
 
     @property
@@ -132,6 +140,34 @@ class Strategy(ABC):
     def values(self) -> NDArray[np.float64]:
         """What they were worth, NaN where the evaluation failed, shape [n]."""
         return np.array(self._values, np.float64)
+
+    @property
+    def cost_values(self) -> NDArray[np.float64]:
+        """What they cost, NaN where that was not measured, shape [n, costs]; counted quantities are those of the space."""
+        table = np.full((len(self._values), len(self.costs)), np.nan)
+        for column, cost in enumerate(self.costs):
+            known = self.space.count(cost, self.codes) if self._counts(cost) else self._measured.get(cost, np.nan)
+            table[:, column] = known
+        return table
+
+    def _counts(self, cost: str) -> bool:
+        return cost in self.space.quantities
+
+    def _costs_in(self, evaluations: Evaluations) -> dict[str, list[float]]:
+        """The costs that evaluations measured, NaN where they did not, by name."""
+        columns = {}
+        for cost in self.costs:
+            if self._counts(cost):
+                continue
+            column = np.asarray(evaluations.metrics.get(cost, np.full(len(evaluations), np.nan)), np.float64)
+            if evaluations.ok.any() and not np.isfinite([*self._measured.get(cost, []), *column]).any():
+                raise FrugalnasError(
+                    f"no evaluation has said what {cost} is; the evaluator returns "
+                    f"{', '.join(evaluations.metrics) or 'no metrics'}, and {self.space.name} counts "
+                    f"{', '.join(self.space.quantities) or 'nothing'}"
+                )
+            columns[cost] = column.tolist()
+        return columns
 
     # -- new networks --------------------------------------------------------------------------------------------
 
@@ -166,7 +202,8 @@ class Strategy(ABC):
             "first": np.array(self._first, np.int8).tolist(),
             "pending": {str(trial): code.tolist() for trial, code in self._pending.items()},
             "codes": self.codes.tolist(),
-            "values": [value if np.isfinite(value) else None for value in self._values],
+            "values": _nothing_for_nan(self._values),
+            "costs": {cost: _nothing_for_nan(column) for cost, column in self._measured.items()},
             "memory": self.memory(),
         }
 
@@ -177,7 +214,17 @@ class Strategy(ABC):
         self._first = [np.array(code, np.int8) for code in state["first"]]
         self._pending = {int(trial): np.array(code, np.int8) for trial, code in state["pending"].items()}
         self._codes = [np.array(code, np.int8) for code in state["codes"]]
-        self._values = [np.nan if value is None else value for value in state["values"]]
+        self._values = _nan_for_nothing(state["values"])
+        self._measured = {cost: _nan_for_nothing(column) for cost, column in state["costs"].items()}
         known = np.array([*self._codes, *self._pending.values()], np.int8).reshape(-1, self.space.genes)
         self._asked = set(self.space.networks(known).tolist())
         self.remember(state["memory"])
+
+
+def _nothing_for_nan(values: list[float]) -> list[float | None]:
+    """The same as JSON knows it."""
+    return [value if np.isfinite(value) else None for value in values]
+
+
+def _nan_for_nothing(values: list[float | None]) -> list[float]:
+    return [np.nan if value is None else value for value in values]

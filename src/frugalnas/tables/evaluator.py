@@ -60,6 +60,7 @@ class TableEvaluator(Evaluator):
             raise self._no_such_column()
         self.labels = self.opened.labels(_ROLE[objective], self.label, seed)
         self._measured = {role: self.opened.labels(role) for role in MEASURED if role in self.opened.columns}
+        self.measures = tuple(self._measured)
         inside = self.labels if not self.space.limits else self.labels[self.space.valid(self.opened.codes)]
         self.optimum = float(np.nanmax(inside)) if np.isfinite(inside).any() else None
 
