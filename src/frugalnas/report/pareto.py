@@ -150,7 +150,7 @@ def front_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
         raise FrugalnasError("no query has a value and every cost: there is no front to draw")
     panels = len(fronts.costs)
     with paper_style():
-        figure = new_figure(COLUMN, HEIGHT * panels + 0.25, layout="constrained")
+        figure = new_figure(COLUMN, HEIGHT * panels + 0.4, layout="constrained")
         if title:
             figure.suptitle(title, size=8.5)
         for place, (axes, cost) in enumerate(
@@ -158,7 +158,7 @@ def front_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
         ):
             _draw_front(axes, fronts, place + 1, cost)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, columnspacing=1.2, handlelength=1.6)
+        figure.legend(handles, labels, loc="outside lower center", handlelength=1.6)
     return figure
 
 
