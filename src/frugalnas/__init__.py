@@ -47,7 +47,7 @@ _HOMES = {
         "Strategy",
         "WeakNAS",
     ),
-    "frugalnas.tables": ("Table", "TableEvaluator", "import_table", "open_table", "table_names"),
+    "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from frugalnas.strategies import WeakNAS as WeakNAS
     from frugalnas.tables import Table as Table
     from frugalnas.tables import TableEvaluator as TableEvaluator
+    from frugalnas.tables import import_benchmark as import_benchmark
     from frugalnas.tables import import_table as import_table
     from frugalnas.tables import open_table as open_table
     from frugalnas.tables import table_names as table_names

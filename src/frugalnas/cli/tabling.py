@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.tables import Table
 
 __all__ = ["add", "table_states"]
 
@@ -28,33 +34,38 @@ def add(commands: Any) -> None:
     doctor.set_defaults(run=_doctor)
     imported = kinds.add_parser(
         "import",
-        help="make a table from a Parquet or CSV file",
+        help="make tables from a benchmark file, or from a Parquet or CSV file of your own",
+        description="Make tables from an official benchmark file, which is recognised by its content "
+        "(nasbench_only108.tfrecord, NATS-tss-v1_0-3ffb9-simple/, NAS-Bench-201-v1_1-096897.pth, ...), or from a Parquet "
+        "or CSV file of your own results.",
         epilog="Example: frugalnas table import results.parquet --name nasbench201/mine --architecture arch_str "
         "--column validation=val200 --column test=test_seed0,test_seed1 --column params=params_M --scale params=1e6",
     )
     imported.add_argument("file", type=Path)
-    imported.add_argument("--name", required=True, help="of the new table")
-    imported.add_argument("--space", default="nasbench201", help="of its architectures [nasbench201]")
     imported.add_argument(
-        "--architecture", metavar="COLUMN", help="column that holds the architectures [architecture, arch_str or arch]"
+        "--name", help="of the new table; needed for a file of your own, and put in front of several tables"
     )
     imported.add_argument(
+        "--jobs", type=int, metavar="N", help="processes, for a folder with a file per architecture [all cores]"
+    )
+    imported.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    own = imported.add_argument_group("for a file of your own")
+    own.add_argument("--space", help="of its architectures [nasbench201]")
+    own.add_argument(
+        "--architecture", metavar="COLUMN", help="column that holds the architectures [architecture, arch_str or arch]"
+    )
+    own.add_argument(
         "--column",
         action="append",
-        default=[],
         metavar="ROLE=A,B,...",
         help="what a column is, one name per seed: validation, test, training_seconds, latency_ms, params, macs",
     )
-    imported.add_argument(
-        "--scale",
-        action="append",
-        default=[],
-        metavar="ROLE=FACTOR",
-        help="factor to the role's unit: %% for accuracies, s, ms, 1",
+    own.add_argument(
+        "--scale", action="append", metavar="ROLE=FACTOR", help="factor to the role's unit: %% for accuracies, s, ms, 1"
     )
-    imported.add_argument("--epochs", type=int, help="of the trainings")
-    imported.add_argument("--split", default="", help="the data that validation and test were measured on")
-    imported.add_argument("--licence", default="not stated", help="of the numbers")
+    own.add_argument("--epochs", type=int, help="of the trainings")
+    own.add_argument("--split", help="the data that validation and test were measured on")
+    own.add_argument("--licence", help="of the numbers")
     imported.set_defaults(run=_import)
 
 
@@ -93,29 +104,73 @@ def _doctor(parsed: argparse.Namespace) -> int:
     return int(any(finding.state == "damaged" for finding in found))
 
 
+OWN = ("space", "architecture", "column", "scale", "epochs", "split", "licence")
+"""Options that say what an official file says itself."""
+
+
 def _import(parsed: argparse.Namespace) -> int:
+    from frugalnas.tables import import_benchmark, is_benchmark
+
+    if is_benchmark(parsed.file):
+        given = [f"--{name}" for name in OWN if getattr(parsed, name) is not None]
+        if given:
+            raise FrugalnasError(f"{parsed.file} is a benchmark file and says so itself: leave {', '.join(given)} out")
+        jobs = len(os.sched_getaffinity(0)) if parsed.jobs is None else parsed.jobs
+        if jobs < 1:
+            raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
+        with _progress(parsed.file, parsed.quiet) as on_progress:
+            tables = import_benchmark(parsed.file, name=parsed.name, jobs=jobs, on_progress=on_progress)
+    else:
+        tables = [_import_columns(parsed)]
+    for table in tables:
+        print(f"{table}\n  {_how_to_search(table)}")
+    return 0
+
+
+def _import_columns(parsed: argparse.Namespace) -> Table:
     from frugalnas.tables import import_table
 
-    columns = {role: used.split(",") for role, used in (_pair(entry, "--column") for entry in parsed.column)}
+    if parsed.name is None:
+        raise FrugalnasError(f"{parsed.file}: what is the new table called? Add --name, such as nasbench201/mine")
+    if parsed.jobs is not None:
+        raise FrugalnasError("--jobs is for a folder with a file per architecture; leave it out")
+    columns = {role: used.split(",") for role, used in (_pair(entry, "--column") for entry in parsed.column or ())}
     scale = {}
-    for role, factor in (_pair(entry, "--scale") for entry in parsed.scale):
+    for role, factor in (_pair(entry, "--scale") for entry in parsed.scale or ()):
         try:
             scale[role] = float(factor)
         except ValueError:
             raise FrugalnasError(f"--scale {role}={factor}: {factor!r} is not a number") from None
-    table = import_table(
+    return import_table(
         parsed.file,
         name=parsed.name,
-        space=parsed.space,
+        space=parsed.space or "nasbench201",
         architecture=parsed.architecture,
         columns=columns,
         scale=scale,
         epochs=parsed.epochs,
-        split=parsed.split,
-        licence=parsed.licence,
+        split=parsed.split or "",
+        licence=parsed.licence or "not stated",
     )
-    print(f"{table}\nSearch it with: frugalnas search --table {table.name}")
-    return 0
+
+
+def _how_to_search(table: Table) -> str:
+    if "validation" in table.columns:
+        return f"Search it with: frugalnas search --table {table.name}"
+    if table.has_test:
+        return f"No validation results: an oracle study at most, frugalnas search --table {table.name} --objectives oracle-test"
+    return "It has no accuracies to search by"
+
+
+@contextmanager
+def _progress(file: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over the bytes or records of a file."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task(file.name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

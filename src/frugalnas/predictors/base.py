@@ -87,6 +87,13 @@ class Predictor(ABC):
     def predict(self, population: Population) -> Prediction:
         """What the architectures in `population` are worth, in the units of the values."""
 
+    def mean(self, population: Population) -> NDArray[np.float64]:
+        """The mean that `predict` gives, up to rounding, shape [n]: what a large space is ranked by.
+
+        A predictor whose means are much cheaper than its deviations overrides this.
+        """
+        return self.predict(population).mean
+
     def training_inputs(self, population: Population) -> NDArray[np.float32]:
         """The feature vectors to learn from, shape [n, d]; their scale is kept for `inputs`.
 

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor
+from frugalnas.predictors.base import Prediction, Predictor, check_features
 from frugalnas.spaces import Distinct, IntArray, Population
 
 __all__ = ["GaussianProcess"]
@@ -21,6 +21,10 @@ Matrix = NDArray[np.float64]
 
 JITTER = 1e-6
 """Added to the diagonal, in units of the signal variance, so that repeated features stay factorisable."""
+BLOCK = 4096
+"""Feature vectors whose means are computed at a time."""
+TUNED_ON = 256
+"""Length scale and noise are two numbers: of more labels than this, evenly spaced ones by rank determine them."""
 NOISE_PRIOR = -2.0
 """Prior mean of log(noise / signal) of the standard deviations: a network's accuracy repeats to about a seventh."""
 
@@ -30,31 +34,43 @@ class GaussianProcess(Predictor):
 
     The signal variance is profiled out. Length scale and noise have log-normal priors of width one, around the spread of
     the features and around a noise of exp(-2), which keep ten labels from talking themselves into certainty. Fitting
-    costs a few factorisations of an n by n matrix, predicting one product with the m distinct feature vectors.
+    costs a few factorisations of a matrix of at most 256 by 256 and one of n by n, predicting one product with the m
+    distinct feature vectors, which `mean` does in single precision and in blocks.
 
     Args:
         smoothness: 0.5, 1.5 or 2.5: how many derivatives the function is thought to have (Rasmussen and Williams, 2006,
             section 4.2.1).
         encoding: features; None takes the space's recommendation.
+        features: quantities beside the encoding: params, macs, or TABLE:ROLE (see `Predictor`).
         seed: not used, the fit is deterministic.
     """
 
-    def __init__(self, *, smoothness: float = 1.5, encoding: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        smoothness: float = 1.5,
+        encoding: str | None = None,
+        features: tuple[str, ...] = (),
+        seed: int = 0,
+    ) -> None:
         if smoothness not in _MATERN:
             raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
         self.smoothness = smoothness
         self.encoding = encoding
+        self.features = check_features(features)
         self.seed = seed
 
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""
-        self._features = population.encoded(self.encoding).all.astype(np.float64)
+        self._features = self.training_inputs(population).astype(np.float64)
         self._offset = float(np.mean(values))
         centred = np.asarray(values, np.float64) - self._offset
         squares = _squared_distances(self._features, self._features)
         self._prior_log_scale = 0.5 * np.log(max(float(squares.mean()), 1e-12))
         start = np.array([self._prior_log_scale, NOISE_PRIOR])
-        found = minimize(self._loss, start, args=(squares, centred), jac=True, method="L-BFGS-B")
+        tuned_on = _evenly_by_rank(centred, TUNED_ON)
+        sample = squares[np.ix_(tuned_on, tuned_on)], centred[tuned_on]
+        found = minimize(self._loss, start, args=sample, jac=True, method="L-BFGS-B")
         self._log_scale, log_noise = found.x
         self._noise = float(np.exp(2 * log_noise)) + JITTER
         gram = self._kernel(squares)
@@ -66,7 +82,7 @@ class GaussianProcess(Predictor):
 
     def predict(self, population: Population) -> Prediction:
         """Posterior mean and standard deviation of the noise-free value."""
-        candidates = population.encoded(self.encoding)
+        candidates = self.inputs(population)
         features = candidates.rows.astype(np.float64)
         cross = self._kernel(_squared_distances(self._features, features))
         whitened = solve_triangular(self._factor, cross, lower=True, overwrite_b=True, check_finite=False)
@@ -74,12 +90,23 @@ class GaussianProcess(Predictor):
         variance = 1.0 - np.einsum("ij,ij->j", whitened, whitened)
         return _Posterior.build(self, candidates, features, whitened, mean, variance)
 
+    def mean(self, population: Population) -> Matrix:
+        """Posterior mean in single precision, shape [n]."""
+        candidates = self.inputs(population)
+        features, weights = self._features.astype(np.float32), self._weights.astype(np.float32)
+        blocks = [candidates.rows[start : start + BLOCK] for start in range(0, len(candidates.rows), BLOCK)]
+        means = [self._kernel(_squared_distances(block, features)) @ weights for block in blocks]
+        distinct = self._offset + np.concatenate([*means, np.zeros(0, np.float32)]).astype(np.float64)
+        return distinct[candidates.inverse]
+
     def _whitened_values(self) -> Matrix:
         solved: Matrix = self._factor.T @ self._weights
         return solved
 
     def _kernel(self, squares: Matrix) -> Matrix:
-        return _MATERN[self.smoothness][0](np.sqrt(squares) * np.exp(-self._log_scale))
+        np.sqrt(squares, out=squares)
+        squares *= squares.dtype.type(np.exp(-self._log_scale))
+        return _MATERN[self.smoothness][0](squares)
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
@@ -149,9 +176,16 @@ class _Posterior(Prediction):
         return cast("tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]", parts)
 
 
+def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
+    """Up to `most` places whose values are evenly spaced by rank, the extremes among them, in the order given."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    return np.sort(np.argsort(values, kind="stable")[np.linspace(0, len(values) - 1, most).astype(np.intp)])
+
+
 def _squared_distances(left: Matrix, right: Matrix) -> Matrix:
     """Squared Euclidean distances, shape [len(left), len(right)]."""
-    squares: Matrix = left @ (-2.0 * right.T)
+    squares: Matrix = left @ (-2 * right.T)
     squares += np.einsum("ij,ij->i", left, left)[:, None]
     squares += np.einsum("ij,ij->i", right, right)
     return np.maximum(squares, 0.0, out=squares)
@@ -163,13 +197,13 @@ def _matern12(r: Matrix) -> Matrix:
 
 
 def _matern32(r: Matrix) -> Matrix:
-    r = np.sqrt(3.0) * r
+    r = 3.0**0.5 * r
     kernel: Matrix = (1.0 + r) * np.exp(-r)
     return kernel
 
 
 def _matern52(r: Matrix) -> Matrix:
-    r = np.sqrt(5.0) * r
+    r = 5.0**0.5 * r
     kernel: Matrix = (1.0 + r * (1.0 + r / 3.0)) * np.exp(-r)
     return kernel
 
@@ -180,12 +214,12 @@ def _matern12_slope(r: Matrix) -> Matrix:
 
 
 def _matern32_slope(r: Matrix) -> Matrix:
-    slope: Matrix = 3.0 * r * r * np.exp(-np.sqrt(3.0) * r)
+    slope: Matrix = 3.0 * r * r * np.exp(-3.0**0.5 * r)
     return slope
 
 
 def _matern52_slope(r: Matrix) -> Matrix:
-    r = np.sqrt(5.0) * r
+    r = 5.0**0.5 * r
     slope: Matrix = r * r * (1.0 + r) / 3.0 * np.exp(-r)
     return slope
 

@@ -42,6 +42,8 @@ OUTPUT = VERTICES - 1
 _GENE = {(int(source), int(target)): gene for gene, (source, target) in enumerate(zip(SOURCE, TARGET, strict=True))}
 CHUNK = 4096
 """Rows hashed at a time: their words fit into a processor's cache, which makes hashing several times faster."""
+HASHED_DIRECTLY = 20_000
+"""So many cells are hashed in a second or two."""
 
 Words = NDArray[np.uint64]
 
@@ -219,9 +221,10 @@ def graph_hashes(codes: Codes) -> NDArray[np.bytes_]:
     """The benchmark's own hash of each cell, 32 hexadecimal digits, shape [n].
 
     MD5 of the sorted vertex hashes of the live graph after as many rounds of refinement as it has vertices (Ying et
-    al., ICML 2019, after Ying). Half a minute for all cells, which is why those are kept in the cache; others are
-    looked up among them.
+    al., ICML 2019). Half a minute for all cells, which is why those are kept in the cache and looked up.
     """
+    if len(codes) <= HASHED_DIRECTLY:
+        return _hash_cells(np.asarray(codes))
     known: NDArray[np.bytes_] = cached_array("nasbench101-hashes-1", lambda: _hash_cells(all_cells()[0]))  # type: ignore[assignment]
     return known[place_of(network_keys(codes))]
 

@@ -108,11 +108,17 @@ class Population:
 
 def _row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
-    words = features.view(np.uint32).astype(np.uint64)
-    multipliers = np.random.default_rng(len(words.T)).integers(2**64, size=words.shape[1], dtype=np.uint64) | np.uint64(
-        1
-    )
+    width = features.shape[1]
+    multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
+    hashes = np.empty(len(features), np.uint64)
     with np.errstate(over="ignore"):
-        hashes = (words ^ (words << np.uint64(31))) * multipliers
-        hashes ^= hashes >> np.uint64(29)
-        return (hashes * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+        for start in range(0, len(features), BLOCK):
+            words = features[start : start + BLOCK].view(np.uint32).astype(np.uint64)
+            mixed = (words ^ (words << np.uint64(31))) * multipliers
+            mixed ^= mixed >> np.uint64(29)
+            hashes[start : start + BLOCK] = (mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+BLOCK = 16_384
+"""Rows hashed at a time, so that their words take little memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from scipy.stats import rankdata
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS
-from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
-from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
+from frugalnas.spaces import Codes, FloatArray, IntArray, Population, SearchSpace
+from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.objectives import checked_costs
+from frugalnas.strategies.pareto import front_batch
 from frugalnas.tables import known_quantities
 
 __all__ = ["WeakNAS", "top_schedule"]
@@ -25,11 +27,17 @@ Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts
 KeepOld = Literal["all", "top", "none"]
 Labels = Literal["rank", "standard", "raw"]
 
+LARGE = 2**15
+NEAR = 2**13
+RANK_AGAIN = 1.25
+"""A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
+`NEAR` of that ranking are predicted anew every round. A new label moves the top of the ranking, not its bottom."""
+
 
 class WeakNAS(Strategy):
     """Fit a weak predictor to everything evaluated, evaluate what it likes best, refit, and so on.
 
-    Each round ranks the whole space, or, where the space is too large to list, a pool of random architectures and
+    Each round ranks the whole space (a large one every few rounds, and its best 8,192 in between), or, where the space is too large to list, a pool of random architectures and
     mutations of the best ones. The defaults are chosen by measurement (`benchmarks/README.md`); the paper's own settings
     are the strategy `weaknas-paper`.
 
@@ -51,6 +59,9 @@ class WeakNAS(Strategy):
         labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
             deviation of those queried (standard), or as they come (raw).
         pool: architectures ranked per round where the space cannot be listed.
+        costs: metrics of an evaluation (latency_ms, training_seconds) or quantities that the space counts (params, macs)
+            to minimise beside the value. Each measured one has a predictor of its own, counted ones are exact; a round
+            takes the front of the predictions. `ei`, which knows one best value, then stands for `ucb`.
     """
 
     def __init__(
@@ -69,6 +80,7 @@ class WeakNAS(Strategy):
         keep_old: KeepOld = "all",
         labels: Labels = "rank",
         pool: int = 10_000,
+        costs: tuple[str, ...] = (),
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
         for name, value in (("round_size", round_size), ("top_start", top_start), ("top_rounds", top_rounds)):
@@ -99,8 +111,13 @@ class WeakNAS(Strategy):
         self.keep_old = keep_old
         self.labels = labels
         self.pool = pool
+        self.costs = checked_costs(costs)
+        if self.costs and acquisition in ("uniform", "pi"):
+            raise FrugalnasError(f"acquisition {acquisition} knows one objective; with costs choose ucb, mean, ts, ...")
         self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
         self._whole = Population(space, space.enumerate(), self._known) if space.enumerable else None
+        self._near: IntArray | None = None  # rows of a large space that are predicted in full until it is ranked again
+        self._ranked_with = 0
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
@@ -115,9 +132,13 @@ class WeakNAS(Strategy):
         predictor = copy.copy(self.predictor)
         predictor.seed = int(self.rng.integers(2**31))
         predictor.fit(Population(self.space, self.codes[kept], self._known), labels)
+        if len(candidates) > LARGE and not self.costs:  # the cheap end of a front is not among the best
+            candidates = self._nearest(candidates, predictor, len(kept))
         prediction = predictor.predict(candidates)
         eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
-        if self.acquisition == "uniform":
+        if self.costs:
+            rows = self._towards_the_front(candidates, kept, (prediction, labels), eligible, n)
+        elif self.acquisition == "uniform":
             rows = self._from_the_top(prediction, candidates, eligible, n)
         else:
             rows = best_batch(self.acquisition, prediction, labels.max(), candidates.networks, eligible, n, self.rng)
@@ -125,13 +146,50 @@ class WeakNAS(Strategy):
         self._forget(predictor, prediction)
         return candidates.codes[rows]
 
+    def _nearest(self, candidates: Population, predictor: Predictor, labels: int) -> Population:
+        """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more."""
+        size = max(NEAR, 2 * int(self._tops[min(self._round, len(self._tops) - 1)]))
+        if (
+            self._near is None
+            or labels >= RANK_AGAIN * self._ranked_with
+            or len(self._near) < min(size, len(candidates))
+        ):
+            mean = predictor.mean(candidates)
+            size = min(size, len(mean))
+            self._near, self._ranked_with = np.sort(np.argpartition(-mean, size - 1)[:size]), labels
+        return candidates.take(self._near)
+
     def _training_set(self) -> NDArray[np.intp]:
         """Places in the history to fit to."""
         new = range(self._seen, len(self._values))
         self._kept.extend(new)
         self._seen = len(self._values)
         kept = np.array(self._kept, np.intp)
-        return kept[np.isfinite(self.values[kept])]
+        return kept[np.isfinite(self.values[kept]) & np.isfinite(self.cost_values[kept]).all(axis=1)]
+
+    def _towards_the_front(
+        self,
+        candidates: Population,
+        kept: NDArray[np.intp],
+        value: tuple[Prediction, NDArray[np.float64]],
+        eligible: NDArray[np.bool_],
+        n: int,
+    ) -> IntArray:
+        """Candidates of the predicted front; each measured cost has its own predictor, fitted as that of the value is."""
+        name = "ucb" if self.acquisition == "ei" else self.acquisition
+        prediction, labels = value
+        columns: list[FloatArray] = [scores(name, prediction, labels.max(), self.rng)]
+        evaluated = Population(self.space, self.codes[kept], self._known)
+        for cost, paid in zip(self.costs, self.cost_values[kept].T, strict=True):
+            if cost in self.space.quantities:
+                columns.append(-candidates.quantity(cost))
+                continue
+            predictor = copy.copy(self.predictor)
+            predictor.seed = int(self.rng.integers(2**31))
+            labels = _LABELS[self.labels](-paid)
+            prediction = predictor.fit(evaluated, labels).predict(candidates)
+            columns.append(scores(name, prediction, labels.max(), self.rng))
+        return front_batch(np.column_stack(columns), candidates.networks, eligible, n, self.rng)
 
     def _from_the_top(
         self, prediction: Prediction, candidates: Population, eligible: NDArray[np.bool_], n: int
@@ -173,13 +231,22 @@ class WeakNAS(Strategy):
         except FrugalnasError:
             return self.space.sample(len(parents), self.rng)
 
-    def memory(self) -> dict[str, object]:
-        """How many rounds were fitted and what the next one is fitted to."""
-        return {"round": self._round, "kept": list(self._kept), "seen": self._seen}
+    def memory(self) -> dict[str, Any]:
+        """How many rounds were fitted, what the next one is fitted to, and what of a large space it looks at."""
+        near = None if self._near is None else self._near.tolist()
+        return {
+            "round": self._round,
+            "kept": list(self._kept),
+            "seen": self._seen,
+            "near": near,
+            "ranked_with": self._ranked_with,
+        }
 
-    def remember(self, memory: dict[str, object]) -> None:
+    def remember(self, memory: dict[str, Any]) -> None:
         """Restore the rounds."""
-        self._round, self._kept, self._seen = int(memory["round"]), list(memory["kept"]), int(memory["seen"])  # type: ignore[call-overload]
+        self._round, self._kept, self._seen = memory["round"], list(memory["kept"]), memory["seen"]
+        self._near = None if memory["near"] is None else np.array(memory["near"], np.intp)
+        self._ranked_with = memory["ranked_with"]
 
 
 def top_schedule(start: int, end: int, decay: float, rounds: int) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Validation and test results are separate columns; a strategy is only ever told t
 - `open_table`: a table by name, converted into the cache on first use; `table_names` lists them.
 - `Table`: columns, rows by code, labels.
 - `TableEvaluator`: answers a strategy from a table.
-- `import_table`: a Parquet or CSV file becomes a table.
+- `import_benchmark`: an official benchmark file becomes tables; `import_table`: a Parquet or CSV file of your own does.
 - `known_quantities`: columns of costs as further features of a predictor.
 - `examine`: what is installed, cached or damaged, and the next step.
 """
@@ -16,6 +16,7 @@ from frugalnas.tables.doctor import Finding, examine
 from frugalnas.tables.evaluator import TableEvaluator
 from frugalnas.tables.features import known_quantities
 from frugalnas.tables.importing import import_table
+from frugalnas.tables.official import import_benchmark, is_benchmark
 from frugalnas.tables.store import Column, Table, write_table
 
 __all__ = [
@@ -24,7 +25,9 @@ __all__ = [
     "Table",
     "TableEvaluator",
     "examine",
+    "import_benchmark",
     "import_table",
+    "is_benchmark",
     "known_quantities",
     "open_table",
     "table_names",

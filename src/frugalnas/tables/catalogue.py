@@ -50,13 +50,24 @@ def open_table(name: str = DEFAULT_TABLE) -> Table:
             if _looks_like_a_table(folder):  # another process was first
                 return Table(folder)
             raise
-    raise unknown_name("table", name, table_names(), " (frugalnas table import FILE adds more)")
+    hint = " (frugalnas table import FILE adds more)"
+    for stem, file in OFFICIAL_FILES.items():
+        if name.split("/")[0] == stem and name not in hpobench.TABLES:
+            hint = f" (import the benchmark's own file for more: frugalnas table import {file})"
+    raise unknown_name("table", name, table_names(), hint)
 
 
 def _looks_like_a_table(folder: Path) -> bool:
     """Whether there is a table, or what is left of one."""
     return any((folder / mark).is_file() for mark in _MARKS)
 
+
+OFFICIAL_FILES = {
+    "nasbench101": "nasbench_only108.tfrecord",
+    "nats": "NATS-tss-v1_0-3ffb9-simple",
+    "nasbench201-v1.1": "NAS-Bench-201-v1_1-096897.pth",
+}
+"""Where the tables come from whose names begin so."""
 
 _MARKS = (MANIFEST, "codes.npy")
 _NAME_CHARACTERS = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")

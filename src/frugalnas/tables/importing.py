@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.tables.catalogue import table_folder, table_names
+from frugalnas.tables.catalogue import table_folder
+from frugalnas.tables.official import KNOWN, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
 __all__ = ["import_table"]
@@ -53,11 +54,7 @@ def import_table(
         FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
     """
     file, folder = Path(file), table_folder(name)
-    for known in table_names():
-        if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
-            raise FrugalnasError(
-                f"{name!r} is taken by the table {known!r}; choose another --name, such as {space}/mine"
-            )
+    refuse_taken_name(name, space)
     searched: SearchSpace = SPACES.create(space)
     content, lists = _read(file)
     found = list(lists)
@@ -107,7 +104,7 @@ def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
 
     readers: dict[str, Any] = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
     if file.suffix not in readers:
-        raise FrugalnasError(f"{file}: frugalnas reads {' and '.join(readers)} files")
+        raise FrugalnasError(f"{file} is no file that frugalnas knows; it reads {KNOWN}")
     try:
         content = file.read_bytes()
     except OSError as error:

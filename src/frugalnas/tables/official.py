@@ -1,0 +1,182 @@
+"""An official benchmark file becomes tables."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+from frugalnas.tables.catalogue import table_folder, table_names
+from frugalnas.tables.formats import Contents
+from frugalnas.tables.store import Table, write_table
+
+__all__ = ["import_benchmark", "is_benchmark", "refuse_taken_name"]
+
+Progress = Callable[[int, int], None]
+"""Is told how much of the file is read, and how much there is, in bytes or records."""
+Reader = Callable[[Path, Progress], list[Contents]]
+
+BZIP2, PARQUET, ZIP = b"BZh", b"PAR1", b"PK\x03\x04"
+OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""How a file begins that was written by torch before version 1.6: its magic number, pickled."""
+NASBENCH101_COLUMNS = {"hash", "num_vertices", "adj_bits", "ops"}
+
+
+def import_benchmark(
+    path: Path | str, *, name: str | None = None, jobs: int = 1, on_progress: Progress = lambda done, total: None
+) -> list[Table]:
+    """The tables that an official benchmark file holds, added to the cache: all of them, or none.
+
+    | file | tables |
+    | --- | --- |
+    | `nasbench_only108.tfrecord`, `nasbench_full.tfrecord` | `nasbench101`, `nasbench101-36epochs`, ... |
+    | Parquet with the columns hash, num_vertices, adj_bits, ops, params, test108_mean | `nasbench101-test` |
+    | `NATS-tss-v1_0-3ffb9-simple/`, the same as `.tar`, or `NATS-tss-v1_0-3ffb9.pickle.pbz2` | `nats/cifar10-valid`, ... |
+    | `NAS-Bench-201-v1_1-096897.pth` | `nasbench201-v1.1/cifar10-valid`, ... |
+    | WeakNAS's `.pth.tar` dictionaries | `weaknas/nasbench101`, `weaknas/cifar10-valid`, ... |
+
+    Args:
+        path: file or folder; what it is shows in its content.
+        name: of the table, or what stands in front where there are several; None takes the names above.
+        jobs: processes, where a benchmark has a file per architecture.
+        on_progress: is told how far it is.
+
+    Raises:
+        FrugalnasError: naming the file, the place in it, and what is wrong; the cache is as before then.
+    """
+    path = Path(path)
+    reader = _reader_of(path, jobs)
+    if reader is None:
+        raise FrugalnasError(f"{path} is no benchmark file that frugalnas knows; it reads {KNOWN}")
+    found = reader(path, on_progress)
+    names = [_named(contents.name, name, alone=len(found) == 1) for contents in found]
+    for chosen, contents in zip(names, found, strict=True):
+        refuse_taken_name(chosen, contents.space)
+    written: list[Table] = []
+    try:
+        for chosen, contents in zip(names, found, strict=True):
+            written.append(
+                write_table(
+                    table_folder(chosen),
+                    name=chosen,
+                    space=SPACES.create(contents.space),
+                    codes=contents.codes,
+                    columns=contents.columns,
+                    source=contents.source,
+                    licence=contents.licence,
+                )
+            )
+    except BaseException:
+        for table in written:
+            shutil.rmtree(table.folder, ignore_errors=True)
+        raise
+    return written
+
+
+def is_benchmark(path: Path) -> bool:
+    """Whether this is an official benchmark file, rather than somebody's columns."""
+    return _reader_of(path, jobs=1) is not None
+
+
+def refuse_taken_name(name: str, space: str) -> None:
+    """Refuse a table's name that another table has, or that would lie inside another one."""
+    for known in table_names():
+        if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
+            raise FrugalnasError(
+                f"{name!r} is taken by the table {known!r}; choose another --name, such as {space}/mine, or remove "
+                f"{table_folder(known)}"
+            )
+
+
+def _reader_of(path: Path, jobs: int) -> Reader | None:
+    """Which reader understands the file, by its content; None where it is no benchmark file."""
+    if path.is_dir():
+        from frugalnas.tables.formats.nats import read_folder
+
+        return lambda path, on_progress: read_folder(path, on_progress, jobs=jobs)
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+    except OSError as error:
+        raise FrugalnasError(f"{path}: {error.strerror or error}") from None
+    if path.suffix == ".tfrecord":
+        from frugalnas.tables.formats.nasbench101 import read_tfrecord
+
+        return read_tfrecord
+    if head.startswith(PARQUET):
+        return _reader_of_parquet(path)
+    if head.startswith(BZIP2):
+        from frugalnas.tables.formats.nats import read_single
+
+        return read_single
+    if head.startswith((ZIP, OLD_TORCH)):
+        return _reader_of_torch(path, head)
+    if head[257:262] == b"ustar" or (path.suffix == ".tar" and tarfile.is_tarfile(path)):
+        from frugalnas.tables.formats.nats import read_tar
+
+        return read_tar
+    return None
+
+
+def _reader_of_parquet(path: Path) -> Reader | None:
+    import pyarrow.parquet
+
+    try:
+        columns = set(pyarrow.parquet.read_schema(path).names)
+    except Exception:  # the reader of columns says what is wrong with it
+        return None
+    if not columns >= NASBENCH101_COLUMNS:
+        return None
+    from frugalnas.tables.formats.nasbench101 import read_columns
+
+    return read_columns
+
+
+def _reader_of_torch(path: Path, head: bytes) -> Reader:
+    """WeakNAS's dictionaries say "scratch" in their first entry; NAS-Bench-201's file does not know the word."""
+    from frugalnas.tables.formats.nats import read_nasbench201
+    from frugalnas.tables.formats.weaknas import read_weaknas
+
+    beginning = b""
+    try:
+        if head.startswith(ZIP):
+            with zipfile.ZipFile(path) as archive:
+                member = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+                if member is not None:
+                    with archive.open(member) as file:
+                        beginning = file.read(2**16)
+        else:
+            with path.open("rb") as file:
+                beginning = file.read(2**16)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError):
+        pass  # the reader says what is wrong with it
+    return read_weaknas if b"scratch" in beginning else read_nasbench201
+
+
+def _named(default: str, name: str | None, *, alone: bool) -> str:
+    if name is None:
+        return default
+    if alone:
+        return name
+    _, slash, rest = default.partition("/")
+    return f"{name}/{rest}" if slash else name + default.removeprefix("nasbench101")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])}, and {names[-1]}"
+
+
+KNOWN = _listed(
+    [
+        "nasbench_only108.tfrecord",
+        "NATS-tss-v1_0-3ffb9-simple/ (also as .tar)",
+        "NATS-tss-v1_0-3ffb9.pickle.pbz2",
+        "NAS-Bench-201-v1_1-096897.pth",
+        "WeakNAS's .pth.tar dictionaries",
+        "your own .parquet and .csv files",
+    ]
+)
