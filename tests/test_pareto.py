@@ -347,8 +347,8 @@ def test_an_oracle_study_is_called_one_everywhere(small_table, cli):
     assert summary["standing"]["rank"] == 1 + int((table.labels("test") > summary["value"]).sum())
     for picture in (run / "report").glob("*.svg"):
         assert "validation" not in picture.read_text()
-    assert "test accuracy (oracle study), %" in (run / "report" / "progress.svg").read_text()
-    assert "test accuracy (oracle study), %" in (run / "report" / "pareto.svg").read_text()
+    assert "oracle test accuracy, %" in (run / "report" / "progress.svg").read_text()
+    assert "oracle test accuracy, %" in (run / "report" / "pareto.svg").read_text()
 
 
 def test_a_comparison_of_an_oracle_study_says_so(small_table, cli):
@@ -361,7 +361,7 @@ def test_a_comparison_of_an_oracle_study_says_so(small_table, cli):
     assert "validation" not in said.out
     for picture in (run / "report").glob("*.svg"):
         assert "validation" not in picture.read_text()
-    assert "oracle study" in (run / "report" / "regret.svg").read_text()
+    assert "oracle test accuracy" in (run / "report" / "regret.svg").read_text()
     numbers = json.loads(cli("show", "--json", run).out)
     assert numbers["objective"] == "oracle-test"
     assert numbers["test"] is None
