@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +27,17 @@ Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts
 KeepOld = Literal["all", "top", "none"]
 Labels = Literal["rank", "standard", "raw"]
 
+LARGE = 2**15
+NEAR = 2**13
+RANK_AGAIN = 1.25
+"""A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
+`NEAR` of that ranking are predicted anew every round. A new label moves the top of the ranking, not its bottom."""
+
 
 class WeakNAS(Strategy):
     """Fit a weak predictor to everything evaluated, evaluate what it likes best, refit, and so on.
 
-    Each round ranks the whole space, or, where the space is too large to list, a pool of random architectures and
+    Each round ranks the whole space (a large one every few rounds, and its best 8,192 in between), or, where the space is too large to list, a pool of random architectures and
     mutations of the best ones. The defaults are chosen by measurement (`benchmarks/README.md`); the paper's own settings
     are the strategy `weaknas-paper`.
 
@@ -110,6 +116,8 @@ class WeakNAS(Strategy):
             raise FrugalnasError(f"acquisition {acquisition} knows one objective; with costs choose ucb, mean, ts, ...")
         self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
         self._whole = Population(space, space.enumerate(), self._known) if space.enumerable else None
+        self._near: IntArray | None = None  # rows of a large space that are predicted in full until it is ranked again
+        self._ranked_with = 0
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
@@ -124,6 +132,8 @@ class WeakNAS(Strategy):
         predictor = copy.copy(self.predictor)
         predictor.seed = int(self.rng.integers(2**31))
         predictor.fit(Population(self.space, self.codes[kept], self._known), labels)
+        if len(candidates) > LARGE and not self.costs:  # the cheap end of a front is not among the best
+            candidates = self._nearest(candidates, predictor, len(kept))
         prediction = predictor.predict(candidates)
         eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
         if self.costs:
@@ -135,6 +145,19 @@ class WeakNAS(Strategy):
         self._round += 1
         self._forget(predictor, prediction)
         return candidates.codes[rows]
+
+    def _nearest(self, candidates: Population, predictor: Predictor, labels: int) -> Population:
+        """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more."""
+        size = max(NEAR, 2 * int(self._tops[min(self._round, len(self._tops) - 1)]))
+        if (
+            self._near is None
+            or labels >= RANK_AGAIN * self._ranked_with
+            or len(self._near) < min(size, len(candidates))
+        ):
+            mean = predictor.mean(candidates)
+            size = min(size, len(mean))
+            self._near, self._ranked_with = np.sort(np.argpartition(-mean, size - 1)[:size]), labels
+        return candidates.take(self._near)
 
     def _training_set(self) -> NDArray[np.intp]:
         """Places in the history to fit to."""
@@ -208,13 +231,22 @@ class WeakNAS(Strategy):
         except FrugalnasError:
             return self.space.sample(len(parents), self.rng)
 
-    def memory(self) -> dict[str, object]:
-        """How many rounds were fitted and what the next one is fitted to."""
-        return {"round": self._round, "kept": list(self._kept), "seen": self._seen}
+    def memory(self) -> dict[str, Any]:
+        """How many rounds were fitted, what the next one is fitted to, and what of a large space it looks at."""
+        near = None if self._near is None else self._near.tolist()
+        return {
+            "round": self._round,
+            "kept": list(self._kept),
+            "seen": self._seen,
+            "near": near,
+            "ranked_with": self._ranked_with,
+        }
 
-    def remember(self, memory: dict[str, object]) -> None:
+    def remember(self, memory: dict[str, Any]) -> None:
         """Restore the rounds."""
-        self._round, self._kept, self._seen = int(memory["round"]), list(memory["kept"]), int(memory["seen"])  # type: ignore[call-overload]
+        self._round, self._kept, self._seen = memory["round"], list(memory["kept"]), memory["seen"]
+        self._near = None if memory["near"] is None else np.array(memory["near"], np.intp)
+        self._ranked_with = memory["ranked_with"]
 
 
 def top_schedule(start: int, end: int, decay: float, rounds: int) -> NDArray[np.int64]:
