@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
+from frugalnas.predictors import Ridge
 from frugalnas.report import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.runs import Budget, load, resume, search
 from frugalnas.spaces import NASBench201
@@ -23,6 +24,7 @@ from frugalnas.strategies.objectives import cost_named, parse_objectives
 from frugalnas.strategies.pareto import crowding, front_batch, hypervolume, non_dominated, pareto_ranks
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.store import Column, write_table
+from frugalnas.testing import StrategyConformance
 
 SPACE = NASBench201()
 QUERIES = 40
@@ -213,6 +215,13 @@ def test_a_table_without_the_cost_is_refused_before_anything_runs(small_table, t
     assert said.code == 2
     assert "no latency_ms" in said.err
     assert not Path("runs").exists()
+
+
+class TestWithCosts(StrategyConformance):
+    """What every strategy promises holds with costs too, which here are counted."""
+
+    def make(self, seed: int) -> WeakNAS:
+        return WeakNAS(SPACE, seed=seed, predictor=Ridge(), costs=("params", "macs"))
 
 
 # -- names -------------------------------------------------------------------------------------------------------------

@@ -202,38 +202,28 @@ def hypervolume_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
 
 def _draw_front(axes: Axes, fronts: Fronts, column: int, cost: Cost) -> None:
     scaled = np.array([1.0, *(other.scale for other in fronts.costs)])
-    queries, found = (
-        fronts.points[np.isfinite(fronts.points).all(axis=1)] / scaled,
-        fronts.points[fronts.front] / scaled,
-    )
+    queries = fronts.points[np.isfinite(fronts.points).all(axis=1)] / scaled
+    found = fronts.points[fronts.front] / scaled
+    true = None if fronts.table is None else fronts.table[_front(fronts.table)] / scaled
     floor = _floor(found[:, 0], queries[:, 0])
-    alone = len(fronts.costs) == 1
-    shown = queries[queries[:, 0] >= floor]
-    axes.scatter(
-        *shown[:, [column, 0]].T, s=8, color=LINES[0], alpha=0.3, linewidth=0, label=_counted("query", queries, floor)
-    )
-    drawn = [shown]
-    if fronts.table is not None:
-        true = fronts.table[_front(fronts.table)] / scaled
+    points = queries if true is None else np.concatenate([queries, true])
+    shown = points[points[:, 0] >= floor]
+    left, right, top = shown[:, column].min(), shown[:, column].max(), shown[:, 0].max()
+    label = _counted("query", queries, floor)
+    axes.scatter(queries[:, column], queries[:, 0], s=8, color=LINES[0], alpha=0.3, linewidth=0, label=label)
+    if true is not None:
         label = _counted("the table's front", true, floor)
-        drawn.append(true[true[:, 0] >= floor])
-        if alone:
-            axes.plot([], [], color=GREY, linewidth=0.8, label=label)
+        if len(fronts.costs) > 1:
+            axes.scatter(true[:, column], true[:, 0], s=6, marker="+", color=GREY, linewidth=0.5, label=label)
         else:
-            axes.scatter(*true[:, [column, 0]].T, s=6, marker="+", color=GREY, linewidth=0.5, label=label, zorder=3)
-    points = np.concatenate(drawn)
-    left, right, top = points[:, column].min(), points[:, column].max(), points[:, 0].max()
-    if alone:
-        if fronts.table is not None:
-            _step(axes, true, right, color=GREY, linewidth=0.8, zorder=3)
+            _step(axes, true, right, color=GREY, linewidth=0.8, zorder=3, label=label)
+    if len(fronts.costs) == 1:
         _step(axes, found, right, color=LINES[1], zorder=4)
     label = _counted("front found", found, floor)
-    axes.plot(*found[:, [column, 0]].T, linestyle="", marker="o", markersize=3, color=LINES[1], label=label, zorder=5)
+    axes.plot(found[:, column], found[:, 0], "o", markersize=3, color=LINES[1], label=label, zorder=5)
     pad, rise = 0.05 * (right - left) or 0.5, 0.1 * (top - floor) or 0.5
-    axes.set_xlim(left - pad, right + pad)
-    axes.set_ylim(floor - 0.3 * rise, top + rise)
-    axes.set_xlabel(cost.title)
-    axes.set_ylabel(fronts.value)
+    axes.set(xlim=(left - pad, right + pad), ylim=(floor - 0.3 * rise, top + rise))
+    axes.set(xlabel=cost.title, ylabel=fronts.value)
     axes.grid()
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.5g}"))

@@ -112,8 +112,8 @@ class Strategy(ABC):
         """Take in what became of trials.
 
         Raises:
-            FrugalnasError: for a trial that was not asked for, or was already told; and where none of the evaluations so
-                far has a cost that the strategy is to minimise.
+            FrugalnasError: for a trial that was not asked for, or was already told; and where no evaluation has said what
+                a cost is that the strategy is to minimise.
         """
         if len(trials) != len(evaluations):
             raise FrugalnasError(f"tell() got {len(trials)} trials but {len(evaluations)} evaluations")
@@ -159,14 +159,15 @@ class Strategy(ABC):
         for cost in self.costs:
             if self._counts(cost):
                 continue
-            column = np.asarray(evaluations.metrics.get(cost, np.full(len(evaluations), np.nan)), np.float64)
-            if evaluations.ok.any() and not np.isfinite([*self._measured.get(cost, []), *column]).any():
+            told = np.isfinite(self._measured.get(cost, [])).any()
+            if cost not in evaluations.metrics and evaluations.ok.any() and not told:
                 raise FrugalnasError(
                     f"no evaluation has said what {cost} is; the evaluator returns "
                     f"{', '.join(evaluations.metrics) or 'no metrics'}, and {self.space.name} counts "
                     f"{', '.join(self.space.quantities) or 'nothing'}"
                 )
-            columns[cost] = column.tolist()
+            column = evaluations.metrics.get(cost, np.full(len(evaluations), np.nan))
+            columns[cost] = np.asarray(column, np.float64).tolist()
         return columns
 
     # -- new networks --------------------------------------------------------------------------------------------
