@@ -207,7 +207,15 @@ def test_refusal_points_at_the_place() -> None:
 
 @pytest.mark.parametrize(
     ("encoding", "width", "distinct"),
-    [("onehot", 30, 15_625), ("integer", 6, 15_625), ("path", 85, 8_045), ("live", 30, 9_445), ("function", 44, 4_936)],
+    [
+        ("onehot", 30, 15_625),
+        ("integer", 6, 15_625),
+        ("path", 85, 8_045),
+        ("position-path", 96, 9_445),
+        ("adjacency", 58, 15_125),
+        ("live", 30, 9_445),
+        ("function", 44, 4_936),
+    ],
 )
 def test_encodings(encoding: str, width: int, distinct: int) -> None:
     features = SPACE.encode(SPACE.enumerate(), encoding)

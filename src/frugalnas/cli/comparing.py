@@ -51,7 +51,7 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="STRATEGY.NAME=VALUE",
-        help="an option of one strategy, such as weaknas.round_size=5, or of the evaluator",
+        help="an option of one strategy, such as weaknas.round_size=5, or of space or evaluator",
     )
     parser.add_argument(
         "--run-dir", type=Path, metavar="FOLDER", help="new folder for the comparison [runs/compare-<subject>]"
@@ -72,8 +72,8 @@ def run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError("a strategy is compared with itself; tell two of a name apart as LABEL=NAME")
     settings = parse_settings(parsed.set)
     for part in settings:
-        if part not in (*named, "evaluator"):
-            raise unknown_name("part of --set", part, (*named, "evaluator"))
+        if part not in (*named, "space", "evaluator"):
+            raise unknown_name("part of --set", part, (*named, "space", "evaluator"))
     strategies = []
     for label, name in named.items():
         constructor = STRATEGIES.resolve(name)
@@ -85,7 +85,7 @@ def run(parsed: argparse.Namespace) -> int:
         strategies.append({"name": name, "label": label, "options": options})
     if parse_objectives(parsed.objectives)[1]:
         raise FrugalnasError(_ONE_OBJECTIVE)
-    space, evaluator = describe_subject(parsed, settings.get("evaluator", {}))
+    space, evaluator = describe_subject(parsed, settings)
     budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import frugalnas
-from frugalnas.cli import comparing, listing, runs, searching, tabling
+from frugalnas.cli import comparing, encoding, listing, runs, searching, tabling
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["main"]
@@ -41,5 +41,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     runs.add(commands)
     comparing.add(commands)
     tabling.add(commands)
+    encoding.add(commands)
     listing.add(commands)
     return parser

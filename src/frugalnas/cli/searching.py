@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli.options import add_budget, add_constructor_options, add_evaluator, convert, parse_settings
 from frugalnas.cli.showing import show_run
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.registry import EVALUATORS, PREDICTORS, STRATEGIES, constructor_options
+from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 if TYPE_CHECKING:
     from frugalnas.runs import Callback
@@ -48,7 +48,7 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="PART.NAME=VALUE",
-        help="an option of the predictor or evaluator, such as predictor.members=5",
+        help="an option of the predictor, space or evaluator, such as predictor.members=5",
     )
     group.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes")
     group.add_argument(
@@ -80,8 +80,8 @@ def run(parsed: argparse.Namespace) -> int:
 
     settings = parse_settings(parsed.set)
     for part in settings:
-        if part not in ("predictor", "evaluator"):
-            raise unknown_name("part", part, ("predictor", "evaluator"))
+        if part not in ("predictor", "space", "evaluator"):
+            raise unknown_name("part", part, ("predictor", "space", "evaluator"))
     options = {
         key.removeprefix("option_"): text
         for key, text in vars(parsed).items()
@@ -91,7 +91,7 @@ def run(parsed: argparse.Namespace) -> int:
     costs = costs_of(parsed.objectives, parsed.strategy)
     if costs:
         description["options"]["costs"] = list(costs)
-    space_description, evaluator_description = describe_subject(parsed, settings.get("evaluator", {}))
+    space_description, evaluator_description = describe_subject(parsed, settings)
     space = build_space(space_description)
     strategy = STRATEGIES.create(description, space)
     if evaluator_description["name"] == "table" and parsed.label == "random":
@@ -136,8 +136,10 @@ def costs_of(objectives: str, strategy: str) -> tuple[str, ...]:
     return costs
 
 
-def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Descriptions of the space and of the evaluator that the options name."""
+def describe_subject(
+    parsed: argparse.Namespace, settings: dict[str, dict[str, str]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Descriptions of the space and of the evaluator that the options name, with the settings of both."""
     from frugalnas.strategies.objectives import parse_objectives
 
     limits = {"where": parsed.where} if parsed.where else {}
@@ -146,11 +148,12 @@ def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tu
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
 
-        if settings:
+        if "evaluator" in settings:
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
         options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
-        return {"name": parsed.space or table.space.name, "limits": limits}, {"name": "table", "options": options}
+        space = _space_description(parsed.space or table.space.name, settings, limits)
+        return space, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")
     if parsed.label is not None:
@@ -158,8 +161,17 @@ def describe_subject(parsed: argparse.Namespace, settings: dict[str, str]) -> tu
     if value != "accuracy":
         raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --evaluator")
     constructor = EVALUATORS.resolve(parsed.evaluator)
-    options = {key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.items()}
-    return {"name": parsed.space or "nasbench201", "limits": limits}, {"name": parsed.evaluator, "options": options}
+    options = {
+        key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
+    }
+    space = _space_description(parsed.space or "nasbench201", settings, limits)
+    return space, {"name": parsed.evaluator, "options": options}
+
+
+def _space_description(name: str, settings: dict[str, dict[str, str]], limits: dict[str, str]) -> dict[str, Any]:
+    constructor = SPACES.resolve(name)
+    options = {key: convert(constructor, key, text, f"space.{key}") for key, text in settings.get("space", {}).items()}
+    return {"name": name, "options": options, "limits": limits}
 
 
 def subject_slug(evaluator: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from frugalnas.spaces import Distinct, IntArray, Population
 __all__ = ["GaussianProcess"]
 
 Matrix = NDArray[np.float64]
+Real = NDArray[np.floating]
+"""Double precision, or single where many means are wanted."""
 
 JITTER = 1e-6
 """Added to the diagonal, in units of the signal variance, so that repeated features stay factorisable."""
@@ -104,6 +106,7 @@ class GaussianProcess(Predictor):
         return solved
 
     def _kernel(self, squares: Matrix) -> Matrix:
+        """Kernel values, computed in place of the squared distances."""
         np.sqrt(squares, out=squares)
         squares *= squares.dtype.type(np.exp(-self._log_scale))
         return _MATERN[self.smoothness][0](squares)
@@ -183,9 +186,9 @@ def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
     return np.sort(np.argsort(values, kind="stable")[np.linspace(0, len(values) - 1, most).astype(np.intp)])
 
 
-def _squared_distances(left: Matrix, right: Matrix) -> Matrix:
+def _squared_distances(left: Real, right: Real) -> Any:
     """Squared Euclidean distances, shape [len(left), len(right)]."""
-    squares: Matrix = left @ (-2 * right.T)
+    squares = left @ (-2 * right.T)
     squares += np.einsum("ij,ij->i", left, left)[:, None]
     squares += np.einsum("ij,ij->i", right, right)
     return np.maximum(squares, 0.0, out=squares)
@@ -214,7 +217,7 @@ def _matern12_slope(r: Matrix) -> Matrix:
 
 
 def _matern32_slope(r: Matrix) -> Matrix:
-    slope: Matrix = 3.0 * r * r * np.exp(-3.0**0.5 * r)
+    slope: Matrix = 3.0 * r * r * np.exp(-(3.0**0.5) * r)
     return slope
 
 

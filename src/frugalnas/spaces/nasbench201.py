@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
+from frugalnas.spaces.paths import path_positions, path_sequences
 
 __all__ = ["NASBench201"]
 
@@ -50,7 +51,12 @@ class NASBench201(SearchSpace):
     - `live` (30): one-hot operations of the six edges, dead edges shown as none.
     - `onehot` (30): one-hot operations as written. `integer` (6): the code itself.
     - `path` (85): which operation sequences, skips included, run from input to output, at the index
-      sum over positions i of 4^i (operation_i + 1) with i = 0 first (BANANAS; White et al., AAAI 2021).
+      sum over positions i of 4^i (operation_i + 1) with i = 0 first (BANANAS; White et al., AAAI 2021). NPENAS states 5,461
+      columns, for paths of up to six operations; a path here has at most three, and the others would be zero.
+    - `position-path` (96): the four paths one behind the other, those that exist, shorter ones first, each with the
+      operations of its edges at their places (NPENAS and SSNENAS).
+    - `adjacency` (58): the upper triangle of the graph whose vertices are the edges, and one-hot operations, edges that
+      join nothing as isolated (NPENAS). Edges keep their places, which NPENAS's own program moves together.
 
     `count` knows "params" and "macs" of the benchmark's CIFAR network (16 channels, 5 cells a stage, 32x32, 10 classes),
     of all edges as written, dead ones included, as the benchmark states them; one multiply-add of a convolution or
@@ -58,7 +64,7 @@ class NASBench201(SearchSpace):
     """
 
     name = "nasbench201"
-    encodings = ("function", "live", "onehot", "path", "integer")
+    encodings = ("function", "live", "onehot", "path", "position-path", "adjacency", "integer")
     quantities = ("params", "macs")
     counted_network = "CIFAR-10 network"
 
@@ -122,7 +128,11 @@ class NASBench201(SearchSpace):
         if encoding == "live":
             return super().features(np.where(live_edges(codes), codes, NONE).astype(np.int8), "onehot")
         if encoding == "path":
-            return _sequences(codes, (SKIP, CONV1X1, CONV3X3, POOL))
+            return path_sequences(VERTEX_PATHS, _paths_of(codes), codes - 1, kinds=4)
+        if encoding == "position-path":
+            return path_positions(VERTEX_PATHS, _paths_of(codes), codes - 1, kinds=4, most=4)
+        if encoding == "adjacency":
+            return _adjacency(self.graphs(codes))
         return super().features(codes, encoding)
 
     def graphs(self, codes: Codes) -> Graphs:
@@ -156,6 +166,27 @@ def live_edges(codes: Codes) -> BoolArray:
         edges = list(path)
         live[:, edges] |= present[:, edges].all(axis=1, keepdims=True)
     return live
+
+
+VERTEX_PATHS = tuple(tuple(edge + 1 for edge in path) for path in PATHS)
+"""The same paths over the graph's vertices, which are the edges, numbered from 1."""
+
+
+def _paths_of(codes: Codes) -> BoolArray:
+    """Which of the four paths have no `none` on them, shape [n, 4]."""
+    return np.stack([(codes[:, list(path)] != NONE).all(axis=1) for path in PATHS], axis=1)
+
+
+def _adjacency(graphs: Graphs) -> BoolArray:
+    """Upper triangle row by row, then skip, 1x1, 3x3, pooling or isolated for each edge, shape [n, 58]."""
+    n, vertices = graphs.operations.shape
+    rows, columns = np.triu_indices(vertices, 1)
+    upper = graphs.adjacency[:, rows, columns]
+    used = np.logical_or(graphs.adjacency.any(axis=1), graphs.adjacency.any(axis=2))
+    joined = np.asarray(used)[:, 1:-1]
+    operations = np.where(joined, graphs.operations[:, 1:-1], NONE)
+    onehot = operations[:, :, None] == np.array([SKIP, CONV1X1, CONV3X3, POOL, NONE])
+    return np.concatenate([upper, onehot.reshape(n, 5 * (vertices - 2))], axis=1)
 
 
 def _sequences(codes: Codes, words: tuple[int, ...]) -> BoolArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import unknown_name
 from frugalnas.spaces.base import Codes, FloatArray, IntArray, SearchSpace
 
-__all__ = ["Distinct", "Population"]
+__all__ = ["Distinct", "Population", "row_hashes"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Population:
                 columns = [np.log1p(self.quantity(name)).astype(np.float32) for name in quantities]
                 features = np.column_stack([features, *columns])
             features = np.ascontiguousarray(features)
-            _, first, inverse = np.unique(_row_hashes(features), return_index=True, return_inverse=True)
+            _, first, inverse = np.unique(row_hashes(features), return_index=True, return_inverse=True)
             self._encoded[key] = Distinct(features[first], inverse.ravel())
         return self._encoded[key]
 
@@ -106,7 +106,7 @@ class Population:
         return part
 
 
-def _row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
+def row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
     """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
     width = features.shape[1]
     multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)

@@ -37,9 +37,9 @@ RANK_AGAIN = 1.25
 class WeakNAS(Strategy):
     """Fit a weak predictor to everything evaluated, evaluate what it likes best, refit, and so on.
 
-    Each round ranks the whole space (a large one every few rounds, and its best 8,192 in between), or, where the space is too large to list, a pool of random architectures and
-    mutations of the best ones. The defaults are chosen by measurement (`benchmarks/README.md`); the paper's own settings
-    are the strategy `weaknas-paper`.
+    Each round ranks the whole space (a large one every few rounds, and its best 8,192 in between), or, where the space
+    cannot be listed, a pool of random architectures and mutations of the best ones. The defaults are chosen by measurement
+    (`benchmarks/README.md`); the paper's own settings are the strategy `weaknas-paper`.
 
     Args:
         space: where to search.

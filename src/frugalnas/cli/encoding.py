@@ -1,0 +1,75 @@
+"""`frugalnas encodings`: what each encoding of a space tells apart."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+
+__all__ = ["add"]
+
+DRAWN = 100_000
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "encodings",
+        help="dimension, distinct codes and collisions of a space's encodings",
+        description="For every encoding of a space: its columns, how many different feature vectors the architectures "
+        "have, how many architectures share theirs with another network, how many share the most common one, and how "
+        "many networks are written in more than one way.",
+    )
+    parser.add_argument("space", metavar="SPACE", help="such as nasbench201 (frugalnas list)")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help=f"look at N random architectures [all; {DRAWN:,} of an endless space]"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the table."""
+    import numpy as np
+
+    from frugalnas.spaces.collisions import resolutions
+
+    if parsed.sample is not None and parsed.sample < 1:
+        raise FrugalnasError(f"--sample {parsed.sample}: look at least at one architecture")
+    space = SPACES.create(parsed.space)
+    if parsed.sample is None and space.enumerable:
+        codes, subject = space.enumerate(), "all"
+    else:
+        codes = space.sample(parsed.sample or DRAWN, np.random.default_rng(0))
+        codes = codes[np.unique(space.keys(codes), return_index=True)[1]]
+        subject = "a random sample of"
+    found = resolutions(space, codes)
+    networks = len(np.unique(space.networks(codes)))
+    if parsed.json:
+        content = {"space": space.name, "architectures": len(codes), "networks": networks}
+        print(json.dumps({**content, "encodings": [asdict(resolution) for resolution in found]}, indent=2))
+        return 0
+    print(f"{space.name}: {subject} {len(codes):,} architectures, {networks:,} networks\n")
+    rows = [
+        [
+            resolution.encoding,
+            *(
+                f"{number:,}"
+                for number in (
+                    resolution.dimension,
+                    resolution.distinct,
+                    resolution.colliding,
+                    resolution.largest,
+                    resolution.split,
+                )
+            ),
+        ]
+        for resolution in found
+    ]
+    print_columns(rows, ("encoding", "columns", "distinct", "colliding", "largest group", "networks split"))
+    return 0
