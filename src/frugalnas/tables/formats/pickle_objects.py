@@ -1,0 +1,328 @@
+"""What a pickle may name: plain containers, NumPy's numbers and arrays, and torch's things, whose data stays unread.
+
+Each entry of `ADMITTED` is a function of our own; nothing that a file names is ever looked up, imported or called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ADMITTED", "Named", "Opaque", "Unfit", "build", "check_acyclic", "check_key", "reduce"]
+
+
+class Unfit(Exception):
+    """Why something in a pickle is refused; the machine adds the file and the byte."""
+
+
+class Opaque:
+    """In the place of a tensor, a storage, a parameter or another of torch's things: its data was not read.
+
+    Args:
+        kind: what stood there, for people.
+    """
+
+    __slots__ = ("kind",)
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def __repr__(self) -> str:
+        return f"<{self.kind}, not read>"
+
+
+class Named(Opaque):
+    """One of `ADMITTED`, between its name in the pickle and its use."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, kind: str, make: Callable[[tuple[Any, ...]], object]) -> None:
+        super().__init__(kind)
+        self.make = make
+
+
+def reduce(what: object, arguments: object) -> object:
+    """What calling `what` with `arguments` stands for.
+
+    Raises:
+        Unfit: where `what` is not admitted, or its arguments are not those that it takes in a pickle of plain data.
+    """
+    if type(what) is not Named:
+        raise Unfit(f"calls {_kind(what)}, which is no function")
+    if type(arguments) is not tuple:
+        raise Unfit(f"calls {what.kind} with {_kind(arguments)} for its arguments")
+    try:
+        return what.make(arguments)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Unfit(f"calls {what.kind} with arguments that it does not take ({error})") from None
+
+
+def build(target: object, state: Any) -> None:
+    """Give `target` its state: the byte order of a dtype, the numbers of an array; torch's state is dropped.
+
+    Raises:
+        Unfit: for any other object or state.
+    """
+    if isinstance(target, Opaque):
+        return
+    if type(target) is dict:  # a state_dict's OrderedDict has its versions as an attribute
+        if type(state) is not dict or set(state) != {"_metadata"}:
+            raise Unfit("sets attributes of a dict")
+    elif isinstance(target, np.dtype):
+        _build_dtype(target, state)
+    elif type(target) is np.ndarray:
+        _build_array(target, state)
+    else:
+        raise Unfit(f"sets the state of {_kind(target)}")
+
+
+def check_key(key: object) -> None:
+    """Return where `key` may be a dict's key or in a set: a scalar, or a tuple of few scalars.
+
+    Hashing a deep tuple recurses in C, and integers beyond 64 bits can be chosen to collide.
+
+    Raises:
+        Unfit: for other keys.
+    """
+    if type(key) is tuple and len(key) <= _LONGEST_KEY:
+        for part in key:
+            _check_scalar(part)
+    else:
+        _check_scalar(key)
+
+
+def check_acyclic(root: object) -> None:
+    """Return where no container holds itself; nothing here recurses, however deep the data is.
+
+    Raises:
+        Unfit: where one does, as whatever walks over the data would not end.
+    """
+    inside: set[int] = set()
+    finished: set[int] = set()
+    pending: list[tuple[Any, bool]] = [(root, False)]
+    while pending:
+        value, leaving = pending.pop()
+        if leaving:
+            inside.discard(id(value))
+            finished.add(id(value))
+        elif id(value) in inside:
+            raise Unfit("holds a container that contains itself")
+        elif id(value) not in finished:
+            parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+            within = [(part, False) for part in parts if type(part) in (list, tuple, dict)]
+            if within:
+                inside.add(id(value))
+                pending.append((value, True))
+                pending.extend(within)
+            else:
+                finished.add(id(value))
+
+
+def _check_scalar(key: Any) -> None:
+    kind = type(key)
+    if kind is int:
+        if not -(1 << 63) <= key < 1 << 64:
+            raise Unfit("has an integer of more than 64 bits for a key")
+    elif kind not in _KEYS and not isinstance(key, np.generic):
+        raise Unfit(f"has {_kind(key)} for a key")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, Opaque):
+        return value.kind
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeio" else f"a {name}"
+
+
+def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    if arguments:
+        raise Unfit("calls collections.OrderedDict with arguments")
+    return {}
+
+
+def _set(arguments: tuple[Any, ...]) -> set[Any]:
+    (members,) = arguments
+    if type(members) is not list:
+        raise Unfit(f"makes a set of {_kind(members)}")
+    for member in members:
+        check_key(member)
+    return set(members)
+
+
+def _frozenset(arguments: tuple[Any, ...]) -> frozenset[Any]:
+    return frozenset(_set(arguments))
+
+
+def _empty_bytes(arguments: tuple[Any, ...]) -> bytes:
+    if arguments:
+        raise Unfit("calls bytes with arguments")
+    return b""
+
+
+def _encode(arguments: tuple[Any, ...]) -> bytes:
+    """How protocols 0 to 2 write bytes."""
+    text, encoding = arguments
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
+        raise Unfit("calls _codecs.encode for something other than Latin-1 text")
+    return text.encode("latin-1")
+
+
+def _dtype(arguments: tuple[Any, ...]) -> np.dtype[Any]:
+    code = arguments[0]
+    if type(code) is not str or not _PLAIN.fullmatch(code):
+        raise Unfit(f"asks for an array or number of dtype {code!r:.40}; booleans, numbers and fixed strings are read")
+    # A copy, as the byte order is set afterwards, in place.
+    return np.dtype(code, copy=True)
+
+
+def _build_dtype(dtype: np.dtype[Any], state: Any) -> None:
+    if type(state) is not tuple or len(state) != 8 or state[0] != 3 or state[1] not in ("<", ">", "|", "="):
+        raise Unfit("sets a dtype to a state that is not a byte order")
+    order = state[1]
+    size, alignment, flags = (dtype.itemsize, dtype.alignment, dtype.flags) if dtype.kind in "SU" else (-1, -1, 0)
+    if any(part is not None for part in state[2:5]) or state[5] not in (-1, size):
+        raise Unfit("sets a dtype's fields or size")
+    dtype.__setstate__((3, order, None, None, None, size, alignment, flags))  # type: ignore[attr-defined]
+
+
+def _scalar(arguments: tuple[Any, ...]) -> object:
+    dtype, content = arguments
+    if not isinstance(dtype, np.dtype) or type(content) is not bytes or len(content) != dtype.itemsize:
+        raise Unfit("holds a NumPy number whose bytes do not fit its dtype")
+    return _checked(np.frombuffer(content, dtype))[0]
+
+
+def _reconstruct(arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    """An array whose state follows."""
+    kind, shape, code = arguments
+    if kind is not ADMITTED["numpy.ndarray"] or shape != (0,) or code != b"b":
+        raise Unfit("makes an array of something other than numpy.ndarray")
+    return np.ndarray((0,), "b")
+
+
+def _build_array(array: np.ndarray[Any, Any], state: Any) -> None:
+    if type(state) is not tuple or len(state) != 5 or array.shape != (0,) or array.dtype.char != "b":
+        raise Unfit("sets the state of an array twice, or to something that is no array's")
+    version, shape, dtype, fortran, content = state
+    if version != 1 or type(fortran) is not bool:
+        raise Unfit("holds an array of an unknown version")
+    _check_array(shape, dtype, content)
+    _checked(np.frombuffer(content, dtype))
+    array.__setstate__((1, shape, dtype, fortran, content))  # type: ignore[arg-type]
+
+
+def _from_buffer(arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    """How protocol 5 writes arrays."""
+    content, dtype, shape, order = arguments
+    if order not in ("C", "F"):
+        raise Unfit("holds an array that is neither in C nor in Fortran order")
+    _check_array(shape, dtype, content)
+    return _checked(np.frombuffer(content, dtype)).reshape(shape, order=order)
+
+
+def _check_array(shape: Any, dtype: Any, content: Any) -> None:
+    """Sizes are compared as Python integers, before NumPy sees them."""
+    if not isinstance(dtype, np.dtype) or type(content) not in (bytes, bytearray) or type(shape) is not tuple:
+        raise Unfit("holds an array that is not made of a shape, a dtype and bytes")
+    if len(shape) > _MOST_AXES or any(type(axis) is not int or axis < 0 for axis in shape):
+        raise Unfit("holds an array with an impossible shape")
+    if prod(shape) * dtype.itemsize != len(content) or prod(axis or 1 for axis in shape) > max(len(content), _EMPTY):
+        raise Unfit(f"holds an array of {len(content)} bytes whose shape and dtype ask for another number")
+
+
+def _checked(flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same array: bytes that its dtype gives no meaning to would fail later, where nobody expects it."""
+    if flat.dtype.kind == "b" and flat.view(np.uint8).max(initial=0) > 1:
+        raise Unfit("holds a boolean that is neither 0 nor 1")
+    if (
+        flat.dtype.kind == "U"
+        and flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder)).max(initial=0) > 0x10FFFF
+    ):
+        raise Unfit("holds a character that Unicode does not have")
+    return flat
+
+
+def _of_torch(name: str) -> Named:
+    return Named(name, lambda arguments: Opaque(name))
+
+
+_MOST_AXES = 16
+_EMPTY = 1 << 16
+"""Elements that an array may claim along its other axes where one of them is 0."""
+_LONGEST_KEY = 8
+_KEYS = frozenset({str, float, bool, bytes, type(None)})
+_PLAIN = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,5}")
+
+_MAKERS: dict[str, Callable[[tuple[Any, ...]], object]] = {
+    "collections.OrderedDict": _ordered_dict,
+    "builtins.set": _set,
+    "__builtin__.set": _set,
+    "builtins.frozenset": _frozenset,
+    "__builtin__.frozenset": _frozenset,
+    "__builtin__.bytes": _empty_bytes,
+    "_codecs.encode": _encode,
+    "numpy.dtype": _dtype,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    "numpy.core.multiarray._reconstruct": _reconstruct,
+    "numpy._core.multiarray._reconstruct": _reconstruct,
+    "numpy.core.numeric._frombuffer": _from_buffer,
+    "numpy._core.numeric._frombuffer": _from_buffer,
+}
+
+
+def _ndarray(arguments: tuple[Any, ...]) -> object:
+    raise Unfit("calls numpy.ndarray")
+
+
+_MAKERS["numpy.ndarray"] = _ndarray
+
+_STORAGES = [
+    "BFloat16",
+    "Bool",
+    "Byte",
+    "Char",
+    "ComplexDouble",
+    "ComplexFloat",
+    "Double",
+    "Float",
+    "Half",
+    "Int",
+    "Long",
+    "Short",
+    "Typed",
+    "Untyped",
+]
+_DTYPES = [
+    "bfloat16",
+    "bool",
+    "complex128",
+    "complex64",
+    "float16",
+    "float32",
+    "float64",
+    "int16",
+    "int32",
+    "int64",
+    "int8",
+    "uint8",
+]
+_TORCH = [
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+    "torch._utils._rebuild_parameter",
+    "torch.Size",
+    "torch.device",
+    *[f"{room}.{kind}Storage" for kind in _STORAGES for room in ("torch", "torch.cuda", "torch.storage")],
+]
+
+ADMITTED: dict[str, Opaque] = {
+    **{name: Named(name, make) for name, make in _MAKERS.items()},
+    **{name: _of_torch(name) for name in _TORCH},
+    **{f"torch.{name}": Opaque(f"torch.{name}") for name in _DTYPES},
+}
+"""By full name, all that a pickle may ask for."""

@@ -1,0 +1,107 @@
+"""Pickles of plain data and files of torch.save, read without executing anything that they ask for."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.tables.formats.pickle_machine import Machine, OnItem, Source
+from frugalnas.tables.formats.pickle_objects import Opaque
+
+__all__ = ["Opaque", "read_pickle", "read_torch"]
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+
+
+def read_pickle(stream: BinaryIO, *, name: str, on_item: OnItem | None = None) -> Any:
+    """The object that a pickle in `stream` holds: numbers, text, bytes, containers, NumPy's numbers and arrays.
+
+    Ordered dicts become dicts; torch's things and persistent ids become `Opaque`. A container that contains itself
+    is refused, so is a dict's key that is neither a scalar nor a short tuple of scalars.
+
+    Args:
+        stream: of a pickle of protocol 0 to 5, read by blocks and possibly beyond the pickle's end.
+        name: the file, for messages.
+        on_item: called with (dict, key, value) whenever an item was put into a dict, in the file's order. It may
+            empty the value or replace it in the dict, which keeps memory small for huge files.
+
+    Raises:
+        FrugalnasError: `{name}: byte {offset}: {reason}` for what is damaged, or asks for more than plain data.
+    """
+    return Machine(Source(stream, name), on_item).run()
+
+
+def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[[int], None] | None = None) -> Any:
+    """The object that torch.save wrote to a file, in a zip archive or in the format before; no tensor's data is read.
+
+    Args:
+        path: of the file.
+        on_item: as for `read_pickle`.
+        on_bytes: told, now and then, the number of bytes read so far.
+
+    Raises:
+        FrugalnasError: as for `read_pickle`, and for files that torch.save did not write.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) == b"PK\x03\x04":
+                return _read_archive(path, on_item, on_bytes)
+            file.seek(0)
+            return _read_older(path, file, on_item, on_bytes)
+    except OSError as error:
+        raise FrugalnasError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+def _read_archive(path: Path, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if _holds_data(member.filename)]
+            if len(members) != 1:
+                raise FrugalnasError(
+                    f"{path}: a zip archive with {len(members)} members data.pkl; torch.save writes one"
+                )
+            if members[0].compress_type != zipfile.ZIP_STORED:
+                raise FrugalnasError(f"{path}: {members[0].filename} is compressed; torch.save never does that")
+            with archive.open(members[0]) as member:
+                source = Source(_Counted(member, on_bytes), f"{path}: {members[0].filename}")
+                return Machine(source, on_item).run()
+    except (zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
+        raise FrugalnasError(f"{path}: a damaged zip archive ({error}); download it again") from None
+
+
+def _holds_data(name: str) -> bool:
+    return name == "data.pkl" or (name.endswith("/data.pkl") and name.count("/") == 1)
+
+
+def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
+    source = Source(_Counted(file, on_bytes), str(path))
+    if Machine(source).run() != _MAGIC:
+        raise FrugalnasError(
+            f"{path}: neither a zip archive nor torch.save's format before: the magic number is missing"
+        )
+    version = Machine(source).run()
+    if version != _PROTOCOL:
+        raise FrugalnasError(f"{path}: of torch.save's protocol {version!r:.20}; {_PROTOCOL} is known")
+    Machine(source).run()  # the byte order and sizes of the machine that wrote it
+    return Machine(source, on_item).run()
+
+
+class _Counted:
+    """A stream that tells how many bytes were read from it."""
+
+    def __init__(self, stream: Any, on_bytes: Callable[[int], None] | None) -> None:
+        self.stream = stream
+        self.on_bytes = on_bytes
+        self.count = 0
+
+    def read(self, length: int) -> bytes:
+        content: bytes = self.stream.read(length)
+        self.count += len(content)
+        if self.on_bytes is not None:
+            self.on_bytes(self.count)
+        return content
