@@ -19,15 +19,13 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import Record, make_tables, take_in
 from frugalnas.tables.formats.pickles import read_pickle, read_torch
+from frugalnas.tables.formats.watched import Progress, Watched
 
 __all__ = ["read_folder", "read_nasbench201", "read_single", "read_tar"]
-
-Progress = Callable[[int, int], None]
 
 META = "meta.pickle.pbz2"
 NATS, NASBENCH201 = ("12", "200"), ("less", "full")
 """What the schedules are called."""
-_REPORT_EVERY = 2**22
 
 
 def read_folder(path: Path | str, on_progress: Progress, *, jobs: int = 1) -> list[Contents]:
@@ -91,7 +89,7 @@ def read_tar(path: Path | str, on_progress: Progress) -> list[Contents]:
     path = Path(path)
     architectures: list[str] | None = None
     records: list[Record] = []
-    with _Watched(path, on_progress) as file:
+    with Watched(path, on_progress) as file:
         for name, member in _members(path, file):
             where = f"{path}: {name}"
             if name.rsplit("/", 1)[-1] != META:
@@ -120,7 +118,7 @@ def read_single(path: Path | str, on_progress: Progress) -> list[Contents]:
     """
     path = Path(path)
     digester = _Digester(path, NATS)
-    with _Watched(path, on_progress) as file:
+    with Watched(path, on_progress) as file:
         content = _unpickle(str(path), file, digester)
         source = file.source()
     architectures, records = digester.result(content)
@@ -141,7 +139,7 @@ def read_nasbench201(path: Path | str, on_progress: Progress) -> list[Contents]:
         FrugalnasError: naming the file, the architecture where it is known, and what is wrong.
     """
     path = Path(path)
-    with _Watched(path, on_progress) as file:
+    with Watched(path, on_progress) as file:
         source = file.source()  # at the speed of the disk, while what follows takes minutes
     digester = _Digester(path, NASBENCH201)
     total = int(source["bytes"])
@@ -314,7 +312,7 @@ def _unpickle(
         ) from None
 
 
-def _members(path: Path, stream: _Watched) -> Iterator[tuple[str, Any]]:
+def _members(path: Path, stream: Watched) -> Iterator[tuple[str, Any]]:
     """The files of an archive that have results or name the architectures, to be read before the next."""
     try:
         with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=_Member) as archive:
@@ -339,45 +337,8 @@ class _Member(tarfile.TarInfo):
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         try:
-            return cast(_Member, super().frombuf(buf, encoding, errors))
+            return super().frombuf(buf, encoding, errors)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise FrugalnasError(f"the archive has a damaged header or lacks its end ({error})") from None
-
-
-class _Watched:
-    """A file that is read from start to end, whose bytes are counted and hashed on the way."""
-
-    def __init__(self, path: Path, on_progress: Progress) -> None:
-        self.path, self.on_progress = path, on_progress
-        self.done = self.told = 0
-        self.digest = hashlib.sha256()
-        try:
-            self.size = path.stat().st_size
-            self.file = path.open("rb")
-        except OSError as error:
-            raise FrugalnasError(f"cannot read {path}: {error.strerror}") from None
-
-    def __enter__(self) -> _Watched:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        data = self.file.read(size)
-        self.digest.update(data)
-        self.done += len(data)
-        if self.done - self.told >= _REPORT_EVERY:
-            self.told = self.done
-            self.on_progress(min(self.done, self.size), self.size)
-        return data
-
-    def source(self) -> dict[str, str]:
-        """What a table says of the file, which is read to its end for it."""
-        while self.read(2**20):
-            pass
-        self.on_progress(self.size, self.size)
-        return {"file": self.path.name, "bytes": str(self.done), "sha256": self.digest.hexdigest()}
