@@ -1,7 +1,8 @@
-"""Mean queries to the NAS-Bench-201 optimum, with intervals and censoring: seeds 100 to 199, cap 2,000.
+"""Mean queries to the best architecture of a table, with intervals and censoring: seeds 100 to 199, cap 2,000.
 
 python benchmarks/queries_to_optimum.py                        # the default, in rounds of 10, of 5, and one by one
 python benchmarks/queries_to_optimum.py --paper --seeds 100:120   # the paper's settings (a 4x1000 MLP: slow)
+python benchmarks/queries_to_optimum.py --tables nasbench101-test --objective oracle-test --round-sizes 10
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import numpy as np
 
 from frugalnas.runs import compare
 from frugalnas.runs.comparison import bootstrap_mean
+from frugalnas.tables import open_table
 
 TABLES = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")
-DEFAULT = [{"name": "weaknas", "label": f"rounds of {size}", "options": {"round_size": size}} for size in (10, 5, 1)]
+
 BASELINES = [{"name": "local-search"}, {"name": "regularized-evolution"}, {"name": "evolution"}]
 PAPER = [
     {"name": "weaknas-paper", "label": "paper: MLP 4x1000, uniform top 100, one-hot"},
@@ -30,21 +32,35 @@ def main() -> None:
     parser.add_argument("--cap", type=int, default=2000)
     parser.add_argument("--tables", default=",".join(TABLES))
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--run-dir", help="keep the searches here, FOLDER/<table>")
+    parser.add_argument("--objective", default="accuracy", choices=("accuracy", "oracle-test"))
+    parser.add_argument("--round-sizes", default="10,5,1")
     parsed = parser.parse_args()
     seeds = list(range(*map(int, parsed.seeds.split(":"))))
-    strategies = PAPER if parsed.paper else BASELINES if parsed.baselines else DEFAULT
+    default = [
+        {"name": "weaknas", "label": f"rounds of {size}", "options": {"round_size": int(size)}}
+        for size in parsed.round_sizes.split(",")
+    ]
+    strategies = PAPER if parsed.paper else BASELINES if parsed.baselines else default
     print(f"seeds {parsed.seeds}, cap {parsed.cap}; mean [95 % bootstrap interval], median, censored, s per search")
     for table in parsed.tables.split(","):
         started = time.perf_counter()
         comparison = compare(
             strategies,
-            evaluator={"name": "table", "options": {"table": table}},
+            evaluator={"name": "table", "options": {"table": table, "objective": parsed.objective}},
+            space=open_table(table).space.name,
             queries=parsed.cap,
             seeds=seeds,
             jobs=parsed.jobs,
             until_optimum=True,
+            run_dir=None if parsed.run_dir is None else f"{parsed.run_dir}/{table.replace('/', '-')}",
         )
         seconds = (time.perf_counter() - started) * parsed.jobs / (len(seeds) * len(strategies))
+        budgets = [budget for budget in (50, 100, 200, 500, 1_000, 2_000, 5_000) if budget <= parsed.cap]
+        for budget in budgets:
+            for name, best in comparison.at(budget).items():
+                mean, low, high = bootstrap_mean(best)
+                print(f"{table:28} {name:45} best after {budget:5}: {mean:.3f} [{low:.3f}, {high:.3f}]")
         for name, found in comparison.to_optimum().items():
             counted = np.where(np.isnan(found), parsed.cap, found)  # lower bounds where a search was censored
             mean, low, high = bootstrap_mean(counted)

@@ -25,6 +25,8 @@ JITTER = 1e-6
 """Added to the diagonal, in units of the signal variance, so that repeated features stay factorisable."""
 BLOCK = 4096
 """Feature vectors whose means are computed at a time."""
+CONDITIONED_ON = 1000
+"""Of more labels than this the better half of the room goes to the best, the rest to the others, evenly by rank."""
 TUNED_ON = 256
 """Length scale and noise are two numbers: of more labels than this, evenly spaced ones by rank determine them."""
 NOISE_PRIOR = -2.0
@@ -36,8 +38,8 @@ class GaussianProcess(Predictor):
 
     The signal variance is profiled out. Length scale and noise have log-normal priors of width one, around the spread of
     the features and around a noise of exp(-2), which keep ten labels from talking themselves into certainty. Fitting
-    costs a few factorisations of a matrix of at most 256 by 256 and one of n by n, predicting one product with the m
-    distinct feature vectors, which `mean` does in single precision and in blocks.
+    costs a few factorisations of a matrix of at most 256 by 256 and one of n by n, n at most 1,000, predicting one product
+    with the m distinct feature vectors, which `mean` does in single precision and in blocks.
 
     Args:
         smoothness: 0.5, 1.5 or 2.5: how many derivatives the function is thought to have (Rasmussen and Williams, 2006,
@@ -64,9 +66,10 @@ class GaussianProcess(Predictor):
 
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""
-        self._features = self.training_inputs(population).astype(np.float64)
+        kept = _best_and_others(np.asarray(values, np.float64), CONDITIONED_ON)
+        self._features = self.training_inputs(population)[kept].astype(np.float64)
         self._offset = float(np.mean(values))
-        centred = np.asarray(values, np.float64) - self._offset
+        centred = np.asarray(values, np.float64)[kept] - self._offset
         squares = _squared_distances(self._features, self._features)
         self._prior_log_scale = 0.5 * np.log(max(float(squares.mean()), 1e-12))
         start = np.array([self._prior_log_scale, NOISE_PRIOR])
@@ -177,6 +180,15 @@ class _Posterior(Prediction):
     def _parts(self) -> tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]:
         parts = (self.process, self.candidates, self.features, self.whitened, self.variance, self.distinct_mean)
         return cast("tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]", parts)
+
+
+def _best_and_others(values: Matrix, most: int) -> IntArray:
+    """Up to `most` places: the best half of them, and others evenly spaced by rank, in the order given."""
+    if len(values) <= most:
+        return np.arange(len(values))
+    order = np.argsort(values, kind="stable")
+    best, others = order[-(most // 2) :], order[: -(most // 2)]
+    return np.sort(np.concatenate([best, others[_evenly_by_rank(values[others], most - most // 2)]]))
 
 
 def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
