@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,5 +50,6 @@ def cached_array(name: str, make: Callable[[], NDArray[np.generic]]) -> NDArray[
         os.replace(draft, path)
         os.replace(seal_draft, seal)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
     return array
