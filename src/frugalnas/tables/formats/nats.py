@@ -297,19 +297,17 @@ class _Digester:
 def _unpickle(
     where: str, stream: Any, on_item: Callable[[dict[Any, Any], object, object], None] | None = None
 ) -> object:
-    """The object in a stream that bzip2 has compressed, whose checksums are verified to the end."""
+    """The object in a stream that bzip2 has compressed."""
     try:
         with bz2.open(stream) as file:
             content = read_pickle(cast(BinaryIO, file), name=where, on_item=on_item)
-            if file.read(1):
-                raise FrugalnasError(f"{where} goes on after its pickle; it is damaged")
+            while file.read(2**16):  # the last checksum stands at the end
+                pass
             return content
     except EOFError:
         raise FrugalnasError(f"{where} ends early; it is incomplete, download it again") from None
-    except OSError as error:
-        raise FrugalnasError(
-            f"{where} cannot be read as bzip2 ({error.strerror or error}); download it again"
-        ) from None
+    except (OSError, tarfile.TarError) as error:
+        raise FrugalnasError(f"{where} cannot be read as bzip2 ({error}); download it again") from None
 
 
 def _members(path: Path, stream: Watched) -> Iterator[tuple[str, Any]]:
@@ -341,4 +339,4 @@ class _Member(tarfile.TarInfo):
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
-            raise FrugalnasError(f"the archive has a damaged header or lacks its end ({error})") from None
+            raise ValueError(f"{error}, where a file's header or the archive's end should be") from None
