@@ -89,8 +89,13 @@ def collection() -> Collection:
     }
 
 
+def small() -> Collection:
+    """One architecture with one seed."""
+    return {0: {"12": state(0, 12, dict.fromkeys(SETS, [777])), "200": state(0, 200, dict.fromkeys(SETS, [777]))}}
+
+
 def squeezed(content: object) -> bytes:
-    return bz2.compress(pickle.dumps(content, protocol=4))
+    return bz2.compress(pickle.dumps(content, protocol=4), compresslevel=1)
 
 
 def meta() -> dict[str, Any]:
@@ -587,7 +592,7 @@ REFUSED: list[tuple[Callable[[Collection], object], str]] = [
 def test_results_that_cannot_be_are_refused_in_every_packing(
     tmp_path: Path, spoil: Callable[[Collection], object], why: str
 ) -> None:
-    some = collection()
+    some = small()
     spoil(some)
     assert why in refusal(read_tar, written(tmp_path / "nats.tar", tarred(files(some))))
     said = refusal(read_single, written(tmp_path / "nats.pickle.pbz2", squeezed(whole(some))))
@@ -628,14 +633,14 @@ def test_architectures_that_the_list_does_not_name_are_refused(tmp_path: Path) -
     ],
 )
 def test_lists_of_architectures_that_cannot_be_are_refused(tmp_path: Path, names: object, why: str) -> None:
-    contents = {**files(collection()), "meta.pickle.pbz2": squeezed({**meta(), "meta_archs": names})}
+    contents = {**files(small()), "meta.pickle.pbz2": squeezed({**meta(), "meta_archs": names})}
     assert why in refusal(read_folder, folder(tmp_path, contents))
-    single = squeezed({**whole(collection()), "meta_archs": names})
+    single = squeezed({**whole(small()), "meta_archs": names})
     assert why in refusal(read_single, written(tmp_path / "nats.pickle.pbz2", single))
 
 
 def test_architectures_outside_the_space_are_refused(tmp_path: Path) -> None:
-    some, odd = collection(), CELLS[0].replace("none", "sep_conv_3x3")
+    some, odd = small(), CELLS[0].replace("none", "sep_conv_3x3")
     for one in some[0].values():
         one["arch_str"] = odd
         for result in one["all_results"].values():
@@ -678,7 +683,7 @@ def test_results_under_another_index_are_refused(tmp_path: Path) -> None:
 def test_pickles_of_something_else_are_refused(tmp_path: Path, content: object) -> None:
     refusal(read_single, written(tmp_path / "nats.pickle.pbz2", squeezed(content)))
     refusal(read_nasbench201, saved(tmp_path / "v1_1.pth", content))
-    contents = {**files(collection()), "000002.pickle.pbz2": squeezed(content)}
+    contents = {**files(small()), "000002.pickle.pbz2": squeezed(content)}
     assert "000002.pickle.pbz2" in refusal(read_folder, folder(tmp_path, contents))
 
 

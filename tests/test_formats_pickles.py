@@ -122,6 +122,24 @@ def test_shared_objects_stay_shared(protocol: int) -> None:
     assert array is first[0]
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_what_was_said_long_ago_can_be_come_back_to(protocol: int) -> None:
+    texts = [f"text {index % 30_000}" + "." * (index % 3) for index in range(60_000)]
+    inner = [[index] for index in range(20_000)]
+    content = pickle.dumps([texts, inner, texts[::-1], inner[::-7], texts[::997], inner[7000:9000]], protocol)
+    found = read(content)
+    assert found == pickle.loads(content)
+    assert all(one is other for one, other in zip(found[1][7000:9000], found[5], strict=True))
+
+
+def test_an_old_memo_entry_may_be_replaced() -> None:
+    many = b"".join(b"Nr" + index.to_bytes(4, "little") for index in range(150_000))
+    again = b"K\x07r" + (5000).to_bytes(4, "little")
+    ends = b"".join(b"j" + index.to_bytes(4, "little") for index in (4999, 5000, 149_999))
+    found = read(b"(" + many + again + b"X" + (2**19).to_bytes(4, "little") + b"x" * 2**19 + ends + b"t.")
+    assert found[-3:] == (None, 7, None)
+
+
 def test_python_2_s_strings_and_first_memo_entries_are_read() -> None:
     assert read(b"(lp1\nS'it\\'s'\np2\naU\x03abcaT\x02\x00\x00\x00deag2\na.") == ["it's", "abc", "de", "it's"]
 

@@ -85,7 +85,7 @@ def test_unknown_name_lists_the_choices_and_suggests_the_nearest() -> None:
 
 def test_unknown_name_with_nothing_near_reads_as_a_sentence() -> None:
     with pytest.raises(
-        FrugalnasError, match=r"unknown space 'zzz'[;.] choose one of: nasbench201|'zzz'\. Choose one of"
+        FrugalnasError, match=r"unknown space 'zzz'[;.] choose one of: nasbench101, nasbench201|'zzz'\. Choose one of"
     ):
         SPACES.resolve("zzz")
 
@@ -189,7 +189,7 @@ def test_description_of_a_strategy_does_not_change_as_it_goes_on() -> None:
 
 def test_numpy_numbers_are_described_as_plain_ones() -> None:
     made = RandomSearch(NASBench201(), seed=np.int64(3), initial=np.int32(5))
-    assert json.loads(json.dumps(STRATEGIES.describe(made)))["options"] == {"seed": 3, "initial": 5}
+    assert json.loads(json.dumps(STRATEGIES.describe(made)))["options"] == {"seed": 3, "initial": 5, "costs": []}
 
 
 def test_forgotten_constructor_argument_is_named() -> None:
