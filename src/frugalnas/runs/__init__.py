@@ -3,6 +3,7 @@
 - `search`: a strategy asks, an evaluator answers, until the budget is spent; `SearchResult` is what comes out.
 - `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
 - `RunFolder`: a run on disk; `resume` continues one to the same journal as if it had never been interrupted.
+- `replay`: the rounds of a run of WeakNAS seen again, from its journal.
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
 - `Callback`, `Progress`: look on while a search runs.
 """
@@ -15,6 +16,7 @@ from frugalnas.runs.executors import Executor, ProcessExecutor, SerialExecutor
 from frugalnas.runs.folder import RunFolder, list_runs
 from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.loop import load, resume, search
+from frugalnas.runs.replay import replay
 from frugalnas.runs.result import SearchResult
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "list_runs",
     "load",
     "load_comparison",
+    "replay",
     "resume",
     "resume_comparison",
     "search",

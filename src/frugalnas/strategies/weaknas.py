@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,14 +15,14 @@ from scipy.stats import rankdata
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS
-from frugalnas.spaces import Codes, FloatArray, IntArray, Population, SearchSpace
+from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch
 from frugalnas.tables import known_quantities
 
-__all__ = ["WeakNAS", "top_schedule"]
+__all__ = ["Round", "WeakNAS", "top_schedule"]
 
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
 KeepOld = Literal["all", "top", "none"]
@@ -32,6 +33,35 @@ NEAR = 2**13
 RANK_AGAIN = 1.25
 """A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
 `NEAR` of that ranking are predicted anew every round. A new label moves the top of the ranking, not its bottom."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happened between two fits, for whoever looks on.
+
+    Attributes:
+        number: from 1.
+        predictor: fitted in this round.
+        labels: what it was fitted to, shape [m].
+        values: what those were made from, shape [m].
+        labelling: how: rank, standard or raw.
+        candidates: the architectures that were predicted; of a large space the nearest of the last whole ranking.
+        prediction: what the predictor thinks of them, in the units of `labels`.
+        eligible: which of them had not been asked for yet.
+        top: size of the predicted top that was drawn from; None where the highest scores were taken.
+        chosen: rows of the candidates that are evaluated next.
+    """
+
+    number: int
+    predictor: Predictor
+    labels: NDArray[np.float64]
+    values: NDArray[np.float64]
+    labelling: Labels
+    candidates: Population
+    prediction: Prediction
+    eligible: BoolArray
+    top: int | None
+    chosen: IntArray
 
 
 class WeakNAS(Strategy):
@@ -62,6 +92,9 @@ class WeakNAS(Strategy):
         costs: metrics of an evaluation (latency_ms, training_seconds) or quantities that the space counts (params, macs)
             to minimise beside the value. Each measured one has a predictor of its own, counted ones are exact; a round
             takes the front of the predictions. `ei`, which knows one best value, then stands for `ucb`.
+
+    Attributes:
+        observer: is shown every round before its architectures are asked for; None: nobody looks on.
     """
 
     def __init__(
@@ -121,6 +154,7 @@ class WeakNAS(Strategy):
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
+        self.observer: Callable[[Round], None] | None = None
 
     def propose(self, n: int) -> Codes:
         """The next round: fit, rank, choose."""
@@ -142,13 +176,33 @@ class WeakNAS(Strategy):
             rows = self._from_the_top(prediction, candidates, eligible, n)
         else:
             rows = best_batch(self.acquisition, prediction, labels.max(), candidates.networks, eligible, n, self.rng)
+        if self.observer is not None:
+            self.observer(
+                Round(
+                    self._round + 1,
+                    predictor,
+                    labels,
+                    self.values[kept],
+                    self.labels,
+                    candidates,
+                    prediction,
+                    eligible,
+                    self._top_size if self.acquisition == "uniform" else None,
+                    rows,
+                )
+            )
         self._round += 1
         self._forget(predictor, prediction)
         return candidates.codes[rows]
 
+    @property
+    def _top_size(self) -> int:
+        """How many architectures the predicted top of this round has."""
+        return int(self._tops[min(self._round, len(self._tops) - 1)])
+
     def _nearest(self, candidates: Population, predictor: Predictor, labels: int) -> Population:
         """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more."""
-        size = max(NEAR, 2 * int(self._tops[min(self._round, len(self._tops) - 1)]))
+        size = max(NEAR, 2 * self._top_size)
         if (
             self._near is None
             or labels >= RANK_AGAIN * self._ranked_with
@@ -196,7 +250,7 @@ class WeakNAS(Strategy):
     ) -> IntArray:
         """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
         order = np.argsort(-prediction.mean, kind="stable")
-        size = int(self._tops[min(self._round, len(self._tops) - 1)])
+        size = self._top_size
         top = order[:size]
         drawn = self.rng.permutation(top[eligible[top]])
         ranked = np.concatenate([drawn, order[size:][eligible[order[size:]]]])

@@ -1,0 +1,77 @@
+"""A finished search seen again: its strategy on the answers in its journal, with somebody looking on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from frugalnas.errors import RunFolderError
+from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.registry import EXECUTORS
+from frugalnas.runs.budget import Budget
+from frugalnas.runs.executors import Executor
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.loop import _Loop, _rebuild
+from frugalnas.strategies import WeakNAS
+from frugalnas.strategies.weaknas import Round
+
+__all__ = ["replay"]
+
+
+def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
+    """How many rounds a run of WeakNAS has had; each is shown to `on_round`, exactly as it was.
+
+    The strategy starts afresh and is answered from the journal. Nothing is evaluated and nothing in the folder changes.
+    A run under way is replayed as far as it has come.
+
+    Args:
+        run_dir: the run's folder.
+        on_round: must leave what it is shown as it is.
+
+    Raises:
+        RunFolderError: where there is no such run, it is of another strategy, or its journal is not what its
+            configuration leads to.
+    """
+    folder = RunFolder(Path(run_dir))
+    folder.expect("search")
+    strategy, evaluator, _ = _rebuild(folder)
+    if not isinstance(strategy, WeakNAS):
+        raise RunFolderError(
+            f"{folder.path} is a run of {folder.config['strategy']['name']}, which has no rounds of predictors; make one "
+            f"with: frugalnas search weaknas"
+        )
+    rounds = 0
+
+    def seen(one: Round) -> None:
+        nonlocal rounds
+        rounds += 1
+        on_round(one)
+
+    strategy.observer = seen
+    answers = list(folder.queries(strategy.space))
+    if not answers:
+        return 0
+    workers = EXECUTORS.create(folder.config["executor"]).workers
+    # Without a folder of its own the loop writes nothing; its budget ends with the journal.
+    loop = _Loop(strategy, evaluator, Budget(queries=len(answers)), _NoExecutor(workers), None, ())
+    loop.recorded.extend(answers)
+    loop.run()
+    if loop.recorded:
+        raise RunFolderError(
+            f"{folder.path / 'journal.jsonl'} has {len(answers)} queries, but its configuration leads to "
+            f"{len(answers) - len(loop.recorded)}; the run was made by another version of frugalnas or was edited"
+        )
+    return rounds
+
+
+class _NoExecutor(Executor):
+    """Evaluates nothing, and asks for as much at once as the run's own executor did."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
+        """Nothing, for no trials."""
+        if len(trials):
+            raise RunFolderError(f"the journal does not answer {len(trials)} architectures that the strategy asks for")
+        return iter(())
