@@ -81,7 +81,7 @@ def test_plain_data_comes_out_as_it_went_in(value: Any, protocol: int) -> None:
     assert same(read(content), pickle.loads(content))
 
 
-@given(data, st.sampled_from(PROTOCOLS))
+@given(data, st.sampled_from(PROTOCOLS[:5]))  # with protocol 5 it trips over its own assertion
 def test_python_s_own_pickler_and_its_optimiser_are_read_too(value: Any, protocol: int) -> None:
     file = io.BytesIO()
     pickle._Pickler(file, protocol).dump(value)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-import pickle
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import DamagedTable, FrugalnasError
 from frugalnas.spaces import NASBench201
+from frugalnas.tables.formats.pickles import read_pickle
 from frugalnas.tables.store import Column, Table, write_table
 
 __all__ = ["TABLES", "convert"]
@@ -103,20 +103,13 @@ def _seeds(rows: list[dict[str, list[float]]], key: str) -> NDArray[np.float64]:
     return np.array([[*row[key], *[np.nan] * (width - len(row[key]))] for row in rows], np.float64)
 
 
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads numbers, strings, lists and dicts, and refuses anything that would have to be imported."""
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"asks for {module}.{name}, and a table of numbers has no business to")
-
-
 def _read_plain_pickle(path: Path, content: bytes) -> dict[str, Any]:
     try:
-        records = _PlainUnpickler(io.BytesIO(content)).load()
-        if not isinstance(records, dict):
-            raise pickle.UnpicklingError(f"holds a {type(records).__name__}, not a dict")
-    except Exception as error:  # a damaged pickle can raise nearly anything
-        raise DamagedTable(f"{path}: {error}; {_REINSTALL}") from None
+        records = read_pickle(io.BytesIO(content), name=str(path))
+    except FrugalnasError as error:
+        raise DamagedTable(f"{error}; {_REINSTALL}") from None
+    if not isinstance(records, dict):
+        raise DamagedTable(f"{path}: holds a {type(records).__name__}, not a dict; {_REINSTALL}")
     return records
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickle_machine import Machine, OnItem, Source
+from frugalnas.tables.formats.pickle_machine import Machine, OnItem
 from frugalnas.tables.formats.pickle_objects import Opaque
+from frugalnas.tables.formats.pickle_source import Source
 
 __all__ = ["Opaque", "read_pickle", "read_torch"]
 

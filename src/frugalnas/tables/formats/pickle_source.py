@@ -1,0 +1,116 @@
+"""The bytes of a pickle, read by blocks."""
+
+from __future__ import annotations
+
+import lzma
+import zipfile
+import zlib
+from typing import Protocol
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.tables.formats.pickle_objects import Unfit
+
+__all__ = ["Readable", "Source"]
+
+_BLOCK = 1 << 18
+_PAD = 1024
+"""Zeros behind the last byte: no opcode is 0, so whoever reads into them is told that the file ends early."""
+_REACH = 512
+"""Bytes that the fast opcodes read at most, without looking whether they are there."""
+_LONGEST_LINE = 1 << 24
+_LONGEST = 1 << 30
+_DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
+
+
+class Readable(Protocol):
+    """Where bytes come from."""
+
+    def read(self, length: int, /) -> bytes:
+        """At most so many of the next bytes; none at the end."""
+
+
+class Source:
+    """The bytes of a stream, by blocks; several pickles may follow one another in it.
+
+    Args:
+        stream: read to its end at most, never sought in.
+        name: the file, for messages.
+    """
+
+    def __init__(self, stream: Readable, name: str) -> None:
+        self.stream = stream
+        self.name = name
+        self.block = b""
+        self.at = 0
+        self.low = 0
+        """From here on in the block, more has to be read first."""
+        self.before = 0
+        """Bytes before the block."""
+        self.ended = False
+        self.fill(0)
+
+    def fill(self, at: int) -> None:
+        """Drop what lies before `at` in the block and read on."""
+        if self.ended:
+            return
+        pieces = [self.block[at:]]
+        fresh = 0
+        while fresh <= _REACH and not self.ended:
+            piece = self._read(_BLOCK)
+            fresh += len(piece)
+            self.ended = not piece
+            pieces.append(piece or bytes(_PAD))
+        self.block = b"".join(pieces)
+        self.before += at
+        self.at = 0
+        self.low = len(self.block) + 1 if self.ended else len(self.block) - _REACH
+
+    def take(self, length: int) -> bytes:
+        """The next so many bytes; memory is only used for bytes that are there."""
+        if length > _LONGEST:
+            raise Unfit(f"claims a length of {length} bytes, where {_LONGEST} are plenty")
+        end = self.at + length
+        if end <= self.end():
+            content = self.block[self.at : end]
+            self.at = end
+            return content
+        pieces = [self.block[self.at : self.end()]]
+        missing = length - len(pieces[0])
+        start = self.before + self.at
+        while missing and not self.ended:
+            piece = self._read(min(missing, _BLOCK))
+            if not piece:
+                break
+            pieces.append(piece)
+            missing -= len(piece)
+        if missing:
+            raise Unfit(f"claims a length of {length} bytes, and the file ends {missing} bytes before")
+        self.block, self.at, self.before = b"", 0, start + length
+        self.fill(0)
+        return b"".join(pieces)
+
+    def line(self, longest: int = _LONGEST_LINE) -> bytes:
+        """The next bytes up to a line's end, which is taken too."""
+        searched = self.at
+        while (found := self.block.find(b"\n", searched, self.end())) < 0:
+            read = self.end() - self.at
+            if self.ended or read > longest:
+                raise Unfit(f"holds a line that does not end within {read} bytes")
+            self.fill(self.at)
+            searched = read
+        content = self.block[self.at : found]
+        if len(content) > longest:
+            raise Unfit(f"holds a line of {len(content)} bytes")
+        self.at = found + 1
+        return content
+
+    def end(self) -> int:
+        """Where the block's bytes end, before the zeros."""
+        return len(self.block) - _PAD if self.ended else len(self.block)
+
+    def _read(self, length: int) -> bytes:
+        try:
+            return self.stream.read(length)
+        except _DAMAGE as error:
+            place = self.before + len(self.block)
+            raise FrugalnasError(f"{self.name}: byte {place}: the file cannot be read on ({error})") from None
