@@ -115,7 +115,7 @@ def _import(parsed: argparse.Namespace) -> int:
         given = [f"--{name}" for name in OWN if getattr(parsed, name) is not None]
         if given:
             raise FrugalnasError(f"{parsed.file} is a benchmark file and says so itself: leave {', '.join(given)} out")
-        jobs = len(os.sched_getaffinity(0)) if parsed.jobs is None else parsed.jobs
+        jobs = os.cpu_count() or 1 if parsed.jobs is None else parsed.jobs
         if jobs < 1:
             raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
         with _progress(parsed.file, parsed.quiet) as on_progress:

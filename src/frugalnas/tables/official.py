@@ -6,6 +6,7 @@ import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from frugalnas.errors import FrugalnasError
@@ -73,6 +74,8 @@ def import_benchmark(
     except BaseException:
         for table in written:
             shutil.rmtree(table.folder, ignore_errors=True)
+            with suppress(OSError):  # a folder of other tables stays
+                table.folder.parent.rmdir()
         raise
     return written
 
