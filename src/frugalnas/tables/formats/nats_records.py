@@ -120,7 +120,7 @@ def take_in(state: object, schedule: str) -> Record:
     if not isinstance(state, dict):
         raise ValueError(f"is {_kind(state)}, not a dict of results")
     for key, kind in (("arch_index", int), ("arch_str", str), ("all_results", dict), ("dataset_seed", dict)):
-        if type(state.get(key)) is not kind and not (kind is dict and isinstance(state.get(key), dict)):
+        if type(state.get(key)) is not kind:
             raise ValueError(f"has {_kind(state.get(key))} where {key} should be")
     architecture, results, epochs = state["arch_str"], state["all_results"], EPOCHS[schedule]
     if not results:

@@ -57,7 +57,7 @@ def reduce(what: object, arguments: object) -> object:
         raise Unfit(f"calls {what.kind} with {_kind(arguments)} for its arguments")
     try:
         return what.make(arguments)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise Unfit(f"calls {what.kind} with arguments that it does not take ({error})") from None
 
 
@@ -67,7 +67,7 @@ def build(target: object, state: Any) -> None:
     Raises:
         Unfit: for any other object or state.
     """
-    if isinstance(target, Opaque):
+    if isinstance(target, Opaque) and type(target) is not Named:
         return
     if type(target) is dict:  # a state_dict's OrderedDict has its versions as an attribute
         if type(state) is not dict or set(state) != {"_metadata"}:
@@ -80,17 +80,19 @@ def build(target: object, state: Any) -> None:
         raise Unfit(f"sets the state of {_kind(target)}")
 
 
-def check_key(key: object) -> None:
-    """Return where `key` may be a dict's key or in a set: a scalar, or a tuple of few scalars.
+def check_key(key: object, deep: int = 3) -> None:
+    """Return where `key` may be a dict's key or in a set: a scalar, or a tuple of few scalars or such tuples.
+
+    WeakNAS keys its cells by a matrix, rows in a tuple, beside a tuple of operations: tuples three deep are enough.
 
     Hashing a deep tuple recurses in C, and integers beyond 64 bits can be chosen to collide.
 
     Raises:
         Unfit: for other keys.
     """
-    if type(key) is tuple and len(key) <= _LONGEST_KEY:
+    if type(key) is tuple and deep and len(key) <= _LONGEST_KEY:
         for part in key:
-            _check_scalar(part)
+            check_key(part, deep - 1)
     else:
         _check_scalar(key)
 
