@@ -45,7 +45,8 @@ texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
 numbers = st.one_of(st.integers(), st.floats(), st.integers(-(2**300), 2**300))
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.binary(max_size=300))
 small = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), texts)
-keys = st.one_of(small, st.tuples(small, small), st.binary(max_size=9))
+cells = st.tuples(st.tuples(st.tuples(small, small)), st.tuples(small))
+keys = st.one_of(small, st.tuples(small, small), cells, st.binary(max_size=9))
 dtypes = st.sampled_from(["b1", "i1", "<u2", ">i4", "<i8", "<f2", "<f4", ">f8", "<f8", "<c8", "S3", "<U2", ">U2"])
 
 
@@ -315,6 +316,32 @@ def test_an_archive_s_claimed_sizes_are_not_believed(tmp_path: Path) -> None:
     struct.pack_into("<I", content, start + 1, 0x7FFFFFF0)
     path.write_bytes(content)
     with pytest.raises(FrugalnasError, match=r"archive\.pth"):
+        read_torch(path)
+
+
+@given(hits=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=3))
+def test_a_damaged_torch_file_is_refused_or_plain_data(
+    save: Callable[[Any], Path], hits: list[tuple[int, int]]
+) -> None:
+    path = save({"numbers": [1.5, 2], "text": "abc"})
+    content = bytearray(path.read_bytes())
+    for place, flip in hits:
+        content[place % len(content)] ^= flip
+    path.write_bytes(content)
+    try:
+        found = read_torch(path)
+    except FrugalnasError as error:
+        assert str(path) in str(error)  # noqa: PT017
+    else:
+        assert isinstance(found, (dict, list, tuple, str, bytes, int, float, set, Opaque, type(None)))
+
+
+def test_a_flipped_bit_in_an_archive_s_numbers_is_noticed(tmp_path: Path) -> None:
+    path = _archive(tmp_path / "archive.pth", {"archive/data.pkl": pickle.dumps([0.5, "x" * 10**6], 2)})
+    content = path.read_bytes()
+    place = content.index(b"G?\xe0")
+    path.write_bytes(content[: place + 2] + b"\xe1" + content[place + 3 :])
+    with pytest.raises(FrugalnasError, match=r"archive\.pth: archive/data\.pkl: .*CRC"):
         read_torch(path)
 
 

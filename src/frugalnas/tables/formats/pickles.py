@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.tables.formats.pickle_machine import Machine, OnItem
@@ -23,7 +22,7 @@ def read_pickle(stream: BinaryIO, *, name: str, on_item: OnItem | None = None) -
     """The object that a pickle in `stream` holds: numbers, text, bytes, containers, NumPy's numbers and arrays.
 
     Ordered dicts become dicts; torch's things and persistent ids become `Opaque`. A container that contains itself
-    is refused, so is a dict's key that is neither a scalar nor a short tuple of scalars.
+    is refused, so is a dict's key that is neither a scalar nor a short tuple of such.
 
     Args:
         stream: of a pickle of protocol 0 to 5, read by blocks and possibly beyond the pickle's end.
@@ -43,36 +42,43 @@ def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[
     Args:
         path: of the file.
         on_item: as for `read_pickle`.
-        on_bytes: told, now and then, the number of bytes read so far.
+        on_bytes: told, now and then, how many bytes were read so far in all.
 
     Raises:
         FrugalnasError: as for `read_pickle`, and for files that torch.save did not write.
     """
     try:
-        with path.open("rb") as file:
-            if file.read(4) == b"PK\x03\x04":
-                return _read_archive(path, on_item, on_bytes)
-            file.seek(0)
-            return _read_older(path, file, on_item, on_bytes)
+        file = path.open("rb")
     except OSError as error:
         raise FrugalnasError(f"{path}: cannot be read ({error.strerror or error})") from None
+    with file:
+        archived = file.read(4) == b"PK\x03\x04"
+        file.seek(0)
+        return (_read_archive if archived else _read_older)(path, file, on_item, on_bytes)
 
 
-def _read_archive(path: Path, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
+def _read_archive(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
+    with _data(path, file) as member:
+        stream = _Counted(member, on_bytes)
+        source = Source(stream, f"{path}: {member.name}")
+        content = Machine(source, on_item).run()
+        while not source.ended:  # the archive's checksum is compared at the member's end
+            source.fill(source.end())
+        return content
+
+
+def _data(path: Path, file: BinaryIO) -> IO[bytes]:
+    """The archive's pickle. Its claimed sizes bound what is read; what is there is read by blocks."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [member for member in archive.infolist() if _holds_data(member.filename)]
-            if len(members) != 1:
-                raise FrugalnasError(
-                    f"{path}: a zip archive with {len(members)} members data.pkl; torch.save writes one"
-                )
-            if members[0].compress_type != zipfile.ZIP_STORED:
-                raise FrugalnasError(f"{path}: {members[0].filename} is compressed; torch.save never does that")
-            with archive.open(members[0]) as member:
-                source = Source(_Counted(member, on_bytes), f"{path}: {members[0].filename}")
-                return Machine(source, on_item).run()
-    except (zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
+        archive = zipfile.ZipFile(file)
+        members = [member for member in archive.infolist() if _holds_data(member.filename)]
+        if len(members) == 1 and members[0].compress_type == zipfile.ZIP_STORED:
+            return archive.open(members[0])
+    except Exception as error:  # a damaged archive can raise nearly anything
         raise FrugalnasError(f"{path}: a damaged zip archive ({error}); download it again") from None
+    if len(members) != 1:
+        raise FrugalnasError(f"{path}: a zip archive with {len(members)} members data.pkl; torch.save writes one")
+    raise FrugalnasError(f"{path}: {members[0].filename} is compressed; torch.save never does that")
 
 
 def _holds_data(name: str) -> bool:
