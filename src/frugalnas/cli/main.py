@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import frugalnas
-from frugalnas.cli import comparing, encoding, listing, runs, searching, tabling
+from frugalnas.cli import comparing, encoding, listing, reporting, runs, searching, tabling
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["main"]
@@ -40,6 +40,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     searching.add(commands, arguments)
     runs.add(commands)
     comparing.add(commands)
+    reporting.add(commands)
     tabling.add(commands)
     encoding.add(commands)
     listing.add(commands)

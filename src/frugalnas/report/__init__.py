@@ -3,6 +3,8 @@
 - `summarise`: what a run found, its place in the table, its cost; `run_report` adds the pictures.
 - `comparison_numbers`, `comparison_table`, `comparison_report`: a comparison as data, Markdown, Parquet and figures.
 - `front_figure`, `hypervolume_figure`: the Pareto front of a run (`read_fronts`), and how it grew.
+- `dynamics_figure`, `embedding_figure`: the iterations of a WeakNAS run (`read_dynamics`) held against its table;
+  `dynamics_report` writes both.
 - `draw_cell`: an architecture as a layered graph. `regret_curves`, `optimum_found`, `search_progress`: curves.
 - `save_figure`: any of them as SVG and PNG.
 """
@@ -10,20 +12,30 @@
 from frugalnas.report.cells import draw_cell
 from frugalnas.report.comparisons import comparison_numbers, comparison_report, comparison_table
 from frugalnas.report.curves import optimum_found, regret_curves, search_progress
+from frugalnas.report.dynamics import Dynamics, Step, read_dynamics
+from frugalnas.report.dynamics_figures import dynamics_figure, dynamics_report, embedding_figure
+from frugalnas.report.embedding import Embedding
 from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.runs import Summary, run_report, summarise
 from frugalnas.report.style import save_figure
 
 __all__ = [
+    "Dynamics",
+    "Embedding",
     "Fronts",
+    "Step",
     "Summary",
     "comparison_numbers",
     "comparison_report",
     "comparison_table",
     "draw_cell",
+    "dynamics_figure",
+    "dynamics_report",
+    "embedding_figure",
     "front_figure",
     "hypervolume_figure",
     "optimum_found",
+    "read_dynamics",
     "read_fronts",
     "regret_curves",
     "run_report",

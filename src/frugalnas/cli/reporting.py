@@ -1,0 +1,35 @@
+"""`frugalnas report`: what is made of a run when somebody asks for it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    report = commands.add_parser(
+        "report", help="further figures of a run", description="Figures of a run beyond those of `frugalnas show`."
+    )
+    kinds = report.add_subparsers(metavar="COMMAND", required=True)
+    dynamics = kinds.add_parser(
+        "dynamics",
+        help="where WeakNAS looked and how its predictors improved",
+        description="Replay a run of WeakNAS on a table from its journal, evaluating nothing, and write into its report "
+        "folder: tsne, the regions that were sampled, iteration by iteration, on a plane; dynamics, predicted against true "
+        "values, errors, and the chance to sample the best; and the numbers behind them (Parquet).",
+    )
+    dynamics.add_argument("run_dir", type=Path, metavar="RUN")
+    dynamics.set_defaults(run=_dynamics)
+
+
+def _dynamics(parsed: argparse.Namespace) -> int:
+    from frugalnas.report import dynamics_report
+
+    for path in dynamics_report(parsed.run_dir, lambda text: print(text, file=sys.stderr)):
+        print(path)
+    return 0
