@@ -143,6 +143,8 @@ def test_an_old_memo_entry_may_be_replaced() -> None:
 
 def test_python_2_s_strings_and_first_memo_entries_are_read() -> None:
     assert read(b"(lp1\nS'it\\'s'\np2\naU\x03abcaT\x02\x00\x00\x00deag2\na.") == ["it's", "abc", "de", "it's"]
+    text = "quotes ' and \", \\ \n \r \t \x00 \x1b \x7f"
+    assert read(b"S" + repr(text).encode() + b"\n.") == text
 
 
 @pytest.mark.parametrize("index", ["000000", "000011", "000284", "meta"])

@@ -171,6 +171,7 @@ DAMAGED = {
     "text that is no UTF-8": (b"\x80\x04\x8c\x02\xff\xff.", "utf-8"),
     "long text that is no UTF-8": (b"X\x00\x10\x00\x00" + b"\xff" * 4096 + b".", "utf-8"),
     "a string without quotes": (b"Sabc\n.", "quotes"),
+    "an unknown escape": (b"S'a\\q'\n.", "escape"),
     "a list in itself": (b"]\x94h\x00a.", "contains itself"),
     "a dict in itself, further down": (b"}\x94K\x01](h\x00\x85e\x73.", "contains itself"),
     "a boolean of 7": (pickle.dumps(np.bool_(True)).replace(b"C\x01\x01", b"C\x01\x07"), "neither 0 nor 1"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
+import re
 from collections.abc import Callable
 from struct import Struct
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ __all__ = ["HANDLERS", "REFUSED", "binunicode"]
 
 _LONGEST_INTEGER = 4096
 _LONGEST_NUMBER_LINE = 5000
+_ESCAPED = re.compile(r"\\(?:x[0-9a-fA-F]{2}|.|$)")
+_ESCAPES = {"\\\\": "\\", "\\'": "'", '\\"': '"', "\\n": "\n", "\\r": "\r", "\\t": "\t"}
 
 
 def binunicode(machine: Machine) -> None:
@@ -43,7 +45,17 @@ def _string(machine: Machine) -> None:
     line = machine.source.line().strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
         raise Unfit("holds a string without quotes")
-    machine.stack.append(codecs.escape_decode(line[1:-1])[0].decode("ascii"))
+    machine.stack.append(_ESCAPED.sub(_unescaped, line[1:-1].decode("ascii")))
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """What Python 2's repr wrote so; further escapes it does not write."""
+    text = escape[0]
+    if text[1:2] == "x" and len(text) == 4 and int(text[2:], 16) < 128:
+        return chr(int(text[2:], 16))
+    if text not in _ESCAPES:
+        raise Unfit(f"holds a string with the escape {text!r}")
+    return _ESCAPES[text]
 
 
 def _short_string(machine: Machine) -> None:
