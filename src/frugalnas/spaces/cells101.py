@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from frugalnas.cache import cached_array
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.base import BoolArray, Codes, IntArray
+from frugalnas.spaces.hashing import Words, mixed
 
 __all__ = [
     "EDGES",
@@ -44,8 +45,6 @@ CHUNK = 4096
 """Rows hashed at a time: their words fit into a processor's cache, which makes hashing several times faster."""
 HASHED_DIRECTLY = 20_000
 """So many cells are hashed in a second or two."""
-
-Words = NDArray[np.uint64]
 
 
 def live_parts(codes: Codes) -> tuple[BoolArray, BoolArray]:
@@ -92,21 +91,13 @@ def _keys_of_chunk(codes: Codes) -> Words:
                 heard = colours[target].copy()
                 for source in range(target):
                     heard += colours[source] & masks[_GENE[source, target]]
-                colours[target] = _mixed(heard, salt)
+                colours[target] = mixed(heard, salt)
             for source in range(VERTICES - 1, -1, -1):
                 heard = colours[source].copy()
                 for target in range(source + 1, VERTICES):
                     heard += colours[target] & masks[_GENE[source, target]]
-                colours[source] = _mixed(heard, salt + np.uint64(1))
+                colours[source] = mixed(heard, salt + np.uint64(1))
         return np.where(vertices.T, colours, np.uint64(0)).sum(axis=0, dtype=np.uint64)
-
-
-def _mixed(words: Words, salt: np.uint64) -> Words:
-    """A fixed random function of 64-bit words (the finaliser of SplitMix64, offset by `salt`)."""
-    words = words + salt
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
 
 
 _SALT = np.random.default_rng(101).integers(2**64, size=8, dtype=np.uint64) | np.uint64(1)

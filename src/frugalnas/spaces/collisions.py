@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from frugalnas.spaces.base import Codes, SearchSpace
-from frugalnas.spaces.population import row_hashes
+from frugalnas.spaces.hashing import row_hashes
 
 __all__ = ["Resolution", "resolutions"]
 

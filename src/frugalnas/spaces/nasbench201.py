@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
+from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.paths import path_positions, path_sequences
 
 __all__ = ["NASBench201"]
@@ -233,32 +234,24 @@ def _fingerprints(codes: Codes) -> NDArray[np.uint64]:
         for edge in range(6):
             flow = flows[SOURCE[edge]]
             flows[TARGET[edge]] += _through(codes[:, edge], flow, flow)
-        total = _mix(flows[3], _SALT[2])
+        total = mixed(flows[3], _SALT[2])
         for edge in range(5, -1, -1):
             flow, use = flows[SOURCE[edge]], uses[TARGET[edge]]
-            seen = _through(codes[:, edge], use, _mix(use, _SALT[3]) + flow)
+            seen = _through(codes[:, edge], use, mixed(use, _SALT[3]) + flow)
             seen[flow == 0] = 0
             uses[SOURCE[edge]] += seen
             convolution = ((codes[:, edge] == CONV1X1) | (codes[:, edge] == CONV3X3)) & (seen != 0)
-            total += np.where(convolution, _mix(seen, _SALT[4]), np.uint64(0))
+            total += np.where(convolution, mixed(seen, _SALT[4]), np.uint64(0))
     return total
 
 
 def _through(operations: Codes, signal: NDArray[np.uint64], context: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """`signal` after each row's operation: zero stays zero, a convolution hashes the context, shape [n]."""
     outcomes = np.stack(
-        [np.zeros_like(signal), signal, _mix(context, _SALT[5]), _mix(context, _SALT[6]), signal * _SALT[7]]
+        [np.zeros_like(signal), signal, mixed(context, _SALT[5]), mixed(context, _SALT[6]), signal * _SALT[7]]
     )
     result: NDArray[np.uint64] = np.where(signal == 0, np.uint64(0), outcomes[operations, np.arange(len(signal))])
     return result
-
-
-def _mix(words: NDArray[np.uint64], salt: np.uint64) -> NDArray[np.uint64]:
-    """A fixed random function of 64-bit words (the finaliser of SplitMix64, offset by `salt`)."""
-    words = words + salt
-    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return words ^ (words >> np.uint64(31))
 
 
 _SALT = np.random.default_rng(201).integers(2**64, size=8, dtype=np.uint64) | np.uint64(1)

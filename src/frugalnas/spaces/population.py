@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import unknown_name
 from frugalnas.spaces.base import Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.spaces.hashing import row_hashes
 
-__all__ = ["Distinct", "Population", "row_hashes"]
+__all__ = ["Distinct", "Population"]
 
 
 @dataclass(frozen=True)
@@ -104,21 +105,3 @@ class Population:
             kept, inverse = np.unique(encoded.inverse[rows], return_inverse=True)
             part._encoded[key] = Distinct(encoded.rows[kept], inverse.ravel())
         return part
-
-
-def row_hashes(features: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
-    width = features.shape[1]
-    multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
-    hashes = np.empty(len(features), np.uint64)
-    with np.errstate(over="ignore"):
-        for start in range(0, len(features), BLOCK):
-            words = features[start : start + BLOCK].view(np.uint32).astype(np.uint64)
-            mixed = (words ^ (words << np.uint64(31))) * multipliers
-            mixed ^= mixed >> np.uint64(29)
-            hashes[start : start + BLOCK] = (mixed * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
-    return hashes
-
-
-BLOCK = 16_384
-"""Rows hashed at a time, so that their words take little memory."""

@@ -1,0 +1,35 @@
+"""Fixed random functions of 64-bit words, by which networks and rows are told apart."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Words", "mixed", "row_hashes"]
+
+Words = NDArray[np.uint64]
+
+BLOCK = 16_384
+"""Rows hashed at a time, so that their words take little memory."""
+
+
+def mixed(words: Words, salt: np.uint64) -> Words:
+    """Each word as a fixed random function sees it: the finaliser of SplitMix64, offset by `salt`."""
+    words = words + salt
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def row_hashes(features: NDArray[np.float32]) -> Words:
+    """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
+    width = features.shape[1]
+    multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
+    hashes = np.empty(len(features), np.uint64)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(features), BLOCK):
+            words = features[start : start + BLOCK].view(np.uint32).astype(np.uint64)
+            spread = (words ^ (words << np.uint64(31))) * multipliers
+            spread ^= spread >> np.uint64(29)
+            hashes[start : start + BLOCK] = (spread * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+    return hashes
