@@ -197,10 +197,11 @@ def _draw_chances(axes: Axes, dynamics: Dynamics) -> None:
     axes.set_ylabel(f"true top {best} in the {where}, share", color=chances)
     other.set_ylabel(f"Kendall's tau within the true top {best}", color=taus)
     axes.set_xlabel("iteration")
-    axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     for one, colour in ((axes, chances), (other, taus)):
         one.tick_params(axis="y", labelcolor=colour)
+        one.update_datalim([(numbers[0], 0.0)])  # both scales show zero
+        one.autoscale_view()
     other.spines["right"].set_visible(True)
     axes.grid(axis="x")
     axes.set_axisbelow(True)
