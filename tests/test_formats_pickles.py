@@ -42,7 +42,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=12)
-numbers = st.one_of(st.integers(), st.floats(), st.integers(-(2**300), 2**300))
+numbers = st.one_of(st.integers(), st.floats(), st.integers(-(2**300), 2**300), st.integers(2**8000, 2**8100))
 scalars = st.one_of(st.none(), st.booleans(), numbers, texts, st.binary(max_size=300))
 small = st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False), texts)
 cells = st.tuples(st.tuples(st.tuples(small, small)), st.tuples(small))

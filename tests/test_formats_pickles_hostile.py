@@ -163,6 +163,7 @@ DAMAGED = {
     "short text": (b"\x80\x04\x8c\x10abc.", "ends before"),
     "short float": (b"G\x00\x00.", "ends before"),
     "LONG4 of 2**31": (b"\x8b\x00\x00\x00\x80.", "integer of"),
+    "LONG4 of 1025": (b"\x8b\x01\x04\x00\x00" + bytes(1025) + b".", "integer of"),
     "LONG4 of 2**20": (b"\x8b\x00\x00\x10\x00" + bytes(2**20) + b".", "integer of"),
     "LONG of many digits": (b"L" + b"9" * 10**6 + b"L\n.", "line"),
     "INT of letters": (b"Iabc\n.", "invalid literal"),

@@ -6,6 +6,7 @@ import bz2
 import hashlib
 import io
 import re
+import reprlib
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -245,7 +246,9 @@ class _Digester:
         try:
             container[key] = take_in(value, key)
         except ValueError as error:
-            raise FrugalnasError(f"{self.path}: the state {key!r} of architecture {index!r:.20} {error}") from None
+            raise FrugalnasError(
+                f"{self.path}: the state {key!r} of architecture {reprlib.repr(index):.20} {error}"
+            ) from None
         self.taken_in.append(value)
 
     def _empty(self) -> None:

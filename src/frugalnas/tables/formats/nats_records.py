@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -239,7 +240,9 @@ def _kind(value: object) -> str:
 
 def _shown(value: object) -> str:
     """Something from a file, short enough for a message."""
-    return repr(value)[:80] if isinstance(value, (str, int, float, tuple)) else _kind(value)
+    if isinstance(value, tuple):
+        return reprlib.repr(value)[:80]  # a tuple may be nested without end
+    return repr(value)[:80] if isinstance(value, (str, int, float)) else _kind(value)
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------

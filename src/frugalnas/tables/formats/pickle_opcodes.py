@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 __all__ = ["HANDLERS", "REFUSED", "binunicode"]
 
-_LONGEST_INTEGER = 4096
-_LONGEST_NUMBER_LINE = 5000
+_LONGEST_INTEGER = 1024
+"""Bytes; whoever shows a number in a message can show one of these: Python prints no more than 4,300 digits."""
+_LONGEST_NUMBER_LINE = 2600
+"""Characters."""
 _ESCAPED = re.compile(r"\\(?:x[0-9a-fA-F]{2}|.|$)")
 _ESCAPES = {"\\\\": "\\", "\\'": "'", '\\"': '"', "\\n": "\n", "\\r": "\r", "\\t": "\t"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -206,7 +207,8 @@ def _fraction(value: object, name: str) -> float:
         and 0 <= value <= 1 + 1e-6
     ):
         return float(value)
-    raise ValueError(f"has {_shown(value)} for an accuracy on {name[:20]!r}, where fractions from 0 to 1 stand")
+    shown = reprlib.repr(value) if isinstance(value, tuple) else _shown(value)  # a tuple may be nested without end
+    raise ValueError(f"has {shown} for an accuracy on {name[:20]!r}, where fractions from 0 to 1 stand")
 
 
 def _kind_of(path: Path, keys: list[Any], entries: list[Any]) -> _Kind:
