@@ -6,7 +6,6 @@ import bz2
 import hashlib
 import io
 import re
-import reprlib
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import Record, make_tables, take_in
 from frugalnas.tables.formats.pickles import read_pickle, read_torch
+from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, Watched
 
 __all__ = ["read_folder", "read_nasbench201", "read_single", "read_tar"]
@@ -203,7 +203,7 @@ def _records_of(where: object, index: int | None, content: object) -> list[Recor
     for schedule, state in content.items():
         if schedule not in NATS:
             raise FrugalnasError(
-                f"{where} has a schedule {schedule!r:.40}; the topology benchmark has 12 and 200 epochs"
+                f"{where} has a schedule {shown(schedule)}; the topology benchmark has 12 and 200 epochs"
             )
         try:
             records.append(take_in(state, schedule))
@@ -246,9 +246,7 @@ class _Digester:
         try:
             container[key] = take_in(value, key)
         except ValueError as error:
-            raise FrugalnasError(
-                f"{self.path}: the state {key!r} of architecture {reprlib.repr(index):.20} {error}"
-            ) from None
+            raise FrugalnasError(f"{self.path}: the state {key!r} of architecture {shown(index)} {error}") from None
         self.taken_in.append(value)
 
     def _empty(self) -> None:
@@ -282,15 +280,15 @@ class _Digester:
 
     def _records(self, index: object, states: object) -> Iterator[Record]:
         if not isinstance(states, dict) or not states:
-            raise FrugalnasError(f"{self.path}: arch2infos has no dict of states for architecture {index!r:.20}")
+            raise FrugalnasError(f"{self.path}: arch2infos has no dict of states for architecture {shown(index)}")
         for schedule, record in states.items():
             if not isinstance(record, Record):
                 known = " and ".join(map(repr, self.schedules))
                 raise FrugalnasError(
-                    f"{self.path}: architecture {index!r:.20} has {schedule!r:.20}, which is not one of the states {known}"
+                    f"{self.path}: architecture {shown(index)} has {shown(schedule)}, which is not one of the states {known}"
                 )
             if record.index != index:
-                raise FrugalnasError(f"{self.path}: arch2infos has architecture {record.index} under {index!r:.20}")
+                raise FrugalnasError(f"{self.path}: arch2infos has architecture {record.index} under {shown(index)}")
             yield record
 
 

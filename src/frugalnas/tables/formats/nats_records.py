@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.nasbench201 import NASBench201
 from frugalnas.tables.formats.contents import Contents
+from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.store import Column
 
 __all__ = ["EPOCHS", "Record", "make_tables", "take_in"]
@@ -119,20 +119,20 @@ def take_in(state: object, schedule: str) -> Record:
         ValueError: saying what is wrong with it, as the rest of a sentence about the state.
     """
     if not isinstance(state, dict):
-        raise ValueError(f"is {_kind(state)}, not a dict of results")
+        raise ValueError(f"is {shown(state)}, not a dict of results")
     for key, kind in (("arch_index", int), ("arch_str", str), ("all_results", dict), ("dataset_seed", dict)):
         if type(state.get(key)) is not kind:
-            raise ValueError(f"has {_kind(state.get(key))} where {key} should be")
+            raise ValueError(f"has {shown(state.get(key))} where {key} should be")
     architecture, results, epochs = state["arch_str"], state["all_results"], EPOCHS[schedule]
     if not results:
         raise ValueError("has no results")
     datasets, seeds, values = [], [], []
     for key, result in results.items():
         if not (isinstance(key, tuple) and [*map(type, key)] == [str, int] and 0 <= key[1] < 2**31):
-            raise ValueError(f"has results under {_shown(key)}, which is no dataset and seed")
+            raise ValueError(f"has results under {shown(key)}, which is no dataset and seed")
         dataset, seed = key
         if dataset not in DATASETS:
-            raise ValueError(f"has results on {_shown(dataset)}; the benchmark has {', '.join(DATASETS)}")
+            raise ValueError(f"has results on {shown(dataset)}; the benchmark has {', '.join(DATASETS)}")
         try:
             values.append(_numbers(result, dataset, seed, architecture, epochs))
         except ValueError as error:
@@ -148,22 +148,22 @@ def take_in(state: object, schedule: str) -> Record:
 def _numbers(result: object, dataset: str, seed: int, architecture: str, epochs: int) -> list[float]:
     """The fields of one training."""
     if not isinstance(result, dict):
-        raise ValueError(f"is {_kind(result)}, not a dict")
+        raise ValueError(f"is {shown(result)}, not a dict")
     if result.get("name") != dataset:
-        raise ValueError(f"calls itself {_shown(result.get('name'))}")
+        raise ValueError(f"calls itself {shown(result.get('name'))}")
     if not _is_seed(result.get("seed"), seed):
-        raise ValueError(f"gives its seed as {_shown(result.get('seed'))}")
+        raise ValueError(f"gives its seed as {shown(result.get('seed'))}")
     if type(result.get("epochs")) is not int or result["epochs"] != epochs:
-        raise ValueError(f"has {_shown(result.get('epochs'))} epochs, where this schedule has {epochs}")
+        raise ValueError(f"has {shown(result.get('epochs'))} epochs, where this schedule has {epochs}")
     config = result.get("arch_config")
     if isinstance(config, dict) and config.get("arch_str", architecture) != architecture:
-        raise ValueError(f"trained another architecture, {_shown(config['arch_str'])}")
+        raise ValueError(f"trained another architecture, {shown(config['arch_str'])}")
     names, accuracies = result.get("eval_names"), result.get("eval_acc1es")
     if not isinstance(names, list) or not names or not isinstance(accuracies, dict):
         raise ValueError("has no evaluations")
     for name in names:
         if name not in DATASETS[dataset].sets:
-            raise ValueError(f"is evaluated on {_shown(name)}, where {dataset} has {', '.join(DATASETS[dataset].sets)}")
+            raise ValueError(f"is evaluated on {shown(name)}, where {dataset} has {', '.join(DATASETS[dataset].sets)}")
     evaluated = [
         _accuracy(accuracies, f"{name}@{epochs - 1}", f"accuracy on {name}") if name in names else math.nan
         for name in SETS
@@ -207,7 +207,7 @@ def _latency(times: object) -> float:
     if times is None:
         return math.nan
     if not isinstance(times, list) or not times:
-        raise ValueError(f"has {_kind(times)} where its latencies should be")
+        raise ValueError(f"has {shown(times)} where its latencies should be")
     mean = sum(_number(time, "latency") for time in times) / len(times)
     return mean if 0 < mean < math.inf else math.nan  # -1 stands for not measured
 
@@ -218,31 +218,18 @@ def _number(value: object, what: str) -> float:
             return float(value)
         except OverflowError:
             return math.inf
-    raise ValueError(f"has {_kind(value)} as its {what}")
+    raise ValueError(f"has {shown(value)} as its {what}")
 
 
 def _check_listed(listed: Mapping[Any, Any], results: Mapping[Any, Any]) -> None:
     """Refuse a state whose list of seeds of each dataset is not what its results are stored under."""
-    pairs: list[tuple[Any, Any]] = []
-    for dataset, seeds in listed.items():
-        pairs += [(dataset, seed) for seed in seeds] if isinstance(seeds, list) else [(dataset, None)]
-    try:
-        agree = len(pairs) == len(results) and set(pairs) == set(results)
-    except TypeError:  # something that cannot be hashed stands for a seed
-        agree = False
-    if not agree:
-        raise ValueError(f"lists {len(pairs)} trainings in dataset_seed and holds {len(results)}, or others")
-
-
-def _kind(value: object) -> str:
-    return "nothing" if value is None else f"a {type(value).__name__}"
-
-
-def _shown(value: object) -> str:
-    """Something from a file, short enough for a message."""
-    if isinstance(value, tuple):
-        return reprlib.repr(value)[:80]  # a tuple may be nested without end
-    return repr(value)[:80] if isinstance(value, (str, int, float)) else _kind(value)
+    lists = [(dataset, seeds if isinstance(seeds, list) else [None]) for dataset, seeds in listed.items()]
+    # What is not an int is no seed; hashing a deep tuple would end the process.
+    pairs = [(dataset, seed) for dataset, seeds in lists for seed in seeds if type(seed) is int]
+    if len(pairs) != len(results) or set(pairs) != set(results):
+        raise ValueError(
+            f"lists {len(pairs)} trainings in dataset_seed and holds {len(results)}; they are not the same"
+        )
 
 
 # -- all of them -------------------------------------------------------------------------------------------------------
@@ -314,7 +301,7 @@ def _check_places(where: object, architectures: Sequence[str], records: Sequence
     if wrong:
         raise FrugalnasError(
             f"{where}: {len(wrong)} of {len(records)} records are of another architecture than meta_archs has at their "
-            f"index, first {wrong[0].index}: {_shown(wrong[0].architecture)}, not {architectures[wrong[0].index]!r}"
+            f"index, first {wrong[0].index}: {shown(wrong[0].architecture)}, not {architectures[wrong[0].index]!r}"
         )
     for first, second in pairwise(records):
         if (first.index, first.epochs) == (second.index, second.epochs):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from frugalnas.spaces.nasbench201 import OPERATIONS, live_edges
 from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import DATASETS
 from frugalnas.tables.formats.pickles import read_torch
+from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, Watched
 from frugalnas.tables.store import Column
 
@@ -165,7 +165,7 @@ class _Digester:
         try:
             entry = _entry(value["scratch"])
         except ValueError as error:
-            raise FrugalnasError(f"{self.path}: architecture {_shown(key)} {error}") from None
+            raise FrugalnasError(f"{self.path}: architecture {shown(key)} {error}") from None
         container[key] = entry._replace(sets=self.sets.setdefault(entry.sets, entry.sets))
         for measured in value["scratch"].values():
             measured["acc"].clear()
@@ -194,7 +194,7 @@ def _entry(scratch: dict[Any, Any]) -> _Entry:
             raise ValueError(f"has no runs 0, 1, 2 and their average, {AVERAGE!r}, on {name[:20]!r}")
         unknown = [key for key in runs if key not in (*RUNS, AVERAGE)]
         if unknown:
-            raise ValueError(f"has a run {_shown(unknown[0])} on {name[:20]!r}; known are 0, 1, 2 and {AVERAGE!r}")
+            raise ValueError(f"has a run {shown(unknown[0])} on {name[:20]!r}; known are 0, 1, 2 and {AVERAGE!r}")
         values += [_fraction(runs[run], name) if run in runs else math.nan for run in (*RUNS, AVERAGE)]
     assert epochs is not None
     return _Entry(tuple(names), epochs, tuple(values))
@@ -207,8 +207,7 @@ def _fraction(value: object, name: str) -> float:
         and 0 <= value <= 1 + 1e-6
     ):
         return float(value)
-    shown = reprlib.repr(value) if isinstance(value, tuple) else _shown(value)  # a tuple may be nested without end
-    raise ValueError(f"has {shown} for an accuracy on {name[:20]!r}, where fractions from 0 to 1 stand")
+    raise ValueError(f"has {shown(value)} for an accuracy on {name[:20]!r}, where fractions from 0 to 1 stand")
 
 
 def _kind_of(path: Path, keys: list[Any], entries: list[Any]) -> _Kind:
@@ -216,14 +215,14 @@ def _kind_of(path: Path, keys: list[Any], entries: list[Any]) -> _Kind:
     for key, entry in zip(keys, entries, strict=True):
         if not isinstance(entry, _Entry):
             raise FrugalnasError(
-                f"{path}: architecture {_shown(key)} has no results 'scratch'; this is no file of WeakNAS"
+                f"{path}: architecture {shown(key)} has no results 'scratch'; this is no file of WeakNAS"
             )
     first: _Entry = entries[0]
     other = [place for place, entry in enumerate(entries) if entry[:2] != first[:2]]
     if other:
         raise FrugalnasError(
             f"{path}: {len(other)} of {len(keys)} architectures have other sets or epochs than the first one, first "
-            f"{_shown(keys[other[0]])}"
+            f"{shown(keys[other[0]])}"
         )
     cells = isinstance(keys[0], tuple) and len(keys[0]) == 2
     sets = set(first.sets)
@@ -249,7 +248,7 @@ def _fractions(path: Path, keys: list[Any], entries: list[_Entry]) -> NDArray[np
     if wrong.any():
         raise FrugalnasError(
             f"{path}: {int(wrong.sum())} of {len(keys)} architectures state an average that is not the mean of their runs, "
-            f"first {_shown(keys[int(np.argmax(wrong))])}"
+            f"first {shown(keys[int(np.argmax(wrong))])}"
         )
     return runs
 
@@ -263,7 +262,7 @@ def _cells101(path: Path, keys: list[Any]) -> Codes:
     for row, key in enumerate(keys):
         if not _is_cell(key):
             raise FrugalnasError(
-                f"{path}: architecture {_shown(key)} is no adjacency matrix of 2 to {VERTICES} vertices and a list of their "
+                f"{path}: architecture {shown(key)} is no adjacency matrix of 2 to {VERTICES} vertices and a list of their "
                 "operations, input and output among them"
             )
         by_size.setdefault(len(key[0]), []).append(row)
@@ -277,7 +276,7 @@ def _cells101(path: Path, keys: list[Any]) -> Codes:
             raise FrugalnasError(f"{path}: among the cells of {vertices} vertices, {error}") from None
     _, place, times = np.unique(network_keys(codes), return_index=True, return_counts=True)
     if len(place) < len(keys):
-        first = _shown(keys[int(place[np.argmax(times > 1)])])
+        first = shown(keys[int(place[np.argmax(times > 1)])])
         raise FrugalnasError(
             f"{path}: {len(keys) - len(place)} of {len(keys)} cells are another one's network, as {first}"
         )
@@ -308,7 +307,7 @@ def _cells201(path: Path, keys: list[Any]) -> Codes:
         whole = isinstance(key, tuple) and len(key) == 6 and all(isinstance(gene, (int, np.integer)) for gene in key)
         if not whole or not all(0 <= gene < len(OPERATIONS) for gene in key):
             raise FrugalnasError(
-                f"{path}: architecture {_shown(key)} is not six operations of 0 to {len(OPERATIONS) - 1}"
+                f"{path}: architecture {shown(key)} is not six operations of 0 to {len(OPERATIONS) - 1}"
             )
     return np.array(keys, np.int8)
 
@@ -321,11 +320,6 @@ def _check_constant(path: Path, keys: Sequence[Any], codes: Codes, columns: Sequ
         if wrong.any():
             raise FrugalnasError(
                 f"{path}: {int(wrong.sum())} of {int(constant.sum())} cells whose input does not reach their output have "
-                f"more than {chance:g} % on {column.split}, first {_shown(keys[int(np.argmax(wrong))])}; its operations or "
+                f"more than {chance:g} % on {column.split}, first {shown(keys[int(np.argmax(wrong))])}; its operations or "
                 "edges stand in another order than the benchmark's"
             )
-
-
-def _shown(value: object) -> str:
-    """Something from a file, short enough for a message."""
-    return repr(value)[:120] if isinstance(value, (str, int, float, tuple)) else f"a {type(value).__name__}"
