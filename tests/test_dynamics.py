@@ -107,6 +107,15 @@ def test_a_search_is_the_same_whether_or_not_somebody_looks_on(tmp_path):
     assert np.array_equal(results[0].codes, results[1].codes)
 
 
+def test_a_query_whose_worker_failed_is_no_contradiction(tmp_path):
+    folder = run_of(tmp_path / "run", queries=20)
+    path = folder / "journal.jsonl"
+    *_, last = path.read_text().splitlines(keepends=True)
+    failed = {**json.loads(last), "value": None, "error": "the worker process failed"}
+    path.write_text(path.read_text().replace(last, json.dumps(failed) + "\n"))
+    assert len(read_dynamics(folder).steps) == 1
+
+
 def test_a_journal_of_another_run_is_refused(tmp_path):
     folder, other = run_of(tmp_path / "run"), run_of(tmp_path / "other", seed=1)
     (folder / "journal.jsonl").write_bytes((other / "journal.jsonl").read_bytes())
@@ -226,6 +235,8 @@ def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, colu
     assert [axes.get_title() for axes in panels[:columns]] == titles
     assert panels[0].get_xlabel() == "predicted top 100"
     assert bar.get_ylabel() == "true rank by validation accuracy"
+    legend = [text.get_text() for text in looked.legends[0].get_texts()]
+    assert legend == ["150 random architectures", "optimum", "predicted best"]
     left, middle, right, other = dynamics_figure(dynamics).axes
     assert left.get_xlabel() == "true validation accuracy, %"
     assert left.get_ylabel() == "predicted validation accuracy, %"

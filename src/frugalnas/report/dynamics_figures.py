@@ -87,13 +87,14 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
     steps = dynamics.steps if len(dynamics.steps) <= COLUMNS else (*dynamics.steps[: COLUMNS - 1], dynamics.steps[-1])
     known = dynamics.codes if embedding.complete else embedding.sample
     ground = np.unique(embedding.place(known), axis=0)
+    label = "all architectures" if embedding.complete else f"{len(known):,} random architectures"
     colours = Normalize(1, len(dynamics.codes))
     with paper_style():
         figure = new_figure(7.0, 3.9, layout="constrained")
         grid = figure.subplots(2, len(steps), squeeze=False)
         for column, step in enumerate(steps):
             for axes, rows in zip(grid[:, column], (step.region, step.evaluated), strict=True):
-                _draw_ground(axes, ground)
+                _draw_ground(axes, ground, label)
                 _draw_found(axes, dynamics, embedding, step, rows, colours)
             last = column == len(steps) - 1 and column > 0
             grid[0, column].set_title(f"iteration {step.number}{' (last)' if last else ''}", size=8)
@@ -116,9 +117,9 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
     return figure
 
 
-def _draw_ground(axes: Axes, ground: FloatArray) -> None:
+def _draw_ground(axes: Axes, ground: FloatArray, label: str) -> None:
     axes.scatter(ground[:, 0], ground[:, 1], s=1.5, color=PALE, linewidth=0, rasterized=True)
-    axes.scatter([], [], s=8, color="#bbbbbb", linewidth=0, label="all architectures")
+    axes.scatter([], [], s=8, color="#bbbbbb", linewidth=0, label=label)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.margins(0.03)
