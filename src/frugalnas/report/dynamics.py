@@ -39,11 +39,12 @@ class Step:
         best_predicted: what it expects there, % (see `predicted_values`).
         optimum_predicted: what it expects of the true optimum, %.
         errors: |predicted - true| of the predicted top 200, rising, percentage points, shape [<= 200].
-        chance: that the next architecture is one of the true top 50: for uniform draws their share of the predicted top,
-            else their share of the batch that was chosen.
+        chance: that the next architecture is one of the true top 50: for uniform draws their share of what was not yet
+            evaluated of the predicted top, else, and where nothing of it was left, their share of the batch that was
+            chosen.
         tau: Kendall's tau-b of predicted and true value within the true top 50, NaN where either is constant.
         top: size of the predicted top that was drawn from, None where the highest scores were taken.
-        region: rows of that top; where scores decided, of the 100 best predicted that were not evaluated before.
+        region: rows of that top that were not evaluated before; where scores decided, the 100 best predicted of them.
         evaluated: rows of what was evaluated then.
     """
 
@@ -186,9 +187,11 @@ class _Watcher:
         top = order[:PREDICTED]
         best, optimum = int(order[0]), int(np.argmax(self.truth))
         ranking = np.argsort(-one.prediction.mean, kind="stable")
-        drawn = ranking[: one.top] if one.top is not None else ranking[one.eligible[ranking]][:REGION]
+        top_drawn = ranking[: one.top]  # all, where scores decided
+        drawn = top_drawn[one.eligible[top_drawn]][: REGION if one.top is None else None]
         chosen = self._rows(one.candidates.codes[one.chosen])
-        next_ones = self._rows(one.candidates.codes[drawn if one.top is not None else one.chosen])
+        uniform = one.top is not None and len(drawn) > 0
+        next_ones = self._rows(one.candidates.codes[drawn]) if uniform else chosen
         self.steps.append(
             Step(
                 number=one.number,
@@ -199,7 +202,7 @@ class _Watcher:
                 errors=np.sort(np.abs(values[top] - self.truth[top])),
                 chance=float(np.isin(next_ones, self.best).mean()) if len(next_ones) else np.nan,
                 tau=float(kendalltau(means[self.best], self.truth[self.best]).statistic),
-                top=None if one.top is None else len(drawn),
+                top=None if one.top is None else len(top_drawn),
                 region=_inside(self._rows(one.candidates.codes[drawn])),
                 evaluated=chosen[np.isin(chosen, self.evaluated)],
             )

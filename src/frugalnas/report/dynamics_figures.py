@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
@@ -88,7 +88,7 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
     known = dynamics.codes if embedding.complete else embedding.sample
     ground = np.unique(embedding.place(known), axis=0)
     label = "all architectures" if embedding.complete else f"{len(known):,} random architectures"
-    colours = Normalize(1, len(dynamics.codes))
+    colours = LogNorm(1, max(len(dynamics.codes), 2))
     with paper_style():
         figure = new_figure(7.0, 3.9, layout="constrained")
         grid = figure.subplots(2, len(steps), squeeze=False)
@@ -98,11 +98,14 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
                 _draw_found(axes, dynamics, embedding, step, rows, colours)
             last = column == len(steps) - 1 and column > 0
             grid[0, column].set_title(f"iteration {step.number}{' (last)' if last else ''}", size=8)
-            grid[0, column].set_xlabel(f"predicted top {step.top:,}" if step.top else "", size=6.5, color=GREY)
+            left = f"{len(step.region):,} left of the predicted top {step.top:,}" if step.top else ""
+            grid[0, column].set_xlabel(left, size=6.5, color=GREY)
             grid[1, column].set_xlabel(f"{len(step.evaluated)} evaluated", size=6.5, color=GREY)
         uniform = steps[0].top is not None
         upper = (
-            "sampled from:\npredicted top" if uniform else f"{len(steps[0].region)} best predicted,\nnot yet evaluated"
+            "sampled from: what is\nleft of the predicted top"
+            if uniform
+            else f"{len(steps[0].region)} best predicted,\nnot yet evaluated"
         )
         grid[0, 0].set_ylabel(upper)
         grid[1, 0].set_ylabel("evaluated in\nthis iteration")
@@ -110,6 +113,7 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
         bar.outline.set_visible(False)
         bar.set_label(f"true rank by {dynamics.value}")
         bar.set_ticks(_rank_ticks(len(dynamics.codes)))
+        bar.minorticks_off()
         bar.ax.yaxis.set_major_formatter(lambda rank, _: f"{rank:,.0f}")
         bar.ax.invert_yaxis()
         handles, labels = grid[0, 0].get_legend_handles_labels()
@@ -126,7 +130,7 @@ def _draw_ground(axes: Axes, ground: FloatArray, label: str) -> None:
 
 
 def _draw_found(
-    axes: Axes, dynamics: Dynamics, embedding: Embedding, step: Step, rows: NDArray[np.intp], colours: Normalize
+    axes: Axes, dynamics: Dynamics, embedding: Embedding, step: Step, rows: NDArray[np.intp], colours: LogNorm
 ) -> None:
     worst_first = rows[np.argsort(-dynamics.ranks[rows], kind="stable")]
     across, up = embedding.place(dynamics.codes[worst_first]).T
@@ -142,11 +146,9 @@ def _draw_found(
 
 
 def _rank_ticks(ranks: int) -> list[int]:
-    """1, a few round numbers and the last."""
-    step: int = 10 ** int(np.log10(max(ranks, 10)))
-    step = step // 2 if ranks < 3 * step else step
-    between = [tick for tick in range(step, ranks, step) if ranks - tick > step / 3]
-    return [1, *between, ranks]
+    """Powers of ten and the last rank."""
+    powers = [10**power for power in range(10) if 2 * 10**power < ranks]
+    return [*powers, ranks]
 
 
 def _draw_trajectories(axes: Axes, dynamics: Dynamics) -> None:
@@ -194,7 +196,7 @@ def _draw_chances(axes: Axes, dynamics: Dynamics) -> None:
     other = axes.twinx()
     axes.plot(numbers, [step.chance for step in steps], "o-", color=chances, markersize=3, markeredgewidth=0)
     other.plot(numbers, [step.tau for step in steps], "s-", color=taus, markersize=3, markeredgewidth=0)
-    where = "predicted top" if steps[0].top is not None else "chosen batch"
+    where = "rest of the predicted top" if steps[0].top is not None else "chosen batch"
     axes.set_ylabel(f"true top {best} in the {where}, share", color=chances)
     other.set_ylabel(f"Kendall's tau within the true top {best}", color=taus)
     axes.set_xlabel("iteration")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -15,7 +14,6 @@ from frugalnas.spaces import Codes, Population, SearchSpace
 
 __all__ = ["Embedding"]
 
-VERSION = 1
 SUBSAMPLE = 15_625
 """Architectures that are embedded: all of NAS-Bench-201, a fixed sample of a larger space."""
 PERPLEXITY = 30.0
@@ -33,24 +31,22 @@ class Embedding:
 
     Args:
         space: one that can be listed; limits do not matter, it is the whole space that is embedded.
-        say: is told before the embedding is made, which takes a minute.
+        say: is told before the embedding is made, which takes a minute or two.
 
     Raises:
         SpaceTooLarge: where the space cannot be listed.
     """
 
     def __init__(self, space: SearchSpace, say: Callable[[str], None] = lambda text: None) -> None:
-        description = SPACES.describe(space)
-        self.space: SearchSpace = SPACES.create(description)
+        self.space: SearchSpace = SPACES.create(SPACES.describe(space))
         self.encoding = self.space.encodings[0]
         codes = self.space.enumerate()
         self.complete = len(codes) <= SUBSAMPLE
         if not self.complete:
             codes = codes[np.sort(np.random.default_rng(0).choice(len(codes), SUBSAMPLE, replace=False))]
         self._vectors = Population(self.space, codes).encoded(self.encoding).rows
-        options = json.dumps(description["options"], sort_keys=True, default=str)
-        stamp = f"-{hashlib.sha256(options.encode()).hexdigest()[:8]}" if description["options"] else ""
-        name = f"tsne-{self.space.name}{stamp}-{self.encoding}-{len(codes)}-v{VERSION}"
+        digest = hashlib.sha256(self._vectors.tobytes()).hexdigest()[:12]
+        name = f"tsne-{self.space.name}-{self.encoding}-{len(codes)}-{digest}"
         self.sample = codes
         self._positions = cached_array(name, lambda: self._embed(say))
 
@@ -68,7 +64,9 @@ class Embedding:
         from sklearn.manifold import TSNE
         from threadpoolctl import threadpool_limits
 
-        say(f"embedding {len(self._vectors):,} distinct cells of {self.space.name}, about a minute; kept for next time")
+        say(
+            f"embedding {len(self._vectors):,} distinct cells of {self.space.name}, a minute or two; kept for next time"
+        )
         perplexity = min(PERPLEXITY, (len(self._vectors) - 1) / 3)
         # One thread, so that sums have one order and the picture does not depend on the machine's cores.
         with threadpool_limits(limits=1):

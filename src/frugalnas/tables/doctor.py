@@ -77,8 +77,12 @@ def _table(name: str) -> Finding:
             name, "damaged", str(error), f"remove {folder}" + ("" if name in hpobench.TABLES else " and import again")
         )
     size = sum(path.stat().st_size for path in folder.iterdir())
-    test = "validation and test" if table.has_test else "validation, no test results"
-    return Finding(name, "ok", f"{len(table):,} architectures of {table.space.name}, {test}; cached, {size:,} bytes")
+    accuracies = [role for role in ("validation", "test") if role in table.columns]
+    known = " and ".join(accuracies) if accuracies else "no accuracies"
+    missing = "" if len(accuracies) != 1 else ", no test results" if accuracies == ["validation"] else " results only"
+    return Finding(
+        name, "ok", f"{len(table):,} architectures of {table.space.name}, {known}{missing}; cached, {size:,} bytes"
+    )
 
 
 def _drafts() -> list[Finding]:
