@@ -102,11 +102,7 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
             grid[0, column].set_xlabel(left, size=6.5, color=GREY)
             grid[1, column].set_xlabel(f"{len(step.evaluated)} evaluated", size=6.5, color=GREY)
         uniform = steps[0].top is not None
-        upper = (
-            "sampled from: what is\nleft of the predicted top"
-            if uniform
-            else f"{len(steps[0].region)} best predicted,\nnot yet evaluated"
-        )
+        upper = "sampled from" if uniform else f"{len(steps[0].region)} best predicted,\nnot yet evaluated"
         grid[0, 0].set_ylabel(upper)
         grid[1, 0].set_ylabel("evaluated in\nthis iteration")
         bar = figure.colorbar(ScalarMappable(colours, RANKS), ax=grid, aspect=35, pad=0.01)
@@ -196,8 +192,8 @@ def _draw_chances(axes: Axes, dynamics: Dynamics) -> None:
     other = axes.twinx()
     axes.plot(numbers, [step.chance for step in steps], "o-", color=chances, markersize=3, markeredgewidth=0)
     other.plot(numbers, [step.tau for step in steps], "s-", color=taus, markersize=3, markeredgewidth=0)
-    where = "rest of the predicted top" if steps[0].top is not None else "chosen batch"
-    axes.set_ylabel(f"true top {best} in the {where}, share", color=chances)
+    batch = f"true top {best} in the chosen batch, share"
+    axes.set_ylabel(batch if steps[0].top is None else f"chance to draw from the true top {best}", color=chances)
     other.set_ylabel(f"Kendall's tau within the true top {best}", color=taus)
     axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
