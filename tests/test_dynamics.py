@@ -232,7 +232,7 @@ def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, colu
     assert len(panels) == 2 * columns
     titles = ["iteration 1", "iteration 2", "iteration 3", "iteration 5 (last)"][:columns]
     assert [axes.get_title() for axes in panels[:columns]] == titles
-    assert panels[0].get_xlabel() == "predicted top 100"
+    assert panels[0].get_xlabel() == "100 left of the predicted top 100"
     assert bar.get_ylabel() == "true rank by validation accuracy"
     legend = [text.get_text() for text in looked.legends[0].get_texts()]
     assert legend == ["150 random architectures", "optimum", "predicted best"]
