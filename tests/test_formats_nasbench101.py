@@ -640,6 +640,7 @@ def test_a_damaged_parquet_file_is_refused_or_well_formed(tmp_path: Path, change
     assert (columns(contents)["test"] <= 100).all()
 
 
+@pytest.mark.slow
 def test_the_whole_benchmark_is_read_from_columns(shared_data: Path, tmp_path: Path) -> None:
     (contents,) = read_columns(shared_data / "nasbench101.parquet", silent)
     table = stored(contents, tmp_path / "table")

@@ -7,10 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nats_files as nats
 import numpy as np
 import pytest
 import test_formats_nasbench101 as nb101
-import test_formats_nats as nats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_importing import snapshot
