@@ -12,7 +12,7 @@ import pytest
 
 from frugalnas.cache import cache_folder, cached_array
 from frugalnas.evaluation import Evaluations
-from frugalnas.predictors import GaussianProcess
+from frugalnas.predictors import Bagging, Forest, GaussianProcess, Ridge
 from frugalnas.predictors.gaussian_process import CONDITIONED_ON, _best_and_others
 from frugalnas.spaces import NASBench101, NASBench201, Population
 from frugalnas.spaces.collisions import resolutions
@@ -37,8 +37,8 @@ def played(strategy: Strategy, rounds: int) -> list[list[int]]:
     return asked
 
 
-@pytest.mark.parametrize("strategy", [WeakNAS, Evolution, LocalSearch, RandomSearch])
-def test_strategies_find_better_cells_and_never_a_network_twice(strategy: type[Strategy]) -> None:
+@pytest.mark.parametrize("strategy", [Evolution, LocalSearch, RandomSearch])
+def test_strategies_ask_for_valid_cells_and_never_a_network_twice(strategy: type[Strategy]) -> None:
     searching = strategy(SPACE, seed=1)
     asked = np.array(played(searching, 8), np.int8)
     assert len(np.unique(SPACE.networks(asked))) == len(asked)
@@ -47,7 +47,8 @@ def test_strategies_find_better_cells_and_never_a_network_twice(strategy: type[S
 
 def test_weaknas_climbs() -> None:
     strategy = WeakNAS(SPACE, seed=0)
-    played(strategy, 12)
+    asked = np.array(played(strategy, 12), np.int8)
+    assert len(np.unique(SPACE.networks(asked))) == len(asked)
     sample = worth(SPACE.sample(20_000, np.random.default_rng(0)))
     assert len(strategy.values) == 120
     assert strategy.values.max() > np.sort(sample)[-10], "120 queries are worth more than 2,000 random ones"
@@ -64,6 +65,32 @@ def test_a_large_space_is_ranked_whole_only_now_and_then_and_resumes_exactly(mon
     again = WeakNAS(SPACE, seed=3)
     again.load_state_dict(state)
     assert played(again, 3) == played(strategy, 3)
+
+
+@pytest.mark.parametrize("options", [{"keep_old": "none"}, {"costs": ("macs",)}, {"acquisition": "uniform"}])
+def test_a_large_space_is_ranked_again_as_labels_grow(monkeypatch, options) -> None:
+    ranked = []
+    mean = Ridge.mean
+    monkeypatch.setattr(Ridge, "mean", lambda self, population: ranked.append(1) or mean(self, population))
+    strategy = WeakNAS(SPACE, seed=3, predictor=Ridge(encoding="live"), **options)
+    played(strategy, 6)
+    assert len(ranked) >= 3
+    assert len(strategy.values) == 60
+
+
+def test_a_front_keeps_its_cheap_end() -> None:
+    strategy = WeakNAS(SPACE, seed=0, costs=("params",))
+    played(strategy, 6)
+    assert strategy.cost_values[10:].min() < 1.2 * SPACE.count("params", SPACE.enumerate()).min()
+
+
+@pytest.mark.parametrize("predictor", [Forest(trees=8), Bagging(members=3)])
+def test_means_of_ensembles_are_those_of_the_full_prediction(predictor) -> None:
+    rng = np.random.default_rng(0)
+    codes = SPACE.sample(60, rng)
+    predictor.fit(Population(SPACE, codes), worth(codes))
+    others = Population(SPACE, SPACE.sample(40_000, rng))
+    np.testing.assert_allclose(predictor.mean(others), predictor.predict(others).mean)
 
 
 def test_means_are_those_of_the_full_prediction() -> None:

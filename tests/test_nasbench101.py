@@ -152,6 +152,15 @@ def test_isomorphic_cells_are_one_network(row: int, seed: int) -> None:
         assert SPACE.count(quantity, other[None]) == pytest.approx(SPACE.count(quantity, code[None]), rel=0.02)
 
 
+def test_what_is_no_cell_has_no_representative() -> None:
+    codes = np.stack([SPACE.parse("output(0)"), np.zeros(26, np.int8)])
+    with pytest.raises(FrugalnasError, match="row 1 is no NAS-Bench-101 cell"):
+        SPACE.canonical(codes)
+    halves = '{"module_adjacency": [[0, 1.5], [0, 0]], "module_operations": ["input", "output"]}'
+    with pytest.raises(FrugalnasError, match="edges are 0 or 1"):
+        SPACE.parse(halves)
+
+
 def test_random_codes_are_the_network_that_their_hash_says() -> None:
     codes = RANDOM_BITS.sample(2_000, np.random.default_rng(0))
     canonical = SPACE.canonical(codes)

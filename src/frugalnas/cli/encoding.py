@@ -65,11 +65,13 @@ def run(parsed: argparse.Namespace) -> int:
                     resolution.distinct,
                     resolution.colliding,
                     resolution.largest,
-                    resolution.split,
                 )
             ),
+            f"{resolution.split:,}" if space.listed_by == "code" else "-",
         ]
         for resolution in found
     ]
+    if space.listed_by == "network":
+        print("Each network is listed under one code, so that splits are not seen.\n")
     print_columns(rows, ("encoding", "columns", "distinct", "colliding", "largest group", "networks split"))
     return 0

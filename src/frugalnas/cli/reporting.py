@@ -30,6 +30,7 @@ def add(commands: Any) -> None:
 def _dynamics(parsed: argparse.Namespace) -> int:
     from frugalnas.report import dynamics_report
 
+    print(f"replaying {parsed.run_dir}: every predictor is fitted again", file=sys.stderr)
     for path in dynamics_report(parsed.run_dir, lambda text: print(text, file=sys.stderr)):
         print(path)
     return 0

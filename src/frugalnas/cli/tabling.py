@@ -129,7 +129,10 @@ def _import(parsed: argparse.Namespace) -> int:
 
 def _import_columns(parsed: argparse.Namespace) -> Table:
     from frugalnas.tables import import_table
+    from frugalnas.tables.official import not_known
 
+    if parsed.file.suffix not in (".parquet", ".csv"):
+        raise not_known(parsed.file)
     if parsed.name is None:
         raise FrugalnasError(f"{parsed.file}: what is the new table called? Add --name, such as nasbench201/mine")
     if parsed.jobs is not None:
@@ -155,8 +158,11 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
 
 
 def _how_to_search(table: Table) -> str:
+    partial = ""
+    if len(table) < table.space.size:
+        partial = f"\n  It has {len(table):,} of {table.space.size:,} architectures: a query for another one fails"
     if "validation" in table.columns:
-        return f"Search it with: frugalnas search --table {table.name}"
+        return f"Search it with: frugalnas search --table {table.name}{partial}"
     if table.has_test:
         return f"No validation results: an oracle study at most, frugalnas search --table {table.name} --objectives oracle-test"
     return "It has no accuracies to search by"

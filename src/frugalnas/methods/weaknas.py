@@ -15,7 +15,9 @@ __all__ = ["weaknas_paper"]
 def weaknas_paper(
     space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, top: int = 100
 ) -> WeakNAS:
-    """WeakNAS with the settings of its README for NAS-Bench-201: an MLP of 4x1000, uniform from the top 100.
+    """WeakNAS with the settings of its README: an MLP of 4x1000 on its one-hot codes, uniform from the top 100.
+
+    `initial` is that of NAS-Bench-201; for NAS-Bench-101 its README says 100.
 
     Two things differ from the released program, on purpose: labels are standardised by those queried so far, not
     by the whole table's mean and deviation, which no search could know; and no network is queried twice under
@@ -26,7 +28,7 @@ def weaknas_paper(
         seed=seed,
         initial=initial,
         round_size=round_size,
-        predictor=mlp_paper(),
+        predictor=mlp_paper(encoding="sequence-onehot" if "sequence-onehot" in space.encodings else "onehot"),
         acquisition="uniform",
         top_start=top,
         keep_old="all",

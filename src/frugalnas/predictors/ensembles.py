@@ -85,8 +85,17 @@ class Ensemble(Regressor):
     def predict(self, population: Population) -> Prediction:
         """The members' answers, each computed once per distinct feature vector."""
         candidates = self.inputs(population)
-        answers = np.stack([np.asarray(member.predict(candidates.rows), np.float64) for member in self._members()])
+        answers = np.stack([_in_blocks(member, candidates.rows) for member in self._members()])
         return Prediction.of_members(self._offset + self._scale * answers[:, candidates.inverse])
+
+    def mean(self, population: Population) -> NDArray[np.float64]:
+        """The members' mean, without keeping what each of them says, shape [n]."""
+        candidates = self.inputs(population)
+        members = self._members()
+        total = np.zeros(len(candidates.rows))
+        for member in members:
+            total += _in_blocks(member, candidates.rows)
+        return (self._offset + self._scale / len(members) * total)[candidates.inverse]
 
     def _resamples(self) -> bool:
         return self.members > 1
@@ -104,6 +113,15 @@ class Trees(Ensemble):
     def _members(self) -> Sequence[Any]:
         estimators: Sequence[Any] = self._fitted[0].estimators_
         return estimators
+
+
+def _in_blocks(member: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """A member's answers, a block of rows at a time: the layers of a wide network would take gigabytes at once."""
+    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)] or [rows]
+    return np.concatenate([np.asarray(member.predict(block), np.float64) for block in blocks])
+
+
+BLOCK = 2**14
 
 
 def one_of(name: str, value: str, choices: Iterable[str]) -> None:

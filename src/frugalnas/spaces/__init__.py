@@ -8,6 +8,7 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 - `NASBench101`: cells of up to seven vertices and nine edges, 423,624 in all.
 - `NASBench201`: cells of six edges with five operations, 15,625 in all.
 - `Population`: a code matrix that remembers its encodings.
+- `distances` and `collisions`: how far apart architectures are under an encoding, and how well it tells them apart.
 - `Graphs`: the same architectures as directed graphs with an operation at each vertex.
 """
 

@@ -221,9 +221,19 @@ def graph_hashes(codes: Codes) -> NDArray[np.bytes_]:
 
 
 def place_of(keys: Words) -> IntArray:
-    """The place among all cells of each network key, shape [n]."""
+    """The place among all cells of each network key, shape [n].
+
+    Raises:
+        FrugalnasError: where one is not of a cell that the benchmark allows.
+    """
     order, ranked = _sorted_keys()
-    return order[np.searchsorted(ranked, keys)]
+    places = np.minimum(np.searchsorted(ranked, keys), len(ranked) - 1)
+    if not np.array_equal(ranked[places], keys):
+        row = int(np.argmax(ranked[places] != keys))
+        raise FrugalnasError(
+            f"row {row} is no NAS-Bench-101 cell: a path leads from input to output, over at most 9 edges"
+        )
+    return order[places]
 
 
 def representatives(codes: Codes) -> Codes:

@@ -94,10 +94,15 @@ class NASBench101(SearchSpace):
         if self.allowed.sum() == 2 * EDGES + 3 * INNER:
             return whole if not self._constraints else whole[self.valid(whole)]
         codes = labelled_cells(everywhere=True)
+        for gene in range(EDGES):  # an edge that is not there may still be, between dead vertices
+            if not self.allowed[gene, 1]:
+                codes = codes[codes[:, gene] == 0]
         # Dead parts are free: they take the least value that is allowed, which must leave them dead.
         least = np.argmax(self.allowed, axis=1).astype(np.int8)
         edges, vertices = live_parts(codes)
         live = np.concatenate([edges, vertices[:, 1:OUTPUT]], axis=1)
+        permitted = (self.allowed[np.arange(EDGES + INNER), codes] | ~live).all(axis=1)
+        codes, live = codes[permitted], live[permitted]
         filled = np.where(live, codes, least)
         filled = filled[self.valid(filled) & (pruned(filled) == codes).all(axis=1)]
         _, first = np.unique(network_keys(filled), return_index=True)
@@ -205,7 +210,7 @@ class NASBench101(SearchSpace):
 def _from_json(text: str) -> Codes:
     try:
         cell = json.loads(text)
-        adjacency = np.array(cell["module_adjacency"], np.int8)
+        adjacency = np.array(cell["module_adjacency"])
         words = [str(word).removesuffix("-bn-relu") for word in cell["module_operations"]]
         operations = [OPERATIONS.index(word) for word in words[1:-1]]
         if not np.isin(adjacency, (0, 1)).all() or (words[0], words[-1]) != ("input", "output"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population,
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.objectives import checked_costs
-from frugalnas.strategies.pareto import front_batch
+from frugalnas.strategies.pareto import front_batch, pareto_ranks
 from frugalnas.tables import known_quantities
 
 __all__ = ["Round", "WeakNAS", "top_schedule"]
@@ -28,11 +28,15 @@ Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts
 KeepOld = Literal["all", "top", "none"]
 Labels = Literal["rank", "standard", "raw"]
 
+_Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
+
 LARGE = 2**15
 NEAR = 2**13
+NEAR_FRONTS = 2**11
 RANK_AGAIN = 1.25
 """A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
-`NEAR` of that ranking are predicted anew every round. A new label moves the top of the ranking, not its bottom."""
+`NEAR` of that ranking are predicted anew every round, or, with costs, the first fronts that have `NEAR_FRONTS`. A new label
+moves the top of the ranking, not its bottom."""
 
 
 @dataclass(frozen=True)
@@ -162,16 +166,21 @@ class WeakNAS(Strategy):
         kept = self._training_set()
         if len(kept) < 2:
             return self.draw_new(n, self.rng)
-        labels = _LABELS[self.labels](self.values[kept])
-        predictor = copy.copy(self.predictor)
-        predictor.seed = int(self.rng.integers(2**31))
-        predictor.fit(Population(self.space, self.codes[kept], self._known), labels)
-        if len(candidates) > LARGE and not self.costs:  # the cheap end of a front is not among the best
-            candidates = self._nearest(candidates, predictor, len(kept))
-        prediction = predictor.predict(candidates)
+        evaluated = Population(self.space, self.codes[kept], self._known)
+        fitted = [self._fitted(evaluated, self.values[kept])]
+        for cost, paid in zip(self.costs, self.cost_values[kept].T, strict=True):
+            if cost not in self.space.quantities:
+                fitted.append(self._fitted(evaluated, -paid))
+        predictor, labels = fitted[0]
+        if len(candidates) > LARGE:
+            candidates = self._nearest(candidates, fitted, len(self.values))
+        if self.acquisition == "uniform" and len(candidates) > NEAR:  # deviations of so many would be for nothing
+            prediction = Prediction(predictor.mean(candidates), np.zeros(len(candidates)))
+        else:
+            prediction = predictor.predict(candidates)
         eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
         if self.costs:
-            rows = self._towards_the_front(candidates, kept, (prediction, labels), eligible, n)
+            rows = self._towards_the_front(candidates, fitted, prediction, eligible, n)
         elif self.acquisition == "uniform":
             rows = self._from_the_top(prediction, candidates, eligible, n)
         else:
@@ -200,18 +209,33 @@ class WeakNAS(Strategy):
         """How many architectures the predicted top of this round has."""
         return int(self._tops[min(self._round, len(self._tops) - 1)])
 
-    def _nearest(self, candidates: Population, predictor: Predictor, labels: int) -> Population:
-        """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more."""
-        size = max(NEAR, 2 * self._top_size)
+    def _fitted(self, evaluated: Population, values: NDArray[np.float64]) -> _Fitted:
+        """The predictor fitted to one objective, and the labels that it was fitted to."""
+        labels = _LABELS[self.labels](values)
+        predictor = copy.copy(self.predictor)
+        predictor.seed = int(self.rng.integers(2**31))
+        return predictor.fit(evaluated, labels), labels
+
+    def _nearest(self, candidates: Population, fitted: Sequence[_Fitted], labels: int) -> Population:
+        """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more.
+
+        With costs, the first fronts of the predicted means: the cheap end of a front is not among the best values.
+        """
+        size = min(max(NEAR, 2 * self._top_size), len(candidates))
         if (
-            self._near is None
-            or labels >= RANK_AGAIN * self._ranked_with
-            or len(self._near) < min(size, len(candidates))
+            self._near is not None
+            and labels < RANK_AGAIN * self._ranked_with
+            and (self.costs or len(self._near) >= size)
         ):
-            mean = predictor.mean(candidates)
-            size = min(size, len(mean))
-            self._near, self._ranked_with = np.sort(np.argpartition(-mean, size - 1)[:size]), labels
-        return candidates.take(self._near)
+            return candidates.take(self._near)
+        if self.costs:
+            means = [predictor.mean(candidates) for predictor, _ in fitted]
+            exact = [-candidates.quantity(cost) for cost in self.costs if cost in self.space.quantities]
+            near = np.flatnonzero(pareto_ranks(np.column_stack([*means, *exact]), enough=NEAR_FRONTS))
+        else:
+            near = np.sort(np.argpartition(-fitted[0][0].mean(candidates), size - 1)[:size])
+        self._near, self._ranked_with = near, labels
+        return candidates.take(near)
 
     def _training_set(self) -> NDArray[np.intp]:
         """Places in the history to fit to."""
@@ -224,25 +248,21 @@ class WeakNAS(Strategy):
     def _towards_the_front(
         self,
         candidates: Population,
-        kept: NDArray[np.intp],
-        value: tuple[Prediction, NDArray[np.float64]],
+        fitted: Sequence[_Fitted],
+        prediction: Prediction,
         eligible: NDArray[np.bool_],
         n: int,
     ) -> IntArray:
         """Candidates of the predicted front; each measured cost has its own predictor, fitted as that of the value is."""
         name = "ucb" if self.acquisition == "ei" else self.acquisition
-        prediction, labels = value
-        columns: list[FloatArray] = [scores(name, prediction, labels.max(), self.rng)]
-        evaluated = Population(self.space, self.codes[kept], self._known)
-        for cost, paid in zip(self.costs, self.cost_values[kept].T, strict=True):
+        columns: list[FloatArray] = [scores(name, prediction, fitted[0][1].max(), self.rng)]
+        measured = iter(fitted[1:])
+        for cost in self.costs:
             if cost in self.space.quantities:
                 columns.append(-candidates.quantity(cost))
                 continue
-            predictor = copy.copy(self.predictor)
-            predictor.seed = int(self.rng.integers(2**31))
-            labels = _LABELS[self.labels](-paid)
-            prediction = predictor.fit(evaluated, labels).predict(candidates)
-            columns.append(scores(name, prediction, labels.max(), self.rng))
+            predictor, labels = next(measured)
+            columns.append(scores(name, predictor.predict(candidates), labels.max(), self.rng))
         return front_batch(np.column_stack(columns), candidates.networks, eligible, n, self.rng)
 
     def _from_the_top(

@@ -84,6 +84,8 @@ class TableEvaluator(Evaluator):
     def _no_such_column(self) -> FrugalnasError:
         other = next((name for name, role in _ROLE.items() if role in self.opened.columns), None)
         step = f"; search it as an oracle study with --objectives {other}" if other == "oracle-test" else ""
+        if other == "accuracy":
+            step = "; official files have them (frugalnas table import --help says which)"
         return FrugalnasError(f"{self.table} has no {_ROLE[self.objective]} accuracies{step}")
 
     def __reduce__(self) -> tuple[object, ...]:

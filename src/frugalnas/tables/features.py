@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.tables.catalogue import open_table, table_names
+from frugalnas.tables.catalogue import open_table
 
 __all__ = ["known_quantities"]
 
@@ -41,7 +41,7 @@ def known_quantities(space: SearchSpace, features: Sequence[str]) -> dict[str, Q
         if colon:
             known[feature] = _column(space, name, role)
         elif feature not in space.quantities:
-            hint = f", or a column as TABLE:ROLE, such as {table_names()[0]}:training_seconds"
+            hint = f", or a column as TABLE:ROLE, such as {space.name}/cifar10:training_seconds"
             raise unknown_name(f"feature of {space.name}", feature, space.quantities or ["(it counts nothing)"], hint)
     return known
 

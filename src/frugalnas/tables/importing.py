@@ -15,7 +15,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.catalogue import table_folder
-from frugalnas.tables.official import KNOWN, refuse_taken_name
+from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
 __all__ = ["import_table"]
@@ -104,7 +104,7 @@ def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
 
     readers: dict[str, Any] = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
     if file.suffix not in readers:
-        raise FrugalnasError(f"{file} is no file that frugalnas knows; it reads {KNOWN}")
+        raise not_known(file)
     try:
         content = file.read_bytes()
     except OSError as error:

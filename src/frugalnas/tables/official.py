@@ -15,7 +15,7 @@ from frugalnas.tables.catalogue import table_folder, table_names
 from frugalnas.tables.formats import Contents
 from frugalnas.tables.store import Table, write_table
 
-__all__ = ["import_benchmark", "is_benchmark", "refuse_taken_name"]
+__all__ = ["import_benchmark", "is_benchmark", "not_known", "refuse_taken_name"]
 
 Progress = Callable[[int, int], None]
 """Is told how much of the file is read, and how much there is, in bytes or records."""
@@ -52,8 +52,15 @@ def import_benchmark(
     path = Path(path)
     reader = _reader_of(path, jobs)
     if reader is None:
-        raise FrugalnasError(f"{path} is no benchmark file that frugalnas knows; it reads {KNOWN}")
-    found = reader(path, on_progress)
+        raise not_known(path)
+    if name is not None and any(known == name or known.startswith(f"{name}/") for known in table_names()):
+        raise FrugalnasError(f"{name!r} is taken; choose another --name")
+    try:
+        found = reader(path, on_progress)
+    except FrugalnasError as error:
+        raise FrugalnasError(
+            f"{error}\n  Nothing was imported; if this is the benchmark's own file, get it again from where it came from"
+        ) from None
     names = [_named(contents.name, name, alone=len(found) == 1) for contents in found]
     for chosen, contents in zip(names, found, strict=True):
         refuse_taken_name(chosen, contents.space)
@@ -85,14 +92,30 @@ def is_benchmark(path: Path) -> bool:
     return _reader_of(path, jobs=1) is not None
 
 
+def not_known(path: Path) -> FrugalnasError:
+    """The error for a file that nothing here reads, with what is read."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return FrugalnasError(f"{path}: {error.strerror or error}")
+    what = "is empty" if not size else "is no file that frugalnas knows, by the bytes that it begins with"
+    return FrugalnasError(f"{path} {what}; it reads {KNOWN}")
+
+
 def refuse_taken_name(name: str, space: str) -> None:
     """Refuse a table's name that another table has, or that would lie inside another one."""
     for known in table_names():
         if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
             raise FrugalnasError(
-                f"{name!r} is taken by the table {known!r}; choose another --name, such as {space}/mine, or remove "
+                f"{name!r} is taken by the table {known!r}; choose another --name, such as {_unlike(name, space)}, or remove "
                 f"{table_folder(known)}"
             )
+
+
+def _unlike(name: str, space: str) -> str:
+    """A name that a file's tables could have instead: of one table, or what stands before several."""
+    official = name.partition("/")[0] in ("nats", "weaknas") or name.startswith("nasbench201-")
+    return "mine" if official else f"{space}/mine"
 
 
 def _reader_of(path: Path, jobs: int) -> Reader | None:
