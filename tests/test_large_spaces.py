@@ -12,7 +12,7 @@ import pytest
 
 from frugalnas.cache import cache_folder, cached_array
 from frugalnas.evaluation import Evaluations
-from frugalnas.predictors import Bagging, Forest, GaussianProcess, Ridge
+from frugalnas.predictors import Forest, GaussianProcess, Ridge, Tree
 from frugalnas.predictors.gaussian_process import CONDITIONED_ON, _best_and_others
 from frugalnas.spaces import NASBench101, NASBench201, Population
 from frugalnas.spaces.collisions import resolutions
@@ -84,7 +84,7 @@ def test_a_front_keeps_its_cheap_end() -> None:
     assert strategy.cost_values[10:].min() < 1.2 * SPACE.count("params", SPACE.enumerate()).min()
 
 
-@pytest.mark.parametrize("predictor", [Forest(trees=8), Bagging(members=3)])
+@pytest.mark.parametrize("predictor", [Forest(trees=8), Tree(members=3)])
 def test_means_of_ensembles_are_those_of_the_full_prediction(predictor) -> None:
     rng = np.random.default_rng(0)
     codes = SPACE.sample(60, rng)
