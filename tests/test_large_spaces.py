@@ -67,7 +67,7 @@ def test_a_large_space_is_ranked_whole_only_now_and_then_and_resumes_exactly(mon
     assert played(again, 3) == played(strategy, 3)
 
 
-@pytest.mark.parametrize("options", [{"keep_old": "none"}, {"costs": ("macs",)}, {"acquisition": "uniform"}])
+@pytest.mark.parametrize("options", [{"keep_old": "none"}, {"acquisition": "uniform"}])
 def test_a_large_space_is_ranked_again_as_labels_grow(monkeypatch, options) -> None:
     ranked = []
     mean = Ridge.mean

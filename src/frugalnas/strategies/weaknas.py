@@ -32,7 +32,7 @@ _Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
 
 LARGE = 2**15
 NEAR = 2**13
-NEAR_FRONTS = 2**11
+NEAR_FRONTS = 2**9
 RANK_AGAIN = 1.25
 """A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
 `NEAR` of that ranking are predicted anew every round, or, with costs, the first fronts that have `NEAR_FRONTS`. A new label
@@ -217,17 +217,16 @@ class WeakNAS(Strategy):
         return predictor.fit(evaluated, labels), labels
 
     def _nearest(self, candidates: Population, fitted: Sequence[_Fitted], labels: int) -> Population:
-        """The best predicted of a large space, which is ranked whole whenever the labels are a quarter more.
+        """The best predicted of a large space, ranked whole whenever labels have grown by a quarter, or used up a quarter.
 
         With costs, the first fronts of the predicted means: the cheap end of a front is not among the best values.
         """
         size = min(max(NEAR, 2 * self._top_size), len(candidates))
-        if (
-            self._near is not None
-            and labels < RANK_AGAIN * self._ranked_with
-            and (self.costs or len(self._near) >= size)
-        ):
-            return candidates.take(self._near)
+        near = self._near
+        if near is not None and (self.costs or len(near) >= size):
+            new = labels - self._ranked_with
+            if new < (RANK_AGAIN - 1) * self._ranked_with and new < len(near) // 4:
+                return candidates.take(near)
         if self.costs:
             means = [predictor.mean(candidates) for predictor, _ in fitted]
             exact = [-candidates.quantity(cost) for cost in self.costs if cost in self.space.quantities]
