@@ -2,19 +2,20 @@
 
 python benchmarks/queries_to_optimum.py                        # the default, in rounds of 10, of 5, and one by one
 python benchmarks/queries_to_optimum.py --paper --seeds 100:120   # the paper's settings (a 4x1000 MLP: slow)
-python benchmarks/queries_to_optimum.py --tables nasbench101-test --objective oracle-test --round-sizes 10
+python benchmarks/queries_to_optimum.py --tables nasbench101-test --objective oracle-test --round-sizes 10 --within 1,2
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 
-from frugalnas.runs import compare
+from frugalnas.runs import compare, resume_comparison
 from frugalnas.runs.comparison import bootstrap_mean
-from frugalnas.tables import open_table
+from frugalnas.tables import TableEvaluator, open_table
 
 TABLES = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")
 
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--run-dir", help="keep the searches here, FOLDER/<table>")
     parser.add_argument("--objective", default="accuracy", choices=("accuracy", "oracle-test"))
+    parser.add_argument("--within", default="1", help="queries until one of the best K, for each K of a list")
     parser.add_argument("--round-sizes", default="10,5,1")
     parsed = parser.parse_args()
     seeds = list(range(*map(int, parsed.seeds.split(":"))))
@@ -45,30 +47,37 @@ def main() -> None:
     print(f"seeds {parsed.seeds}, cap {parsed.cap}; mean [95 % bootstrap interval], median, censored, s per search")
     for table in parsed.tables.split(","):
         started = time.perf_counter()
-        comparison = compare(
-            strategies,
-            evaluator={"name": "table", "options": {"table": table, "objective": parsed.objective}},
-            space=open_table(table).space.name,
-            queries=parsed.cap,
-            seeds=seeds,
-            jobs=parsed.jobs,
-            until_optimum=True,
-            run_dir=None if parsed.run_dir is None else f"{parsed.run_dir}/{table.replace('/', '-')}",
-        )
+        folder = None if parsed.run_dir is None else Path(parsed.run_dir) / table.replace("/", "-")
+        if folder is not None and folder.exists():
+            comparison = resume_comparison(folder, jobs=parsed.jobs)
+        else:
+            comparison = compare(
+                strategies,
+                evaluator={"name": "table", "options": {"table": table, "objective": parsed.objective}},
+                space=open_table(table).space.name,
+                queries=parsed.cap,
+                seeds=seeds,
+                jobs=parsed.jobs,
+                until_optimum=True,
+                run_dir=folder,
+            )
         seconds = (time.perf_counter() - started) * parsed.jobs / (len(seeds) * len(strategies))
-        budgets = [budget for budget in (50, 100, 200, 500, 1_000, 2_000, 5_000) if budget <= parsed.cap]
-        for budget in budgets:
+        for budget in [budget for budget in (50, 100, 200, 500, 1_000, 2_000, 5_000) if budget <= parsed.cap]:
             for name, best in comparison.at(budget).items():
                 mean, low, high = bootstrap_mean(best)
                 print(f"{table:28} {name:45} best after {budget:5}: {mean:.3f} [{low:.3f}, {high:.3f}]")
-        for name, found in comparison.to_optimum().items():
-            counted = np.where(np.isnan(found), parsed.cap, found)  # lower bounds where a search was censored
-            mean, low, high = bootstrap_mean(counted)
-            print(
-                f"{table:28} {name:45} {mean:6.1f} [{low:.1f}, {high:.1f}]  median {np.median(counted):5.1f}  "
-                f"censored {int(np.isnan(found).sum())} of {len(seeds)}  {seconds:.2f} s",
-                flush=True,
-            )
+        labels = np.sort(TableEvaluator(table=table, objective=parsed.objective).labels)
+        for rank in map(int, parsed.within.split(",")):
+            for name, values in comparison.values.items():
+                hit = values >= labels[-rank]
+                counted = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1, parsed.cap)  # else a lower bound
+                mean, low, high = bootstrap_mean(counted.astype(np.float64))
+                print(
+                    f"{table:28} {name:45} one of the best {rank}: {mean:6.1f} [{low:.1f}, {high:.1f}]  median "
+                    f"{np.median(counted):5.1f}  most {counted.max()}  censored {int((~hit.any(axis=1)).sum())} of "
+                    f"{len(hit)}  {seconds:.2f} s",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
