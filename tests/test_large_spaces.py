@@ -113,6 +113,7 @@ def test_a_process_of_many_labels_keeps_the_best_and_some_of_the_others() -> Non
     assert np.corrcoef(process.predict(Population(SPACE, held_out)).mean, worth(held_out))[0, 1] > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_a_search_stays_within_a_gigabyte(tmp_path: Path) -> None:
     program = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
@@ -39,6 +39,7 @@ class TestNASBench101(SpaceConformance):
         return NASBench101()
 
 
+@pytest.mark.slow
 class TestRandomBits(SpaceConformance):
     """Codes as they come: dead parts and all."""
 
@@ -138,6 +139,7 @@ def relabelled(code: Codes, rng: np.random.Generator) -> Codes:
     return np.concatenate([moved[SOURCE, TARGET], operations]).astype(np.int8)
 
 
+@settings(max_examples=30)
 @given(row=st.integers(0, 423_623), seed=st.integers(0, 1_000))
 def test_isomorphic_cells_are_one_network(row: int, seed: int) -> None:
     code = all_cells()[0][row]
