@@ -205,6 +205,7 @@ print(len(found), peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_stays_small_where_results_are_taken_out_of_a_huge_file(
     tmp_path: Path, python: Callable[..., Any]
 ) -> None:

@@ -35,6 +35,8 @@ OUTPUT = 6
 
 
 class TestNASBench101(SpaceConformance):
+    draws = 100
+
     def make(self) -> NASBench101:
         return NASBench101()
 

@@ -147,6 +147,7 @@ def share(strategy) -> float:
     return float(read_fronts(result, strategy.costs, value="accuracy", evaluator=evaluator).volumes[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("costs", [("latency_ms",), ("params",), ("latency_ms", "params")], ids="+".join)
 def test_a_search_dominates_more_than_a_random_one(costs):
     for seed in (0, 1):
