@@ -213,6 +213,7 @@ class Reshaped:
         return function, arguments, (version, self.shape, dtype, fortran, content)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_nested_containers_are_read_and_dropped() -> None:
     depth = 100_000
     for opening, closing in ((b"]", b"a"), (b"", b"\x85"), (b"}K\x01", b"s")):

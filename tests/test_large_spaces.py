@@ -79,6 +79,7 @@ def test_a_large_space_is_ranked_again_as_labels_grow(monkeypatch, options) -> N
     assert len(strategy.values) == 60
 
 
+@pytest.mark.slow
 def test_a_front_keeps_its_cheap_end() -> None:
     strategy = WeakNAS(SPACE, seed=0, costs=("params",))
     played(strategy, 3)

@@ -220,6 +220,7 @@ def test_the_two_samplers_differ_as_their_names_say() -> None:
         NASBench101(sampler="sobol")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_restricted_space_lists_networks_that_have_any_code_in_it() -> None:
     no_conv3x3 = SPACE.allowed.copy()
     no_conv3x3[EDGES:, CONV3X3] = False
