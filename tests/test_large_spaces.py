@@ -213,3 +213,16 @@ def test_the_command_shows_every_encoding(cli) -> None:
     assert {entry["encoding"] for entry in numbers["encodings"]} == set(SPACE.encodings)
     assert cli("encodings", "nasbench101", "--sample", "0").code == 2
     assert "choose one of" in cli("encodings", "nasbench999").err
+
+
+@pytest.mark.parametrize("options", [{}, {"costs": ("params",)}, {"acquisition": "uniform", "top_start": 20}])
+def test_what_is_near_does_not_run_out_before_the_space_does(monkeypatch, options) -> None:
+    """A long search in a large space, in small: most of what ranks highest has been evaluated."""
+    for name, value in {"LARGE": 1_000, "NEAR": 40, "OPEN": 20}.items():
+        monkeypatch.setattr(f"frugalnas.strategies.weaknas.{name}", value)
+    space = NASBench201()
+    strategy = WeakNAS(space, seed=0, predictor=Ridge(encoding="live"), **options)
+    for _ in range(60):
+        trials = strategy.ask()
+        assert len(trials) == 10, f"only {len(trials)} after {len(strategy.values)} of 5,044 networks"
+        strategy.tell(trials, Evaluations(space.count("macs", trials.codes) / 1e6))

@@ -32,11 +32,11 @@ _Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
 
 LARGE = 2**15
 NEAR = 2**13
-NEAR_FRONTS = 2**9
+OPEN = 2**9
 RANK_AGAIN = 1.25
-"""A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter; in between, the best
-`NEAR` of that ranking are predicted anew every round, or, with costs, the first fronts that have `NEAR_FRONTS`. A new label
-moves the top of the ranking, not its bottom."""
+"""A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter. In between, the best
+`NEAR` of that ranking are predicted anew every round, the best `OPEN` that were not yet asked for always among them; with costs
+its first fronts that have `OPEN`. A new label moves the top of the ranking, not its bottom."""
 
 
 @dataclass(frozen=True)
@@ -173,12 +173,12 @@ class WeakNAS(Strategy):
                 fitted.append(self._fitted(evaluated, -paid))
         predictor, labels = fitted[0]
         if len(candidates) > LARGE:
-            candidates = self._nearest(candidates, fitted, len(self.values))
+            candidates = self._nearest(candidates, fitted, n)
         if self.acquisition == "uniform" and len(candidates) > NEAR:  # deviations of so many would be for nothing
             prediction = Prediction(predictor.mean(candidates), np.zeros(len(candidates)))
         else:
             prediction = predictor.predict(candidates)
-        eligible = ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
+        eligible = self._eligible(candidates)
         if self.costs:
             rows = self._towards_the_front(candidates, fitted, prediction, eligible, n)
         elif self.acquisition == "uniform":
@@ -216,25 +216,38 @@ class WeakNAS(Strategy):
         predictor.seed = int(self.rng.integers(2**31))
         return predictor.fit(evaluated, labels), labels
 
-    def _nearest(self, candidates: Population, fitted: Sequence[_Fitted], labels: int) -> Population:
-        """The best predicted of a large space, ranked whole whenever labels have grown by a quarter, or used up a quarter.
+    def _eligible(self, candidates: Population) -> BoolArray:
+        """Which candidates are networks that were never asked for, shape [n]."""
+        return ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
+
+    def _nearest(self, candidates: Population, fitted: Sequence[_Fitted], n: int) -> Population:
+        """The best predicted of a large space, ranked whole whenever labels have grown by a quarter or little is left.
 
         With costs, the first fronts of the predicted means: the cheap end of a front is not among the best values.
         """
         size = min(max(NEAR, 2 * self._top_size), len(candidates))
-        near = self._near
-        if near is not None and (self.costs or len(near) >= size):
-            new = labels - self._ranked_with
-            if new < (RANK_AGAIN - 1) * self._ranked_with and new < len(near) // 4:
-                return candidates.take(near)
+        left = max(OPEN, 2 * n)
+        labels = len(self._values)
+        if (
+            self._near is not None
+            and (self.costs or len(self._near) >= size)
+            and labels < RANK_AGAIN * self._ranked_with
+        ):
+            near = candidates.take(self._near)
+            if len(np.unique(near.networks[self._eligible(near)])) >= left // 2:
+                return near
+        means = [predictor.mean(candidates) for predictor, _ in fitted]
+        eligible = np.flatnonzero(self._eligible(candidates))
+        fresh = eligible[np.unique(candidates.networks[eligible], return_index=True)[1]]
         if self.costs:
-            means = [predictor.mean(candidates) for predictor, _ in fitted]
             exact = [-candidates.quantity(cost) for cost in self.costs if cost in self.space.quantities]
-            near = np.flatnonzero(pareto_ranks(np.column_stack([*means, *exact]), enough=NEAR_FRONTS))
+            points = np.column_stack([*means, *exact])[fresh]
+            self._near = fresh[np.flatnonzero(pareto_ranks(points, enough=left))]
         else:
-            near = np.sort(np.argpartition(-fitted[0][0].mean(candidates), size - 1)[:size])
-        self._near, self._ranked_with = near, labels
-        return candidates.take(near)
+            best = np.argpartition(-means[0], size - 1)[:size]
+            self._near = np.union1d(best, fresh[np.argsort(-means[0][fresh], kind="stable")[:left]])
+        self._ranked_with = labels
+        return candidates.take(self._near)
 
     def _training_set(self) -> NDArray[np.intp]:
         """Places in the history to fit to."""

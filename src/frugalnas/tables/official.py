@@ -41,7 +41,7 @@ def import_benchmark(
     | WeakNAS's `.pth.tar` dictionaries | `weaknas/nasbench101`, `weaknas/cifar10-valid`, ... |
 
     Args:
-        path: file or folder; what it is shows in its content.
+        path: file or folder; what it is shows in its content, except that TFRecord files are known by their suffix.
         name: of the table, or what stands in front where there are several; None takes the names above.
         jobs: processes, where a benchmark has a file per architecture.
         on_progress: is told how far it is.
