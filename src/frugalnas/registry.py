@@ -19,6 +19,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 __all__ = [
     "EVALUATORS",
     "EXECUTORS",
+    "NETWORKS",
     "PREDICTORS",
     "SPACES",
     "STRATEGIES",
@@ -193,8 +194,28 @@ SPACES = Registry(
     {
         "nasbench101": "frugalnas.spaces:NASBench101",
         "nasbench201": "frugalnas.spaces:NASBench201",
+        "darts": "frugalnas.spaces:DARTS",
+        "mobilenet": "frugalnas.spaces:MobileNet",
+        "fairnas": "frugalnas.spaces:FairNAS",
+        "shufflenet": "frugalnas.spaces:ShuffleNet",
+        "once-for-all": "frugalnas.spaces:OnceForAll",
     },
     base="frugalnas.spaces:SearchSpace",
+)
+
+# What builds the networks of a space: a space names its entry in `SearchSpace.network`.
+NETWORKS = Registry(
+    "network",
+    {
+        "nasbench101": "frugalnas.networks.nasbench101:NASBench101Skeleton",
+        "nasbench201": "frugalnas.networks.nasbench201:NASBench201Skeleton",
+        "darts-cifar": "frugalnas.networks.darts:CIFARSkeleton",
+        "darts-imagenet": "frugalnas.networks.darts:ImageNetSkeleton",
+        "mobilenet": "frugalnas.networks.mobilenet:MobileNetSkeleton",
+        "shufflenet": "frugalnas.networks.shufflenet:ShuffleNetSkeleton",
+        "once-for-all": "frugalnas.networks.once_for_all:OnceForAllSkeleton",
+    },
+    base="frugalnas.networks.skeleton:Skeleton",
 )
 
 STRATEGIES = Registry(

@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
+from frugalnas.registry import constructor_options
 from frugalnas.spaces.constraint import Constraint
 
 __all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray", "SearchSpace"]
@@ -66,6 +67,7 @@ class SearchSpace(ABC):
         listed_by: what a benchmark of this space has a row for, and `enumerate` lists: each "code" as written
             (NAS-Bench-201 trained every spelling of a network), or each "network" once, under one of its codes
             (NAS-Bench-101).
+        network: what builds the networks: a name in `registry.NETWORKS`, or the import path of a `networks.Skeleton`.
     """
 
     name: str
@@ -74,6 +76,7 @@ class SearchSpace(ABC):
     quantities: tuple[str, ...] = ()
     counted_network: str = ""
     listed_by: Literal["code", "network"] = "code"
+    network: str = ""
     _constraints: tuple[Constraint, ...] = ()
     _whole: SearchSpace | None = None
 
@@ -376,6 +379,21 @@ class SearchSpace(ABC):
         if smaller.enumerable and not len(smaller.enumerate()):
             raise smaller._nothing_left()
         return smaller
+
+    def with_network(self: Space, **settings: Any) -> Space:
+        """The same space, limits kept, whose networks have another width, input size, number of classes, ...
+
+        Args:
+            settings: constructor options of the space, such as `width=48, input_size=224, classes=1000`.
+
+        Raises:
+            FrugalnasError: for a setting that the space does not have, or a limit that no network of this size meets.
+        """
+        known = constructor_options(type(self))
+        for setting in settings:
+            if setting not in known:
+                raise unknown_name(f"setting of {self.name}", setting, known)
+        return type(self)(**{option: getattr(self, option) for option in known} | settings).limited(self.limits)
 
     def _copy(self: Space) -> Space:
         """A copy without anything that was computed for the old limits."""
