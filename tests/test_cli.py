@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import frugalnas
-from frugalnas.runs import load
+from frugalnas.runs import load_search
 from frugalnas.spaces import NASBench201
 from frugalnas.tables import open_table
 
@@ -52,7 +52,7 @@ def test_search_alone_does_the_main_job(cli):
     said = cli("search")
     assert said.code == 0
     (run,) = Path("runs").iterdir()
-    result = load(run)
+    result = load_search(run)
     assert len(result.queries) == 200
     labels = open_table().labels()
     rank = 1 + int((labels > result.best.value).sum())
@@ -96,7 +96,7 @@ def test_search_with_everything_said(cli):
 def test_show_as_json(cli):
     assert cli("search", "evolution", "--queries", 25, "--quiet", "--run-dir", "run").code == 0
     said = json.loads(cli("show", "run", "--json").out)
-    result = load("run")
+    result = load_search("run")
     assert said["architecture"] == result.architecture
     assert said["value"] == result.best.value
     assert (said["queries"], said["failed"], said["strategy"], said["seed"]) == (25, 0, "evolution", 0)
@@ -216,7 +216,7 @@ def test_a_label_and_a_limit(cli):
     said = cli("search", "random", "--queries", 20, "--where", "params<=0.5e6,macs<=8e7", "--label", "0", "--quiet")
     assert said.code == 0
     (run,) = Path("runs").iterdir()
-    result = load(run)
+    result = load_search(run)
     assert (SPACE.count("params", result.codes) <= 0.5e6).all()
     table = open_table()
     np.testing.assert_array_equal(result.values, table.labels(mode="0")[table.rows(result.codes)])

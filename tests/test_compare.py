@@ -186,9 +186,9 @@ def test_an_existing_folder_is_never_touched(done):
 
 
 def test_one_can_not_be_taken_for_the_other(done, tmp_path):
-    from frugalnas.runs import load, resume
+    from frugalnas.runs import load_search, resume
 
-    for call in (load, resume):
+    for call in (load_search, resume):
         with pytest.raises(RunFolderError, match="not a search"):
             call(done.folder)
     search(Evolution(SPACE), TableEvaluator(), 12, run_dir=tmp_path / "run")

@@ -16,7 +16,7 @@ from frugalnas.predictors import Ridge
 from frugalnas.report import Embedding, dynamics_figure, embedding_figure, read_dynamics
 from frugalnas.report import embedding as embedding_module
 from frugalnas.report.dynamics import predicted_values
-from frugalnas.runs import Budget, SerialExecutor, load, replay, search
+from frugalnas.runs import Budget, SerialExecutor, load_search, replay, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.weaknas import Round, top_schedule
@@ -72,7 +72,7 @@ def test_the_rounds_choose_what_the_journal_says(tmp_path, options):
     rounds = rounds_of(folder)
     assert [one.number for one in rounds] == [1, 2, 3, 4]
     chosen = np.concatenate([one.candidates.codes[one.chosen] for one in rounds])
-    queried = load(folder).codes
+    queried = load_search(folder).codes
     assert len(queried) == 45
     assert np.array_equal(chosen[:35], queried[10:])
     assert all(one.eligible[one.chosen].all() for one in rounds)
@@ -150,7 +150,7 @@ def test_the_numbers_are_those_of_the_table(tmp_path, space, options):
     assert np.array_equal(dynamics.truth, truth)
     assert truth[dynamics.optimum] == table.optimum
     best = np.argsort(-truth, kind="stable")[:50]
-    queried = load(folder).codes
+    queried = load_search(folder).codes
     tops = top_schedule(120, 60, 0.96, 4)
     for one, step in zip(rounds_of(folder), dynamics.steps, strict=True):
         mean = one.prediction.mean

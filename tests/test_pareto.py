@@ -17,7 +17,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
 from frugalnas.predictors import Ridge
 from frugalnas.report import Fronts, front_figure, hypervolume_figure, read_fronts
-from frugalnas.runs import Budget, load, resume, search
+from frugalnas.runs import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.objectives import cost_named, parse_objectives
@@ -290,7 +290,7 @@ def test_a_search_ends_with_its_front_shown_and_drawn(cli):
     for picture in ("pareto.svg", "pareto.png", "hypervolume.svg", "hypervolume.png"):
         assert (run / "report" / picture).stat().st_size > 1_000
     pareto = json.loads(cli("show", "--json", run).out)["pareto"]
-    result = load(run)
+    result = load_search(run)
     points = np.array([[query.value, -query.metrics["latency_ms"]] for query in result.queries])
     expected = set((np.flatnonzero(non_dominated(points)) + 1).tolist())
     assert {member["query"] for member in pareto["front"]} == expected

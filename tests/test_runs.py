@@ -15,7 +15,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator
 from frugalnas.predictors import MLP, Boosting, GaussianProcess
 from frugalnas.registry import STRATEGIES
-from frugalnas.runs import Budget, Callback, ProcessExecutor, RunFolder, load, resume, search
+from frugalnas.runs import Budget, Callback, ProcessExecutor, RunFolder, load_search, resume, search
 from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, Strategy, WeakNAS
@@ -214,9 +214,9 @@ def test_metrics_are_kept_with_each_query(tmp_path):
     result = search(
         RandomSearch(SPACE), FunctionEvaluator(SPACE, function=user_code.slow), 12, run_dir=tmp_path / "run"
     )
-    for query in load(tmp_path / "run").queries:
+    for query in load_search(tmp_path / "run").queries:
         assert query.metrics == {"length": len(SPACE.format(query.code))}
-    assert result.queries[0].metrics == load(tmp_path / "run").queries[0].metrics
+    assert result.queries[0].metrics == load_search(tmp_path / "run").queries[0].metrics
 
 
 # -- when it stops -----------------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ def test_seconds_are_counted_over_interruptions(tmp_path, monkeypatch):
     longer = resume(tmp_path / "run", budget=Budget(queries=1_000, seconds=0.4))
     assert len(longer.queries) > len(first.queries)
     np.testing.assert_array_equal(longer.codes[: len(first.queries)], first.codes)
-    assert load(tmp_path / "run").seconds >= 0.4
+    assert load_search(tmp_path / "run").seconds >= 0.4
 
 
 # -- smaller spaces ----------------------------------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_a_search_stays_inside_its_space(kind, tmp_path):
     assert (SPACE.count("params", result.codes) <= 0.5e6).all()
     assert (SPACE.count("macs", result.codes) > 2e7).all()
     assert not (result.codes == 4).any()
-    assert load(tmp_path / "run").space.limits == small.limits
+    assert load_search(tmp_path / "run").space.limits == small.limits
 
 
 # -- the folder --------------------------------------------------------------------------------------------------------
@@ -369,7 +369,7 @@ def test_the_journal_has_one_line_a_query(tmp_path):
 
 def test_what_was_written_can_be_read(tmp_path):
     result = search(RandomSearch(SPACE), TableEvaluator(), 25, run_dir=tmp_path / "run")
-    again = load(tmp_path / "run")
+    again = load_search(tmp_path / "run")
     np.testing.assert_array_equal(again.values, result.values)
     np.testing.assert_array_equal(again.codes, result.codes)
     assert (again.stop, again.optimum, again.architecture) == (result.stop, result.optimum, result.architecture)
@@ -504,6 +504,6 @@ def test_a_run_folder_that_is_none_is_refused(tmp_path):
         with pytest.raises(RunFolderError, match="runs list"):
             RunFolder(path)
         with pytest.raises(RunFolderError):
-            load(path)
+            load_search(path)
         with pytest.raises(RunFolderError):
             resume(path)

@@ -34,7 +34,7 @@ _HOMES = {
         "SearchResult",
         "SerialExecutor",
         "compare",
-        "load",
+        "load_search",
         "resume",
         "search",
     ),
@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from frugalnas.runs import SearchResult as SearchResult
     from frugalnas.runs import SerialExecutor as SerialExecutor
     from frugalnas.runs import compare as compare
-    from frugalnas.runs import load as load
+    from frugalnas.runs import load_search as load_search
     from frugalnas.runs import resume as resume
     from frugalnas.runs import search as search
     from frugalnas.spaces import NASBench101 as NASBench101
@@ -98,7 +98,12 @@ def __getattr__(name: str) -> Any:
     """Load a public name from the folder it lives in."""
     if name not in _HOME:
         raise AttributeError(f"module 'frugalnas' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        from frugalnas.errors import missing_extra
+
+        raise missing_extra(error) or error from None
     globals()[name] = value
     return value
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["DamagedTable", "FrugalnasError", "RunFolderError", "SpaceTooLarge", "unknown_name"]
+__all__ = ["DamagedTable", "FrugalnasError", "RunFolderError", "SpaceTooLarge", "missing_extra", "unknown_name"]
+
+_EXTRAS = {
+    **dict.fromkeys(
+        ("lightning_fabric", "lmdb", "safetensors", "tensorboard", "timm", "torch", "torchvision"), "torch"
+    ),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+}
+"""Which extra of the package brings a module."""
 
 
 class FrugalnasError(ValueError):
@@ -34,3 +42,11 @@ def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = ""
     near = get_close_matches(str(name), listed, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")
+
+
+def missing_extra(error: ModuleNotFoundError) -> FrugalnasError | None:
+    """The error that says which line installs a module that is not there; None where no extra of frugalnas brings it."""
+    module = (error.name or "").partition(".")[0]
+    if module not in _EXTRAS:
+        return None
+    return FrugalnasError(f"this needs {module}; install it with: python -m pip install 'frugalnas[{_EXTRAS[module]}]'")

@@ -14,7 +14,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 
 __all__ = [
     "EVALUATORS",
@@ -145,7 +145,7 @@ def import_object(path: str) -> Any:
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise FrugalnasError(
+        raise missing_extra(error) or FrugalnasError(
             f"cannot import {error.name!r} for {path!r}; install it, or run where Python finds it (PYTHONPATH=.)"
         ) from None
     except Exception as error:  # the user's own module may fail in any way

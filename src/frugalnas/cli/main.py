@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import frugalnas
 from frugalnas.cli import comparing, encoding, listing, reporting, runs, searching, tabling
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, missing_extra
 
 __all__ = ["main"]
 
@@ -22,8 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parsed = _parser(arguments).parse_args(arguments)
         return int(parsed.run(parsed) or 0)
-    except FrugalnasError as error:
-        print(f"frugalnas: {error}", file=sys.stderr)
+    except (FrugalnasError, ModuleNotFoundError) as error:
+        known = missing_extra(error) if isinstance(error, ModuleNotFoundError) else error
+        if known is None:
+            raise
+        print(f"frugalnas: {known}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("frugalnas: interrupted", file=sys.stderr)

@@ -12,7 +12,7 @@ from frugalnas.report.cells import draw_cell
 from frugalnas.report.curves import search_progress
 from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
-from frugalnas.runs import RunFolder, SearchResult, load
+from frugalnas.runs import RunFolder, SearchResult, load_search
 from frugalnas.runs.descriptions import build_evaluator
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
@@ -100,7 +100,7 @@ def summarise(run_dir: Path | str) -> Summary:
     Raises:
         FrugalnasError: where there is no run, or every evaluation failed.
     """
-    result = load(run_dir)
+    result = load_search(run_dir)
     config = RunFolder(Path(run_dir)).config
     best = result.best
     options = config["evaluator"]["options"]
@@ -138,7 +138,7 @@ def summarise(run_dir: Path | str) -> Summary:
 
 def run_report(run_dir: Path | str) -> list[Path]:
     """The pictures of a run, written into its report folder: the best cell, the search's progress, its front if it has costs."""
-    result = load(run_dir)
+    result = load_search(run_dir)
     run = RunFolder(Path(run_dir))
     table = _table(result, run.config["evaluator"])
     standing = None if table is None else _standing(result, table)

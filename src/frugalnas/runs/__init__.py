@@ -15,7 +15,7 @@ from frugalnas.runs.comparison import Comparison
 from frugalnas.runs.executors import Executor, ProcessExecutor, SerialExecutor
 from frugalnas.runs.folder import RunFolder, list_runs
 from frugalnas.runs.ledger import Ledger, Query
-from frugalnas.runs.loop import load, resume, search
+from frugalnas.runs.loop import load_search, resume, search
 from frugalnas.runs.replay import replay
 from frugalnas.runs.result import SearchResult
 
@@ -33,8 +33,8 @@ __all__ = [
     "SerialExecutor",
     "compare",
     "list_runs",
-    "load",
     "load_comparison",
+    "load_search",
     "replay",
     "resume",
     "resume_comparison",

@@ -30,7 +30,7 @@ from frugalnas.runs.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 
-__all__ = ["load", "resume", "search"]
+__all__ = ["load_search", "resume", "search"]
 
 STATE_INTERVAL_S = 1.0
 """The state is only a cache of the journal: it is written this often at most, and when the search stops."""
@@ -106,7 +106,7 @@ def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequ
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
-def load(run_dir: Path | str) -> SearchResult:
+def load_search(run_dir: Path | str) -> SearchResult:
     """What a run has found so far, from its journal alone; nothing is evaluated."""
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
