@@ -38,6 +38,8 @@ _cache: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        return  # one of several test processes: it shares the cache of the process that started it
     # Doctests open tables too and see no fixtures of this folder: the cache is set before anything is collected.
     _cache.append(tempfile.mkdtemp(prefix="frugalnas-test-cache-"))
     os.environ["FRUGALNAS_CACHE"] = _cache[0]
