@@ -1,0 +1,91 @@
+"""Look on while a network is trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frugalnas.runs.training import TrainingResult
+
+__all__ = ["TrainingCallback", "TrainingProgress"]
+
+
+class TrainingCallback:
+    """Is told what happens in a training; override what is of interest. An exception stops the training."""
+
+    def on_start(self, steps: int, done: int, notes: tuple[str, ...]) -> None:
+        """The training begins: so many steps in all, so many of them done before; what was decided about the data."""
+
+    def on_step(self, done: int, seconds_left: float | None) -> None:
+        """So many steps are done; an estimate of the time left, from the third step on."""
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """An epoch ended; `record` is its line in the journal."""
+
+    def on_stop(self, result: TrainingResult) -> None:
+        """The training is over; not called when it is interrupted."""
+
+
+class TrainingProgress(TrainingCallback):
+    """A progress bar with the accuracies and the time left (rich).
+
+    Args:
+        console: a rich console; None makes one on standard error.
+    """
+
+    def __init__(self, console: Any = None) -> None:
+        self._console = console
+        self._bar: Any = None
+
+    def on_start(self, steps: int, done: int, notes: tuple[str, ...]) -> None:
+        """Print the notes and show the bar."""
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        console = self._console or Console(stderr=True)
+        for note in notes:
+            console.print(note, markup=False, highlight=False)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+        )
+        self._task = self._bar.add_task("training", total=steps, completed=done, left="")
+        self._bar.start()
+
+    def on_step(self, done: int, seconds_left: float | None) -> None:
+        """Advance it."""
+        left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
+        self._bar.update(self._task, completed=done, left=left)
+
+    def on_epoch(self, record: dict[str, Any]) -> None:
+        """Show the epoch's accuracies."""
+        text = f"epoch {record['epoch']}: train {record['train_accuracy']:.2f} %"
+        if record["val_accuracy"] is not None:
+            text += f", val {record['val_accuracy']:.2f} %"
+        self._bar.update(self._task, description=text)
+
+    def on_stop(self, result: TrainingResult) -> None:
+        """Take the bar down."""
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar down, also after an interruption."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: "45 s", "12 min", "3 h 20 min", "2 days 4 h"."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if minutes < 90:
+        return f"{minutes} min"
+    hours = round(seconds / 3600)
+    if hours < 36:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{hours // 24} days {hours % 24} h"
