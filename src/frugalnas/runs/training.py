@@ -17,7 +17,7 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = [
-    "TestResult",
+    "EvaluationResult",
     "TrainingPlan",
     "TrainingResult",
     "evaluate_run",
@@ -29,7 +29,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class TestResult:
+class EvaluationResult:
     """How well a network does on one part of the data.
 
     Attributes:
@@ -86,7 +86,7 @@ class TrainingResult:
     code: Codes
     architecture: str
     epochs: tuple[dict[str, Any], ...]
-    test: TestResult | None
+    test: EvaluationResult | None
     selected: int
     total_epochs: int
     params: int
@@ -211,7 +211,7 @@ def evaluate_run(
     batch_size: int | None = None,
     device: str = "auto",
     precision: str = "32",
-) -> TestResult:
+) -> EvaluationResult:
     """How well a finished model does on a part of the data.
 
     Args:
