@@ -1,0 +1,284 @@
+"""A trained network on disk: its weights, and a card that says how to build it and what goes in and comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from frugalnas import __version__
+from frugalnas.errors import FrugalnasError
+from frugalnas.networks.skeleton import build
+from frugalnas.registry import SPACES
+from frugalnas.spaces import SearchSpace
+
+__all__ = [
+    "CARD_FILE",
+    "WEIGHTS_FILE",
+    "ModelCard",
+    "build_from_card",
+    "card_of",
+    "load_model",
+    "load_tensors",
+    "model_folder",
+    "read_card",
+    "save_model",
+    "tensors_of",
+]
+
+WEIGHTS_FILE = "model.safetensors"
+CARD_FILE = "architecture.json"
+
+_METADATA = "frugalnas"
+"""The key under which a weights file carries its card."""
+
+_WRAPPERS = ("module.", "_orig_mod.", "_forward_module.")
+"""What DataParallel and DDP, `torch.compile` and Lightning Fabric put in front of a tensor's name."""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """How a network is built, what goes in and what comes out: everything but the weights.
+
+    Attributes:
+        space: description of the space with the sizes of its networks, `{"name": ..., "options": {...}}`.
+        architecture: as the space writes it.
+        build: what `networks.build` is told besides: `auxiliary`, `drop_path`, `dropout`.
+        classes: their names, in the order of the logits.
+        preprocessing: what happens to an image before it goes in, as `data.preprocess` takes it.
+        counts: "params" and "macs" of the network without auxiliary head, and what else was counted.
+        provenance: where the weights come from: data, recipe, run, or the file they were read from.
+        version: of frugalnas, when the card was written.
+    """
+
+    space: dict[str, Any]
+    architecture: str
+    build: dict[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    preprocessing: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    def make_space(self) -> SearchSpace:
+        """The space that the card describes."""
+        made: SearchSpace = SPACES.create(self.space)
+        return made
+
+    def to_json(self) -> str:
+        """The card as `from_json` reads it."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, source: str = "the card") -> ModelCard:
+        """The card in a text that `to_json` wrote.
+
+        Raises:
+            FrugalnasError: naming what is missing or of the wrong kind.
+        """
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise FrugalnasError(f"{source} is not JSON ({error})") from None
+        kinds = {
+            part.name: {"architecture": str, "version": str, "classes": list}.get(part.name, dict)
+            for part in fields(cls)
+        }
+        if not isinstance(content, dict) or not {"space", "architecture"} <= content.keys():
+            raise FrugalnasError(f"{source} does not describe a network: it needs 'space' and 'architecture'")
+        known = {name: value for name, value in content.items() if name in kinds}
+        for name, value in known.items():
+            if not isinstance(value, kinds[name]):
+                raise FrugalnasError(f"{source}: {name!r} must be a {kinds[name].__name__}, not {value!r}")
+        return cls(**{**known, "classes": tuple(str(name) for name in known.get("classes", ()))})
+
+
+def build_from_card(card: ModelCard, **changes: Any) -> nn.Module:
+    """The network that a card describes, randomly initialised; torch's generator is left as it was.
+
+    Args:
+        card: says how to build it.
+        changes: to `card.build`, such as `auxiliary=None`.
+    """
+    space = card.make_space()
+    with torch.random.fork_rng(devices=[]):
+        return build(space, space.parse(card.architecture), **{**card.build, **changes})
+
+
+# -- writing -----------------------------------------------------------------------------------------------------------
+
+
+def save_model(folder: str | Path, network: nn.Module, card: ModelCard) -> Path:
+    """Write `model.safetensors` and `architecture.json` into a folder, and return the folder.
+
+    The weights carry the card too, so that the file can travel alone. A reader never sees the weights of one network
+    with the card of another, even if the writing is killed; other files in the folder are left alone.
+    """
+    folder = Path(folder)
+    text = card.to_json()
+    draft = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
+    card_draft = folder / f".{CARD_FILE}.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors_of(network), draft, metadata={_METADATA: text, "format": "pt"})
+        card_draft.write_text(text + "\n", encoding="utf-8")
+        # Without a card beside them the weights are read with the card they carry.
+        (folder / CARD_FILE).unlink(missing_ok=True)
+        os.replace(draft, folder / WEIGHTS_FILE)
+        os.replace(card_draft, folder / CARD_FILE)
+    except (OSError, SafetensorError) as error:
+        raise FrugalnasError(f"{folder} cannot be written ({error}); choose another place") from None
+    finally:
+        for leftover in (draft, card_draft):
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
+    return folder
+
+
+def tensors_of(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers by name, copied to the CPU; names are those of the bare network, without wrappers."""
+    named = {name: tensor.detach().cpu() for name, tensor in network.state_dict().items()}
+    return {
+        name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in without_wrappers(named).items()
+    }
+
+
+def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors without the prefixes that wrappers put in front of every name."""
+    named = dict(tensors)
+    while named:
+        prefix = next((prefix for prefix in _WRAPPERS if all(name.startswith(prefix) for name in named)), None)
+        if prefix is None:
+            break
+        named = {name[len(prefix) :]: tensor for name, tensor in named.items()}
+    return named
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """The trained network in a folder, in eval mode on the CPU, with its `ModelCard` as the attribute `card`.
+
+    Nothing is unpickled.
+
+    Args:
+        path: a folder that `save_model` wrote, the folder of a training run, or a `.safetensors` file.
+
+    Raises:
+        FrugalnasError: where there is no network, the file is damaged, or the weights are of another architecture.
+
+    Example:
+        >>> network = load_model("runs/digits")          # doctest: +SKIP
+        >>> network.card.classes                          # doctest: +SKIP
+        ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
+    """
+    weights = _weights_file(Path(path))
+    card = read_card(path)
+    network = build_from_card(card)
+    load_tensors(network, _read_tensors(weights), source=str(weights), architecture=card.architecture)
+    network.card = card  # type: ignore[assignment]  # torch's stubs know only tensors and modules
+    return network.eval()
+
+
+def read_card(path: str | Path) -> ModelCard:
+    """The card of a saved network, without its weights; see `load_model` for what `path` may be."""
+    weights = _weights_file(Path(path))
+    beside = weights.with_name(CARD_FILE)
+    if weights.name == WEIGHTS_FILE and beside.exists():
+        try:
+            return ModelCard.from_json(beside.read_text(encoding="utf-8"), str(beside))
+        except (OSError, UnicodeDecodeError) as error:
+            raise FrugalnasError(f"{beside} cannot be read ({error})") from None
+    try:
+        with safe_open(weights, framework="pt") as file:
+            text = (file.metadata() or {}).get(_METADATA)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(weights, error) from None
+    if text is None:
+        raise FrugalnasError(
+            f"{weights} does not say which network it holds: put its {CARD_FILE} beside it, or read it with "
+            f"frugalnas weights import"
+        )
+    return ModelCard.from_json(text, str(weights))
+
+
+def card_of(network: nn.Module) -> ModelCard:
+    """The card that `load_model` gave to a network.
+
+    Raises:
+        FrugalnasError: where the network has none.
+    """
+    card = getattr(network, "card", None)
+    if not isinstance(card, ModelCard):
+        raise FrugalnasError("this network has no card; get it from load_model, or write a ModelCard for it")
+    return card
+
+
+def load_tensors(
+    network: nn.Module, tensors: Mapping[str, Tensor], *, source: str = "the file", architecture: str = ""
+) -> None:
+    """Put tensors into a network, all of them or none.
+
+    Raises:
+        FrugalnasError: naming the first tensors that are missing, have no place, or have another shape.
+    """
+    differences = _differences(network.state_dict(), tensors)
+    if differences:
+        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
+        named = f"of {architecture}" if architecture else "of this network"
+        raise FrugalnasError(f"the weights in {source} are not {named}: {shown}")
+    network.load_state_dict(dict(tensors))
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder with the weights: `path`, or `path/model` of a training run.
+
+    Raises:
+        FrugalnasError: where there is no trained network at `path`.
+    """
+    path = Path(path)
+    for folder in (path, path / "model"):
+        if (folder / WEIGHTS_FILE).is_file():
+            return folder
+    if (path / "config.yaml").is_file():
+        raise FrugalnasError(
+            f"{path} holds no trained network yet; a training writes it at its end (frugalnas resume {path} continues one)"
+        )
+    raise FrugalnasError(f"there is no trained network at {path}: it has no {WEIGHTS_FILE}")
+
+
+def _weights_file(path: Path) -> Path:
+    return path if path.is_file() and path.suffix == ".safetensors" else model_folder(path) / WEIGHTS_FILE
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> FrugalnasError:
+    return FrugalnasError(f"{path} is damaged or not a safetensors file ({error}); take another copy of it")
+
+
+def _differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """What keeps `found` from being loaded, in the order of the network."""
+    said = []
+    for name, tensor in wanted.items():
+        if name not in found:
+            said.append(f"{name} is missing")
+        elif found[name].shape != tensor.shape:
+            said.append(f"{name} has shape {list(found[name].shape)} instead of {list(tensor.shape)}")
+    return said + [f"{name} has no place" for name in found if name not in wanted]
