@@ -19,7 +19,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import FILLS, GREY, INK, PALE, new_figure, paper_style, text_width, wrap
 from frugalnas.spaces.base import BoolArray, FloatArray, SearchSpace
 
-__all__ = ["draw_cell"]
+__all__ = ["BOX_HEIGHT", "BOX_PADDING", "LABEL", "Layout", "arranged", "canvas", "draw_cell", "draw_layout"]
 
 Point: TypeAlias = tuple[float, float]
 Node: TypeAlias = tuple[int, int]
@@ -39,13 +39,20 @@ LINE_HEIGHT = 1.35 / 72
 
 
 @dataclass
-class _Layout:
+class Layout:
     """Where everything is: centres of the boxes [k, 2], their widths [k], wires as curves, arrow tips; y points up."""
 
     centres: FloatArray
     widths: FloatArray
     wires: list[Path]
     tips: list[Point]
+
+    @property
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """The lower left and the upper right corner."""
+        reach = np.column_stack([self.widths, np.full(len(self.widths), BOX_HEIGHT)]) / 2
+        points = np.concatenate([self.centres - reach, self.centres + reach, *(wire.vertices for wire in self.wires)])
+        return points.min(axis=0), points.max(axis=0)
 
 
 def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) -> Figure:
@@ -78,23 +85,40 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
     colours = _colours(names, ends)
     labels = [names[operation] for operation in operations[shown]]
     with paper_style():
-        layout = _arranged(adjacency[np.ix_(shown, shown)], _box_widths(labels, operations[shown], ends))
+        layout = arranged(adjacency[np.ix_(shown, shown)], _box_widths(labels, operations[shown], ends))
         note = None if connected else "no path from input to output"
-        axes, offset = _canvas(layout, title, space.format(row), note)
-        for wire in layout.wires:
-            shifted = Path(np.asarray(wire.vertices) + offset, wire.codes)
-            axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
-        for x, y in layout.tips + offset if layout.tips else []:
-            head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
-            axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
-        for centre, width, operation, label in zip(
-            layout.centres + offset, layout.widths, operations[shown], labels, strict=True
-        ):
-            _draw_box(axes, centre, width, label, colours[int(operation)], round_ends=int(operation) in ends)
+        axes, offset = canvas(*layout.bounds, title, space.format(row), note)
+        draw_layout(
+            axes,
+            layout,
+            offset,
+            labels,
+            [colours[int(operation)] for operation in operations[shown]],
+            [int(operation) in ends for operation in operations[shown]],
+        )
     return cast(Figure, axes.figure)
 
 
-def _draw_box(axes: Axes, centre: FloatArray, width: float, label: str, colour: str, *, round_ends: bool) -> None:
+def draw_layout(
+    axes: Axes,
+    layout: Layout,
+    offset: ArrayLike,
+    labels: Sequence[str],
+    colours: Sequence[str],
+    round_ends: Sequence[bool],
+) -> None:
+    """Draw a graph on axes in inches, moved by `offset`: wires, arrow heads, boxes with their labels."""
+    for wire in layout.wires:
+        shifted = Path(np.asarray(wire.vertices) + offset, wire.codes)
+        axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
+    for x, y in np.asarray(layout.tips).reshape(-1, 2) + offset:
+        head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
+        axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
+    for centre, *box in zip(layout.centres + offset, layout.widths, labels, colours, round_ends, strict=True):
+        _draw_box(axes, centre, *box)
+
+
+def _draw_box(axes: Axes, centre: FloatArray, width: float, label: str, colour: str, round_ends: bool) -> None:
     x, y = centre
     axes.add_patch(
         FancyBboxPatch(
@@ -148,15 +172,24 @@ def _box_widths(labels: Sequence[str], operations: NDArray[np.integer], ends: se
     return natural
 
 
-def _canvas(layout: _Layout, title: str | None, notation: str, note: str | None) -> tuple[Axes, FloatArray]:
-    """Axes in inches over the whole of a new figure with all texts around the graph, and the graph's shift on them."""
-    reach = np.column_stack([layout.widths, np.full(len(layout.widths), BOX_HEIGHT)]) / 2
-    points = np.concatenate([layout.centres - reach, layout.centres + reach, *(wire.vertices for wire in layout.wires)])
-    low, high = points.min(axis=0), points.max(axis=0)
+def canvas(
+    low: FloatArray, high: FloatArray, title: str | None, notation: str, note: str | None = None
+) -> tuple[Axes, FloatArray]:
+    """Axes in inches over the whole of a new figure with all texts around a drawing, and the drawing's shift on them.
+
+    Args:
+        low: the lower left corner of the drawing, shape [2].
+        high: its upper right corner.
+        title: a line above it.
+        notation: the architecture as text, below it.
+        note: a remark, between the two.
+    """
     # A long notation makes the figure wider before it takes more than four lines.
-    inner = max(float(high[0] - low[0]), 2.2, min(text_width(notation, NOTATION, "monospace") / 3.8, LONGEST_ROW))
+    paragraphs = notation.split("\n")
+    longest = max(text_width(paragraph, NOTATION, "monospace") for paragraph in paragraphs)
+    inner = max(float(high[0] - low[0]), 2.2, min(longest / 3.8, LONGEST_ROW))
     above = wrap(title, inner, TITLE) if title else []
-    below = wrap(notation, inner, NOTATION, "monospace")
+    below = [line for paragraph in paragraphs for line in wrap(paragraph, inner, NOTATION, "monospace")]
     notes = [note] if note else []
     foot = 0.6 * MARGIN + LINE_HEIGHT * (NOTATION * len(below) + 1.3 * LABEL * len(notes)) + 0.1
     height = foot + float(high[1] - low[1]) + MARGIN + (LINE_HEIGHT * TITLE * len(above) + 0.06) * bool(above)
@@ -179,7 +212,7 @@ def _canvas(layout: _Layout, title: str | None, notation: str, note: str | None)
     return axes, np.array([width / 2 - middle[0], foot - low[1]])
 
 
-def _arranged(edges: BoolArray, widths: FloatArray) -> _Layout:
+def arranged(edges: BoolArray, widths: FloatArray) -> Layout:
     """Places for the vertices of a graph (upper triangular, shape [k, k]) and curves for its edges.
 
     The steps are those of Sugiyama, Tagawa and Toda (1981): layers by longest path, an order in each layer with few
@@ -313,7 +346,7 @@ def _wired(
     depth: NDArray[np.int64],
     heights: dict[Node, float],
     widths: FloatArray,
-) -> _Layout:
+) -> Layout:
     """Columns from left to right, wider apart where the wires between them climb, and the curves between them."""
     column = np.array([max(widths[v] for v, layer in nodes if depth[v] == layer) for nodes in layers])
     climb = np.zeros(len(layers))
@@ -340,10 +373,10 @@ def _wired(
         codes += [Path.MOVETO, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
         if arrives:
             tips[end[0]] = (x1 + inset + HEAD, y1)
-    return _Layout(centres, widths, [Path(points, codes) for points, codes in strokes.values()], list(tips.values()))
+    return Layout(centres, widths, [Path(points, codes) for points, codes in strokes.values()], list(tips.values()))
 
 
-def _rows(widths: FloatArray, joined: bool) -> _Layout:
+def _rows(widths: FloatArray, joined: bool) -> Layout:
     """A chain: one row, or as many rows of equal number as keep each shorter than `LONGEST_ROW`."""
     count, gap, drop = len(widths), 0.3, BOX_HEIGHT + 0.24
     rows = int(np.ceil((widths.sum() + gap * (count - 1)) / LONGEST_ROW))
@@ -364,7 +397,7 @@ def _rows(widths: FloatArray, joined: bool) -> _Layout:
             out, back, between = x0 + 0.12, x1 - 0.22, (y0 + y1) / 2
             corners = [(x0, y0), (out, y0), (out, between), (back, between), (back, y1), (x1 - 0.9 * HEAD, y1)]
             wires.append(_rounded(corners, 0.08))
-    return _Layout(centres, widths, wires, tips)
+    return Layout(centres, widths, wires, tips)
 
 
 def _rounded(corners: Sequence[Point], radius: float) -> Path:
