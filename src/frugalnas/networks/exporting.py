@@ -1,0 +1,195 @@
+"""A trained network leaves frugalnas: as ONNX, as a `torch.export` program, or as safetensors with its card."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
+
+__all__ = ["FORMATS", "TOLERANCE", "export", "inference_network"]
+
+FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
+"""What `export` writes, and how the file's name ends; safetensors come as a folder with the card beside them."""
+
+TOLERANCE = 1e-4
+"""How far the logits of an exported network may lie from torch's, relative to the largest where that exceeds 1."""
+
+_CHECKED_BATCHES = (1, 3)
+_AUXILIARY = "auxiliary_head."
+
+
+def export(network: nn.Module, card: ModelCard, path: str | Path, format: str = "onnx") -> Path:
+    """Write a trained network for use without frugalnas, and return the path.
+
+    The network takes float32 images `images` [batch, 3, size, size], preprocessed as the card says, and answers
+    `logits` [batch, classes], for any batch; an auxiliary head stays behind. What was written is read back and compared
+    with torch on random images before it appears at `path`; nothing is left behind where that fails.
+
+    Every format carries the card: ONNX in its metadata (`classes`, `preprocessing` and `card`, each JSON), a
+    `torch.export` program as the extra files `classes.json`, `preprocessing.json` and `card.json`, safetensors as
+    `architecture.json` and in their own metadata.
+
+    Args:
+        network: on any device, in any mode; it is not changed.
+        card: says how it was built.
+        path: of the file, or for safetensors of the folder; what is there is replaced.
+        format: "onnx", "torch-export" or "safetensors".
+
+    Raises:
+        FrugalnasError: where the format is unknown, a package is missing, `path` cannot be written, or what was written
+            answers differently.
+    """
+    if format not in FORMATS:
+        raise unknown_name("export format", format, FORMATS)
+    path = Path(path)
+    bare, card = inference_network(network, card)
+    if format == "safetensors":
+        if path.is_file():
+            raise FrugalnasError(f"{path} is a file; safetensors are written as a folder, with the card beside them")
+        return save_model(path, bare, card)
+    if path.is_dir():
+        raise FrugalnasError(f"{path} is a folder; name the file, such as {path / ('network' + FORMATS[format])}")
+    write = _write_onnx if format == "onnx" else _write_program
+    size = _input_size(card)
+    with _draft_of(path) as draft:
+        _check(bare, write(bare, card, size, draft), size, path)
+    return path
+
+
+def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
+    """A copy of a network on the CPU in eval mode, without auxiliary head, and its card.
+
+    Raises:
+        FrugalnasError: where the network is not the one that the card describes.
+    """
+    bare = build_from_card(card, auxiliary=None)
+    tensors = {name: tensor for name, tensor in tensors_of(network).items() if not name.startswith(_AUXILIARY)}
+    load_tensors(bare, tensors, source="the network", architecture=card.architecture)
+    card = ModelCard(**{**card.__dict__, "build": {**card.build, "auxiliary": None}})
+    return bare.eval(), card
+
+
+# -- the formats -------------------------------------------------------------------------------------------------------
+
+_Answer = Callable[[Tensor], Tensor]
+
+
+def _write_onnx(network: nn.Module, card: ModelCard, size: int, draft: Path) -> _Answer:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            raise FrugalnasError(
+                f"export to ONNX needs {package}; install it with: python -m pip install 'frugalnas[onnx]'"
+            ) from None
+    import onnxruntime
+
+    with _quiet():
+        program = torch.onnx.export(
+            _program(network, size), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
+        )
+    assert program is not None
+    _name_batch(program.model)
+    program.model.metadata_props.update(
+        {"classes": _json(card.classes), "preprocessing": _json(card.preprocessing), "card": card.to_json()}
+    )
+    program.save(draft)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(draft, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+
+def _name_batch(model: Any) -> None:
+    """Call the free axis "batch" wherever it shows; the exporter names it after a symbol of its own."""
+    values = [*model.graph.inputs, *model.graph.outputs, *(out for node in model.graph for out in node.outputs)]
+    own = model.graph.inputs[0].shape[0]
+    for value in values:
+        if value.shape is not None:
+            for axis, length in enumerate(value.shape):
+                if length == own:
+                    value.shape[axis] = "batch"
+
+
+def _write_program(network: nn.Module, card: ModelCard, size: int, draft: Path) -> _Answer:
+    card_files = {
+        "classes.json": _json(card.classes),
+        "preprocessing.json": _json(card.preprocessing),
+        "card.json": card.to_json(),
+    }
+    with _quiet():
+        torch.export.save(_program(network, size), draft, extra_files=card_files)
+        again = torch.export.load(draft).module()
+    return lambda images: again(images)
+
+
+def _program(network: nn.Module, size: int) -> torch.export.ExportedProgram:
+    # A batch of one would be taken for a constant.
+    example = torch.zeros(2, 3, size, size)
+    batch = torch.export.Dim("batch", min=1)
+    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+
+
+def _check(network: nn.Module, answer: _Answer, size: int, path: Path) -> None:
+    """Compare with torch on random images; these have the mean and spread that preprocessed images have."""
+    generator = torch.Generator().manual_seed(0)
+    for batch in _CHECKED_BATCHES:
+        images = torch.randn(batch, 3, size, size, generator=generator)
+        with torch.no_grad():
+            wanted, found = network(images), answer(images)
+        error = float((found - wanted).abs().max() / wanted.abs().max().clamp(min=1))
+        if not error <= TOLERANCE:
+            raise FrugalnasError(
+                f"{path} was not written: the exported network's logits differ from torch's by {error:.2g}, more than "
+                f"{TOLERANCE:g}; try another format ({', '.join(FORMATS)})"
+            )
+
+
+# -- helpers -----------------------------------------------------------------------------------------------------------
+
+
+def _input_size(card: ModelCard) -> int:
+    size = card.preprocessing.get("input_size") or getattr(card.make_space(), "input_size", None)
+    if not isinstance(size, int):
+        raise FrugalnasError("the card does not say the input size; put 'input_size' into its 'preprocessing'")
+    return size
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def _draft_of(path: Path) -> Iterator[Path]:
+    """A file that becomes `path` when all went well, and is gone otherwise."""
+    folder = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            folder.mkdir(parents=True)
+            yield folder / path.name
+            os.replace(folder / path.name, path)
+        except OSError as error:
+            raise FrugalnasError(f"{path} cannot be written ({error}); choose another place") from None
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what torch's exporters say about themselves."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
