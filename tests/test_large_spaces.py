@@ -55,6 +55,7 @@ def test_weaknas_climbs() -> None:
     assert strategy.values.max() > np.sort(sample)[-10], "120 queries are worth more than 2,000 random ones"
 
 
+@pytest.mark.slow
 def test_a_large_space_is_ranked_whole_only_now_and_then_and_resumes_exactly(monkeypatch) -> None:
     ranked = []
     mean = GaussianProcess.mean
