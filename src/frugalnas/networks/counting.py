@@ -1,0 +1,278 @@
+"""Parameters and multiply-adds: of a module, and of every choice of a space at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from frugalnas.errors import unknown_name
+from frugalnas.networks.skeleton import skeleton_of
+from frugalnas.spaces import FloatArray, SearchSpace
+
+__all__ = ["CONVENTIONS", "NetworkCounts", "StageCounts", "cost_table", "count_network"]
+
+CONVENTIONS = {
+    "params": "trainable parameters, without an auxiliary head",
+    "macs": "multiply-adds of convolutions and linear layers, one of each counted as one; no biases",
+    "thop": "the same, a linear layer counted as (2 in - 1) out operations: the tables of ABS and RLNAS",
+    "abs_lookup": "ABS's tables for FairNAS: thop, and a 1x1 convolution of the stem's channels that no network has",
+}
+"""What can be counted, by name, and what it means."""
+
+
+@dataclass(frozen=True)
+class StageCounts:
+    """One part of a network.
+
+    Attributes:
+        name: of the module, such as "cells.6".
+        shape: of what it puts out for one image, such as (72, 16, 16).
+        params: trainable parameters.
+        macs: multiply-adds for one image.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class NetworkCounts:
+    """What a network costs for one image; see `CONVENTIONS`.
+
+    Attributes:
+        params: parameters, without an auxiliary head.
+        macs: multiply-adds.
+        thop: multiply-adds as ABS and RLNAS count them.
+        auxiliary_params: parameters of the auxiliary head.
+        stages: the parts that have parameters or multiply-adds, in the order in which they are used.
+    """
+
+    params: int
+    macs: int
+    thop: int
+    auxiliary_params: int
+    stages: tuple[StageCounts, ...]
+
+
+def count_network(network: nn.Module, input_size: int | tuple[int, int, int]) -> NetworkCounts:
+    """Parameters and multiply-adds of any module, counted while the shape of one image passes through it.
+
+    Nothing is computed: shapes pass through the module's own code in evaluation mode, whatever its device. What is
+    counted are convolutions and linear layers, as modules or as functions; other matrix products are not.
+
+    Args:
+        network: is left as it was.
+        input_size: height and width of an RGB image, or the shape of one input.
+
+    Example:
+        >>> counts = count_network(nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU()), input_size=32)
+        >>> counts.params, counts.macs
+        (224, 221184)
+    """
+    shape = (3, input_size, input_size) if isinstance(input_size, int) else input_size
+    meter = _Meter()
+    with _Stages(network, meter) as stages:
+        _pass_shape(network, shape, meter)
+    return NetworkCounts(
+        params=_parameters(network),
+        macs=meter.macs,
+        thop=meter.thop,
+        auxiliary_params=sum(each.numel() for name, each in network.named_parameters() if _is_auxiliary(name)),
+        stages=tuple(stage for stage in stages.counts() if stage.params or stage.macs),
+    )
+
+
+def cost_table(space: SearchSpace, quantity: str) -> tuple[float, FloatArray]:
+    """What every network of a space costs, and what each value of each gene adds: (fixed, table [genes, values]).
+
+    Each distinct block is built once and measured; a value that builds nothing adds nothing. Limits of the space
+    (`restrict`, `where`) play no part.
+
+    Args:
+        space: its skeleton must offer `blocks`.
+        quantity: see `CONVENTIONS`.
+    """
+    if quantity not in CONVENTIONS:
+        raise unknown_name(f"quantity of {space.name}", quantity, CONVENTIONS)
+    skeleton = skeleton_of(space)
+    measured: dict[str, float] = {}
+    table = np.zeros(space.allowed.shape)
+    first: dict[int, int] = {}
+    for block in skeleton.blocks():
+        if block.key not in measured:
+            measured[block.key] = _cost(block.make, block.input_shape, quantity)
+        table[block.gene, block.value] += measured[block.key]
+        first.setdefault(block.gene, block.value)
+    code = np.array([first.get(gene, 0) for gene in range(space.genes)], np.int8)
+    side = int(cast(Any, space).input_size)
+    whole = _cost(lambda: skeleton.build(code), (3, side, side), quantity)
+    return whole - float(table[np.arange(space.genes), code].sum()), table
+
+
+def _cost(make: Callable[[], nn.Module], shape: tuple[int, int, int], quantity: str) -> float:
+    """One quantity of the module that `make` makes."""
+    meter = _Meter()
+    with torch.device("meta"), meter:
+        module = make()
+    if quantity == "params":
+        return float(_parameters(module))
+    _pass_shape(module, shape, meter)
+    return {"macs": meter.macs, "thop": meter.thop, "abs_lookup": meter.thop + meter.phantom}[quantity]
+
+
+class _Meter(TorchFunctionMode):
+    """Counts while it is active; convolutions, batch norms and random fillings are not carried out.
+
+    Attributes:
+        macs: multiply-adds of convolutions and linear layers.
+        thop: the same, with (2 in - 1) out operations for a linear layer.
+        phantom: multiply-adds of a 1x1 convolution in front of the first depthwise one that keeps its channels.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs = 0
+        self.thop = 0
+        self.phantom = 0
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _FILLING:
+            return args[0]
+        if func is nn.functional.batch_norm:
+            return args[0]
+        if func in _CONVOLUTIONS:
+            return self._convolution(func, args, kwargs)
+        out = func(*args, **kwargs)
+        if func is nn.functional.linear:
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
+            products = weight.shape[1] * out.numel()
+            self.macs += products
+            self.thop += 2 * products - out.numel()
+        return out
+
+    def _convolution(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        given = dict(zip(_ARGUMENTS, args, strict=False)) | kwargs
+        x, weight = given["input"], given["weight"]
+        out = _convolved(**given) if func is nn.functional.conv2d else None
+        if out is None:
+            out = func(*args, **kwargs)
+        # Each place of the smaller side of a transposed convolution, its input, meets all weights.
+        places = x if func in _TRANSPOSED else out
+        products = weight.numel() * math.prod(places.shape[2:]) * x.shape[0]
+        self.macs += products
+        self.thop += products
+        if not self.phantom and given.get("groups", 1) > 1:
+            self.phantom = x.shape[1] ** 2 * math.prod(x.shape[2:])
+        return out
+
+
+_ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+_TRANSPOSED = {
+    nn.functional.conv_transpose1d,
+    nn.functional.conv_transpose2d,
+    nn.functional.conv_transpose3d,
+}
+_CONVOLUTIONS = {nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d} | _TRANSPOSED
+_FILLING = {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
+
+
+def _convolved(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Tensor | None:
+    """An empty tensor of the shape that a convolution gives; None where PyTorch should say what it thinks of it."""
+    if input.dim() != 4 or input.shape[1] != weight.shape[1] * groups or isinstance(padding, str):
+        return None
+    sides = []
+    for axis in range(2):
+        step, pad, gap = (each if isinstance(each, int) else each[axis] for each in (stride, padding, dilation))
+        sides.append((input.shape[axis + 2] + 2 * pad - gap * (weight.shape[axis + 2] - 1) - 1) // step + 1)
+    return input.new_empty((input.shape[0], weight.shape[0], *sides)) if min(sides) > 0 else None
+
+
+def _pass_shape(network: nn.Module, shape: tuple[int, int, int], meter: _Meter) -> None:
+    """Call the module in evaluation mode on an input without content."""
+    modes = [(module, module.training) for module in network.modules()]
+    tensors = [*network.named_parameters(), *network.named_buffers()]
+    empty = {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors if not tensor.is_meta}
+    network.eval()
+    try:
+        with torch.no_grad(), meter:
+            torch.func.functional_call(network, empty, (torch.empty(1, *shape, device="meta"),))
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+class _Stages:
+    """Notes what each part of a network puts out and multiplies while it is called."""
+
+    def __init__(self, network: nn.Module, meter: _Meter) -> None:
+        self.modules = dict(_parts(network))
+        self.meter = meter
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.macs: dict[str, int] = {}
+
+    def __enter__(self) -> _Stages:
+        self.hooks = []
+        for name, module in self.modules.items():
+            self.hooks.append(module.register_forward_pre_hook(self._before(name)))
+            self.hooks.append(module.register_forward_hook(self._after(name)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _before(self, name: str) -> Callable[..., None]:
+        def note(*_: object) -> None:
+            self.macs[name] = self.macs.get(name, 0) - self.meter.macs
+
+        return note
+
+    def _after(self, name: str) -> Callable[..., None]:
+        def note(_module: nn.Module, _inputs: object, output: Any) -> None:
+            self.macs[name] += self.meter.macs
+            self.shapes[name] = tuple(output.shape[1:])
+
+        return note
+
+    def counts(self) -> Iterator[StageCounts]:
+        """What was noted, in the order of the calls."""
+        for name, shape in self.shapes.items():
+            yield StageCounts(name, shape, _parameters(self.modules[name]), self.macs[name])
+
+
+def _parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """The children; of a list or row of compound modules its members instead."""
+    for name, child in module.named_children():
+        row = isinstance(child, nn.Sequential | nn.ModuleList)
+        if row and any(next(part.children(), None) is not None for part in child.children()):
+            yield from _parts(child, f"{prefix}{name}.")
+        elif not _is_auxiliary(name):
+            yield prefix + name, child
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(each.numel() for name, each in module.named_parameters() if not _is_auxiliary(name))
+
+
+def _is_auxiliary(name: str) -> bool:
+    return "auxiliary" in name

@@ -1,0 +1,348 @@
+"""The networks of DARTS's cells, for CIFAR and for ImageNet (Liu et al., ICLR 2019), and of any genotype.
+
+Parameters have the names that the papers' published weights use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.networks.operations import FactorizedReduce, ReLUConvBN, halved, operation, refuse_small_input
+from frugalnas.networks.skeleton import Block, Skeleton
+from frugalnas.spaces import DARTS, Codes
+from frugalnas.spaces.genotype import PRIMITIVES, Genotype
+
+__all__ = [
+    "AUXILIARY_HEADS",
+    "CIFARNetwork",
+    "CIFARSkeleton",
+    "Cell",
+    "ImageNetNetwork",
+    "ImageNetSkeleton",
+    "network_from_genotype",
+]
+
+AUXILIARY_HEADS = ("darts", "pdarts")
+"""Kinds of auxiliary head. They differ on ImageNet only, where DARTS and RelativeNAS left out the last batch norm, and
+P-DARTS, ABS and RLNAS did not."""
+STEM_MULTIPLIER = 3
+"""The CIFAR stem has three times the width."""
+INPUTS = 2
+"""A cell reads the outputs of the two cells before it."""
+
+Pairs = Sequence[tuple[str, int]]
+
+
+class Cell(nn.Module):
+    """A cell: every two (operation, input) pairs are summed into a node, and the nodes of `concat` concatenated.
+
+    Args:
+        pairs: operation and input of each; inputs 0 and 1 are the outputs of the cell before last and of the last cell,
+            the others the nodes before.
+        concat: the inputs, so numbered, that make the output.
+        inputs: channels of the two cells before.
+        channels: of each node.
+        reduction: whether the cell halves height and width.
+        reduction_before: whether the last cell did, so that the one before it gave twice the height and width.
+        drop_path: probability of dropping a path for one image; paths without operation are kept.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        concat: Sequence[int],
+        inputs: tuple[int, int],
+        channels: int,
+        reduction: bool,
+        reduction_before: bool,
+        drop_path: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.sources = [source for _, source in pairs]
+        self.concat = list(concat)
+        self.preprocess0 = (
+            FactorizedReduce(inputs[0], channels) if reduction_before else ReLUConvBN(inputs[0], channels)
+        )
+        self.preprocess1 = ReLUConvBN(inputs[1], channels)
+        self._ops = nn.ModuleList(
+            operation(name, channels, 2 if reduction and source < INPUTS else 1) for name, source in pairs
+        )
+        self.droppable = [not isinstance(module, nn.Identity) for module in self._ops]
+        self.drop_path = StochasticDepth(drop_path, "row")
+
+    def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
+        """The cell's output, shape [n, channels * len(concat), height, width]."""
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        paths: list[Tensor] = []
+        for layer, source, droppable in zip(self._ops, self.sources, self.droppable, strict=True):
+            path = layer(states[source])
+            paths.append(self.drop_path(path) if droppable else path)
+            if len(paths) == 2:
+                states.append(paths[0] + paths[1])
+                paths.clear()
+        return torch.cat([states[node] for node in self.concat], dim=1)
+
+
+class AuxiliaryHead(nn.Module):
+    """A second classifier, behind the second reduction, that is trained along and then left out."""
+
+    def __init__(self, inputs: int, classes: int, stride: int, last_norm: bool) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.ReLU(),
+            nn.AvgPool2d(5, stride, padding=0, count_include_pad=False),
+            nn.Conv2d(inputs, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, 768, 2, bias=False),
+            *([nn.BatchNorm2d(768)] if last_norm else []),
+            nn.ReLU(),
+        )
+        # The papers' images leave one pixel here; larger ones leave more.
+        self.global_pooling = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(768, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits, shape [n, classes]."""
+        logits: Tensor = self.classifier(self.global_pooling(self.features(x)).flatten(1))
+        return logits
+
+
+class _Cells(nn.Module):
+    """What both networks share: the cells, the auxiliary head, the classifier; a child adds its stem and `forward`."""
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        width: int,
+        layers: int,
+        classes: int,
+        stem: tuple[int, int],
+        reduced_by_stem: bool,
+        drop_path: float,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        reductions = reduction_layers(layers)
+        self.auxiliary_layer = 2 * layers // 3
+        self.cells = nn.ModuleList()
+        inputs, channels, reduction_before = stem, width, reduced_by_stem
+        for layer in range(layers):
+            reduction = layer in reductions
+            channels *= 2 if reduction else 1
+            pairs, concat = (
+                (genotype.reduce, genotype.reduce_concat) if reduction else (genotype.normal, genotype.normal_concat)
+            )
+            self.cells.append(Cell(pairs, concat, inputs, channels, reduction, reduction_before, drop_path))
+            inputs, reduction_before = (inputs[1], channels * len(concat)), reduction
+            if layer == self.auxiliary_layer:
+                self.auxiliary_inputs = inputs[1]
+        self.auxiliary_head: AuxiliaryHead | None = None
+        self.global_pooling = nn.AdaptiveAvgPool2d(1)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(inputs[1], classes)
+
+    def logits(self, s0: Tensor, s1: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """What `forward` returns, from what the stem made."""
+        second: Tensor | None = None
+        for layer, cell in enumerate(self.cells):
+            s0, s1 = s1, cell(s0, s1)
+            if layer == self.auxiliary_layer and self.training and self.auxiliary_head is not None:
+                second = self.auxiliary_head(s1)
+        first: Tensor = self.classifier(self.dropout(self.global_pooling(s1).flatten(1)))
+        return first if second is None else (first, second)
+
+
+class CIFARNetwork(_Cells):
+    """A 3x3 convolution, then cells; those at one and two thirds of the depth halve the image.
+
+    Args:
+        genotype: the cells.
+        width: channels of a node in the first third; they double twice.
+        layers: number of cells.
+        classes: how many.
+        drop_path: probability of dropping a path for one image.
+        dropout: before the classifier.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        width: int,
+        layers: int,
+        classes: int,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        channels = STEM_MULTIPLIER * width
+        super().__init__(genotype, width, layers, classes, (channels, channels), False, drop_path, dropout)
+        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
+        x = self.stem(x)
+        return self.logits(x, x)
+
+
+class ImageNetNetwork(_Cells):
+    """Three 3x3 convolutions with stride 2, then cells as in `CIFARNetwork`; same arguments."""
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        width: int,
+        layers: int,
+        classes: int,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(genotype, width, layers, classes, (width, width), True, drop_path, dropout)
+        self.stem0 = nn.Sequential(
+            nn.Conv2d(3, width // 2, 3, 2, padding=1, bias=False),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(),
+            nn.Conv2d(width // 2, width, 3, 2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.stem1 = nn.Sequential(
+            nn.ReLU(), nn.Conv2d(width, width, 3, 2, padding=1, bias=False), nn.BatchNorm2d(width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
+        s0 = self.stem0(x)
+        return self.logits(s0, self.stem1(s0))
+
+
+Macro = Literal["cifar", "imagenet"]
+_NETWORKS: dict[str, type[CIFARNetwork] | type[ImageNetNetwork]] = {"cifar": CIFARNetwork, "imagenet": ImageNetNetwork}
+_STEM_HALVINGS = {"cifar": 0, "imagenet": 3}
+_AUXILIARY_STRIDE = {"cifar": 3, "imagenet": 2}
+
+
+def reduction_layers(layers: int) -> set[int]:
+    """The cells that halve the image and double the channels."""
+    return {layers // 3, 2 * layers // 3}
+
+
+def network_from_genotype(
+    genotype: Genotype,
+    *,
+    macro: Macro = "cifar",
+    width: int = 36,
+    layers: int = 20,
+    input_size: int = 32,
+    classes: int = 10,
+    auxiliary: str | None = None,
+    drop_path: float = 0.0,
+    dropout: float = 0.0,
+) -> nn.Module:
+    """The network of any genotype, with as many nodes as it has and all operations of `operations.OPERATIONS`.
+
+    NASNet's and AmoebaNet's cells, which the DARTS space does not hold, are built by this alone. Weights start as
+    PyTorch's modules do, as in the papers' programs.
+
+    Args:
+        genotype: the cells.
+        macro: "cifar", or "imagenet", which has three convolutions with stride 2 in front.
+        width: channels of a node in the first third of the network.
+        layers: number of cells.
+        input_size: height and width of the images, to refuse what is too small; the network itself takes others too.
+        classes: how many.
+        auxiliary: kind of auxiliary head, see `AUXILIARY_HEADS`; None builds none.
+        drop_path: probability of dropping a path for one image.
+        dropout: before the classifier.
+
+    Raises:
+        FrugalnasError: where the images are too small, for the network or for its auxiliary head.
+    """
+    if macro not in _NETWORKS:
+        raise unknown_name("macro-structure", macro, _NETWORKS)
+    if width < (least := 2 if macro == "imagenet" else 1) or layers < 1:
+        raise FrugalnasError(f"a network of width {width} with {layers} layers is none; choose {least} and 1 or more")
+    halvings = _STEM_HALVINGS[macro] + len(reduction_layers(layers))
+    refuse_small_input(f"{layers} layers of cells behind the {macro} stem", input_size, halvings)
+    network = _NETWORKS[macro](genotype, width, layers, classes, drop_path, dropout)
+    if auxiliary is not None:
+        network.auxiliary_head = _auxiliary_head(network, auxiliary, macro, layers, input_size, classes)
+    return network
+
+
+def _auxiliary_head(
+    network: CIFARNetwork | ImageNetNetwork, kind: str, macro: Macro, layers: int, input_size: int, classes: int
+) -> AuxiliaryHead:
+    if kind not in AUXILIARY_HEADS:
+        raise unknown_name("auxiliary head", kind, AUXILIARY_HEADS, ", or leave it out")
+    stride = _AUXILIARY_STRIDE[macro]
+    halvings = _STEM_HALVINGS[macro] + len(reduction_layers(layers))
+    least = 5 + stride  # the pooled map, of windows of 5 pixels, must have two rows for a 2x2 convolution
+    if halved(input_size, halvings) < least:
+        raise FrugalnasError(
+            f"an input of {input_size}x{input_size} is too small for the auxiliary head, which needs "
+            f"{least}x{least} pixels behind the last reduction; set input_size to {(least - 1) * 2**halvings + 1} or more, or "
+            f"leave the auxiliary head out"
+        )
+    return AuxiliaryHead(network.auxiliary_inputs, classes, stride, macro == "cifar" or kind == "pdarts")
+
+
+class _CellSkeleton(Skeleton):
+    """The part of both skeletons that a code decides: the normal and the reduction cell, used again and again."""
+
+    space: DARTS
+    macro: Macro
+
+    def build(
+        self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
+    ) -> nn.Module:
+        """The network of one code; see `network_from_genotype`."""
+        space = self.space
+        return network_from_genotype(
+            space.genotype(code),
+            macro=self.macro,
+            width=space.width,
+            layers=space.layers,
+            input_size=space.input_size,
+            classes=space.classes,
+            auxiliary=auxiliary,
+            drop_path=drop_path,
+            dropout=dropout,
+        )
+
+    def blocks(self) -> Iterator[Block]:
+        """Every operation on every edge of every cell; those of a reduction cell's inputs have stride 2."""
+        space = self.space
+        side, channels = halved(space.input_size, _STEM_HALVINGS[self.macro]), space.width
+        half = space.genes // 2
+        for layer in range(space.layers):
+            reduction = layer in reduction_layers(space.layers)
+            before = side
+            if reduction:
+                side, channels = halved(side), 2 * channels
+            for place in range(half):
+                for source in range(INPUTS + place // 2):
+                    stride = 2 if reduction and source < INPUTS else 1
+                    entered = before if stride == 2 else side
+                    for index, name in enumerate(PRIMITIVES):
+                        key = f"{name} {channels}x{entered}x{entered} stride {stride}"
+                        make = partial(operation, name, channels, stride)
+                        value = source * len(PRIMITIVES) + index
+                        yield Block(place + half * reduction, value, key, make, (channels, entered, entered))
+
+
+class CIFARSkeleton(_CellSkeleton):
+    """DARTS's networks for small images: a 3x3 convolution, `layers` cells, two of them reductions, classifier."""
+
+    macro = "cifar"
+
+
+class ImageNetSkeleton(_CellSkeleton):
+    """DARTS's networks for photos: three convolutions with stride 2, `layers` cells, two of them reductions, classifier."""
+
+    macro = "imagenet"

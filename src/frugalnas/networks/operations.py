@@ -1,0 +1,192 @@
+"""The operations of cell spaces as modules: DARTS, RelativeNAS, P-DARTS, NASNet, AmoebaNet and NAS-Bench-201.
+
+Parameters have the names that these papers' published weights use: `op.1.weight` and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
+
+from frugalnas.errors import FrugalnasError, unknown_name
+
+__all__ = [
+    "OPERATIONS",
+    "DilatedConvolution",
+    "FactorizedReduce",
+    "ReLUConvBN",
+    "SeparableConvolution",
+    "Zero",
+    "halved",
+    "operation",
+    "refuse_small_input",
+    "set_drop_path",
+]
+
+
+class Zero(nn.Module):
+    """`none`: zeros of the size that the other operations have.
+
+    The input is multiplied by zero, so that every weight has a gradient, which distributed training insists on.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros, shape [n, channels, height / stride, width / stride]."""
+        return x[:, :, :: self.stride, :: self.stride] * 0.0
+
+
+class _Steps(nn.Module):
+    """Steps in a row, held as `op`."""
+
+    def __init__(self, *steps: nn.Module) -> None:
+        super().__init__()
+        self.op = nn.Sequential(*steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the last step gives."""
+        out: Tensor = self.op(x)
+        return out
+
+
+class ReLUConvBN(_Steps):
+    """ReLU, convolution, batch norm; 1x1 by default."""
+
+    def __init__(self, inputs: int, channels: int, kernel: int = 1, stride: int = 1, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(channels, affine=affine),
+        )
+
+
+class DilatedConvolution(_Steps):
+    """ReLU, depthwise convolution with dilation 2, pointwise convolution, batch norm."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
+        super().__init__(*_separable(channels, kernel, stride, dilation=2, affine=affine))
+
+
+class SeparableConvolution(_Steps):
+    """ReLU, depthwise convolution, pointwise convolution, batch norm; twice, the first with the stride."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, affine: bool = True) -> None:
+        super().__init__(
+            *_separable(channels, kernel, stride, dilation=1, affine=affine),
+            *_separable(channels, kernel, 1, dilation=1, affine=affine),
+        )
+
+
+def _separable(channels: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
+    padding = dilation * (kernel // 2)
+    return [
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
+        nn.Conv2d(channels, channels, 1, bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    ]
+
+
+class FactorizedReduce(nn.Module):
+    """Half the height and width: two 1x1 convolutions with stride 2, the second one pixel further, then batch norm.
+
+    An odd number of channels gives the second convolution one more, as in ABS; an odd height or width is filled up with
+    zeros for it. Both are what the papers' programs do for even ones.
+    """
+
+    def __init__(self, inputs: int, channels: int, affine: bool = True) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv_1 = nn.Conv2d(inputs, channels // 2, 1, 2, bias=False)
+        self.conv_2 = nn.Conv2d(inputs, channels - channels // 2, 1, 2, bias=False)
+        self.bn = nn.BatchNorm2d(channels, affine=affine)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape [n, channels, ceil(height / 2), ceil(width / 2)]."""
+        x = self.relu(x)
+        shifted = x
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            shifted = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        out: Tensor = self.bn(torch.cat([self.conv_1(x), self.conv_2(shifted[:, :, 1:, 1:])], dim=1))
+        return out
+
+
+def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
+    return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
+
+
+def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Module:
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, (1, 7), (1, stride), (0, 3), bias=False),
+        nn.Conv2d(channels, channels, (7, 1), (stride, 1), (3, 0), bias=False),
+        nn.BatchNorm2d(channels, affine=affine),
+    )
+
+
+OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
+    "none": lambda channels, stride, affine: Zero(stride),
+    "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
+    "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
+    "skip_connect": _skip,
+    "sep_conv_3x3": lambda channels, stride, affine: SeparableConvolution(channels, 3, stride, affine),
+    "sep_conv_5x5": lambda channels, stride, affine: SeparableConvolution(channels, 5, stride, affine),
+    "sep_conv_7x7": lambda channels, stride, affine: SeparableConvolution(channels, 7, stride, affine),
+    "dil_conv_3x3": lambda channels, stride, affine: DilatedConvolution(channels, 3, stride, affine),
+    "dil_conv_5x5": lambda channels, stride, affine: DilatedConvolution(channels, 5, stride, affine),
+    "conv_7x1_1x7": _conv_7x1_1x7,
+    "nor_conv_1x1": lambda channels, stride, affine: ReLUConvBN(channels, channels, 1, stride, affine),
+    "nor_conv_3x3": lambda channels, stride, affine: ReLUConvBN(channels, channels, 3, stride, affine),
+}
+"""What makes the module of each operation from (channels, stride, affine); channels stay what they are."""
+
+
+def operation(name: str, channels: int, stride: int = 1, *, affine: bool = True) -> nn.Module:
+    """The module of one operation, from [n, channels, height, width] to the same, with stride 2 at half the size.
+
+    Args:
+        name: see `OPERATIONS`.
+        channels: of input and output.
+        stride: 1 or 2.
+        affine: whether batch norms have weights; in supernets whose architecture is learned they have none.
+    """
+    if name not in OPERATIONS:
+        raise unknown_name("operation", name, OPERATIONS)
+    return OPERATIONS[name](channels, stride, affine)
+
+
+def set_drop_path(network: nn.Module, rate: float) -> None:
+    """Set the probability with which each path is dropped for one image, in training mode, everywhere in a network.
+
+    The paths that are kept are divided by 1 - rate (torchvision's `StochasticDepth`). Recipes raise the rate epoch by epoch.
+    """
+    if not 0 <= rate < 1:
+        raise FrugalnasError(f"a drop-path rate of {rate:g} is not possible; choose one from 0 up to, not including, 1")
+    for module in network.modules():
+        if isinstance(module, StochasticDepth):
+            module.p = rate
+
+
+def halved(side: int, times: int = 1) -> int:
+    """Side of a square feature map after so many strides of 2, each rounding up."""
+    return -(-side // 2**times)
+
+
+def refuse_small_input(what: str, side: int, halvings: int) -> None:
+    """Refuse images of which one pixel is left before the last halving.
+
+    Raises:
+        FrugalnasError: naming the least input size.
+    """
+    least = 2 ** (halvings - 1) + 1
+    if side < least:
+        raise FrugalnasError(
+            f"an input of {side}x{side} is too small for {what}, which halves it {halvings} times; "
+            f"set input_size to {least} or more"
+        )
