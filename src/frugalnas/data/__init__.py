@@ -1,0 +1,33 @@
+"""What do we train on? Images, read from where they are, split once, and brought to the device in batches.
+
+- `open_data`: a named data set (`DATASETS`) or a path becomes `ImageData`: classes, parts, statistics, notes for the user.
+- `ImageData`, `Part`: what there is; `preprocess` makes a network's input of any picture as training did.
+- `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
+- `Augmentation`, `PUBLISHED`: random changes to training images as plain settings, and those of the papers.
+- `loader`, `Loader`: batches that depend on seed, epoch and step alone.
+- `CorruptImage`: a picture that cannot be decoded.
+"""
+
+from frugalnas.data.augmentation import PUBLISHED, Augmentation
+from frugalnas.data.images import ImageData, Part
+from frugalnas.data.loading import Loader, loader
+from frugalnas.data.opening import DATASETS, open_data
+from frugalnas.data.preprocessing import CorruptImage, normalise, preprocess
+from frugalnas.data.splits import SPLITS, Split, SplitSpec
+
+__all__ = [
+    "DATASETS",
+    "PUBLISHED",
+    "SPLITS",
+    "Augmentation",
+    "CorruptImage",
+    "ImageData",
+    "Loader",
+    "Part",
+    "Split",
+    "SplitSpec",
+    "loader",
+    "normalise",
+    "open_data",
+    "preprocess",
+]

@@ -1,0 +1,321 @@
+"""Batches in an order, and with random changes, that depend on nothing but the seed, the epoch and the step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+
+from frugalnas.data.augmentation import Augmentation
+from frugalnas.data.batches import augment_batch, isolated
+from frugalnas.data.images import Part
+from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
+from frugalnas.data.sources import ArrayImages, IntArray
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["Loader", "loader"]
+
+_ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for
+
+
+class Loader:
+    """Batches of one part of a data set; `loader` makes one.
+
+    Its length is the number of steps in an epoch.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        *,
+        batch_size: int,
+        augmentation: Augmentation | None,
+        seed: int,
+        device: torch.device,
+        workers: int,
+        drop_last: bool,
+        shuffle: bool,
+        share: tuple[int, int],
+    ) -> None:
+        rank, processes = share
+        if batch_size < 1:
+            raise FrugalnasError(f"batch_size is {batch_size}; give at least 1")
+        if batch_size % processes or not 0 <= rank < processes:
+            raise FrugalnasError(f"a batch of {batch_size} images cannot be shared evenly by {processes} processes")
+        if not len(part):
+            raise FrugalnasError(f"the {part.name} part has no images")
+        if workers < 0:
+            raise FrugalnasError(f"workers is {workers}; give 0 or more")
+        self.part = part
+        self.batch_size = batch_size
+        self.augmentation = augmentation
+        self.seed = seed
+        self.device = device
+        self.workers = workers
+        self.shuffle = shuffle
+        self.share = share
+        # A set smaller than one batch still makes one.
+        self.drop_last = drop_last and len(part) >= batch_size
+        self.on_device = part.in_memory and not (augmentation is not None and augmentation.per_image)
+        self._pixels: torch.Tensor | None = None
+        self._labels = torch.from_numpy(np.full(len(part), -1) if part.labels is None else part.labels)
+        if self.on_device:
+            assert isinstance(part.source, ArrayImages)
+            self._pixels = part.source.pixels.to(device)
+            self._labels = self._labels.to(device)
+
+    def __len__(self) -> int:
+        count = len(self.part)
+        return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
+
+    def epoch(self, number: int, first_step: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of one epoch from a step on: (images float32 [b, 3, s, s], labels int64 [b]), on the loader's device.
+
+        Labels are -1 where there are none. A batch lacks its unreadable images (and may so be empty).
+
+        Args:
+            number: of the epoch, from 0; decides the order and the changes.
+            first_step: steps before it are skipped without being read.
+
+        Raises:
+            FrugalnasError: where more images are unreadable than the user allowed.
+        """
+        order = self.order(number)
+        steps = range(first_step, len(self))
+        batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
+        if self.on_device:
+            for step, chosen in zip(steps, batches, strict=True):
+                rows = self._rows(len(chosen))
+                yield self._from_memory(chosen[rows], number, step, rows, len(chosen))
+            return
+        yield from self._streamed(number, steps, batches)
+
+    def order(self, number: int) -> IntArray:
+        """Positions of the part's images in the order of an epoch."""
+        if not self.shuffle:
+            return np.arange(len(self.part))
+        return np.random.default_rng([self.seed, number, _ORDER]).permutation(len(self.part))
+
+    def _rows(self, count: int) -> IntArray:
+        """Which images of a batch of `count` this process has."""
+        rank, processes = self.share
+        return np.arange(rank, count, processes)
+
+    def _from_memory(
+        self, chosen: IntArray, number: int, step: int, rows: IntArray, count: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self._pixels is not None
+        positions = torch.from_numpy(self.part.indices[chosen]).to(self.device)
+        images = self._pixels.index_select(0, positions)
+        labels = self._labels.index_select(0, torch.from_numpy(chosen).to(self.device))
+        return self._finished(images, number, step, rows, count), labels
+
+    def _finished(self, images: torch.Tensor, number: int, step: int, rows: IntArray, count: int) -> torch.Tensor:
+        how = dict(self.part.preprocessing)
+        if self.augmentation is None:
+            return normalise(images, how)
+        rng = np.random.default_rng([self.seed, number, _BATCH, step])
+        return augment_batch(images, self.augmentation, how, rng, rows, count)
+
+    def _streamed(
+        self, number: int, steps: range, batches: Sequence[IntArray]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        shares = [chosen[self._rows(len(chosen))] for chosen in batches]
+        made = DataLoader(
+            _Images(self.part, self.augmentation, self.seed, number),
+            batch_sampler=[share.tolist() for share in shares],  # type: ignore[arg-type] # any iterable of lists
+            num_workers=self.workers,
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=4 if self.workers else None,
+            # DataLoader draws a base seed for its workers; left to the global generator it would move it.
+            generator=torch.Generator().manual_seed(0),
+        )
+        for step, whole, share, (images, kept, wrong) in zip(steps, batches, shares, made, strict=True):
+            for index, reason in wrong:
+                self.part.corruption.add(self.part.origin, int(self.part.indices[index]), reason)
+            rows = self._rows(len(whole))[kept.numpy()]
+            labels = self._labels[torch.from_numpy(share)[kept]]
+            images = images.to(self.device, non_blocking=True)
+            yield self._finished(images, number, step, rows, len(whole)), labels.to(self.device, non_blocking=True)
+
+
+def loader(
+    part: Part,
+    *,
+    batch_size: int,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    workers: int = 0,
+    drop_last: bool = False,
+    shuffle: bool | None = None,
+    share: tuple[int, int] = (0, 1),
+) -> Loader:
+    """Batches of one part of a data set, the same for a seed, epoch and step wherever and however they are read.
+
+    Small images are in memory: their batches are cut, flipped and normalised at once on the device. Others stream through
+    worker processes and torchvision's transforms, one seed per image, and are finished on the device.
+
+    Args:
+        part: of `ImageData`.
+        batch_size: images in one step, over all processes.
+        augmentation: None for evaluation: images as they are, in order.
+        seed: of order and changes.
+        device: where the batches are wanted.
+        workers: processes that read and transform; 0 for none. Images in memory need none.
+        drop_last: leave out an incomplete last batch.
+        shuffle: by default where there is an augmentation.
+        share: (rank, processes) where several processes share every batch.
+    """
+    return Loader(
+        part,
+        batch_size=batch_size,
+        augmentation=augmentation,
+        seed=seed,
+        device=torch.device(device),
+        workers=workers,
+        drop_last=drop_last,
+        shuffle=augmentation is not None if shuffle is None else shuffle,
+        share=share,
+    )
+
+
+Item = tuple[torch.Tensor | None, str]
+
+
+class _Images(Dataset[tuple[int, Item]]):
+    """The images of one epoch, uint8 [3, s, s], with the random changes that need one image at a time."""
+
+    def __init__(self, part: Part, augmentation: Augmentation | None, seed: int, number: int) -> None:
+        self.part = part
+        self.seed = seed
+        self.number = number
+        how = part.preprocessing
+        self.change: Callable[[Image.Image], Image.Image] | None = None
+        if augmentation is not None and augmentation.per_image:
+            self.change = _per_image(augmentation, part.size, how["resize"], how["interpolation"])
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, index: int) -> tuple[int, Item]:
+        try:
+            if self.change is None:
+                return index, (self.part.read([index])[0], "")
+            image = self.part.source.load(int(self.part.indices[index]))
+        except CorruptImage as error:
+            return index, (None, str(error))
+        seed = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
+        with isolated(seed):
+            return index, (to_tensor(self.change(image)), "")
+
+
+def _collate(items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str]]]:
+    """(images, which of the batch's rows they are, unreadable images with the reason)."""
+    images = [image for _, (image, _) in items if image is not None]
+    kept = [row for row, (_, (image, _)) in enumerate(items) if image is not None]
+    wrong = [(index, reason) for index, (image, reason) in items if image is None]
+    stacked = torch.stack(images) if images else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    return stacked, torch.tensor(kept, dtype=torch.int64), wrong
+
+
+def _per_image(
+    augmentation: Augmentation, size: int, resize: int, interpolation: str
+) -> Callable[[Image.Image], Image.Image]:
+    """The changes, in order, that need one image at its own size."""
+    steps: list[Callable[[Image.Image], Image.Image]] = [_Cut(augmentation, size, resize, interpolation)]
+    if augmentation.color_jitter:
+        from torchvision.transforms import v2
+
+        steps.append(v2.ColorJitter(*augmentation.color_jitter))
+    if augmentation.rand_augment:
+        steps.append(_timm(augmentation, size))
+    return _Chain(steps)
+
+
+class _Chain:
+    """Functions, one after the other."""
+
+    def __init__(self, steps: Sequence[Callable[[Image.Image], Image.Image]]) -> None:
+        self.steps = steps
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        for step in self.steps:
+            image = step(image)
+        return image
+
+
+class _Cut:
+    """A random part of the image at the input size, from torch's and Python's global generators."""
+
+    def __init__(self, augmentation: Augmentation, size: int, resize: int, interpolation: str) -> None:
+        from torchvision.transforms import InterpolationMode, v2
+
+        self.how = augmentation
+        self.size, self.resize, self.interpolation = size, resize, interpolation
+        self.modes = {
+            "bilinear": (InterpolationMode.BILINEAR, Image.Resampling.BILINEAR),
+            "bicubic": (InterpolationMode.BICUBIC, Image.Resampling.BICUBIC),
+        }
+        self.crops = {
+            name: v2.RandomResizedCrop(size, scale=(augmentation.resized_crop or 1.0, 1.0), interpolation=mode)
+            for name, (mode, _) in self.modes.items()
+        }
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        how = self.how
+        mode = random.choice(("bilinear", "bicubic")) if how.interpolation == "random" else how.interpolation
+        if how.resized_crop is not None:
+            return self.crops[mode](image)
+        if how.square_crop is not None:
+            return _random_square(image, how.square_crop).resize((self.size, self.size), self.modes[mode][1])
+        if how.random_scale is not None:
+            return self._scaled(image, *how.random_scale, mode)
+        return fit_square(image, self.size, self.resize, self.interpolation)
+
+    def _scaled(self, image: Image.Image, low: int, high: int, mode: str) -> Image.Image:
+        short = max(random.randint(low, high), self.size)
+        width, height = image.size
+        scale = short / min(width, height)
+        width, height = max(short, round(width * scale)), max(short, round(height * scale))
+        left, top = random.randint(0, width - self.size), random.randint(0, height - self.size)
+        return image.resize((width, height), self.modes[mode][1]).crop((left, top, left + self.size, top + self.size))
+
+
+def _random_square(image: Image.Image, share: float) -> Image.Image:
+    """A square with an area drawn from [share, 1] of the image's, anywhere in it.
+
+    After ten squares that do not fit, the whole image on a black square (ABS).
+    """
+    width, height = image.size
+    for _ in range(10):
+        side = round((random.uniform(share, 1.0) * width * height) ** 0.5)
+        if 0 < side <= min(width, height):
+            left, top = random.randint(0, width - side), random.randint(0, height - side)
+            return image.crop((left, top, left + side, top + side))
+    side = max(width, height)
+    square = Image.new("RGB", (side, side))
+    square.paste(image, ((side - width) // 2, (side - height) // 2))
+    return square
+
+
+def _timm(augmentation: Augmentation, size: int) -> Any:
+    from timm.data.auto_augment import augment_and_mix_transform, auto_augment_transform, rand_augment_transform
+
+    text = augmentation.rand_augment
+    # timm's own factory translates by up to 45 % of the input and fills with ImageNet's mean.
+    options = {"translate_const": int(size * 0.45), "img_mean": (124, 116, 104)}
+    if text.startswith("rand"):
+        make = rand_augment_transform
+    else:
+        make = augment_and_mix_transform if text.startswith("augmix") else auto_augment_transform
+    try:
+        return make(text, options)
+    except (AssertionError, ValueError) as error:
+        raise FrugalnasError(f"augmentation.rand_augment is {text!r}, which timm does not read ({error})") from None

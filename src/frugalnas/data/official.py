@@ -1,0 +1,79 @@
+"""CIFAR's official archives, and ImageNet's folders."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from frugalnas.data.folders import find_folder
+from frugalnas.data.parquet import find_parquet, parquet_folder
+from frugalnas.data.sources import ArrayImages, Found, ImageSource
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["find_cifar", "find_imagenet"]
+
+_ARCHIVES = {
+    "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
+    "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
+}
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def find_cifar(name: str, root: Path | None, download: bool) -> Found:
+    """CIFAR-10 or CIFAR-100 from the official archive, unpacked or not, or from Parquet files in `root`.
+
+    torchvision reads the archive after comparing the checksums of its files.
+    """
+    if root is None:
+        raise FrugalnasError(
+            f"{name} needs the folder that holds it, or may be fetched into: give --root FOLDER, or --root FOLDER --download"
+        )
+    folder, archive = _ARCHIVES[name]
+    if not (root / folder).is_dir() and not (root / archive).is_file():
+        parquet = parquet_folder(root, name, name.replace("cifar", "cifar-"))
+        if parquet is not None:
+            return find_parquet(parquet, name)
+        if not download:
+            raise FrugalnasError(
+                f"{name} is not in {root} (neither {folder}, {archive} nor train-*.parquet); name its folder with --root, or "
+                f"add --download"
+            )
+    kind = _torchvision(name)
+    parts: dict[str, ImageSource] = {}
+    classes: tuple[str, ...] = ()
+    for part in ("train", "test"):
+        try:
+            # An archive that is there is unpacked, not fetched again.
+            made = kind(str(root), train=part == "train", download=download or not (root / folder).is_dir())
+        except Exception as error:  # network, checksums, disk
+            raise FrugalnasError(
+                f"{name} in {root} cannot be read ({error}); remove {root / folder} and fetch it again with --download"
+            ) from None
+        pixels = torch.from_numpy(np.ascontiguousarray(made.data.transpose(0, 3, 1, 2)))
+        parts[part] = ArrayImages(pixels, np.asarray(made.targets, dtype=np.int64), f"{name} {part} image")
+        classes = tuple(made.classes)
+    return Found(name, classes, parts, name, input_size=32, official_order=True)
+
+
+def find_imagenet(root: Path | None) -> Found:
+    """ImageNet from folders train and val of class folders (or an LMDB of it); val, which is public, is the test set."""
+    if root is None:
+        raise FrugalnasError("imagenet needs --root, the folder with train and val (or with its LMDB)")
+    if not root.is_dir():
+        raise FrugalnasError(f"{root} is not a folder; give --root the one with ImageNet's train and val")
+    found = find_folder(root.resolve())
+    if "val" in found.parts and "test" not in found.parts:
+        found.parts["test"] = found.parts.pop("val")
+        found.notes.append("ImageNet's public validation images are the test set; validation is held out of training")
+    found.name, found.input_size, found.statistics = "imagenet", 224, _IMAGENET
+    return found
+
+
+def _torchvision(name: str) -> Any:
+    from torchvision import datasets
+
+    return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]

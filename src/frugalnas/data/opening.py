@@ -1,0 +1,328 @@
+"""Any data a user names, opened: found, split, sized, measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from frugalnas.cache import cached_array
+from frugalnas.data.arrays import find_digits, find_npz
+from frugalnas.data.augmentation import Augmentation
+from frugalnas.data.folders import find_folder
+from frugalnas.data.images import Corruption, ImageData, Part
+from frugalnas.data.official import find_cifar, find_imagenet
+from frugalnas.data.parquet import ParquetImages, find_parquet, parquet_folder
+from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, to_tensor
+from frugalnas.data.sources import ArrayImages, Found, ImageSource
+from frugalnas.data.splits import Split, SplitSpec, make_split
+from frugalnas.errors import FrugalnasError, unknown_name
+
+__all__ = ["DATASETS", "open_data"]
+
+PHOTO_SIZE = 224
+_SMALL = 96  # pixels; images up to this side live in memory
+_LARGEST_IN_MEMORY = 2 * 2**30  # bytes
+_LOOKED_AT = 64  # images that are opened to see how large they are
+_MEASURED = 2000  # images of a streamed set that its statistics come from
+
+DATASETS: dict[str, str] = {
+    "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
+    "cifar10": "60,000 photos of 10 classes, 32 x 32; --root or --download",
+    "cifar100": "60,000 photos of 100 classes, 32 x 32; --root or --download",
+    "imagenet": "folders train and val of 1,000 class folders; --root",
+    "imagenet16-120": "ImageNet at 16 x 16, first 120 classes (also -150, -200, or all 1,000: imagenet16); --root",
+}
+"""The data sets that have a name, with a line on each."""
+
+NORMALISATIONS: dict[str, dict[str, Any]] = {
+    # ImageNet's training set, as everyone writes it.
+    "imagenet": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+    # RLNAS: values from 0 to 1 as they are.
+    "unit": {"mean": [0.0] * 3, "std": [1.0] * 3},
+    # ABS: blue first, values from 0 to 255.
+    "bgr255": {"mean": [0.0] * 3, "std": [1 / 255] * 3, "channels": "BGR"},
+}
+
+
+def open_data(
+    spec: str | Path,
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    input_size: int | None = None,
+    resize: int | None = None,
+    interpolation: str = "bilinear",
+    normalisation: str | Mapping[str, Any] = "measured",
+    split: str | Path | SplitSpec | Split | None = None,
+    max_corrupt: int = 0,
+    workers: int = 0,
+) -> ImageData:
+    """The data set of a name or a path, ready to train on.
+
+    A path may be a folder of class folders; a folder with folders train, val and test of class folders; a folder of images
+    (no labels); a folder of Parquet files in Hugging Face's image layout; an .npz file; a folder with an LMDB
+    (`pack_lmdb`'s, or RelativeNAS's).
+
+    Args:
+        spec: a name in `DATASETS`, or a path.
+        root: where the files of a named data set lie.
+        download: fetch CIFAR into `root` where it is not there.
+        input_size: side of the square images that networks get; None decides by the images: their common size where they
+            are small and square, 224 for photos.
+        resize: what the short side is resized to before the centre is cut out in evaluation; None is the size itself for
+            small images, 8/7 of it for photos (256 for 224).
+        interpolation: of that resize: bilinear or bicubic.
+        normalisation: "measured" takes mean and standard deviation from the training part; "imagenet", "unit" (0..1 as
+            is) and "bgr255" (ABS's published networks) are fixed; or a mapping with mean and std, by channel.
+        split: a name in `SPLITS`, a specification, a stored split, or a file of one; see `make_split`.
+        max_corrupt: unreadable images that are skipped, and named in the notes, before it is an error.
+        workers: threads that decode while small images are brought into memory; 0 is one.
+
+    Raises:
+        FrugalnasError: where nothing usable is found; it says what to do.
+    """
+    if input_size is not None and input_size < 1:
+        raise FrugalnasError(f"input_size is {input_size}; give the side of the square input in pixels")
+    if interpolation not in RESAMPLING:
+        raise unknown_name("interpolation", interpolation, RESAMPLING)
+    found = _find(spec, None if root is None else Path(root).expanduser(), download)
+    corruption = Corruption(max_corrupt)
+    notes = list(found.notes)
+    side, small = _sides(found)
+    size = input_size or found.input_size or (side if side and small else PHOTO_SIZE)
+    if not input_size and not found.input_size and size == PHOTO_SIZE:
+        notes.append(
+            f"images of different or large sizes: networks get {PHOTO_SIZE} x {PHOTO_SIZE} (--input-size changes it)"
+        )
+    resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))
+    if resize < size:
+        raise FrugalnasError(f"resize is {resize}, below the input size {size} that is cut out of the resized image")
+    how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation}
+    if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
+        found.parts = {name: _in_memory(name, part, how, corruption, workers) for name, part in found.parts.items()}
+    skipped = {
+        name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
+    }
+    made = make_split(found, split, skipped)
+    if corruption.note():
+        notes.append(corruption.note())
+    parts = {}
+    for name, (origin, indices) in made.parts.items():
+        source = found.parts[origin]
+        labels = None if source.labels is None else source.labels[indices]
+        parts[name] = Part(name, origin, source, indices, labels, how, corruption)
+    how.update(_statistics(parts["train"], found, normalisation, notes, corruption))
+    if "val" in parts and "val" not in found.parts:
+        notes.append(
+            f"{len(parts['val'])} training images held out for validation (split {made.name!r}, seed {made.spec.seed})"
+        )
+    if "test" in parts and "test" not in found.parts:
+        notes.append(f"{len(parts['test'])} images held out for the test")
+    fixed = {key: how[key] for key in ("mean", "std", "channels") if key in how}
+    description = {
+        "spec": str(spec),
+        "root": None if root is None else str(root),
+        "input_size": size,
+        "resize": resize,
+        "interpolation": interpolation,
+        "normalisation": fixed,
+        "max_corrupt": max_corrupt,
+    }
+    return ImageData(
+        name=found.name,
+        classes=found.classes,
+        parts=parts,
+        split=made,
+        preprocessing=how,
+        fingerprint=_fingerprint(found),
+        notes=notes,
+        description=description,
+        suggested=_suggested(found, size, small),
+        corruption=corruption,
+    )
+
+
+def _find(spec: str | Path, root: Path | None, download: bool) -> Found:
+    name = str(spec).lower()
+    if name == "digits":
+        return find_digits()
+    if name in ("cifar10", "cifar100", "cifar-10", "cifar-100"):
+        return find_cifar(name.replace("-", ""), root, download)
+    if name == "imagenet":
+        return find_imagenet(root)
+    path = Path(spec).expanduser()
+    if not path.is_absolute() and not path.exists() and root is not None:
+        path = root / path
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return find_npz(path)
+    if not path.is_dir():
+        raise unknown_name(
+            "data",
+            str(spec),
+            DATASETS,
+            ", or give a folder of class folders, of Parquet files, an LMDB or an .npz file",
+        )
+    path = path.resolve()
+    parquet = parquet_folder(path)
+    return find_parquet(parquet, path.name) if parquet is not None else find_folder(path)
+
+
+def _sides(found: Found) -> tuple[int | None, bool]:
+    """(the side of all images where they are square and of one size, whether all are small), from a few of each part."""
+    sizes = set()
+    for source in found.parts.values():
+        if isinstance(source, ArrayImages):
+            sizes.add(tuple(source.pixels.shape[2:]))
+            continue
+        for index in np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)).tolist():
+            try:
+                sizes.add(source.load(index).size)
+            except CorruptImage:
+                continue  # noted where it is read in earnest
+    if not sizes:
+        return None, False
+    largest = max(max(size) for size in sizes)
+    (only, *others) = sizes
+    return (only[0] if not others and only[0] == only[1] else None), largest <= _SMALL
+
+
+def _in_memory(
+    name: str, source: ImageSource, how: Mapping[str, Any], corruption: Corruption, workers: int
+) -> ArrayImages:
+    """The images decoded at the input size; unreadable ones are black, and noted."""
+    size = how["input_size"]
+    if isinstance(source, ArrayImages) and tuple(source.pixels.shape[2:]) == (size, size):
+        return source
+    wrong: dict[int, str] = {}
+
+    def one(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        try:
+            image = source.load(index)
+        except CorruptImage as error:
+            wrong[index] = str(error)
+            return np.zeros((3, size, size), dtype=np.uint8)
+        return to_tensor(fit_square(image, size, how["resize"], how["interpolation"])).numpy()
+
+    def all_of_them() -> np.ndarray[Any, np.dtype[np.uint8]]:
+        pixels = np.empty((len(source), 3, size, size), dtype=np.uint8)
+        with ThreadPoolExecutor(max(1, workers)) as pool:
+            for index, image in enumerate(pool.map(one, range(len(source)), chunksize=64)):
+                pixels[index] = image
+        for index in sorted(wrong):
+            corruption.reasons[(name, index)] = wrong[index]
+        corruption.refuse()
+        return pixels
+
+    pixels = _cached(source, how, all_of_them, wrong)
+    names = [source.name(index) for index in range(len(source))] if not isinstance(source, ParquetImages) else name
+    return ArrayImages(torch.from_numpy(pixels), source.labels, names, source.digest())
+
+
+def _cached(
+    source: ImageSource,
+    how: Mapping[str, Any],
+    make: Callable[[], np.ndarray[Any, np.dtype[np.uint8]]],
+    wrong: Mapping[int, str],
+) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Decoded pixels; those of Parquet files, which take long for what they are, are kept in the cache."""
+    if not isinstance(source, ParquetImages):
+        return make()
+    key = f"{source.digest()[:24]}-{how['input_size']}-{how['resize']}-{how['interpolation']}"
+
+    class Unfit(Exception):
+        pass
+
+    made = []
+
+    def whole() -> np.ndarray[Any, np.dtype[np.uint8]]:
+        made.append(make())
+        if wrong:
+            raise Unfit
+        return made[0]
+
+    try:
+        return np.array(cached_array(f"pixels-1-{key}", whole), dtype=np.uint8)
+    except Unfit:  # what is unreadable is said each time
+        return made[0]
+
+
+def _statistics(
+    train: Part, found: Found, wanted: str | Mapping[str, Any], notes: list[str], corruption: Corruption
+) -> dict[str, Any]:
+    """`mean` and `std` by channel in units of 0..1, and `channels` where it is not RGB."""
+    if isinstance(wanted, Mapping):
+        return _fixed(wanted)
+    if wanted in NORMALISATIONS:
+        return dict(NORMALISATIONS[wanted])
+    if wanted != "measured":
+        raise unknown_name(
+            "normalisation", wanted, ["measured", *NORMALISATIONS], ", or give a mapping with mean and std"
+        )
+    if found.statistics is not None:
+        return {"mean": list(found.statistics[0]), "std": list(found.statistics[1])}
+    if not len(train):
+        raise FrugalnasError("no images are left to train on")
+    if train.in_memory:
+        chosen = np.arange(len(train))
+    else:
+        chosen = np.unique(np.linspace(0, len(train) - 1, _MEASURED).astype(np.int64))
+        if len(chosen) < len(train):
+            notes.append(f"mean and standard deviation are those of {len(chosen)} of the {len(train)} training images")
+    # Sums of whole numbers: the same on every machine.
+    total, squares, pixels = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), 0
+    for start in range(0, len(chosen), 1000):
+        images = _readable(train, chosen[start : start + 1000], corruption)
+        counts = torch.stack([torch.bincount(images[:, c].reshape(-1), minlength=256) for c in range(3)])
+        values = torch.arange(256)
+        total += (counts * values).sum(1)
+        squares += (counts * values**2).sum(1)
+        pixels += images[:, 0].numel()
+    mean = total.double() / max(pixels, 1)
+    std = (squares.double() / max(pixels, 1) - mean**2).clamp(min=0).sqrt()
+    if not (std > 0).all():
+        raise FrugalnasError("the training images are all of one colour; there is nothing to learn from them")
+    return {"mean": (mean / 255).tolist(), "std": (std / 255).tolist()}
+
+
+def _readable(train: Part, chosen: np.ndarray[Any, np.dtype[np.int64]], corruption: Corruption) -> torch.Tensor:
+    if train.in_memory:
+        return train.read(chosen)
+    images = []
+    for index in chosen.tolist():
+        try:
+            images.append(train.read([index]))
+        except CorruptImage as error:
+            corruption.add(train.origin, int(train.indices[index]), str(error))
+    return torch.cat(images) if images else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+
+
+def _fixed(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = wanted.keys() - {"mean", "std", "channels"}
+    if unknown or not wanted.keys() >= {"mean", "std"}:
+        raise FrugalnasError(f"normalisation has {', '.join(map(str, wanted))}; give mean and std, three numbers each")
+    fixed: dict[str, Any] = {name: [float(value) for value in wanted[name]] for name in ("mean", "std")}
+    if len(fixed["mean"]) != 3 or len(fixed["std"]) != 3 or min(fixed["std"]) <= 0:
+        raise FrugalnasError("normalisation: mean and std are three numbers each, std above 0, in units of 0..1")
+    if wanted.get("channels", "RGB") not in ("RGB", "BGR"):
+        raise unknown_name("order of channels", wanted["channels"], ("RGB", "BGR"))
+    return {**fixed, "channels": wanted["channels"]} if "channels" in wanted else fixed
+
+
+def _fingerprint(found: Found) -> str:
+    hashed = hashlib.sha256(repr(found.classes).encode())
+    for name, source in sorted(found.parts.items()):
+        hashed.update(f"{name} {len(source)} {source.digest()}".encode())
+        hashed.update(b"" if source.labels is None else np.ascontiguousarray(source.labels).data)
+    return hashed.hexdigest()[:32]
+
+
+def _suggested(found: Found, size: int, small: bool) -> Augmentation:
+    if small or size <= _SMALL:
+        return Augmentation(pad=max(1, size // 8), flip=0.5 if found.mirrored else 0.0)
+    return Augmentation(resized_crop=0.08, flip=0.5 if found.mirrored else 0.0)

@@ -1,0 +1,166 @@
+"""Piles of images: in memory, in files, in Parquet columns."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from frugalnas.data.preprocessing import CorruptImage, decode
+
+__all__ = ["ArrayImages", "BytesImages", "Found", "ImageSource", "IntArray"]
+
+IntArray: TypeAlias = NDArray[np.int64]
+
+
+class ImageSource(ABC):
+    """Images that are read one at a time, by position.
+
+    Must be safe to pickle and to use after a fork: workers read from copies.
+
+    Attributes:
+        labels: class of each image, shape [n], or None.
+    """
+
+    labels: IntArray | None
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def load(self, index: int) -> Image.Image:
+        """One picture in RGB.
+
+        Raises:
+            CorruptImage: it cannot be decoded.
+        """
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """What to call an image in messages: its file, for example."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """A hash of what is there (sizes and names where hashing all bytes would take long)."""
+
+    def encoded(self, index: int) -> bytes:
+        """The bytes of the image's file, where it has one."""
+        raise NotImplementedError
+
+
+class ArrayImages(ImageSource):
+    """Images of one size that are all in memory.
+
+    Args:
+        pixels: uint8, shape [n, 3, height, width].
+        labels: shape [n], or None.
+        names: of the images, or a word to put before their numbers.
+        digest: of the files that they were decoded from, where hashing the pixels can be spared.
+    """
+
+    def __init__(
+        self,
+        pixels: torch.Tensor,
+        labels: IntArray | None,
+        names: Sequence[str] | str = "image",
+        digest: str | None = None,
+    ) -> None:
+        self.pixels = pixels
+        self.labels = labels
+        self.names = names
+        self._digest = digest
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def load(self, index: int) -> Image.Image:
+        """One picture in RGB."""
+        return Image.fromarray(self.pixels[index].permute(1, 2, 0).numpy())
+
+    def name(self, index: int) -> str:
+        """The image's name, or its number."""
+        return f"{self.names} {index}" if isinstance(self.names, str) else self.names[index]
+
+    def digest(self) -> str:
+        """A hash of all pixels and labels."""
+        if self._digest is None:
+            hashed = hashlib.sha256(np.ascontiguousarray(self.pixels.numpy()).data)
+            hashed.update(b"" if self.labels is None else np.ascontiguousarray(self.labels).data)
+            self._digest = hashed.hexdigest()
+        return self._digest
+
+
+class BytesImages(ImageSource):
+    """Images in files of their own.
+
+    Args:
+        paths: of the files.
+        labels: shape [n], or None.
+        root: the folder above; names are relative to it.
+    """
+
+    def __init__(self, paths: Sequence[Path], labels: IntArray | None, root: Path) -> None:
+        self.root = root
+        self.paths = [str(path.relative_to(root)) for path in paths]
+        self.labels = labels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def encoded(self, index: int) -> bytes:
+        """The file's bytes."""
+        try:
+            return (self.root / self.paths[index]).read_bytes()
+        except OSError as error:
+            raise CorruptImage(f"{self.name(index)}: cannot be read ({error.strerror or error})") from None
+
+    def load(self, index: int) -> Image.Image:
+        """One picture in RGB."""
+        return decode(self.encoded(index), self.name(index))
+
+    def name(self, index: int) -> str:
+        """The file's path."""
+        return str(self.root / self.paths[index])
+
+    def digest(self) -> str:
+        """A hash of all names and sizes."""
+        hashed = hashlib.sha256()
+        for path in self.paths:
+            file = self.root / path
+            hashed.update(f"{path}\0{file.stat().st_size if file.exists() else -1}\n".encode())
+        return hashed.hexdigest()
+
+
+@dataclass
+class Found:
+    """What a specification of data led to, before anything was split, sized or decoded.
+
+    Attributes:
+        name: of the data set.
+        classes: their names, in the order of their numbers; empty where there are no labels.
+        parts: by name: "train", and "val" and "test" where they come apart.
+        notes: what a person may want to know.
+        kind: "cifar10", "folder", "npz", ...
+        input_size: where the kind of data has one.
+        mirrored: whether a mirrored image is still one of its class; digits are not.
+        statistics: published mean and standard deviation where measuring is not needed.
+        official_order: whether images come in the order that published split files count.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    parts: dict[str, ImageSource]
+    kind: str
+    notes: list[str] = field(default_factory=list)
+    input_size: int | None = None
+    mirrored: bool = True
+    statistics: tuple[Sequence[float], Sequence[float]] | None = None
+    official_order: bool = False
