@@ -104,12 +104,13 @@ def cost_table(space: SearchSpace, quantity: str) -> tuple[float, FloatArray]:
     if quantity not in CONVENTIONS:
         raise unknown_name(f"quantity of {space.name}", quantity, CONVENTIONS)
     skeleton = skeleton_of(space)
+    by_block = "thop" if quantity == "abs_lookup" else quantity
     measured: dict[str, float] = {}
     table = np.zeros(space.allowed.shape)
     first: dict[int, int] = {}
     for block in skeleton.blocks():
         if block.key not in measured:
-            measured[block.key] = _cost(block.make, block.input_shape, quantity)
+            measured[block.key] = _cost(block.make, block.input_shape, by_block)
         table[block.gene, block.value] += measured[block.key]
         first.setdefault(block.gene, block.value)
     code = np.array([first.get(gene, 0) for gene in range(space.genes)], np.int8)
