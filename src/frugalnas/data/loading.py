@@ -128,7 +128,7 @@ class Loader:
         shares = [chosen[self._rows(len(chosen))] for chosen in batches]
         made = DataLoader(
             _Images(self.part, self.augmentation, self.seed, number),
-            batch_sampler=[share.tolist() for share in shares],  # type: ignore[arg-type] # any iterable of lists
+            batch_sampler=[share.tolist() for share in shares],
             num_workers=self.workers,
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
@@ -311,6 +311,7 @@ def _timm(augmentation: Augmentation, size: int) -> Any:
     text = augmentation.rand_augment
     # timm's own factory translates by up to 45 % of the input and fills with ImageNet's mean.
     options = {"translate_const": int(size * 0.45), "img_mean": (124, 116, 104)}
+    make: Any
     if text.startswith("rand"):
         make = rand_augment_transform
     else:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
@@ -61,7 +61,7 @@ def normalise(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.T
         images = images.flip(1)
     mean = torch.tensor(preprocessing["mean"], dtype=torch.float32, device=images.device).view(1, -1, 1, 1)
     std = torch.tensor(preprocessing["std"], dtype=torch.float32, device=images.device).view(1, -1, 1, 1)
-    return (images.float() - mean * 255.0) * (1.0 / (std * 255.0))
+    return images.float().sub_(mean * 255.0).mul_(1.0 / (std * 255.0))
 
 
 def decode(content: bytes, name: str) -> Image.Image:
@@ -73,7 +73,7 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(content)) as image:
             return to_rgb(image)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         reason = "not an image that can be read" if content else "an empty file"
     except Image.DecompressionBombError:
         reason = "more than 178 million pixels"

@@ -265,7 +265,8 @@ def _official(
             or len(set(images.tolist())) < len(images)
         ):
             raise FrugalnasError(f"{path}: its {key} images are not distinct numbers below {sizes[origin]}")
-    if np.intersect1d(*taken.values()).size:
+    first, second = taken.values()
+    if np.intersect1d(first, second).size:
         raise FrugalnasError(f"{path}: its two lists share images")
     parts = {key: (origin, images) for key, images in taken.items()}
     for whole in ("train", "test"):
