@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickles import Opaque, read_pickle, read_torch
+from frugalnas.pickles import Opaque, read_pickle, read_torch
 
 PROTOCOLS = range(6)
 
@@ -183,7 +183,7 @@ def test_what_on_item_raises_passes_unchanged(error: Exception) -> None:
 READER = """
 import sys
 from pathlib import Path
-from frugalnas.tables.formats.pickles import read_pickle
+from frugalnas.pickles import read_pickle
 
 def peak():
     # VmHWM, since ru_maxrss begins at what the parent process had.

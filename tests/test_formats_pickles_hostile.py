@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickles import Opaque, read_pickle
+from frugalnas.pickles import Opaque, read_pickle
 
 
 def read(content: bytes, **options: Any) -> Any:
@@ -286,7 +286,7 @@ FUZZ = """
 import io, random, sys
 from pathlib import Path
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickles import read_pickle
+from frugalnas.pickles import read_pickle
 
 def peak():
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -21,6 +21,7 @@ HEAVY = ["sklearn", "torch", "matplotlib", "pyarrow", "scipy", "pandas", "rich",
 FLOORS = {
     "errors": 0,
     "cache": 0,
+    "pickles": 1,
     "registry": 1,
     "spaces": 2,
     "evaluation": 3,

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import DamagedTable, FrugalnasError
+from frugalnas.pickles import read_pickle
 from frugalnas.spaces import NASBench201
-from frugalnas.tables.formats.pickles import read_pickle
 from frugalnas.tables.store import Column, Table, write_table
 
 __all__ = ["TABLES", "convert"]

@@ -6,7 +6,6 @@ Files are streamed, nothing in them is ever executed, and what is damaged is ref
 - `nasbench101`: NAS-Bench-101's TFRecord files (`tfrecord` has the framing), and the same cells as Parquet columns.
 - `nats`: NATS-Bench and NAS-Bench-201: folders, archives and single files of pickles (`nats_records` has what is kept of them).
 - `weaknas`: the dictionaries that WeakNAS's authors preprocessed.
-- `pickles`: a restricted reader of pickles.
 - `watched`: a file that is counted and hashed while it is read.
 """
 

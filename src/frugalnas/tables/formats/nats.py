@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.pickles import read_pickle, read_torch
 from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import Record, make_tables, take_in
-from frugalnas.tables.formats.pickles import read_pickle, read_torch
 from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, Watched
 

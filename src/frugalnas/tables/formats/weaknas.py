@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.pickles import read_torch
 from frugalnas.spaces import Codes
 from frugalnas.spaces.cells101 import EDGES, INNER, VERTICES, codes_of, network_keys
 from frugalnas.spaces.nasbench201 import OPERATIONS, live_edges
 from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import DATASETS
-from frugalnas.tables.formats.pickles import read_torch
 from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, Watched
 from frugalnas.tables.store import Column

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickle_machine import Machine, OnItem
-from frugalnas.tables.formats.pickle_objects import Opaque
-from frugalnas.tables.formats.pickle_source import Source
+from frugalnas.pickles.machine import Machine, OnItem
+from frugalnas.pickles.source import Source
 
-__all__ = ["Opaque", "read_pickle", "read_torch"]
+__all__ = ["read_pickle", "read_torch"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001

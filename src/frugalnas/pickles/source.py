@@ -8,7 +8,7 @@ import zlib
 from typing import Protocol
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickle_objects import Unfit
+from frugalnas.pickles.objects import Unfit
 
 __all__ = ["Readable", "Source"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frugalnas.tables.formats.pickle_objects import (
+from frugalnas.pickles.objects import (
     ADMITTED,
     Opaque,
     Unfit,
@@ -20,7 +20,7 @@ from frugalnas.tables.formats.pickle_objects import (
 )
 
 if TYPE_CHECKING:
-    from frugalnas.tables.formats.pickle_machine import Machine
+    from frugalnas.pickles.machine import Machine
 
 __all__ = ["HANDLERS", "REFUSED", "binunicode"]
 

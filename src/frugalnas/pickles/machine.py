@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.pickle_memo import MISSING, Memo
-from frugalnas.tables.formats.pickle_objects import Unfit, check_key
-from frugalnas.tables.formats.pickle_opcodes import HANDLERS, REFUSED, binunicode
-from frugalnas.tables.formats.pickle_source import Source
+from frugalnas.pickles.memo import MISSING, Memo
+from frugalnas.pickles.objects import Unfit, check_key
+from frugalnas.pickles.opcodes import HANDLERS, REFUSED, binunicode
+from frugalnas.pickles.source import Source
 
 __all__ = ["Machine", "OnItem"]
 

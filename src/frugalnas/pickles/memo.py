@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.tables.formats.pickle_objects import Unfit
+from frugalnas.pickles.objects import Unfit
 
 __all__ = ["EARLY", "MISSING", "Memo"]
 
