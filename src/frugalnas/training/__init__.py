@@ -1,0 +1,47 @@
+"""How are weights trained? A resumable loop, and the papers' recipes.
+
+- `fit`: a loop over steps that can be killed at any moment and carried on to the same end; `isolated`: what keeps its
+  random numbers apart.
+- `WeightStep`: the step that trains a network's weights, with its `Objective`, `optimizer_for` and `schedule_for`.
+- `Recipe`, `load_recipe`, `recipes`: the published settings, and what a user changes in them.
+- `Checkpoints`: the whole state of a training in one safetensors file.
+- `evaluate`: accuracies and confusions on labelled images, an `EvaluationResult`.
+- `fabric_for`: one device or several, through Lightning Fabric.
+"""
+
+from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful, read_tensors, write_tensors
+from frugalnas.training.device import DEVICES, PRECISIONS, check_device, fabric_for, launched, watching_memory
+from frugalnas.training.evaluating import EvaluationResult, evaluate
+from frugalnas.training.fit import Position, fit, isolated, reseed
+from frugalnas.training.objective import Objective
+from frugalnas.training.optimisation import LinearTail, optimizer_for, schedule_for
+from frugalnas.training.recipe import Recipe, load_recipe, recipes
+from frugalnas.training.weights import WeightStep
+
+__all__ = [
+    "DEVICES",
+    "PRECISIONS",
+    "Checkpoint",
+    "Checkpoints",
+    "EvaluationResult",
+    "LinearTail",
+    "Objective",
+    "Position",
+    "Recipe",
+    "Stateful",
+    "WeightStep",
+    "check_device",
+    "evaluate",
+    "fabric_for",
+    "fit",
+    "isolated",
+    "launched",
+    "load_recipe",
+    "optimizer_for",
+    "read_tensors",
+    "recipes",
+    "reseed",
+    "schedule_for",
+    "watching_memory",
+    "write_tensors",
+]

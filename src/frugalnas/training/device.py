@@ -1,0 +1,97 @@
+"""Where a training computes, through Lightning Fabric, and what to say when there is no such place or too little of it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from frugalnas.errors import FrugalnasError, unknown_name
+
+__all__ = ["DEVICES", "PRECISIONS", "check_device", "fabric_for", "launched", "watching_memory"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+
+
+def check_device(device: str, devices: int = 1, precision: str = "32") -> str:
+    """The device that a word means here: "cpu", "cuda" or "mps".
+
+    Raises:
+        FrugalnasError: where this machine has none of that kind, or not so many.
+    """
+    if device not in DEVICES:
+        raise unknown_name("device", device, DEVICES)
+    if precision not in PRECISIONS:
+        raise unknown_name("precision", precision, PRECISIONS)
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
+    if not here[device]:
+        raise FrugalnasError(
+            f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take --device cpu, "
+            f"or install the driver and a torch build for it"
+        )
+    if devices < 1:
+        raise FrugalnasError(f"devices is {devices}; it must be at least 1")
+    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
+    if devices > found:
+        raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower --devices")
+    if precision == "16" and device == "cpu":
+        raise FrugalnasError("precision '16' needs a GPU; take bf16 or 32 on a CPU")
+    return device
+
+
+def fabric_for(device: str, devices: int = 1, precision: str = "32") -> Fabric:
+    """Lightning Fabric on this machine's devices, one process each (DDP, spawned) where there are several."""
+    device = check_device(device, devices, precision)
+    for name in ("lightning_fabric", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return Fabric(
+        accelerator=device,
+        devices=devices,
+        strategy="ddp_spawn" if devices > 1 else "auto",
+        precision=PRECISIONS[precision],  # type: ignore[arg-type]
+    )
+
+
+def launched(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What `function(fabric, *arguments)` answers on the first of the fabric's devices, having run on all of them.
+
+    Raises:
+        FrugalnasError: the one that a process raised.
+    """
+    if fabric.world_size == 1:
+        fabric.launch()
+        return function(fabric, *arguments)
+    try:
+        return fabric.launch(function, *arguments)
+    except ProcessRaisedException as error:
+        # Only text comes back from another process; its last line names the exception.
+        found = re.search(r"^frugalnas\.errors\.\w+: (.+)\Z", str(error).strip(), re.MULTILINE | re.DOTALL)
+        if found is None:
+            raise
+        raise FrugalnasError(found.group(1)) from None
+
+
+@contextmanager
+def watching_memory(advice: str) -> Iterator[None]:
+    """Turn running out of memory within into an error that says what to lower.
+
+    Args:
+        advice: the settings to lower, with their values now.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise FrugalnasError(f"the device's memory does not suffice; lower {advice}") from None
+    except RuntimeError as error:
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        raise FrugalnasError(f"this machine's memory does not suffice; lower {advice}") from None

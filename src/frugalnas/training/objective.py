@@ -1,0 +1,95 @@
+"""The loss of a recipe: labels, smoothed or mixed, an auxiliary head, and a teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
+from timm.data import Mixup  # type: ignore[attr-defined]
+from torch import Tensor, nn
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.training.recipe import Recipe
+
+__all__ = ["Objective"]
+
+
+class Objective:
+    """Mean loss of a batch, from its images, its labels and what a network answers.
+
+    Args:
+        recipe: says which terms there are.
+        classes: how many.
+        class_weights: of each class, shape [classes], where the recipe wants them.
+        teacher: answers logits for images; where the recipe names one.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        classes: int,
+        *,
+        class_weights: Tensor | None = None,
+        teacher: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.class_weights = class_weights
+        self.teacher = teacher
+        self._mix: Mixup | None = None
+        if recipe.mixup or recipe.cutmix:
+            self._mix = Mixup(
+                mixup_alpha=recipe.mixup,
+                cutmix_alpha=recipe.cutmix,
+                label_smoothing=recipe.label_smoothing,
+                num_classes=classes,
+            )
+
+    def prepare(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and targets to train on: mixed with each other where the recipe says so (timm's Mixup)."""
+        if self._mix is None:
+            return images, labels
+        even = len(images) - len(images) % 2
+        mixed: tuple[Tensor, Tensor] = self._mix(images[:even], labels[:even])
+        return mixed
+
+    def loss(self, outputs: Tensor | tuple[Tensor, Tensor], targets: Tensor, images: Tensor) -> Tensor:
+        """The loss to descend, a scalar.
+
+        Args:
+            outputs: logits, or logits and the auxiliary head's, shape [n, classes].
+            targets: classes [n], or probabilities [n, classes] where images were mixed.
+            images: what the network saw, for the teacher.
+        """
+        logits, auxiliary = outputs if isinstance(outputs, tuple) else (outputs, None)
+        loss = self._labels(logits, targets)
+        if self.teacher is not None:
+            weight = self.recipe.teacher_weight
+            loss = (1 - weight) * loss + weight * self._distillation(logits, images)
+        if auxiliary is not None:
+            loss = loss + self.recipe.auxiliary_weight * self._labels(auxiliary, targets)
+        return loss
+
+    def _labels(self, logits: Tensor, targets: Tensor) -> Tensor:
+        # Mixed targets are smoothed already.
+        smoothing = self.recipe.label_smoothing if targets.ndim == 1 else 0.0
+        return F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
+
+    def _distillation(self, logits: Tensor, images: Tensor) -> Tensor:
+        """Divergence from the teacher's softened answers, times the squared temperature (Hinton et al., 2015)."""
+        assert self.teacher is not None
+        temperature = self.recipe.teacher_temperature
+        with torch.no_grad():
+            wanted = self.teacher(images)
+        if wanted.shape != logits.shape:
+            raise FrugalnasError(
+                f"the teacher answers {list(wanted.shape[1:])} values for an image and the network "
+                f"{list(logits.shape[1:])}; take a teacher with the same classes"
+            )
+        softened = F.log_softmax(logits / temperature, 1), F.log_softmax(wanted.float() / temperature, 1)
+        return F.kl_div(*softened, reduction="batchmean", log_target=True) * temperature**2
+
+
+def frozen(teacher: nn.Module, device: torch.device) -> nn.Module:
+    """A teacher that only answers, on a device."""
+    return teacher.eval().requires_grad_(False).to(device)

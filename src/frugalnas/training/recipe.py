@@ -1,0 +1,306 @@
+"""How a network is trained: the published settings as YAML files, and what a user changes in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from frugalnas.errors import FrugalnasError, unknown_name
+
+__all__ = ["Recipe", "load_recipe", "recipes"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every setting of a training; a YAML file is these by name.
+
+    Attributes:
+        name: of the recipe.
+        source: where its values come from.
+        epochs: passes over the training images; None: as many as show `images_seen` images, between 8 and 200.
+        images_seen: training images shown in all, where `epochs` is None.
+        batch_size: images per optimiser step, over all devices; fewer where there are fewer training images.
+        optimizer: timm's name: "momentum" is plain SGD with momentum, "sgd" Nesterov's, "rmsproptf", "adamw", "lamb", ...
+        optimizer_options: further arguments of that optimiser, such as {"eps": 0.001}.
+        lr: learning rate at the top of the schedule, for `batch_size` images a step.
+        momentum: of the optimiser, where it has one.
+        weight_decay: of the tensors that `decayed` names.
+        decayed: "all"; "matrices": tensors of two dimensions or more, so neither biases nor normalisation; "kernels": tensors
+            of four dimensions only, which spares linear layers too.
+        schedule: "cosine" to `min_lr`; "linear" to `min_lr`; "linear-tail": linear to 0 in all epochs but the last five,
+            then a fifth of that slope (the ImageNet trainings of P-DARTS, RelativeNAS, RLNAS and ABS); "exponential": times
+            `decay_rate` an epoch; "constant".
+        per_step: whether the schedule moves with every step; else with every epoch.
+        min_lr: where the schedule ends.
+        decay_rate: of the exponential schedule.
+        warmup_epochs: in which the rate climbs from `warmup_lr`, linearly; the schedule runs on beneath.
+        warmup_lr: where it starts; None: at the first of its equal rises. "linear-tail" has a warm-up of its own.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: whether classes weigh in the loss by the inverse of their frequency.
+        auxiliary: kind of auxiliary head ("darts", "pdarts") where the network may have one; None builds none.
+        auxiliary_weight: of its loss.
+        drop_path: probability of dropping a path.
+        drop_path_ramp: whether it grows linearly from 0 over the epochs.
+        dropout: before the classifier.
+        clip_norm: largest norm of the gradient; None leaves it as it is.
+        clip_value: largest absolute value in the gradient; None leaves it as it is.
+        ema: decay of an exponential moving average of the weights, which is then what is evaluated and kept.
+        ema_warmup: whether that decay starts small, for short trainings.
+        mixup: alpha of mixup.
+        cutmix: alpha of CutMix.
+        teacher: a model's folder, or `package.module:function` that makes a module, to distil from.
+        teacher_weight: of the distillation loss; the labels' loss has the rest.
+        teacher_temperature: of the distillation's softmax.
+        accumulate: parts that a batch is computed in, one after the other, where memory does not suffice for the whole.
+        select: which weights are kept: "last", or "best" by validation accuracy (the later of equals).
+        normalisation: of images, as `frugalnas.data.open_data` takes it: "measured", "imagenet", "unit" or "bgr255".
+        augmentation: of training images, as `frugalnas.data.Augmentation` takes it; with a "base", the name of a published
+            one or "suggested" for what suits the data, the rest changes that.
+    """
+
+    name: str = "custom"
+    source: str = ""
+    epochs: int | None = None
+    images_seen: int = 100_000
+    batch_size: int = 128
+    optimizer: str = "momentum"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    lr: float = 0.025
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    decayed: Literal["all", "matrices", "kernels"] = "all"
+    schedule: Literal["cosine", "linear", "linear-tail", "exponential", "constant"] = "cosine"
+    per_step: bool = False
+    min_lr: float = 0.0
+    decay_rate: float = 0.97
+    warmup_epochs: int = 0
+    warmup_lr: float | None = None
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    auxiliary: str | None = None
+    auxiliary_weight: float = 0.4
+    drop_path: float = 0.0
+    drop_path_ramp: bool = True
+    dropout: float = 0.0
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    ema: float | None = None
+    ema_warmup: bool = False
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    teacher: str | None = None
+    teacher_weight: float = 0.5
+    teacher_temperature: float = 1.0
+    accumulate: int = 1
+    select: Literal["last", "best"] = "last"
+    normalisation: str = "measured"
+    augmentation: Mapping[str, Any] = field(default_factory=lambda: {"base": "suggested"})
+
+    def __post_init__(self) -> None:
+        for setting, value in vars(self).items():
+            least, most = _RANGES.get(setting, (None, None))
+            if value is None or least is None or most is None:
+                continue
+            if not least <= value <= most:
+                raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise FrugalnasError("clip_norm and clip_value are both set; set one of them to null")
+        if self.epochs is not None and self.warmup_epochs >= self.epochs:
+            raise FrugalnasError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
+        if self.schedule == "linear-tail" and self.epochs is not None and self.epochs <= TAIL_EPOCHS:
+            raise FrugalnasError(
+                f"schedule linear-tail takes more than {TAIL_EPOCHS} epochs; set epochs higher, or schedule=linear"
+            )
+        if (self.mixup or self.cutmix) and self.batch_size % 2:
+            raise FrugalnasError(f"mixup and cutmix need an even batch_size, not {self.batch_size}")
+        if (self.mixup or self.cutmix) and self.class_weights:
+            raise FrugalnasError("mixup and cutmix mix classes: set class_weights to false")
+
+    def settled(self, images: int, devices: int = 1) -> Recipe:
+        """This recipe with nothing left open, for so many training images.
+
+        Raises:
+            FrugalnasError: where there are too few images for a batch on every device.
+        """
+        batch_size = min(self.batch_size, images)
+        batch_size -= batch_size % (2 * devices if self.mixup or self.cutmix else devices)
+        if batch_size < 2 * devices:
+            raise FrugalnasError(
+                f"{images} training images in batches of {self.batch_size} leave fewer than two for each of {devices} "
+                f"devices; give more images, a larger batch_size, or fewer devices"
+            )
+        epochs = self.epochs
+        if epochs is None:
+            epochs = min(max(round(self.images_seen / images), _FEWEST_EPOCHS), _MOST_EPOCHS)
+        return dataclasses.replace(self, epochs=epochs, batch_size=batch_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `load_recipe` makes an equal recipe."""
+        return dataclasses.asdict(self)
+
+
+_SUGGESTED = {"base": "suggested"}
+TAIL_EPOCHS = 5
+"""Of the schedule "linear-tail"."""
+_FEWEST_EPOCHS, _MOST_EPOCHS = 8, 200
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1e6),
+    "images_seen": (1, 1e12),
+    "batch_size": (2, 1e6),
+    "accumulate": (1, 1e4),
+    "lr": (0, 1e3),
+    "momentum": (0, 1),
+    "weight_decay": (0, 10),
+    "min_lr": (0, 1e3),
+    "decay_rate": (0, 1),
+    "warmup_epochs": (0, 1e6),
+    "warmup_lr": (0, 1e3),
+    "label_smoothing": (0, 0.99),
+    "auxiliary_weight": (0, 10),
+    "drop_path": (0, 0.99),
+    "dropout": (0, 0.99),
+    "clip_norm": (1e-9, 1e9),
+    "clip_value": (1e-9, 1e9),
+    "ema": (0, 1),
+    "mixup": (0, 100),
+    "cutmix": (0, 100),
+    "teacher_weight": (0, 1),
+    "teacher_temperature": (1e-3, 1e3),
+}
+
+
+def recipes() -> dict[str, str]:
+    """Where the values of each recipe that comes with frugalnas are from, by its name."""
+    folder = files("frugalnas.training").joinpath("recipes")
+    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    return {name: load_recipe(name).source for name in names}
+
+
+def load_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe by name or from a YAML file, with some of its settings replaced.
+
+    Args:
+        name: one of `recipes()`, the path of a YAML file, which may build on another recipe with a line `base: NAME`, or
+            what `Recipe.to_json` gave.
+        settings: values by name; "augmentation.flip" reaches into a mapping. Text is read as YAML.
+
+    Raises:
+        FrugalnasError: naming the setting that does not exist, or the value that does not fit.
+
+    Example:
+        >>> load_recipe("cifar", {"epochs": "30", "augmentation.cutout": 8}).epochs
+        30
+    """
+    values = dict(name) if isinstance(name, Mapping) else _read(str(name))
+    for setting, value in (settings or {}).items():
+        if isinstance(value, str):
+            value = _yaml(value, f"the value of {setting}")
+        parent, dot, inner = setting.partition(".")
+        if dot:
+            if _types().get(parent) is not dict:
+                _refuse_unknown(parent)
+                raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
+            inherited = values.get(parent, _SUGGESTED if parent == "augmentation" else {})
+            values[parent] = {**(inherited or {}), inner: value}
+        else:
+            values[setting] = value
+    return Recipe(**{setting: _typed(setting, value) for setting, value in values.items()})
+
+
+def _read(name: str) -> dict[str, Any]:
+    """The values of a recipe, those of its base included."""
+    own = files("frugalnas.training").joinpath("recipes", f"{name}.yaml")
+    if "/" not in name and own.is_file():
+        values = _yaml(own.read_text(encoding="utf-8"), name)
+    elif Path(name).suffix in (".yaml", ".yml"):
+        try:
+            values = _yaml(Path(name).expanduser().read_text(encoding="utf-8"), name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise FrugalnasError(f"the recipe {name} cannot be read: {error}") from None
+    else:
+        raise unknown_name("recipe", name, recipes(), ", or give a .yaml file")
+    if not isinstance(values, dict):
+        raise FrugalnasError(f"the recipe {name} holds no settings; write lines such as `epochs: 30`")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    inherited = _read(str(base))
+    for setting, value in values.items():
+        mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
+        inherited[setting] = {**inherited[setting], **value} if mapped else value
+    return inherited
+
+
+def _yaml(text: str, where: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
+    if isinstance(value, str):
+        try:  # YAML 1.1 takes 1e-3 for text
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+@cache
+def _types() -> dict[str, Any]:
+    """What each setting takes: a type, a union with None, a tuple of words, or dict."""
+    hints = typing.get_type_hints(Recipe)
+    return {name: dict if typing.get_origin(hint) not in _FORMS else hint for name, hint in hints.items()} | {
+        name: hint for name, hint in hints.items() if hint in (int, float, bool, str)
+    }
+
+
+_FORMS = (Literal, types.UnionType, typing.Union)
+
+
+def _typed(setting: str, value: Any) -> Any:
+    """A value as its setting takes it."""
+    _refuse_unknown(setting)
+    hint = _types()[setting]
+    if typing.get_origin(hint) is Literal:
+        if value not in typing.get_args(hint):
+            raise unknown_name(setting, value, typing.get_args(hint))
+        return value
+    choices = typing.get_args(hint) or (hint,)
+    if value is None and type(None) in choices:
+        return None
+    kind = next(choice for choice in choices if choice is not type(None))
+    if isinstance(value, str) and kind in (int, float):
+        value = _yaml(value, f"the value of {setting}")
+    if kind is dict and isinstance(value, Mapping):
+        return {str(key): _number(item) for key, item in value.items()}
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value == int(value):
+        value = int(value)
+    if kind is str and isinstance(value, (int, float)):
+        value = str(value)
+    if type(value) is not kind:
+        null = " or null" if type(None) in choices else ""
+        raise FrugalnasError(f"{setting} takes {_WORDS[kind]}{null}, not {value!r}")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """YAML's text that is a number, as the number."""
+    return _yaml(value, "a value") if isinstance(value, str) else value
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
+
+
+def _refuse_unknown(setting: str) -> None:
+    if setting not in _types():
+        raise unknown_name("setting", setting, _types())
