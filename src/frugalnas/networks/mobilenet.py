@@ -49,10 +49,11 @@ SIZES = {
     "gpu": MobileSizes(40, 24, (32, 56, 112, 128, 256, 432), 1728, epsilon=1e-5),
     "cpu": MobileSizes(40, 24, (32, 48, 88, 104, 216, 360), 1432),
     "mobile": MobileSizes(32, 16, (32, 40, 80, 96, 192, 320), 1280),
+    "mobile_search": MobileSizes(32, 16, (24, 40, 80, 96, 192, 320), 1280),
     "mobile_14": MobileSizes(48, 24, (40, 56, 112, 136, 256, 448), 1792),
     "fairnas": MobileSizes(32, 16, (32, 40, 80, 96, 192, 320), 1280, layers=(2, 4, 4, 4, 4, 1), epsilon=1e-5),
 }
-"""Sizes by name: ProxylessNAS's four, and FairNAS's."""
+"""Sizes by name: of ProxylessNAS's four released networks, of its own search for a phone, and of FairNAS."""
 
 STRIDES = (2, 2, 2, 1, 2, 1)
 

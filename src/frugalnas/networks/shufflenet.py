@@ -98,8 +98,8 @@ class ShuffleNetSkeleton(LayerSkeleton):
         self.places = places(stages, self.stem_channels, -(-self.input_size // 2))
 
     def name_of(self, place: Place, value: int) -> str | None:
-        """Such as "shuffle_k5", or "xception_k3"."""
-        return "xception_k3" if value == XCEPTION else f"shuffle_k{KERNELS[value]}"
+        """Such as "shuffle_k5", or "xception"."""
+        return "xception" if value == XCEPTION else f"shuffle_k{KERNELS[value]}"
 
     def block(self, place: Place, value: int, *, drop_path: float = 0.0, scale: float = 1.0) -> nn.Module:
         """The unit of one choice.
