@@ -1,6 +1,7 @@
 """What do we train on? Images, read from where they are, split once, and brought to the device in batches.
 
 - `open_data`: a named data set (`DATASETS`) or a path becomes `ImageData`: classes, parts, statistics, notes for the user.
+- `pack_lmdb`: a folder of images becomes one LMDB, which returns as `Packed`.
 - `ImageData`, `Part`: what there is; `preprocess` makes a network's input of any picture as training did.
 - `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
 - `Augmentation`, `PUBLISHED`: random changes to training images as plain settings, and those of the papers.
@@ -9,9 +10,11 @@
 """
 
 from frugalnas.data.augmentation import PUBLISHED, Augmentation
+from frugalnas.data.finding import DATASETS, pack_lmdb
 from frugalnas.data.images import ImageData, Part
 from frugalnas.data.loading import Loader, loader
-from frugalnas.data.opening import DATASETS, open_data
+from frugalnas.data.opening import open_data
+from frugalnas.data.packed import Packed
 from frugalnas.data.preprocessing import CorruptImage, normalise, preprocess
 from frugalnas.data.splits import SPLITS, Split, SplitSpec
 
@@ -23,11 +26,13 @@ __all__ = [
     "CorruptImage",
     "ImageData",
     "Loader",
+    "Packed",
     "Part",
     "Split",
     "SplitSpec",
     "loader",
     "normalise",
     "open_data",
+    "pack_lmdb",
     "preprocess",
 ]

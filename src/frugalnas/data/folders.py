@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from frugalnas.data.sources import BytesImages, Found, ImageSource
+from frugalnas.data.sources import FileImages, Found, ImageSource
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["SUFFIXES", "class_folders", "find_folder", "image_files"]
@@ -33,7 +33,7 @@ def find_folder(folder: Path) -> Found:
             f"{folder}: no images in it; put them into one folder per class ({', '.join(SUFFIXES[:5])}, ...)"
         )
     notes.append(f"{len(files)} images without labels")
-    return Found(folder.name, (), {"train": BytesImages(files, None, folder)}, "flat folder", notes)
+    return Found(folder.name, (), {"train": FileImages(files, None, folder)}, "flat folder", notes)
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def _parts(folder: Path, parts: dict[str, Path]) -> Found:
     return Found(folder.name, _checked(parts["train"], classes), sources, "folder", notes)
 
 
-def _part(folder: Path, here: tuple[str, ...], notes: list[str], classes: tuple[str, ...] | None = None) -> BytesImages:
+def _part(folder: Path, here: tuple[str, ...], notes: list[str], classes: tuple[str, ...] | None = None) -> FileImages:
     classes = classes or here
     files: list[Path] = []
     labels: list[int] = []
@@ -85,7 +85,7 @@ def _part(folder: Path, here: tuple[str, ...], notes: list[str], classes: tuple[
         labels += [classes.index(name)] * len(of_class)
     if not files:
         raise FrugalnasError(f"{folder}: no images in it; put them into one folder per class")
-    return BytesImages(files, np.asarray(labels, dtype=np.int64), folder)
+    return FileImages(files, np.asarray(labels, dtype=np.int64), folder)
 
 
 def _checked(folder: Path, classes: tuple[str, ...]) -> tuple[str, ...]:

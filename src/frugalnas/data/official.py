@@ -1,4 +1,4 @@
-"""CIFAR's official archives, and ImageNet's folders."""
+"""CIFAR's official archives."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from frugalnas.data.folders import find_folder
 from frugalnas.data.parquet import find_parquet, parquet_folder
 from frugalnas.data.sources import ArrayImages, Found, ImageSource
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["find_cifar", "find_imagenet"]
+__all__ = ["IMAGENET_STATISTICS", "find_cifar"]
 
 _ARCHIVES = {
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),
 }
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of ImageNet's training images, as everyone writes them."""
 
 
 def find_cifar(name: str, root: Path | None, download: bool) -> Found:
@@ -56,20 +56,6 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
         parts[part] = ArrayImages(pixels, np.asarray(made.targets, dtype=np.int64), f"{name} {part} image")
         classes = tuple(made.classes)
     return Found(name, classes, parts, name, input_size=32, official_order=True)
-
-
-def find_imagenet(root: Path | None) -> Found:
-    """ImageNet from folders train and val of class folders (or an LMDB of it); val, which is public, is the test set."""
-    if root is None:
-        raise FrugalnasError("imagenet needs --root, the folder with train and val (or with its LMDB)")
-    if not root.is_dir():
-        raise FrugalnasError(f"{root} is not a folder; give --root the one with ImageNet's train and val")
-    found = find_folder(root.resolve())
-    if "val" in found.parts and "test" not in found.parts:
-        found.parts["test"] = found.parts.pop("val")
-        found.notes.append("ImageNet's public validation images are the test set; validation is held out of training")
-    found.name, found.input_size, found.statistics = "imagenet", 224, _IMAGENET
-    return found
 
 
 def _torchvision(name: str) -> Any:

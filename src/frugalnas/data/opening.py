@@ -12,18 +12,17 @@ import numpy as np
 import torch
 
 from frugalnas.cache import cached_array
-from frugalnas.data.arrays import find_digits, find_npz
 from frugalnas.data.augmentation import Augmentation
-from frugalnas.data.folders import find_folder
+from frugalnas.data.finding import find
 from frugalnas.data.images import Corruption, ImageData, Part
-from frugalnas.data.official import find_cifar, find_imagenet
-from frugalnas.data.parquet import ParquetImages, find_parquet, parquet_folder
+from frugalnas.data.official import IMAGENET_STATISTICS
+from frugalnas.data.parquet import ParquetImages
 from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, to_tensor
 from frugalnas.data.sources import ArrayImages, Found, ImageSource
 from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["DATASETS", "open_data"]
+__all__ = ["open_data"]
 
 PHOTO_SIZE = 224
 _SMALL = 96  # pixels; images up to this side live in memory
@@ -31,18 +30,8 @@ _LARGEST_IN_MEMORY = 2 * 2**30  # bytes
 _LOOKED_AT = 64  # images that are opened to see how large they are
 _MEASURED = 2000  # images of a streamed set that its statistics come from
 
-DATASETS: dict[str, str] = {
-    "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
-    "cifar10": "60,000 photos of 10 classes, 32 x 32; --root or --download",
-    "cifar100": "60,000 photos of 100 classes, 32 x 32; --root or --download",
-    "imagenet": "folders train and val of 1,000 class folders; --root",
-    "imagenet16-120": "ImageNet at 16 x 16, first 120 classes (also -150, -200, or all 1,000: imagenet16); --root",
-}
-"""The data sets that have a name, with a line on each."""
-
 NORMALISATIONS: dict[str, dict[str, Any]] = {
-    # ImageNet's training set, as everyone writes it.
-    "imagenet": {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]},
+    "imagenet": {"mean": list(IMAGENET_STATISTICS[0]), "std": list(IMAGENET_STATISTICS[1])},
     # RLNAS: values from 0 to 1 as they are.
     "unit": {"mean": [0.0] * 3, "std": [1.0] * 3},
     # ABS: blue first, values from 0 to 255.
@@ -91,7 +80,7 @@ def open_data(
         raise FrugalnasError(f"input_size is {input_size}; give the side of the square input in pixels")
     if interpolation not in RESAMPLING:
         raise unknown_name("interpolation", interpolation, RESAMPLING)
-    found = _find(spec, None if root is None else Path(root).expanduser(), download)
+    found = find(spec, None if root is None else Path(root).expanduser(), download)
     corruption = Corruption(max_corrupt)
     notes = list(found.notes)
     side, small = _sides(found)
@@ -146,31 +135,6 @@ def open_data(
         suggested=_suggested(found, size, small),
         corruption=corruption,
     )
-
-
-def _find(spec: str | Path, root: Path | None, download: bool) -> Found:
-    name = str(spec).lower()
-    if name == "digits":
-        return find_digits()
-    if name in ("cifar10", "cifar100", "cifar-10", "cifar-100"):
-        return find_cifar(name.replace("-", ""), root, download)
-    if name == "imagenet":
-        return find_imagenet(root)
-    path = Path(spec).expanduser()
-    if not path.is_absolute() and not path.exists() and root is not None:
-        path = root / path
-    if path.suffix.lower() == ".npz" and path.is_file():
-        return find_npz(path)
-    if not path.is_dir():
-        raise unknown_name(
-            "data",
-            str(spec),
-            DATASETS,
-            ", or give a folder of class folders, of Parquet files, an LMDB or an .npz file",
-        )
-    path = path.resolve()
-    parquet = parquet_folder(path)
-    return find_parquet(parquet, path.name) if parquet is not None else find_folder(path)
 
 
 def _sides(found: Found) -> tuple[int | None, bool]:

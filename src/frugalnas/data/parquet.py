@@ -23,49 +23,57 @@ _LARGEST = 8 * 2**30
 
 
 class ParquetImages(ImageSource):
-    """The encoded images of Parquet files, in memory.
+    """The encoded images of Parquet files.
 
     Args:
         files: in order.
         column: of the images, a struct with `bytes`, or binary.
         label: column of the labels, or None.
+        in_place: keep only one file's images in memory at a time, for reading them once in order.
     """
 
-    def __init__(self, files: list[Path], column: str, label: str | None) -> None:
-        import pyarrow as pa
-
+    def __init__(self, files: list[Path], column: str, label: str | None, in_place: bool = False) -> None:
         self.files = files
-        self.starts: list[int] = []
-        self.chunks: list[Any] = []
-        labels: list[IntArray] = []
-        count = 0
-        for file in files:
-            table = _read(file, [column] + ([label] if label else []))
-            for chunk in table[column].chunks:
-                self.starts.append(count)
-                self.chunks.append(chunk.field("bytes") if pa.types.is_struct(chunk.type) else chunk)
-                count += len(chunk)
-            if label:
-                labels.append(_whole_numbers(file, label, table[label]))
-        self.count = count
-        self.labels = np.concatenate(labels) if labels else None
+        self.column = column
+        self.in_place = in_place
+        counts = [_rows(file) for file in files]
+        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        self.loaded: dict[int, Any] = {}
+        self.labels = None
+        if label:
+            read = [_whole_numbers(file, label, _read(file, label)) for file in files]
+            self.labels = np.concatenate(read)
         self._digest = ""
 
     def __len__(self) -> int:
-        return self.count
+        return int(self.starts[-1])
 
     def encoded(self, index: int) -> bytes:
         """The image's bytes."""
-        chunk = int(np.searchsorted(self.starts, index, side="right")) - 1
-        return self.chunks[chunk][index - self.starts[chunk]].as_py() or b""
+        file, row = self._place(index)
+        if file not in self.loaded:
+            if self.in_place:
+                self.loaded.clear()
+            self.loaded[file] = _images(_read(self.files[file], self.column))
+        return self.loaded[file][row].as_py() or b""
+
+    def _place(self, index: int) -> tuple[int, int]:
+        file = int(np.searchsorted(self.starts, index, side="right")) - 1
+        return file, index - int(self.starts[file])
 
     def load(self, index: int) -> Image.Image:
         """One picture in RGB."""
         return decode(self.encoded(index), self.name(index))
 
     def name(self, index: int) -> str:
-        """First file of the part, and row."""
-        return f"{self.files[0].name} (of {len(self.files)}): row {index}"
+        """File and row."""
+        file, row = self._place(index)
+        return f"{self.files[file]}: row {row}"
+
+    def relative_name(self, index: int) -> str:
+        """The file's name and the row."""
+        file, row = self._place(index)
+        return f"{self.files[file].name}: row {row}"
 
     def digest(self) -> str:
         """A hash of the files' bytes."""
@@ -88,8 +96,14 @@ def parquet_folder(root: Path, *names: str) -> Path | None:
     return None
 
 
-def find_parquet(folder: Path, name: str | None = None) -> Found:
-    """The images in a folder of files train-*.parquet, and validation-*.parquet and test-*.parquet where they are there."""
+def find_parquet(folder: Path, name: str | None = None, in_place: bool = False) -> Found:
+    """The images in a folder of files train-*.parquet, and validation-*.parquet and test-*.parquet where they are there.
+
+    Args:
+        folder: with the files.
+        name: of the data; the folder's by default.
+        in_place: for reading all images once in order, however large the files are.
+    """
     parts: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
         part = _PREFIXES.get(file.name.split("-")[0].split(".")[0].lower())
@@ -100,13 +114,15 @@ def find_parquet(folder: Path, name: str | None = None) -> Found:
             f"{folder}: its Parquet files do not say which part they are; name them train-*.parquet, test-*.parquet"
         )
     size = sum(file.stat().st_size for files in parts.values() for file in files)
-    if size > _LARGEST:
+    if size > _LARGEST and not in_place:
         raise FrugalnasError(
             f"{folder}: {size / 2**30:.0f} GiB of Parquet would have to lie in memory; turn it into an LMDB that is read "
             f"in place: frugalnas data pack {folder} --to lmdb"
         )
     column, label, classes = _columns(parts["train"][0])
-    sources: dict[str, ImageSource] = {part: ParquetImages(files, column, label) for part, files in parts.items()}
+    sources: dict[str, ImageSource] = {
+        part: ParquetImages(files, column, label, in_place) for part, files in parts.items()
+    }
     if label is None:
         return Found(name or folder.name, (), sources, "parquet")
     highest = max(int(source.labels.max()) for source in sources.values() if source.labels is not None and len(source))
@@ -136,13 +152,29 @@ def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...]]:
     return column, label, tuple(map(str, names))
 
 
-def _read(file: Path, columns: list[str]) -> Any:
+def _rows(file: Path) -> int:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(file, columns=columns)
+        return int(pq.read_metadata(file).num_rows)
     except Exception as error:  # a damaged file makes Arrow fail in any way
         raise _damaged(file, error) from None
+
+
+def _read(file: Path, column: str) -> Any:
+    """One column of a file, in one piece."""
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(file, columns=[column])[column].combine_chunks()
+    except Exception as error:
+        raise _damaged(file, error) from None
+
+
+def _images(column: Any) -> Any:
+    import pyarrow as pa
+
+    return column.field("bytes") if pa.types.is_struct(column.type) else column
 
 
 def _damaged(file: Path, error: Exception) -> FrugalnasError:
@@ -150,7 +182,7 @@ def _damaged(file: Path, error: Exception) -> FrugalnasError:
 
 
 def _whole_numbers(file: Path, label: str, column: Any) -> IntArray:
-    values = column.to_numpy()
+    values = column.to_numpy(zero_copy_only=False)
     if not np.issubdtype(values.dtype, np.integer) or (len(values) and values.min() < 0):
         raise FrugalnasError(f"{file}: column {label} must hold class numbers from 0, without gaps")
     return values.astype(np.int64)

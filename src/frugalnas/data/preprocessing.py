@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["CorruptImage", "decode", "fit_square", "normalise", "preprocess", "to_rgb", "to_tensor"]
+__all__ = ["CorruptImage", "decode", "fit_square", "identify", "normalise", "preprocess", "to_rgb", "to_tensor"]
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -80,6 +80,19 @@ def decode(content: bytes, name: str) -> Image.Image:
     except Exception as error:  # a damaged file makes decoders fail in any way
         reason = str(error) or type(error).__name__
     raise CorruptImage(f"{name}: {reason}")
+
+
+def identify(content: bytes, name: str) -> None:
+    """Nothing, where the header of an encoded file is that of an image; its pixels are not read.
+
+    Raises:
+        CorruptImage: `{name}: {reason}`.
+    """
+    try:
+        Image.open(io.BytesIO(content)).close()
+    except Exception as error:
+        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise CorruptImage(f"{name}: {reason}") from None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

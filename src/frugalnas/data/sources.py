@@ -16,7 +16,7 @@ from PIL import Image
 
 from frugalnas.data.preprocessing import CorruptImage, decode
 
-__all__ = ["ArrayImages", "BytesImages", "Found", "ImageSource", "IntArray"]
+__all__ = ["ArrayImages", "FileImages", "Found", "ImageSource", "IntArray"]
 
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -52,8 +52,16 @@ class ImageSource(ABC):
         """A hash of what is there (sizes and names where hashing all bytes would take long)."""
 
     def encoded(self, index: int) -> bytes:
-        """The bytes of the image's file, where it has one."""
-        raise NotImplementedError
+        """The bytes of the image's file, where it has one.
+
+        Raises:
+            CorruptImage: it cannot be read.
+        """
+        raise TypeError(f"{type(self).__name__} holds no encoded images")
+
+    def relative_name(self, index: int) -> str:
+        """The name without what depends on where the data lie."""
+        return self.name(index)
 
 
 class ArrayImages(ImageSource):
@@ -98,7 +106,7 @@ class ArrayImages(ImageSource):
         return self._digest
 
 
-class BytesImages(ImageSource):
+class FileImages(ImageSource):
     """Images in files of their own.
 
     Args:
@@ -129,6 +137,10 @@ class BytesImages(ImageSource):
     def name(self, index: int) -> str:
         """The file's path."""
         return str(self.root / self.paths[index])
+
+    def relative_name(self, index: int) -> str:
+        """The file's path below the folder."""
+        return self.paths[index]
 
     def digest(self) -> str:
         """A hash of all names and sizes."""

@@ -1,0 +1,258 @@
+"""LMDB folders of encoded images: ours, written by `pack_lmdb`, and RelativeNAS's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import numpy as np
+from PIL import Image
+
+from frugalnas.data.images import Corruption
+from frugalnas.data.preprocessing import CorruptImage, decode, identify
+from frugalnas.data.sources import Found, ImageSource, IntArray
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["LMDBImages", "Packed", "all_keys", "find_packed", "pack_found", "read_key"]
+
+_META = b"frugalnas"
+_FORMAT = "frugalnas images"
+_VERSION = 1
+_BATCH = 512  # images written in one transaction
+_open: dict[tuple[int, str, int], Any] = {}
+
+
+class LMDBImages(ImageSource):
+    """One part of an LMDB that `pack_lmdb` wrote. Every process opens the file for itself when it first reads.
+
+    Args:
+        folder: of the LMDB.
+        part: "train", "val" or "test".
+        count: images in it.
+        labelled: whether they have classes.
+    """
+
+    def __init__(self, folder: Path, part: str, count: int, labelled: bool) -> None:
+        self.folder = folder
+        self.part = part
+        self.count = count
+        self.sums = self._array("crc32", np.uint32)
+        self.labels: IntArray | None = self._array("labels", np.int64) if labelled else None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def encoded(self, index: int) -> bytes:
+        """The image's file, byte for byte."""
+        content = read_key(self.folder, _key(self.part, index))
+        if content is None or zlib.crc32(content) != int(self.sums[index]):
+            raise CorruptImage(f"{self.name(index)}: {'missing' if content is None else 'its checksum differs'}")
+        return content
+
+    def load(self, index: int) -> Image.Image:
+        """One picture in RGB."""
+        return decode(self.encoded(index), self.name(index))
+
+    def name(self, index: int) -> str:
+        """The folder, and the file that was packed."""
+        names = (read_key(self.folder, f"{self.part}:names".encode()) or b"").decode(errors="replace").split("\n")
+        return f"{self.folder}: {names[index] if index < len(names) else index}"
+
+    def digest(self) -> str:
+        """A hash of all checksums."""
+        return f"{zlib.crc32(self.sums.tobytes()):08x}-{zlib.adler32(self.sums.tobytes()):08x}"
+
+    def _array(self, name: str, kind: type) -> Any:
+        content = read_key(self.folder, f"{self.part}:{name}".encode()) or b""
+        if len(content) != self.count * np.dtype(kind).itemsize:
+            raise FrugalnasError(f"{self.folder}: its {self.part} {name} are not {self.count} numbers; pack it again")
+        return np.frombuffer(content, dtype=kind)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What `pack_lmdb` wrote.
+
+    Attributes:
+        path: folder of the LMDB.
+        images: in each part, by name.
+        classes: their names.
+        size: of the file, in bytes.
+        notes: what was skipped or left alone.
+    """
+
+    path: Path
+    images: dict[str, int]
+    classes: tuple[str, ...]
+    size: int
+    notes: tuple[str, ...]
+
+
+def pack_found(
+    found: Found,
+    destination: Path,
+    *,
+    max_corrupt: int,
+    check: bool,
+    progress: Callable[[int, int], None] | None,
+) -> Packed:
+    """Write images into a new LMDB; see `pack_lmdb`."""
+    if destination.exists():
+        raise FrugalnasError(f"{destination} exists already; remove it or choose another name")
+    draft = destination.with_name(f".{destination.name}.partial")
+    corruption = Corruption(max_corrupt)
+    total = sum(map(len, found.parts.values()))
+    done = 0
+    try:
+        shutil.rmtree(draft, ignore_errors=True)  # of an attempt that was killed
+        draft.mkdir(parents=True)
+        with _Writer(draft) as writer:
+            counts = {}
+            for part, source in found.parts.items():
+                kept: list[int] = []
+                sums: list[int] = []
+                for index in range(len(source)):
+                    done += 1
+                    try:
+                        content = source.encoded(index)
+                        (decode if check else identify)(content, source.name(index))
+                    except CorruptImage as error:
+                        corruption.add(part, index, str(error))
+                        continue
+                    writer.put(_key(part, len(kept)), content)
+                    kept.append(index)
+                    sums.append(zlib.crc32(content))
+                    if progress is not None and (done % _BATCH == 0 or done == total):
+                        progress(done, total)
+                if not kept:
+                    raise FrugalnasError(f"no image of the {part} part can be read")
+                counts[part] = len(kept)
+                writer.put(f"{part}:names".encode(), "\n".join(source.relative_name(index) for index in kept).encode())
+                writer.put(f"{part}:crc32".encode(), np.asarray(sums, dtype=np.uint32).tobytes())
+                if source.labels is not None:
+                    writer.put(f"{part}:labels".encode(), source.labels[kept].astype(np.int64).tobytes())
+            meta = {
+                "format": _FORMAT,
+                "version": _VERSION,
+                "name": found.name,
+                "classes": found.classes,
+                "parts": counts,
+            }
+            writer.put(_META, json.dumps(meta).encode())
+        os.replace(draft, destination)
+    except (OSError, lmdb.Error) as error:
+        raise FrugalnasError(f"{destination} cannot be written ({error}); is the disk full?") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    notes = (*found.notes, *([corruption.note()] if corruption.reasons else []))
+    return Packed(destination, counts, found.classes, (destination / "data.mdb").stat().st_size, notes)
+
+
+class _Writer:
+    """Puts into an LMDB by large transactions, and makes its map larger when it is full."""
+
+    def __init__(self, folder: Path) -> None:
+        self.env = lmdb.open(str(folder), map_size=2**28, lock=False, readahead=False, meminit=False)
+        self.waiting: list[tuple[bytes, bytes]] = []
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+                self.env.sync(True)
+        finally:
+            self.env.close()
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write under a key, soon."""
+        self.waiting.append((key, value))
+        if len(self.waiting) >= _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        while self.waiting:
+            try:
+                with self.env.begin(write=True) as transaction:
+                    for key, value in self.waiting:
+                        transaction.put(key, value)
+                self.waiting.clear()
+            except lmdb.MapFullError:
+                self.env.set_mapsize(self.env.info()["map_size"] * 2)
+
+
+def find_packed(folder: Path) -> Found | None:
+    """The images of a folder with an LMDB that `pack_lmdb` wrote; None where there is no LMDB or it is another's."""
+    if not (folder / "data.mdb").is_file():
+        return None
+    content = read_key(folder, _META)
+    if content is None:
+        return None
+    try:
+        meta = json.loads(content)
+        counts = {str(part): int(count) for part, count in meta["parts"].items()}
+        classes = tuple(map(str, meta["classes"]))
+        version, name = int(meta["version"]), str(meta["name"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FrugalnasError(f"{folder}: its description is damaged; pack it again") from None
+    if version > _VERSION:
+        raise FrugalnasError(f"{folder}: of version {version}, written by a newer frugalnas; update frugalnas")
+    parts: dict[str, ImageSource] = {part: LMDBImages(folder, part, n, bool(classes)) for part, n in counts.items()}
+    return Found(name, classes, parts, "lmdb")
+
+
+def _environment(folder: Path) -> Any:
+    """The LMDB in a folder, open for reading in this process.
+
+    Raises:
+        FrugalnasError: where it cannot be opened, or its file is shorter than it says: reading would kill the process.
+    """
+    file = folder / "data.mdb"
+    try:
+        key = (os.getpid(), str(file.resolve()), file.stat().st_ino)
+        if key not in _open:
+            env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, create=False)
+            needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+            if file.stat().st_size < needed:
+                env.close()
+                raise FrugalnasError(
+                    f"{file}: truncated, {file.stat().st_size} of {needed} bytes are there; copy or pack it again"
+                )
+            _open[key] = env
+        return _open[key]
+    except (lmdb.Error, OSError) as error:
+        raise FrugalnasError(f"{folder}: not an LMDB that can be read ({error}); copy or pack it again") from None
+
+
+def read_key(folder: Path, key: bytes) -> bytes | None:
+    """What is under a key, or None."""
+    env = _environment(folder)
+    try:
+        with env.begin(buffers=False) as transaction:
+            value: bytes | None = transaction.get(key)
+            return value
+    except lmdb.Error as error:
+        raise FrugalnasError(f"{folder}: damaged ({error}); copy or pack it again") from None
+
+
+def all_keys(folder: Path) -> Iterator[bytes]:
+    """All keys, sorted."""
+    env = _environment(folder)
+    try:
+        with env.begin() as transaction, transaction.cursor() as cursor:
+            yield from cursor.iternext(keys=True, values=False)
+    except lmdb.Error as error:
+        raise FrugalnasError(f"{folder}: damaged ({error}); copy it again") from None
+
+
+def _key(part: str, index: int) -> bytes:
+    return f"{part}/{index:09d}".encode()
