@@ -224,29 +224,44 @@ class SearchSpace(ABC):
             FrugalnasError: where a row has no valid child.
         """
         codes = np.asarray(codes, np.int8)
-        free = np.flatnonzero(self.allowed.sum(axis=1) > 1)
-        if not free.size:
+        children, waiting = self._guess_children(codes, rng, edits, MAX_ATTEMPTS)
+        if waiting.size:
+            raise self._no_child(codes[waiting[0]], edits)
+        return children
+
+    def _guess_children(
+        self, codes: Codes, rng: np.random.Generator, edits: int, rounds: int
+    ) -> tuple[Codes, NDArray[np.intp]]:
+        """Random edits, again until the child is valid: the children, and the rows that found none in so many rounds."""
+        if not (self.allowed.sum(axis=1) > 1).any():
             raise FrugalnasError(f"{self.name} leaves nothing to mutate: every gene has one allowed value")
         children = codes.copy()
         waiting = np.arange(len(codes))
-        for _ in range(MAX_ATTEMPTS):
+        for _ in range(rounds):
             if not waiting.size:
-                return children
-            tried = codes[waiting].copy()
+                break
+            tried = codes[waiting]
             for _ in range(edits):
-                gene = free[rng.integers(free.size, size=len(waiting))]
-                weight = self.allowed[gene].copy()
-                weight[np.arange(len(waiting)), tried[np.arange(len(waiting)), gene]] = False
-                # The allowed value with the largest of random keys is a uniform choice in every row at once.
-                tried[np.arange(len(waiting)), gene] = np.argmax(rng.random(weight.shape) * weight, axis=1)
+                tried = self._edited(tried, rng)
             done = self.valid(tried) & (tried != codes[waiting]).any(axis=1)
             children[waiting[done]] = tried[done]
             waiting = waiting[~done]
-        if waiting.size:
-            raise FrugalnasError(
-                f"no valid child of {self.format(codes[waiting[0]])} in {self.name} with at most {edits} edit(s)"
-            )
-        return children
+        return children, waiting
+
+    def _edited(self, codes: Codes, rng: np.random.Generator) -> Codes:
+        """Each row with one gene changed to another allowed value, valid or not."""
+        free = np.flatnonzero(self.allowed.sum(axis=1) > 1)
+        rows = np.arange(len(codes))
+        edited = codes.copy()
+        gene = free[rng.integers(free.size, size=len(codes))]
+        weight = self.allowed[gene].copy()
+        weight[rows, edited[rows, gene]] = False
+        # The allowed value with the largest of random keys is a uniform choice in every row at once.
+        edited[rows, gene] = np.argmax(rng.random(weight.shape) * weight, axis=1)
+        return edited
+
+    def _no_child(self, code: Codes, edits: int) -> FrugalnasError:
+        return FrugalnasError(f"no valid child of {self.format(code)} in {self.name} with at most {edits} edit(s)")
 
     def neighbours(self, codes: Codes) -> tuple[Codes, IntArray]:
         """All valid codes that differ in one gene, and the row each belongs to, shapes [m, genes] and [m]."""
@@ -426,4 +441,11 @@ class SearchSpace(ABC):
         return space
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in self.limits.items())})"
+        options = {
+            option: getattr(self, option)
+            for option, parameter in constructor_options(type(self)).items()
+            if getattr(self, option, parameter.default) != parameter.default
+        }
+        return (
+            f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in (options | self.limits).items())})"
+        )

@@ -10,35 +10,44 @@ from frugalnas.spaces.cells101 import EDGES, INNER, SOURCE, TARGET, VERTICES, li
 
 __all__ = ["network_costs"]
 
-STACKS = ((128, 32), (256, 16), (512, 8))
-"""Channels, and side of the square feature map, of the three stacks of three cells."""
-CELLS = 3
+STACKS = 3
 CONV3X3, CONV1X1 = 0, 1
 OUTPUT = VERTICES - 1
 Counts = NDArray[np.int64]
 
 
-def network_costs(codes: Codes) -> tuple[FloatArray, FloatArray]:
-    """Trainable parameters and multiply-adds of each cell's network on a 32x32 image with ten classes, shapes [n].
+def network_costs(
+    codes: Codes, width: int = 128, cells: int = 3, input_size: int = 32, classes: int = 10
+) -> tuple[FloatArray, FloatArray]:
+    """Trainable parameters and multiply-adds of each cell's network on one image, shapes [n].
 
     The network (Ying et al., ICML 2019): a 3x3 convolution to 128 channels, three stacks of three cells with channels
     doubled and the map halved between them, global pooling, a linear layer with bias. Convolutions have no bias, and a
     batch norm of two parameters a channel. Multiply-adds are those of convolutions and the linear layer.
+
+    Args:
+        codes: shape [n, 26].
+        width: channels of the first stack.
+        cells: in each stack.
+        input_size: side of the square image.
+        classes: of the linear layer.
     """
     edges, _ = live_parts(codes)
     joined = np.zeros((VERTICES, VERTICES, len(edges)), np.bool_)
     joined[SOURCE, TARGET] = edges.T
-    params = np.full(len(edges), 3 * 9 * 128 + 2 * 128 + (512 + 1) * 10, np.int64)
-    macs = np.full(len(edges), 3 * 9 * 128 * 32**2 + 512 * 10, np.int64)
-    for channels, side in STACKS:
+    last = width << (STACKS - 1)
+    params = np.full(len(edges), 3 * 9 * width + 2 * width + (last + 1) * classes, np.int64)
+    macs = np.full(len(edges), 3 * 9 * width * input_size**2 + last * classes, np.int64)
+    for stack in range(STACKS):
+        channels, side = width << stack, -(-input_size >> stack)
         inside = vertex_channels(joined, channels)
         weights, norms = _cell_weights(joined, np.asarray(codes)[:, EDGES:].T, inside)
         # What reads the cell's input is projected to the reader's channels: interior vertices, and the output.
         read = np.where(joined[0, 1:OUTPUT], inside, 0).sum(axis=0) + np.where(joined[0, OUTPUT], channels, 0)
-        first = channels if channels == STACKS[0][0] else channels // 2
-        inputs = first + (CELLS - 1) * channels
-        params += CELLS * (weights + norms) + read * inputs + CELLS * 2 * read
-        macs += (CELLS * weights + read * inputs) * side**2
+        first = channels if stack == 0 else channels // 2
+        inputs = first + (cells - 1) * channels
+        params += cells * (weights + norms) + read * inputs + cells * 2 * read
+        macs += (cells * weights + read * inputs) * side**2
     return params.astype(np.float64), macs.astype(np.float64)
 
 

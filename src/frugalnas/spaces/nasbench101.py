@@ -27,6 +27,8 @@ from frugalnas.spaces.cells101 import (
 )
 from frugalnas.spaces.costs101 import network_costs
 from frugalnas.spaces.encodings101 import ENCODINGS
+from frugalnas.spaces.known import known_text
+from frugalnas.spaces.sizes import checked_sizes
 
 __all__ = ["NASBench101"]
 
@@ -49,8 +51,8 @@ class NASBench101(SearchSpace):
 
     Encodings: see `encodings101`; `function`, the default, is the only one that is the same for all codes of a network.
 
-    `count` knows "params" and "macs" of the benchmark's CIFAR-10 network: the trainable parameters that the benchmark
-    states, and the multiply-adds of convolutions and the linear layer. Where channels do not divide evenly the first
+    `count` knows "params" and "macs" of the network of these sizes, by default the benchmark's CIFAR-10 network: the
+    trainable parameters that the benchmark states, and the multiply-adds of convolutions and the linear layer. Where channels do not divide evenly the first
     vertices take what is left, so that isomorphic cells may differ by some hundred parameters: counts are those of the
     code as written, and the benchmark's those of its own cells.
 
@@ -58,18 +60,38 @@ class NASBench101(SearchSpace):
         sampler: how `sample` draws. `uniform`: every network equally often, as its representative. `random-bits`: every
             edge with probability one half and uniform operations, again until the cell is valid. Older papers did
             this; it prefers networks with many codes (NPENAS, arXiv 2003.12857, section 4.2).
+        width: channels of the first of three stacks; they double twice.
+        cells: in each stack.
+        input_size: side of the square images.
+        classes: of the classifier.
     """
 
     name = "nasbench101"
     encodings = tuple(ENCODINGS)
     quantities = ("params", "macs")
-    counted_network = "CIFAR-10 network"
     listed_by = "network"
+    network = "nasbench101"
 
-    def __init__(self, *, sampler: Literal["uniform", "random-bits"] = "uniform") -> None:
+    def __init__(
+        self,
+        *,
+        sampler: Literal["uniform", "random-bits"] = "uniform",
+        width: int = 128,
+        cells: int = 3,
+        input_size: int = 32,
+        classes: int = 10,
+    ) -> None:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler of nasbench101", sampler, SAMPLERS)
         self.sampler = sampler
+        self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
+        # A cell of five vertices divides its channels among them: each needs one.
+        checked_sizes(self, width=INNER, cells=1, input_size=3, classes=1)
+        self.counted_network = (
+            "CIFAR-10 network"
+            if (width, cells, input_size, classes) == (128, 3, 32, 10)
+            else f"network of width {width}, {cells} cells a stack, {input_size}x{input_size} images, {classes} classes"
+        )
         self.allowed: BoolArray = np.ones((EDGES + INNER, 3), np.bool_)
         self.allowed[:EDGES, 2] = False
 
@@ -142,10 +164,11 @@ class NASBench101(SearchSpace):
         )
 
     def parse(self, text: str) -> Codes:
-        """The code of a cell as `format` writes it, or as the benchmark's API states it, in JSON.
+        """The code of a cell as `format` writes it, as the benchmark's API states it, in JSON, or of a known name.
 
-        The latter is `{"module_adjacency": [[0, 1, ...], ...], "module_operations": ["input", ..., "output"]}`.
+        The JSON is `{"module_adjacency": [[0, 1, ...], ...], "module_operations": ["input", ..., "output"]}`.
         """
+        text = known_text(text, self.name)
         if text.lstrip().startswith("{"):
             return _from_json(text)
         words = text.strip().split("+")
@@ -203,8 +226,9 @@ class NASBench101(SearchSpace):
         return Graphs(adjacency, operations, ("conv 3x3", "conv 1x1", "max pool", "input", "output", "isolated"))
 
     def counts(self, quantity: str, codes: Codes) -> FloatArray:
-        """Parameters or multiply-adds of the CIFAR-10 network."""
-        return network_costs(codes)[self.quantities.index(quantity)]
+        """Parameters or multiply-adds of the network."""
+        costs = network_costs(codes, self.width, self.cells, self.input_size, self.classes)
+        return costs[self.quantities.index(quantity)]
 
 
 def _from_json(text: str) -> Codes:

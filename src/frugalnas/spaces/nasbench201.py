@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
 from frugalnas.spaces.hashing import mixed
+from frugalnas.spaces.known import known_text
 from frugalnas.spaces.paths import path_positions, path_sequences
+from frugalnas.spaces.sizes import checked_sizes
 
 __all__ = ["NASBench201"]
 
@@ -59,17 +61,30 @@ class NASBench201(SearchSpace):
     - `adjacency` (58): the upper triangle of the graph whose vertices are the edges, and one-hot operations, edges that
       join nothing as isolated (NPENAS). Edges keep their places, which NPENAS's own program moves together.
 
-    `count` knows "params" and "macs" of the benchmark's CIFAR network (16 channels, 5 cells a stage, 32x32, 10 classes),
-    of all edges as written, dead ones included, as the benchmark states them; one multiply-add of a convolution or
-    linear layer is one MAC.
+    `count` knows "params" and "macs" of the network of these sizes, by default the benchmark's CIFAR network, of all edges
+    as written, dead ones included, as the benchmark states them; one multiply-add of a convolution or linear layer is
+    one MAC.
+
+    Args:
+        width: channels of the first of three stages; they double twice.
+        cells: in each stage.
+        input_size: side of the square images.
+        classes: of the classifier.
     """
 
     name = "nasbench201"
     encodings = ("function", "live", "onehot", "path", "position-path", "adjacency", "integer")
     quantities = ("params", "macs")
-    counted_network = "CIFAR-10 network"
+    network = "nasbench201"
 
-    def __init__(self) -> None:
+    def __init__(self, *, width: int = 16, cells: int = 5, input_size: int = 32, classes: int = 10) -> None:
+        self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
+        checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
+        self.counted_network = (
+            "CIFAR-10 network"
+            if (width, cells, input_size, classes) == (16, 5, 32, 10)
+            else f"network of width {width}, {cells} cells a stage, {input_size}x{input_size} images, {classes} classes"
+        )
         self.allowed: BoolArray = np.ones((6, 5), np.bool_)
 
     def format(self, code: Codes) -> str:
@@ -83,8 +98,8 @@ class NASBench201(SearchSpace):
         return "+".join(f"|{'|'.join(edges[start:stop])}|" for start, stop in ((0, 1), (1, 3), (3, 6)))
 
     def parse(self, text: str) -> Codes:
-        """The code of a cell string."""
-        rest, at = text.strip(), 0
+        """The code of a cell string, or of a known architecture's name."""
+        rest, at = known_text(text, self.name).strip(), 0
         code = []
         for edge, (source, target) in enumerate(zip(SOURCE, TARGET, strict=True)):
             opening = "|" if edge == 0 else "" if target == TARGET[edge - 1] else "+|"
@@ -154,8 +169,8 @@ class NASBench201(SearchSpace):
         return Graphs(adjacency, operations, ("none", "skip", "conv 1x1", "conv 3x3", "avg pool", "input", "output"))
 
     def counts(self, quantity: str, codes: Codes) -> FloatArray:
-        """Parameters or multiply-adds: a fixed part and one addend per edge, summed over 15 cells."""
-        fixed, per_operation = _COSTS[quantity]
+        """Parameters or multiply-adds: a fixed part and one addend per edge, summed over all cells."""
+        fixed, per_operation = _network_costs(self.width, self.cells, self.input_size, self.classes)[quantity]
         return fixed + per_operation[codes].sum(axis=1)
 
 
@@ -262,12 +277,17 @@ def _unrank(ranks: NDArray[np.intp]) -> Codes:
     return np.stack(np.unravel_index(ranks, (5,) * 6), axis=1).astype(np.int8)
 
 
-def _network_costs() -> dict[str, tuple[float, NDArray[np.float64]]]:
+@cache
+def _network_costs(
+    width: int, cells: int, input_size: int, classes: int
+) -> dict[str, tuple[float, NDArray[np.float64]]]:
     """For parameters and MACs: the part that every network has, and the part of each operation on one edge."""
-    stages = [(16, 32), (32, 16), (64, 8)]  # channels, side of the square feature map
-    cells = 5
-    params = 3 * 9 * 16 + 2 * 16 + 2 * 64 + (64 + 1) * 10
-    macs = 3 * 9 * 16 * 32**2 + 64 * 10
+    stages = [
+        (width << stage, -(-input_size >> stage)) for stage in range(3)
+    ]  # channels, side of the square feature map
+    last = stages[-1][0]
+    params = 3 * 9 * width + 2 * width + 2 * last + (last + 1) * classes
+    macs = 3 * 9 * width * input_size**2 + last * classes
     for channels, side in stages[1:]:
         weights = (9 * channels // 2 + 9 * channels + channels // 2) * channels
         params += weights + 2 * 2 * channels
@@ -279,9 +299,6 @@ def _network_costs() -> dict[str, tuple[float, NDArray[np.float64]]]:
             edge_params[operation] += cells * (taps * channels**2 + 2 * channels)
             edge_macs[operation] += cells * taps * channels**2 * side**2
     return {"params": (params, edge_params), "macs": (macs, edge_macs)}
-
-
-_COSTS = _network_costs()
 
 
 def _unreadable(text: str, at: int, why: str) -> FrugalnasError:
