@@ -1,0 +1,165 @@
+"""Latency tables: measured, written down, read back, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.networks import skeleton_of
+from frugalnas.networks.latency import LatencyTable, latency_table, measure_latency
+from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
+from frugalnas.spaces import DARTS, MobileNet, NASBench101, NASBench201, OnceForAll, ShuffleNet
+
+
+def small(**options) -> MobileNet:
+    return MobileNet(**{"width": 0.35, "input_size": 32, "classes": 10} | options)
+
+
+def written(path, **changes) -> str:
+    """A table of the small space in which the block of each value takes as many milliseconds as the value says."""
+    blocks = {block.key: 1.0 + block.value for block in skeleton_of(small()).blocks()}
+    path.write_text(json.dumps({"unit": "ms", "fixed": 0.5, "blocks": blocks} | changes))
+    return str(path)
+
+
+def test_a_measured_table_predicts_and_is_read_back(tmp_path):
+    told = []
+    table = measure_latency(small(), repeats=2, progress=lambda done, total: told.append((done, total)))
+    assert set(table.blocks) == {block.key for block in skeleton_of(small()).blocks()}
+    assert all(0 < milliseconds < 1e4 for milliseconds in table.blocks.values())
+    assert told[-1] == (told[-1][1], len(told))
+    assert table.error is not None
+    assert table.device
+    for name in ("table.json", "table.yaml"):
+        table.save(tmp_path / name)
+        assert LatencyTable.load(tmp_path / name) == table
+    space = small(latency=str(tmp_path / "table.json"))
+    codes = space.sample(20, np.random.default_rng(0))
+    keys = {(block.gene, block.value): block.key for block in skeleton_of(space).blocks()}
+    sums = [
+        table.fixed
+        + math.fsum(table.blocks[keys[gene, value]] for gene, value in enumerate(code) if (gene, value) in keys)
+        for code in codes.tolist()
+    ]
+    np.testing.assert_allclose(space.count("latency", codes), sums)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        DARTS(width=4, layers=5, input_size=16),
+        DARTS(macro="imagenet", width=4, layers=5, input_size=64),
+        NASBench201(width=4, cells=1, input_size=16),
+        OnceForAll(width=0.35, input_size=32),
+        ShuffleNet(width=0.35, input_size=32),
+    ],
+    ids=["darts", "darts-imagenet", "nasbench201", "once-for-all", "shufflenet"],
+)
+@pytest.mark.slow
+def test_every_space_with_a_table_is_measured(space, tmp_path):
+    table = measure_latency(space, repeats=2)
+    table.save(tmp_path / "table.json")
+    space.latency = str(tmp_path / "table.json")
+    fixed, added = latency_table(space)
+    assert fixed == table.fixed
+    assert added.shape == space.allowed.shape
+    assert (added[:, :3].max(axis=1) > 0).all()
+
+
+def test_a_limit_on_latency_is_kept(tmp_path):
+    space = small(latency=written(tmp_path / "table.json")).where("latency<=40.5,latency>=39.5")
+    codes = space.sample(50, np.random.default_rng(0))
+    latency = np.where(codes == 6, 0, codes + 1).sum(axis=1) + 0.5
+    assert ((latency >= 39.5) & (latency <= 40.5)).all()
+
+
+def test_units_are_converted(tmp_path):
+    seconds = LatencyTable.load(written(tmp_path / "table.json", unit="s"))
+    milliseconds = LatencyTable.load(written(tmp_path / "table.json"))
+    assert seconds.fixed == 1e3 * milliseconds.fixed
+    with pytest.raises(FrugalnasError, match="unit 'hours'; choose one of: ms, s, us"):
+        LatencyTable.load(written(tmp_path / "table.json", unit="hours"))
+
+
+def test_other_sizes_are_refused(tmp_path):
+    path = written(tmp_path / "table.json", space={"name": "mobilenet", "options": {"width": 0.35, "classes": 100}})
+    with pytest.raises(FrugalnasError, match="measured for classes=100, not 10"):
+        latency_table(small(latency=path))
+    with pytest.raises(FrugalnasError, match=r"no entry for 66 of the 66 blocks of mobilenet, such as 'mb3_k3 8x32x32"):
+        latency_table(small(latency=written(tmp_path / "table.json"), input_size=64))
+    other = ShuffleNet(latency=written(tmp_path / "table.json"))
+    with pytest.raises(FrugalnasError, match="no entry for 32 of the 32"):
+        latency_table(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1, 2]", "no latency table; it needs 'blocks'"),
+        ('{"blocks": 3}', "no latency table; it needs 'blocks'"),
+        ('{"blocks": {"a": -1}}', "has -1 for 'a'; times are finite numbers, 0 or more"),
+        ('{"blocks": {"a": "fast"}}', "has 'fast' for 'a'"),
+        ('{"blocks": {"a": NaN}}', "has nan for 'a'"),
+        ('{"blocks": {}, "space": 3}', "describes its space as 3"),
+        ("{", "neither JSON nor YAML"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused(tmp_path, text, message):
+    path = tmp_path / "table.json"
+    path.write_text(text)
+    with pytest.raises(FrugalnasError, match=message):
+        LatencyTable.load(path)
+
+
+def test_missing_files_say_what_writes_them(tmp_path):
+    with pytest.raises(FrugalnasError, match="frugalnas measure-latency writes one"):
+        latency_table(small(latency=str(tmp_path / "none.json")))
+    with pytest.raises(FrugalnasError, match="has no latency table; set its option latency"):
+        latency_table(small())
+    table = LatencyTable.load(written(tmp_path / "table.json"))
+    with pytest.raises(FrugalnasError, match="cannot write"):
+        table.save(tmp_path / "no" / "such" / "table.json")
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(FrugalnasError, match="device 'tpu9' is not to be had here"):
+        measure_latency(small(), device="tpu9")
+    with pytest.raises(FrugalnasError, match="at least 1"):
+        measure_latency(small(), repeats=0)
+    with pytest.raises(FrugalnasError, match="no table by block"):
+        measure_latency(NASBench101(), repeats=1)
+
+
+def test_proxylessnas_lookup_table_is_read(tmp_path):
+    """Its keys name heights, widths and channels; its times are means in milliseconds."""
+    space = MobileNet(widths="mobile")
+    skeleton = skeleton_of(space)
+    assert isinstance(skeleton, MobileNetSkeleton)
+    entries = {
+        "Conv-input:224x224x3-output:112x112x32": 1.0,
+        "expanded_conv-input:112x112x32-output:112x112x16-expand:1-kernel:3-stride:1-idskip:0": 2.0,
+        "Conv_1-input:7x7x320-output:7x7x1280": 3.0,
+        "Logits-input:7x7x1280-output:1000": 4.0,
+    }
+    for place in skeleton.places:
+        for kernel, expansion in CHOICES:
+            out = place.size // place.stride
+            entries[
+                f"expanded_conv-input:{place.size}x{place.size}x{place.inputs}-output:{out}x{out}x{place.outputs}"
+                f"-expand:{expansion}-kernel:{kernel}-stride:{place.stride}-idskip:{int(place.keeps_shape)}"
+            ] = kernel + expansion / 10
+    path = tmp_path / "phone.yaml"
+    path.write_text(yaml.safe_dump({key: {"count": 3, "mean": mean, "var": 0.1} for key, mean in entries.items()}))
+    space = MobileNet(widths="mobile", latency=str(path))
+    code = space.parse("2 0 -1 -1 4 0 2 2 5 2 2 2 3 2 2 2 5 5 4 4 5")
+    built = [CHOICES[value] for value in code if value < 6]
+    assert space.count("latency", code[None])[0] == pytest.approx(10 + sum(k + e / 10 for k, e in built))
+    with pytest.raises(FrugalnasError, match="made for other widths or another input size"):
+        latency_table(MobileNet(latency=str(path)))
+    with pytest.raises(FrugalnasError, match="MobileNet blocks, which shufflenet has not"):
+        latency_table(ShuffleNet(latency=str(path)))
