@@ -137,7 +137,7 @@ def test_what_cannot_be_measured_is_refused():
 
 def test_proxylessnas_lookup_table_is_read(tmp_path):
     """Its keys name heights, widths and channels; its times are means in milliseconds."""
-    space = MobileNet(widths="mobile")
+    space = MobileNet(widths="mobile_search")
     skeleton = skeleton_of(space)
     assert isinstance(skeleton, MobileNetSkeleton)
     entries = {
@@ -155,7 +155,7 @@ def test_proxylessnas_lookup_table_is_read(tmp_path):
             ] = kernel + expansion / 10
     path = tmp_path / "phone.yaml"
     path.write_text(yaml.safe_dump({key: {"count": 3, "mean": mean, "var": 0.1} for key, mean in entries.items()}))
-    space = MobileNet(widths="mobile", latency=str(path))
+    space = MobileNet(widths="mobile_search", latency=str(path))
     code = space.parse("2 0 -1 -1 4 0 2 2 5 2 2 2 3 2 2 2 5 5 4 4 5")
     built = [CHOICES[value] for value in code if value < 6]
     assert space.count("latency", code[None])[0] == pytest.approx(10 + sum(k + e / 10 for k, e in built))

@@ -122,16 +122,12 @@ def test_block_and_channel_search_of_spos():
 
 
 @pytest.mark.parametrize(
-    ("space", "params"), [(MobileNet(), 27_684_320), (FairNAS(), 15_992_600)], ids=["SPOS-ABS", "FairNAS-ABS"]
+    ("space", "params"),
+    [(MobileNet(), 27_684_320), (FairNAS(), 15_992_600), (MobileNet(widths="mobile_search"), 16_034_168)],
+    ids=["SPOS-ABS", "FairNAS-ABS", "ProxylessNAS"],
 )
 def test_all_blocks_together_are_the_published_supernets(space, params):
     assert supernet_params(skeleton_of(space)) == params
-
-
-def test_proxylessnas_supernet_for_a_phone():
-    space = MobileNet()
-    space.widths = "mobile_search"
-    assert supernet_params(MobileNetSkeleton(space)) == 16_034_168
 
 
 def supernet_params(skeleton) -> int:
@@ -324,7 +320,9 @@ def test_initial_weights_are_the_references():
     assert float(network.stem[0].weight.detach().std()) == pytest.approx(0.01, rel=0.2)
     assert float(network.classifier.weight.detach().std()) == pytest.approx(0.01, rel=0.03)
     assert float(network.head[0].weight.detach().std()) == pytest.approx(1 / 640, rel=0.03)
-    assert all(float(m.bias.detach()[0]) == pytest.approx(1e-4) for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    assert all(
+        float(m.bias.detach()[0]) == pytest.approx(1e-4) for m in network.modules() if isinstance(m, nn.BatchNorm2d)
+    )
 
 
 def test_normalisation_is_as_each_program_has_it():

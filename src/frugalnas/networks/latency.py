@@ -116,8 +116,8 @@ class LatencyTable:
 def latency_table(space: SearchSpace) -> tuple[float, NDArray[np.float64]]:
     """What every network of a space takes, and what each value of each gene adds, [genes, values], in milliseconds.
 
-    From the file at `space.latency`: as `LatencyTable.save` writes it, or, for a MobileNet space, ProxylessNAS's lookup
-    table of a phone. Values that build nothing add nothing.
+    From the file at `space.latency`: as `LatencyTable.save` writes it, or, for a MobileNet space of the widths
+    "mobile_search", ProxylessNAS's lookup table of a phone. Values that build nothing add nothing.
 
     Raises:
         FrugalnasError: naming blocks that the file has no entry for, or the sizes for which it was measured.

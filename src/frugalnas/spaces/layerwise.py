@@ -18,7 +18,7 @@ __all__ = ["FairNAS", "LayerSpace", "MobileNet", "ShuffleNet"]
 MBCONVS = ("mb3_k3", "mb6_k3", "mb3_k5", "mb6_k5", "mb3_k7", "mb6_k7")
 """Inverted residuals by expansion and kernel, in the order of RLNAS and ABS."""
 IDENTITY = "identity"
-WIDTHS = ("gpu", "cpu", "mobile", "mobile_14")
+WIDTHS = ("gpu", "cpu", "mobile", "mobile_14", "mobile_search")
 
 
 class LayerSpace(FactoredSpace):
@@ -158,7 +158,8 @@ class MobileNet(LayerSpace):
 
     Args:
         widths: channels of stem, stages and head: those of ProxylessNAS's networks for GPU, CPU and mobile phones, and
-            of the mobile one widened by 1.4.
+            of the mobile one widened by 1.4; `mobile_search` are those of its own search for a phone, whose first stage has 24
+            channels and whose blocks its latency table lists.
         width: multiplier of all channels.
         input_size: side of the square images.
         classes: of the classifier.
@@ -170,7 +171,7 @@ class MobileNet(LayerSpace):
     def __init__(
         self,
         *,
-        widths: Literal["gpu", "cpu", "mobile", "mobile_14"] = "gpu",
+        widths: Literal["gpu", "cpu", "mobile", "mobile_14", "mobile_search"] = "gpu",
         width: float = 1.0,
         input_size: int = 224,
         classes: int = 1000,
