@@ -16,25 +16,28 @@ from frugalnas.spaces.genotype import Genotype
 
 ADDITIVE: list[SearchSpace] = [
     DARTS(width=7, layers=5, none=True),
-    DARTS(macro="imagenet", width=6, layers=5, input_size=70, classes=11, duplicates=False),
-    FairNAS(width=0.5, input_size=65, classes=3),
-    MobileNet(width=0.75, input_size=96),
-    MobileNet(widths="cpu", input_size=64),
+    DARTS(macro="imagenet", width=6, layers=4, input_size=37, classes=11, duplicates=False),
+    FairNAS(width=0.25, input_size=65, classes=3),
+    MobileNet(width=0.25, input_size=48),
+    MobileNet(widths="cpu", width=0.25, input_size=33),
     NASBench201(width=3, cells=2, input_size=17, classes=5),
-    OnceForAll(width=0.5, input_size=90),
-    ShuffleNet(input_size=64),
+    OnceForAll(width=0.25, input_size=45),
+    ShuffleNet(width=0.5, input_size=33),
 ]
-EVERY = [*ADDITIVE, NASBench101(width=20, cells=2)]
+EVERY = [*ADDITIVE, NASBench101(width=12, cells=1)]
+
+
+def label(space: SearchSpace) -> str:
+    return f"{space.name} {space.input_size}"
 
 
 def torch_macs(network: nn.Module, shape: tuple[int, ...]) -> float:
-    counter = FlopCounterMode(display=False)
-    with torch.device("meta"), torch.no_grad(), counter:
-        network.to_empty(device="meta").eval()(torch.zeros(1, *shape))
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network.eval()(torch.zeros(1, *shape))
     return counter.get_total_flops() / 2
 
 
-@pytest.mark.parametrize("space", EVERY, ids=repr)
+@pytest.mark.parametrize("space", EVERY, ids=label)
 def test_multiply_adds_are_those_of_torchs_own_counter(space: SearchSpace) -> None:
     network = build(space, space.sample(1, np.random.default_rng(0))[0])
     assert count_network(network, space.input_size).macs == torch_macs(network, (3, space.input_size, space.input_size))
@@ -102,7 +105,7 @@ def test_stages_add_up() -> None:
     assert sum(stage.macs for stage in counts.stages) == counts.macs
 
 
-@pytest.mark.parametrize("space", ADDITIVE, ids=repr)
+@pytest.mark.parametrize("space", ADDITIVE, ids=label)
 def test_tables_add_up_to_built_networks(space: SearchSpace) -> None:
     codes = space.sample(3, np.random.default_rng(1))
     sums = {}
@@ -138,5 +141,5 @@ def test_what_cannot_be_counted_by_table_says_so() -> None:
         FrugalnasError, match="unknown quantity of nasbench201 'flops'; choose one of: params, macs, thop"
     ):
         cost_table(NASBench201(), "flops")
-    with pytest.raises(FrugalnasError, match="nasbench101 depends on the whole cell"):
+    with pytest.raises(FrugalnasError, match=r"nasbench101.*whole cell"):
         cost_table(NASBench101(), "macs")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeAlias, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -103,35 +104,60 @@ def cost_table(space: SearchSpace, quantity: str) -> tuple[float, FloatArray]:
     """
     if quantity not in CONVENTIONS:
         raise unknown_name(f"quantity of {space.name}", quantity, CONVENTIONS)
+    if space not in _TABLES:
+        _TABLES[space] = _tables(space)
+    return _TABLES[space][quantity]
+
+
+_Tables: TypeAlias = dict[str, tuple[float, FloatArray]]
+_TABLES: WeakKeyDictionary[SearchSpace, _Tables] = WeakKeyDictionary()
+"""Of the spaces in use: one pass measures all quantities."""
+
+
+def _tables(space: SearchSpace) -> _Tables:
+    """What `cost_table` returns for each quantity."""
     skeleton = skeleton_of(space)
-    by_block = "thop" if quantity == "abs_lookup" else quantity
-    measured: dict[str, float] = {}
-    table = np.zeros(space.allowed.shape)
-    first: dict[int, int] = {}
+    measured: dict[str, _Costs] = {}
+    places: list[tuple[int, int, str]] = []
+    code = np.zeros(space.genes, np.int8)
     for block in skeleton.blocks():
         if block.key not in measured:
-            measured[block.key] = _cost(block.make, block.input_shape, by_block)
-        table[block.gene, block.value] += measured[block.key]
-        first.setdefault(block.gene, block.value)
-    code = np.array([first.get(gene, 0) for gene in range(space.genes)], np.int8)
+            measured[block.key] = _measured(block.make, block.input_shape)
+        places.append((block.gene, block.value, block.key))
+    for gene, value, _ in reversed(places):  # any network will do to learn what all have in common: the first choices
+        code[gene] = value
     side = int(cast(Any, space).input_size)
-    whole = _cost(lambda: skeleton.build(code), (3, side, side), quantity)
-    return whole - float(table[np.arange(space.genes), code].sum()), table
+    whole = _measured(lambda: skeleton.build(code), (3, side, side))
+    tables: _Tables = {}
+    for quantity in ("params", "macs", "thop"):
+        table = np.zeros(space.allowed.shape)
+        for gene, value, key in places:
+            table[gene, value] += getattr(measured[key], quantity)
+        tables[quantity] = getattr(whole, quantity) - float(table[np.arange(space.genes), code].sum()), table
+    tables["abs_lookup"] = tables["thop"][0] + whole.phantom, tables["thop"][1]
+    return tables
 
 
-def _cost(make: Callable[[], nn.Module], shape: tuple[int, int, int], quantity: str) -> float:
-    """One quantity of the module that `make` makes."""
+class _Costs(NamedTuple):
+    """Of one module; see `_Meter`."""
+
+    params: int
+    macs: int
+    thop: int
+    phantom: int
+
+
+def _measured(make: Callable[[], nn.Module], shape: tuple[int, int, int]) -> _Costs:
+    """What the module costs that `make` makes."""
     meter = _Meter()
     with torch.device("meta"), meter:
         module = make()
-    if quantity == "params":
-        return float(_parameters(module))
     _pass_shape(module, shape, meter)
-    return {"macs": meter.macs, "thop": meter.thop, "abs_lookup": meter.thop + meter.phantom}[quantity]
+    return _Costs(_parameters(module), meter.macs, meter.thop, meter.phantom)
 
 
 class _Meter(TorchFunctionMode):
-    """Counts while it is active; convolutions, batch norms and random fillings are not carried out.
+    """Counts while it is active; what changes no shape, and convolutions, are not carried out.
 
     Attributes:
         macs: multiply-adds of convolutions and linear layers.
@@ -149,9 +175,9 @@ class _Meter(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _FILLING:
+        if func in _SAME_SHAPE:
             return args[0]
-        if func is nn.functional.batch_norm:
+        if func in _SUMS and _alike(args):
             return args[0]
         if func in _CONVOLUTIONS:
             return self._convolution(func, args, kwargs)
@@ -186,7 +212,19 @@ _TRANSPOSED = {
     nn.functional.conv_transpose3d,
 }
 _CONVOLUTIONS = {nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d} | _TRANSPOSED
-_FILLING = {Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_}
+_SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__}
+_SAME_SHAPE = {
+    *(Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_),
+    *(nn.functional.batch_norm, nn.functional.dropout),
+    *(nn.functional.relu, nn.functional.relu6, nn.functional.hardtanh),
+    *(nn.functional.hardswish, nn.functional.hardsigmoid, nn.functional.silu),
+}
+"""Functions whose result has the shape of their first argument; torch takes long to find that out."""
+
+
+def _alike(terms: tuple[Any, ...]) -> bool:
+    """Whether these are two tensors of one shape."""
+    return len(terms) == 2 and all(isinstance(term, Tensor) for term in terms) and terms[0].shape == terms[1].shape
 
 
 def _convolved(

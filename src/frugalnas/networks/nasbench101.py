@@ -7,9 +7,7 @@ import math
 import numpy as np
 from torch import Tensor, cat, nn
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.networks.nasbench201 import refuse_extras
-from frugalnas.networks.operations import refuse_small_input
 from frugalnas.networks.skeleton import Skeleton
 from frugalnas.spaces import Codes, NASBench101
 from frugalnas.spaces.cells101 import EDGES, SOURCE, TARGET, VERTICES, live_parts
@@ -58,10 +56,6 @@ class _Cell(nn.Module):
         self.operations = nn.ModuleDict()
         for target, _ in self.readers:
             own = self.channels[target]
-            if own < 1:
-                raise FrugalnasError(
-                    f"{channels} channels do not suffice for the vertices of this cell; raise the width"
-                )
             if joined[0, target]:
                 self.projections[str(target)] = _ConvBNReLU(inputs, own, 1)
             if target < OUTPUT:
@@ -136,7 +130,6 @@ class NASBench101Skeleton(Skeleton):
     ) -> nn.Module:
         """The network of one cell; without auxiliary head and drop path, which this space does not have."""
         refuse_extras(self.space.name, auxiliary, drop_path)
-        refuse_small_input(f"{self.space.name}'s networks", self.space.input_size, STACKS - 1)
         return NASBench101Network(code, self.space.width, self.space.cells, self.space.classes, dropout)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks.operations import ReLUConvBN, halved, operation, refuse_small_input
+from frugalnas.networks.operations import ReLUConvBN, halved, operation
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, NASBench201
 
@@ -101,7 +101,6 @@ class NASBench201Skeleton(Skeleton):
     ) -> nn.Module:
         """The network of one cell; without auxiliary head and drop path, which this space does not have."""
         refuse_extras(self.space.name, auxiliary, drop_path)
-        refuse_small_input(f"{self.space.name}'s networks", self.space.input_size, STAGES - 1)
         return NASBench201Network(code, self.space.width, self.space.cells, self.space.classes, dropout)
 
     def blocks(self) -> Iterator[Block]:

@@ -91,7 +91,7 @@ def build(
     """The network of one architecture of a space, randomly initialised; see `Skeleton.build`.
 
     Example:
-        >>> import torch, frugalnas as fn
+        >>> import frugalnas as fn, numpy as np, torch
         >>> space = fn.NASBench201(classes=10)
         >>> network = build(space, space.sample(1, np.random.default_rng(0))[0])
         >>> network(torch.zeros(2, 3, 32, 32)).shape
