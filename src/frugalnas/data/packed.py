@@ -26,7 +26,7 @@ _META = b"frugalnas"
 _FORMAT = "frugalnas images"
 _VERSION = 1
 _BATCH = 512  # images written in one transaction
-_open: dict[tuple[int, str, int], Any] = {}
+_open: dict[tuple[str, int], tuple[int, Any]] = {}  # by path and inode: the process and its environment
 
 
 class LMDBImages(ImageSource):
@@ -218,8 +218,11 @@ def _environment(folder: Path) -> Any:
     """
     file = folder / "data.mdb"
     try:
-        key = (os.getpid(), str(file.resolve()), file.stat().st_ino)
-        if key not in _open:
+        key = (str(file.resolve()), file.stat().st_ino)
+        owner, env = _open.get(key, (0, None))
+        if env is not None and owner != os.getpid():
+            env.close()  # a fork inherited it, and lmdb refuses to open a file twice
+        if owner != os.getpid():
             env = lmdb.open(str(folder), readonly=True, lock=False, readahead=False, meminit=False, create=False)
             needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
             if file.stat().st_size < needed:
@@ -227,8 +230,8 @@ def _environment(folder: Path) -> Any:
                 raise FrugalnasError(
                     f"{file}: truncated, {file.stat().st_size} of {needed} bytes are there; copy or pack it again"
                 )
-            _open[key] = env
-        return _open[key]
+            _open[key] = (os.getpid(), env)
+        return env
     except (lmdb.Error, OSError) as error:
         raise FrugalnasError(f"{folder}: not an LMDB that can be read ({error}); copy or pack it again") from None
 

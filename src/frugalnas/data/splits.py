@@ -25,8 +25,8 @@ class SplitSpec:
     Attributes:
         name: a name for people and run folders.
         seed: of the draw.
-        val: share of the training images held out for validation, where there is no part for it; 0 for none.
-        test: share of all images held out for the test, where there is no part for it.
+        val: share of the training images to hold out for validation, where there is no part for it; 0 for none.
+        test: share of all images to hold out for the test, before that, where there is no part for it; 0 for none.
         val_per_class: so many validation images of every class, instead of a share.
         replace_val: hold out validation images even where a part for it comes with the data.
     """
@@ -56,7 +56,7 @@ SPLITS: dict[str, SplitSpec] = {
     # ABS and SPOS search: 50,000 of ImageNet's training images, 50 of each class.
     "imagenet-50k": SplitSpec("imagenet-50k", val_per_class=50, replace_val=True),
     # Every training image trains; nothing is held out.
-    "all": SplitSpec("all", val=0.0),
+    "all": SplitSpec("all", val=0.0, test=0.0),
 }
 """The splits that have a name."""
 
@@ -83,12 +83,14 @@ class Split:
         return self.spec.name
 
     def to_json(self) -> str:
-        """The split as text. Whatever is all the rest of its part of the data is written as null."""
+        """The split as text. One part of each part of the data is written as null where it is all the rest of that."""
         written: dict[str, Any] = {}
+        implied: set[str] = set()
         for part, (origin, indices) in self.parts.items():
             rest = _rest(self.sizes[origin], self.skipped.get(origin, ()), self._others(part, origin))
-            listed = None if np.array_equal(rest, indices) else indices.tolist()
-            written[part] = {"from": origin, "images": listed}
+            is_rest = origin not in implied and np.array_equal(rest, indices)
+            implied |= {origin} if is_rest else set()
+            written[part] = {"from": origin, "images": None if is_rest else indices.tolist()}
         return json.dumps(
             {
                 "name": self.spec.name,
