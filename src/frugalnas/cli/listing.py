@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
+
+import frugalnas
 
 from frugalnas.cli.tabling import table_states
 from frugalnas.cli.text import print_columns
@@ -15,14 +18,17 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "list",
-        help="spaces, strategies, predictors and tables, one line each",
+        help="spaces, strategies, predictors, recipes and tables, one line each",
         description="What there is, one line each.",
     )
+    parser.add_argument("--architectures", action="store_true", help="the published architectures that have a name")
     parser.set_defaults(run=run)
 
 
 def run(parsed: argparse.Namespace) -> int:
     """Print every registered name with the first line of its documentation."""
+    if parsed.architectures:
+        return _architectures()
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.strategies.acquisition import ACQUISITIONS
 
@@ -30,7 +36,25 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"{heading}:")
         print_columns([[f"  {name}", registry.summary(name)] for name in registry.targets])
         print()
-    print("tables:")
+    print("recipes:")
+    print_columns([[f"  {name}", source] for name, source in _recipes()])
+    print("\ntables:")
     print_columns([[f"  {name}", detail] for name, _, detail in table_states()])
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
+    return 0
+
+
+def _recipes() -> list[tuple[str, str]]:
+    """Name and source of the recipes for training, read without torch, which their own room imports."""
+    import yaml
+
+    folder = Path(frugalnas.__file__).parent / "training" / "recipes"
+    return [(path.stem, yaml.safe_load(path.read_text()).get("source", "")) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _architectures() -> int:
+    """Print every known architecture with its space and source."""
+    from frugalnas.spaces import KNOWN
+
+    print_columns([(each.name, each.space, each.source) for each in KNOWN.values()], ("name", "space", "source"))
     return 0

@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 
 import frugalnas
-from frugalnas.cli import comparing, encoding, listing, reporting, runs, searching, tabling
+from frugalnas.cli import (
+    comparing,
+    counting,
+    data,
+    drawing,
+    encoding,
+    exporting,
+    listing,
+    reporting,
+    runs,
+    searching,
+    tabling,
+    training,
+)
 from frugalnas.errors import FrugalnasError, missing_extra
 
 __all__ = ["main"]
@@ -41,9 +54,14 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     searching.add(commands, arguments)
+    training.add(commands)
     runs.add(commands)
     comparing.add(commands)
     reporting.add(commands)
+    counting.add(commands)
+    drawing.add(commands)
+    exporting.add(commands)
+    data.add(commands)
     tabling.add(commands)
     encoding.add(commands)
     listing.add(commands)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import comparing, searching
+from frugalnas.cli import comparing, searching, training
 from frugalnas.cli.options import add_budget
-from frugalnas.cli.showing import show_comparison, show_run
+from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.runs import RunFolder
 
 __all__ = ["add"]
 
@@ -19,7 +24,7 @@ def add(commands: Any) -> None:
     """Add the commands."""
     resume = commands.add_parser(
         "resume",
-        help="continue an interrupted run or comparison",
+        help="continue an interrupted search, comparison or training",
         description="Continue a run: its journal ends as if it had never been interrupted.",
     )
     resume.add_argument("run_dir", type=Path, metavar="RUN")
@@ -51,6 +56,8 @@ def _resume(parsed: argparse.Namespace) -> int:
         with comparing.watched(run_dir, quiet) as on_finished:
             resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
         return show_comparison(run_dir)
+    if config["kind"] == "training":
+        return _resume_training(run_dir, parsed)
     budget = None
     if parsed.queries is not None or parsed.seconds is not None:
         own = config["budget"]
@@ -64,11 +71,24 @@ def _resume(parsed: argparse.Namespace) -> int:
     return show_run(run_dir)
 
 
+def _resume_training(run_dir: Path, parsed: argparse.Namespace) -> int:
+    from frugalnas.runs.training import resume_training
+
+    if parsed.queries is not None or parsed.seconds is not None:
+        raise FrugalnasError("a training has no queries; it ends with the epochs it began with")
+    with training.watched(run_dir, parsed.quiet) as callbacks:
+        resume_training(run_dir, callbacks=callbacks)
+    return show_training(run_dir)
+
+
 def _show(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import RunFolder
 
-    if RunFolder(parsed.run_dir).config["kind"] == "comparison":
+    kind = RunFolder(parsed.run_dir).config["kind"]
+    if kind == "comparison":
         return show_comparison(parsed.run_dir, as_json=parsed.json)
+    if kind == "training":
+        return show_training(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
 
 
@@ -78,12 +98,15 @@ def _list(parsed: argparse.Namespace) -> int:
 
     folders = list_runs(parsed.root)
     if not folders:
-        print(f"no runs in {parsed.root}; `frugalnas search` makes one")
+        print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
     rows = []
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
+        if config["kind"] == "training":
+            rows.append(_training_row(folder, lines))
+            continue
         subject = subject_of(config["evaluator"])
         if config["kind"] == "comparison":
             total = len(config["strategies"]) * len(config["seeds"])
@@ -96,3 +119,15 @@ def _list(parsed: argparse.Namespace) -> int:
             rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
     print_columns(rows, ("run", "kind", "on", "done", "best"))
     return 0
+
+
+def _training_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:
+    """A training's line in the list: its best is the test accuracy, or so far the best on the validation images."""
+    config = folder.config
+    validation = [record["val_accuracy"] for record in epochs if record.get("val_accuracy") is not None]
+    best = f"{max(validation):.2f} % val" if validation else ""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        test = json.loads((folder.path / "test.json").read_text(encoding="utf-8"))["test"]
+        best = f"{test['top1']:.2f} % test"
+    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs"
+    return [str(folder.path), "training", Path(config["data"]["spec"]).name, done, best]

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 
-__all__ = ["show_comparison", "show_run"]
+if TYPE_CHECKING:
+    from frugalnas.training import EvaluationResult
+
+__all__ = ["show_comparison", "show_evaluation", "show_run", "show_training"]
 
 MOST_ROWS = 20
 """Of a front on the terminal."""
+WORST = 5
+"""Classes, and pairs of them, that an evaluation names."""
 
 
 def show_run(run_dir: Path, *, as_json: bool = False) -> int:
@@ -66,6 +71,67 @@ def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json:
     for path in comparison_report(comparison, run_dir / "report", budgets):
         print(path)
     return 0
+
+
+def show_training(run_dir: Path, *, as_json: bool = False) -> int:
+    """Print what a training came to and write its page and figures."""
+    from frugalnas.report import training_numbers, training_report
+    from frugalnas.runs.training import load_training
+    from frugalnas.runs.watching import duration
+
+    result = load_training(run_dir)
+    if as_json:
+        print(json.dumps(training_numbers(result), indent=2, ensure_ascii=False))
+        return 0
+    text = result.space.format(result.code)
+    rows = [("architecture", result.architecture if result.architecture == text else f"{result.architecture}: {text}")]
+    if result.test is not None:
+        rows.append(("test accuracy", accuracy_words(result.test)))
+    kept = next((record for record in result.epochs if record["epoch"] == result.selected), None)
+    if kept is not None:
+        validation = "" if kept["val_accuracy"] is None else f", validation {kept['val_accuracy']:.2f} %"
+        which = "kept" if result.finished else "so far"
+        rows.append((which, f"epoch {kept['epoch']} of {result.total_epochs}{validation}"))
+    rows.append(("params", f"{result.params / 1e6:,.3f} M"))
+    rows.append(("macs", f"{result.macs / 1e6:,.3f} M an image"))
+    rows.append(("time", duration(result.seconds)))
+    if not result.finished:
+        rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
+    rows.append(("run folder", str(run_dir)))
+    page, *pictures = training_report(run_dir)
+    rows.append(("page", str(page)))
+    rows.append(("pictures", ", ".join(path.relative_to(run_dir).as_posix() for path in pictures)))
+    if result.finished:
+        rows.append(("model", f"{result.model}: frugalnas predict, evaluate and export take {run_dir}"))
+    print_columns(rows)
+    return 0
+
+
+def show_evaluation(result: EvaluationResult, *, as_json: bool = False) -> int:
+    """Print how good a network is: overall, on its worst classes, and what it confuses most."""
+    from frugalnas.report.training import confusions
+
+    if as_json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        return 0
+    rows = [(f"{result.part} accuracy", accuracy_words(result)), ("loss", f"{result.loss:.4f}")]
+    known = [
+        (float(share), name) for share, name in zip(result.per_class, result.classes, strict=True) if share == share
+    ]
+    worst = sorted(known)[:WORST]
+    rows.append(("worst classes", ", ".join(f"{name} {share:.1f} %" for share, name in worst)))
+    pairs = confusions(result, WORST)
+    if pairs:
+        said = ", ".join(f"{true} for {taken} ({images:,})" for true, taken, images, _ in pairs)
+        rows.append(("taken", said))
+    print_columns(rows)
+    return 0
+
+
+def accuracy_words(result: EvaluationResult) -> str:
+    """The accuracy of a network, with how many images it is the accuracy of."""
+    five = f", top 5 {result.top5:.2f} %" if len(result.classes) > 5 else ""
+    return f"{result.top1:.2f} %{five} ({result.images:,} images)"
 
 
 def _size_of_front(pareto: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,12 +14,10 @@ from matplotlib.patches import FancyBboxPatch
 from numpy.typing import ArrayLike
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.registry import import_object
 from frugalnas.report.cells import BOX_HEIGHT, BOX_PADDING, LABEL, Layout, arranged, canvas, draw_cell, draw_layout
 from frugalnas.report.style import FILLS, GREY, PALE, paper_style, text_width
-from frugalnas.spaces.base import FloatArray, SearchSpace
-
-if TYPE_CHECKING:
-    from frugalnas.spaces.genotype import Genotype
+from frugalnas.spaces import DARTS, Codes, FloatArray, Genotype, LayerSpace, OnceForAll, SearchSpace
 
 __all__ = ["draw_architecture", "draw_genotype", "draw_layers"]
 
@@ -51,18 +49,40 @@ def draw_architecture(space: SearchSpace, code: ArrayLike, *, title: str | None 
         code: one architecture, shape [genes].
         title: a line above it.
     """
-    from frugalnas.spaces import DARTS, LayerSpace
-
     row = np.asarray(code, np.int8)
-    if row.shape == (space.genes,) and isinstance(space, DARTS):
+    if row.shape != (space.genes,):
+        return draw_cell(space, row, title=title)  # says which shape is meant
+    if isinstance(space, DARTS):
         return draw_genotype(space.genotype(row), title=title)
+    if isinstance(space, (LayerSpace, OnceForAll)):
+        stages, headings = _stages_of(space, row)
+        return draw_layers(stages, headings=headings, notation=space.format(row), title=title)
     return draw_cell(space, row, title=title)
+
+
+def _stages_of(space: SearchSpace, row: Codes) -> tuple[list[list[str]], dict[str, list[str]] | None]:
+    """Names of the layers of each stage, with the stages' channels and resolutions where the skeleton can be asked."""
+    graphs = space.graphs(row[None])
+    names = [graphs.names[operation] for operation in graphs.operations[0].tolist()[1:-1]]
+    try:
+        places = getattr(import_object("frugalnas.networks:skeleton_of")(space), "places", ())
+    except FrugalnasError:  # torch is not installed, or nothing builds these networks
+        places = ()
+    if [place.gene for place in places] != list(range(space.genes)):
+        return [names], {"layers": [str(len(names))]}
+    stages: list[list[str]] = [[] for _ in range(places[-1].stage + 1)]
+    channels, pixels = [""] * len(stages), [""] * len(stages)
+    for place, name in zip(places, names, strict=True):
+        stages[place.stage].append(name)
+        channels[place.stage] = str(place.outputs)
+        pixels[place.stage] = str(-(-place.size // place.stride))
+    return stages, {"channels": channels, "pixels": pixels}
 
 
 def draw_genotype(genotype: Genotype, *, title: str | None = None) -> Figure:
     """A picture of a genotype: its normal and its reduction cell, side by side or one above the other.
 
-    Round boxes are the two cells before (c_{k-2} and c_{k-1}), the nodes 0, 1, ... that add up what they receive, and
+    Round boxes are the two cells before (c_{k-2} and c_{k-1}), the nodes 2, 3, ... that add up what they receive, and
     the cell's output (c_{k}), which concatenates nodes. What does not lie on a way to the output is left out: an input
     that no operation reads, nodes that lead nowhere, and the operation none. The genotype stands below.
 
@@ -85,7 +105,9 @@ def draw_genotype(genotype: Genotype, *, title: str | None = None) -> Figure:
             corners = [np.array([0.0, -sizes[0][1]]), np.array([0.0, -sizes[0][1] - CELL_GAP - sizes[1][1]])]
             heights = [size[1] for size in sizes]
             widest = max(size[0] for size in sizes)
-            corners = [corner + [(widest - size[0]) / 2, 0] for corner, size in zip(corners, sizes, strict=True)]
+            corners = [
+                corner + np.array([(widest - size[0]) / 2, 0]) for corner, size in zip(corners, sizes, strict=True)
+            ]
         ends = [corner + size for corner, size in zip(corners, sizes, strict=True)]
         axes, offset = canvas(
             np.min(corners, axis=0),
@@ -118,7 +140,7 @@ class _Cell:
         """Draw it with its lower left corner here, its heading on top of this height."""
         inside = (height - self.size[1]) / 2
         axes.text(corner[0], corner[1] + height - 0.06, self.heading, size=LABEL, va="top", color=GREY)
-        draw_layout(axes, self.layout, corner + [0, inside] - self.low, self.labels, self.colours, self.round)
+        draw_layout(axes, self.layout, corner + np.array([0, inside]) - self.low, self.labels, self.colours, self.round)
 
 
 def draw_layers(
@@ -142,7 +164,7 @@ def draw_layers(
     under = headings or {"stage": [str(number) for number in range(1, len(stages) + 1)]}
     with paper_style():
         blocks = [[_Block.named(name) for name in stage] for stage in stages]
-        expansions = sorted({block.expansion for stage in blocks for block in stage if block.expansion})
+        expansions = sorted({block.expansion for stage in blocks for block in stage if block.expansion is not None})
         margin = max(text_width(line, SMALL) for line in ("image", *under)) + 0.16
         rows = _rows(blocks, margin)
         end = text_width("classes", LABEL) + 0.2
@@ -290,7 +312,7 @@ def _graph(edges: Edges, concat: Sequence[int]) -> tuple[list[tuple[str, str]], 
             adjacency[vertex, place[2 + edge // 2]] = True
         labels.append((operation_label(operation), operation_colour(operation)))
         if edge % 2:
-            labels.append((str(edge // 2), "#ffffff"))
+            labels.append((str(2 + edge // 2), "#ffffff"))
     labels.append(("c_{k}", "#ffffff"))
     adjacency[[place[node] for node in concat], output] = True
     alive = np.zeros(output + 1, np.bool_)

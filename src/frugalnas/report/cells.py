@@ -102,7 +102,7 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
 def draw_layout(
     axes: Axes,
     layout: Layout,
-    offset: ArrayLike,
+    offset: FloatArray,
     labels: Sequence[str],
     colours: Sequence[str],
     round_ends: Sequence[bool],

@@ -1,0 +1,337 @@
+"""The architecture that a command is about, however it is named, and the sizes of its network."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.options import convert, parse_settings
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import SPACES, constructor_options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from frugalnas.spaces import Codes, Genotype, SearchSpace
+
+__all__ = ["Architecture", "add_architecture", "add_sizes", "find_architecture", "sized_space"]
+
+SIZES = {
+    "width": ("width",),
+    "layers": ("layers", "cells"),
+    "input": ("input_size",),
+    "classes": ("classes",),
+    "macro": ("macro",),
+}
+"""Options of the command line, and what the constructors of spaces call them."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One architecture, with the space that carries the sizes of its network.
+
+    Attributes:
+        name: what to call it: its known name, else where it comes from, else its notation.
+        space: that it belongs to.
+        genotype: of cells that no code of the space has (NASNet's and AmoebaNet's have five nodes); else None.
+        why: what keeps it from being a code, where there is a genotype.
+        own: the code, None where there is a genotype.
+    """
+
+    name: str
+    space: SearchSpace
+    own: Codes | None
+    genotype: Genotype | None = None
+    why: str = ""
+
+    @property
+    def code(self) -> Codes:
+        """Its genes.
+
+        Raises:
+            FrugalnasError: where the space has no code for it.
+        """
+        if self.own is None:
+            raise FrugalnasError(
+                f"{self.name} can be counted and drawn, but has no code in {self.space.name}: {self.why}"
+            )
+        return self.own
+
+    @property
+    def text(self) -> str:
+        """It in the field's notation."""
+        return str(self.genotype) if self.own is None else self.space.format(self.own)
+
+    @property
+    def sizes(self) -> str:
+        """The sizes of its network, for people."""
+        return sizes_of(self.space)
+
+    def build(self) -> nn.Module:
+        """Its network without weights, on torch's meta device."""
+        import torch
+
+        from frugalnas.networks import build
+        from frugalnas.networks.darts import network_from_genotype
+
+        with torch.device("meta"):
+            if self.own is not None:
+                return build(self.space, self.own)
+            assert self.genotype is not None
+            sizes = {name: getattr(self.space, name) for name in ("macro", "width", "layers", "input_size", "classes")}
+            return network_from_genotype(self.genotype, **sizes)
+
+
+def add_architecture(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names an architecture, and the options that say what its network is."""
+    parser.add_argument(
+        "architecture",
+        metavar="ARCH",
+        help="a known name (frugalnas list --architectures), an architecture string, a JSON file (genotype.json, "
+        "architecture.json), or the folder of a search, a training or a model",
+    )
+    add_sizes(parser)
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which space is meant and how large its networks are."""
+    group = parser.add_argument_group("space and sizes of the network")
+    group.add_argument("--space", metavar="NAME", help="space of the architecture, where its name does not say it")
+    group.add_argument("--width", metavar="W", help="channels, or the multiple of them in a space of layers")
+    group.add_argument("--layers", metavar="N", help="cells of the network (in nasbench101 and 201: cells of a stage)")
+    group.add_argument("--input", "--input-size", metavar="PIXELS", help="side of the square images")
+    group.add_argument("--classes", metavar="N", help="classes of the classifier")
+    group.add_argument("--macro", metavar="{cifar,imagenet}", help="of darts: what surrounds the cells [cifar]")
+
+
+def find_architecture(
+    parsed: argparse.Namespace,
+    settings: Mapping[str, str] | None = None,
+    sizes: Mapping[str, Any] | None = None,
+) -> Architecture:
+    """The architecture that a command line names, at the sizes that its options and settings say.
+
+    Args:
+        parsed: has what `add_architecture` adds.
+        settings: further options of the space, from `--set space.NAME=VALUE`.
+        sizes: of the network, where neither options nor settings say otherwise.
+
+    Raises:
+        FrugalnasError: saying what would have been understood.
+    """
+    text = parsed.architecture.strip()
+    found = _in_path(text, parsed.space) or _known(text, parsed.space) or _read(text, parsed.space, "")
+    if found.own is not None and parsed.space and found.space.name != SPACES.create(parsed.space).name:
+        raise FrugalnasError(
+            f"{found.name} is an architecture of {found.space.name}, not of {parsed.space}; leave --space out"
+        )
+    changes = {**(sizes or {}), **_changes(found.space, parsed, settings or {})}
+    if not changes:
+        return found
+    space = found.space.with_network(**changes)
+    if found.own is not None and not space.valid(found.own[None])[0]:
+        space.parse(found.space.format(found.own))  # says what is wrong
+        raise FrugalnasError(f"{found.name} is not an architecture of {space!r}")
+    return Architecture(found.name, space, found.own, found.genotype, found.why)
+
+
+def sized_space(parsed: argparse.Namespace, settings: Mapping[str, str] | None = None) -> SearchSpace:
+    """The space that `--space` names, at the sizes that the other options say."""
+    if not parsed.space:
+        raise FrugalnasError(f"which space? Add --space, one of: {', '.join(SPACES.targets)}")
+    space: SearchSpace = SPACES.create(parsed.space)
+    changes = _changes(space, parsed, settings or {})
+    return space.with_network(**changes) if changes else space
+
+
+def space_settings(settings: list[str]) -> dict[str, str]:
+    """The values of `--set space.NAME=VALUE`; other parts are refused."""
+    parsed = parse_settings(settings)
+    for part in parsed:
+        if part != "space":
+            raise unknown_name("part of --set", part, ("space",))
+    return parsed.get("space", {})
+
+
+def sizes_of(space: SearchSpace) -> str:
+    """A space and the sizes of its networks, for people."""
+    words = [space.name + (f" ({space.macro})" if hasattr(space, "macro") else "")]
+    for names, said in ((("width",), "width {}"), (("layers", "cells"), "{} {name}"), (("classes",), "{} classes")):
+        name = next((name for name in names if isinstance(getattr(space, name, None), (int, float))), None)
+        if name is not None:
+            words.append(said.format(getattr(space, name), name=name))
+    if hasattr(space, "input_size"):
+        words.insert(-1, f"{space.input_size}x{space.input_size} pixels")
+    return ", ".join(words)
+
+
+def slug(name: str) -> str:
+    """A name that can be part of a folder's name."""
+    plain = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return plain if 0 < len(plain) <= 40 else "architecture"
+
+
+def _changes(space: SearchSpace, parsed: argparse.Namespace, settings: Mapping[str, str]) -> dict[str, Any]:
+    """Constructor options of a space that the command line sets."""
+    constructor = type(space)
+    known = constructor_options(constructor)
+    changes = {}
+    for flag, options in SIZES.items():
+        text = getattr(parsed, flag, None)
+        if text is None:
+            continue
+        option = next((option for option in options if option in known), None)
+        if option is None:
+            raise FrugalnasError(
+                f"--{flag} {text}: networks of {space.name} have no such size; it has {', '.join(known)}"
+            )
+        changes[option] = convert(constructor, option, text, f"--{flag}")
+    for option, text in settings.items():
+        changes[option] = convert(constructor, option, text, f"space.{option}")
+    return changes
+
+
+# -- where an architecture comes from ----------------------------------------------------------------------------------
+
+
+def _in_path(text: str, space: str | None) -> Architecture | None:
+    """The architecture in a file or folder, None where `text` is neither."""
+    path = Path(text).expanduser()
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        content = path.read_text(encoding="utf-8") if path.is_file() else None
+    except UnicodeDecodeError:
+        raise FrugalnasError(f"{path} is no text; give the JSON file or the folder that has the architecture") from None
+    except (OSError, ValueError):  # too long for a path, or with characters that none has
+        content = None
+    if content is None:
+        if path.suffix in (".json", ".yaml", ".txt") or re.fullmatch(r"(\.{0,2}/|runs/)[\w./-]+", text):
+            raise FrugalnasError(f"there is no file or folder {text}")
+        return None
+    return _in_file(path, content, space)
+
+
+def _in_file(path: Path, content: str, space: str | None) -> Architecture:
+    try:
+        plain = json.loads(content)
+    except ValueError:
+        plain = None
+    if isinstance(plain, dict) and isinstance(plain.get("architecture"), str):
+        described = plain.get("space")
+        if isinstance(described, dict):
+            made: SearchSpace = SPACES.create(described)
+            return Architecture(path.name, made, made.parse(plain["architecture"]))
+        content = plain["architecture"]
+    elif isinstance(plain, str):
+        content = plain
+    try:
+        return _read(content.strip(), space, path.stem)
+    except FrugalnasError as error:
+        raise FrugalnasError(f"{path}: {error}") from None
+
+
+def _in_folder(path: Path) -> Architecture:
+    for card in (path / "architecture.json", path / "model" / "architecture.json"):
+        if card.is_file() and not (path / "config.yaml").is_file():
+            return _in_file(card, card.read_text(encoding="utf-8"), None)
+    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs.descriptions import build_space
+
+    if not (path / "config.yaml").is_file():
+        raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
+    config = RunFolder(path).config
+    if config["kind"] == "search":
+        result = load_search(path)
+        return Architecture(f"the best of {path}", result.space, result.best.code)
+    if config["kind"] == "training":
+        space = build_space(config["space"])
+        return Architecture(str(config.get("name") or path), space, space.parse(config["architecture"]))
+    raise FrugalnasError(f"{path} is a {config['kind']}, which has no one architecture; give a search or a training")
+
+
+def _known(text: str, space: str | None) -> Architecture | None:
+    """A known architecture, None where none is called so."""
+    from frugalnas.spaces import known
+
+    try:
+        found = known(text, space)
+    except FrugalnasError:
+        return None
+    made: SearchSpace = SPACES.create({"name": found.space, "options": found.options})
+    if not found.searchable:
+        why = "its cells have another number of nodes, or other operations, than the space's"
+        return Architecture(found.name, made, None, found.genotype, why)
+    return Architecture(found.name, made, made.parse(found.text))
+
+
+def _read(text: str, space: str | None, name: str) -> Architecture:
+    """The architecture that a text is, in the space named or in the only one that reads it."""
+    if not text:
+        raise FrugalnasError("an architecture is needed: a known name, a string, a JSON file or a run's folder")
+    if space is not None:
+        return _read_in(text, space, name)
+    found = []
+    for candidate in SPACES.targets:
+        try:
+            found.append(_read_in(text, candidate, name))
+        except FrugalnasError:
+            continue
+    if len(found) == 1:
+        return found[0]
+    if found:
+        spaces = [each.space.name for each in found]
+        raise FrugalnasError(
+            f"{_shown(text)} can be read in {' and '.join(spaces)}; add --space {spaces[0]}, or another"
+        )
+    likely = _likely_space(text)
+    if likely is not None:
+        _read_in(text, likely, name)  # raises what is wrong
+    if re.fullmatch(r"[A-Za-z][\w.+-]*", text):
+        from frugalnas.spaces import KNOWN
+
+        raise unknown_name(
+            "architecture", text, KNOWN, ", or give an architecture string, a JSON file or a run's folder"
+        )
+    raise FrugalnasError(
+        f"no space reads {_shown(text)}; add --space NAME to see why, one of: {', '.join(SPACES.targets)}"
+    )
+
+
+def _read_in(text: str, space: str, name: str) -> Architecture:
+    made: SearchSpace = SPACES.create(space)
+    try:
+        code = made.parse(text)
+    except FrugalnasError as error:
+        if made.name != "darts":
+            raise
+        from frugalnas.spaces import Genotype
+
+        try:
+            genotype = Genotype.parse(text)
+        except FrugalnasError:
+            raise error from None
+        return Architecture(name or "the genotype", made, None, genotype, str(error))
+    return Architecture(name or made.format(code), made, code)
+
+
+def _likely_space(text: str) -> str | None:
+    """The space in whose notation a text that none reads seems to be written."""
+    for pattern, space in (
+        (r"\s*Genotype|.*normal", "darts"),
+        (r".*~\d", "nasbench201"),
+        (r".*\bks\b", "once-for-all"),
+        (r".*\bconv\dx\d", "nasbench101"),
+    ):
+        if re.match(pattern, text, re.DOTALL):
+            return space
+    return None
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

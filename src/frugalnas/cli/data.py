@@ -1,0 +1,149 @@
+"""`frugalnas data`: what images there are, and packing them into one file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.data import ImageData
+
+__all__ = ["add"]
+
+LISTED = 20
+"""Classes that are listed on the terminal."""
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    parser = commands.add_parser("data", help="images: info, list, pack", description="Images to train on.")
+    kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    listed = kinds.add_parser("list", help="the data sets that have a name")
+    listed.set_defaults(run=_list)
+    info = kinds.add_parser(
+        "info",
+        help="what a data set or folder has: parts, classes, sizes, what cannot be read",
+        description="What a data set or a folder of yours has, and what training would make of it.",
+    )
+    info.add_argument("data", metavar="NAME|PATH")
+    info.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
+    info.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
+    info.add_argument(
+        "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
+    )
+    info.add_argument("--input", "--input-size", type=int, metavar="PIXELS", help="side of the network's square images")
+    info.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
+    info.add_argument("--check", action="store_true", help="read every image")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.set_defaults(run=_info)
+    pack = kinds.add_parser(
+        "pack",
+        help="write a folder of images into one file",
+        description="Write a folder of images (of class folders, of parts, of Parquet files) into an LMDB, byte for byte, "
+        "with labels, sorted class names and checksums.",
+    )
+    pack.add_argument("folder", type=Path, metavar="FOLDER")
+    pack.add_argument("--to", default="lmdb", choices=("lmdb",), help="[lmdb]")
+    pack.add_argument("--out", type=Path, metavar="FOLDER", help="new folder of the LMDB [<FOLDER>-lmdb]")
+    pack.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to leave out [0]")
+    pack.add_argument("--check", action="store_true", help="decode every image instead of reading its header")
+    pack.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    pack.set_defaults(run=_pack)
+
+
+def _list(parsed: argparse.Namespace) -> int:
+    from frugalnas.data import DATASETS
+
+    print_columns(list(DATASETS.items()), ("data", "what it is"))
+    print(
+        "\nor a path: a folder of class folders, of train/ val/ test/ with class folders, of Parquet files, an LMDB, an .npz"
+    )
+    return 0
+
+
+def _info(parsed: argparse.Namespace) -> int:
+    from frugalnas.data import open_data
+
+    data = open_data(
+        parsed.data,
+        root=parsed.root,
+        download=parsed.download,
+        input_size=parsed.input,
+        split=parsed.split,
+        max_corrupt=parsed.max_corrupt,
+    )
+    unreadable = [text for part in data.parts.values() for text in part.check()] if parsed.check else []
+    if parsed.json:
+        print(json.dumps(_plain(data, unreadable), indent=2, ensure_ascii=False))
+        return int(bool(unreadable))
+    rows = [("data", data.name)]
+    for name, part in data.parts.items():
+        smallest = ""
+        if data.labelled and len(data.classes) > 1:
+            counts = data.class_counts(name)
+            smallest = f", {counts.min():,} to {counts.max():,} a class" if counts.min() < counts.max() else ""
+        rows.append((name, f"{len(part):,} images{smallest}"))
+    if data.classes:
+        shown = ", ".join(data.classes[:LISTED]) + (", ..." if len(data.classes) > LISTED else "")
+        rows.append(("classes", f"{len(data.classes):,}: {shown}"))
+    else:
+        rows.append(("classes", "none: the images are not in class folders"))
+    rows.append(("input", f"{data.input_size}x{data.input_size} pixels"))
+    rows.append(("mean", ", ".join(f"{value:.4f}" for value in data.mean)))
+    rows.append(("deviation", ", ".join(f"{value:.4f}" for value in data.std)))
+    rows.append(("split", f"{data.split.name}, seed {data.split.spec.seed}"))
+    rows += [("note", note) for note in data.notes]
+    rows += [("unreadable", text) for text in unreadable]
+    print_columns(rows)
+    return int(bool(unreadable))
+
+
+def _plain(data: ImageData, unreadable: list[str]) -> dict[str, Any]:
+    return {
+        "data": data.name,
+        "parts": {name: len(part) for name, part in data.parts.items()},
+        "classes": list(data.classes),
+        "preprocessing": data.preprocessing,
+        "split": {"name": data.split.name, "seed": data.split.spec.seed},
+        "fingerprint": data.fingerprint,
+        "notes": data.notes,
+        "unreadable": unreadable,
+    }
+
+
+def _pack(parsed: argparse.Namespace) -> int:
+    from frugalnas.data import pack_lmdb
+
+    folder = parsed.folder.expanduser()
+    destination = parsed.out or folder.with_name(f"{folder.resolve().name}-lmdb")
+    if not destination.resolve().parent.is_dir():
+        raise FrugalnasError(
+            f"--out {destination}: there is no folder {destination.parent}; make it, or choose another"
+        )
+    with _progress(parsed.quiet) as on_progress:
+        packed = pack_lmdb(
+            folder, destination, max_corrupt=parsed.max_corrupt, check=parsed.check, progress=on_progress
+        )
+    images = ", ".join(f"{count:,} {part}" for part, count in packed.images.items())
+    print(f"{packed.path}: {images} images of {len(packed.classes):,} classes, {packed.size / 1e6:,.1f} MB")
+    for note in packed.notes:
+        print(note)
+    print(f"Train on it with: frugalnas train ARCH --data {packed.path}")
+    return 0
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+        task = bar.add_task("packing", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

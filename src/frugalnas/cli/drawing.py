@@ -1,0 +1,53 @@
+"""`frugalnas draw`: an architecture as a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from frugalnas.cli.architectures import add_architecture, find_architecture, slug, space_settings
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["add"]
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "draw",
+        help="an architecture as a picture, SVG and PNG",
+        description="Draw an architecture: the normal and reduction cell of darts, the layers of a network as a strip of "
+        "blocks, or a cell as a graph; SVG and PNG.",
+    )
+    add_architecture(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="space.NAME=VALUE", help="a further option of the space"
+    )
+    parser.add_argument("--out", type=Path, metavar="PATH", help="files to write, without suffix [./<name>]")
+    parser.add_argument("--title", help="line above the picture; '' for none [the name]")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Draw, and print what was written."""
+    from frugalnas.report import draw_architecture, draw_genotype, save_figure
+
+    found = find_architecture(parsed, space_settings(parsed.set))
+    name = found.name if found.name != found.text else found.space.name
+    title = name if parsed.title is None else parsed.title
+    path = parsed.out or Path(slug(name))
+    if path.suffix in (".png", ".svg"):
+        path = path.with_suffix("")
+    if found.own is not None:
+        figure = draw_architecture(found.space, found.own, title=title or None)
+    else:
+        assert found.genotype is not None
+        figure = draw_genotype(found.genotype, title=title or None)
+    try:
+        written = save_figure(figure, path)
+    except OSError as error:
+        raise FrugalnasError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
+    for file in written:
+        print(file)
+    return 0

@@ -1,0 +1,346 @@
+"""`frugalnas train`, `evaluate` and `predict`: an architecture becomes a network that knows classes of images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, sizes_of, slug
+from frugalnas.cli.showing import show_evaluation, show_training
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.runs.watching import TrainingCallback
+
+__all__ = ["add", "watched"]
+
+LARGE = 64
+"""Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+TOGETHER = 64
+"""Pictures that pass through a network at a time."""
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    train = commands.add_parser(
+        "train",
+        help="train an architecture from scratch on images",
+        description="Train an architecture from scratch: on scikit-learn's digits, on CIFAR, on ImageNet, or on your own "
+        "folder of class folders. The run has a folder of its own, from which it can be resumed at any moment.",
+        epilog="Example: frugalnas train RelativeNAS --data cifar10 --root ~/data --recipe cifar --epochs 600",
+    )
+    add_architecture(train)
+    _add_data(train, "digits")
+    group = train.add_argument_group("how it is trained")
+    group.add_argument(
+        "--recipe", default="default", metavar="NAME|FILE", help="published settings, or your own YAML [default]"
+    )
+    group.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
+    group.add_argument("--batch-size", type=int, metavar="N", help="the recipe's images a step")
+    group.add_argument("--lr", type=float, metavar="X", help="the recipe's learning rate")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
+    )
+    group.add_argument("--weights", type=Path, metavar="PATH", help="start from these: a run, a model, or a checkpoint")
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation [0]")
+    _add_device(train)
+    group = train.add_argument_group("how it is carried out")
+    group.add_argument(
+        "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
+    )
+    group.add_argument("--channels-last", action="store_true", help="memory layout that GPUs' matrix units like")
+    group.add_argument("--compile", action="store_true", help="through torch.compile")
+    group.add_argument(
+        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
+    )
+    group.add_argument(
+        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<architecture>-<data>-seed<seed>]"
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    train.set_defaults(run=_train)
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="how good a trained network is on images",
+        description="Accuracy of a trained network on a part of the data it was trained on, or on other images of the same "
+        "classes, preprocessed as in training.",
+    )
+    evaluate.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
+    _add_data(evaluate, None)
+    evaluate.add_argument("--part", default="test", choices=("train", "val", "test"), help="of the data [test]")
+    evaluate.add_argument("--batch-size", type=int, metavar="N", help="images at a time")
+    _add_device(evaluate)
+    evaluate.add_argument("--json", action="store_true", help="as JSON, with the confusion matrix")
+    evaluate.set_defaults(run=_evaluate)
+    predict = commands.add_parser(
+        "predict",
+        help="the classes of pictures",
+        description="What a trained network takes pictures for, by the names of the classes, with the preprocessing that "
+        "training used.",
+    )
+    predict.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
+    predict.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="files, or folders of them")
+    predict.add_argument("--top", type=int, default=3, metavar="N", help="classes to name [3]")
+    predict.add_argument("--json", action="store_true", help="as JSON, one object a picture")
+    predict.set_defaults(run=_predict)
+
+
+def _add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
+    group = parser.add_argument_group("data")
+    said = f"[{default}]" if default else "[what it was trained on]"
+    group.add_argument(
+        "--data",
+        default=default,
+        metavar="NAME|PATH",
+        help=f"digits, cifar10, cifar100, imagenet, imagenet16-120, or a folder or .npz file of your own {said}",
+    )
+    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
+    group.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
+    if default is not None:
+        group.add_argument(
+            "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
+        )
+        group.add_argument("--split-seed", type=int, metavar="N", help="draw the split with another seed [0]")
+    group.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
+    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read large images [0]")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="[auto]")
+    parser.add_argument("--precision", default="32", choices=("32", "bf16", "16"), help="of the arithmetic [32]")
+
+
+# -- train -------------------------------------------------------------------------------------------------------------
+
+
+def _train(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs.folder import unused_name
+    from frugalnas.runs.training import train
+
+    recipe_settings, space_settings = _settings(parsed)
+    found = _for_data(parsed, space_settings)
+    options = {
+        "settings": recipe_settings,
+        "root": parsed.root,
+        "download": parsed.download,
+        "input_size": _pixels(parsed.input),
+        "split": _split(parsed),
+        "max_corrupt": parsed.max_corrupt,
+        "workers": parsed.workers,
+        "device": parsed.device,
+        "devices": parsed.devices,
+        "precision": parsed.precision,
+        "channels_last": parsed.channels_last,
+        "compile": parsed.compile,
+    }
+    if parsed.dry_run:
+        return _show_plan(found, parsed, options)
+    name = slug(found.name) if found.name != found.text else found.space.name
+    data = slug(Path(str(parsed.data).rstrip("/")).name)
+    run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
+    shown = None if found.name == found.text else found.name
+    with watched(run_dir, parsed.quiet) as callbacks:
+        train(
+            found.space,
+            found.code,
+            parsed.data,
+            parsed.recipe,
+            run_dir=run_dir,
+            architecture=shown,
+            seed=parsed.seed,
+            weights=parsed.weights,
+            callbacks=callbacks,
+            **options,
+        )
+    return show_training(run_dir)
+
+
+def _settings(parsed: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+    """What `--set` says of the recipe and of the space; `--epochs` and its like are settings of the recipe."""
+    recipe: dict[str, Any] = {}
+    space = {}
+    for setting in parsed.set:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise FrugalnasError(f"--set {setting!r} is not of the form NAME=VALUE, such as augmentation.cutout=8")
+        if name.startswith("space."):
+            space[name.removeprefix("space.")] = value
+        else:
+            recipe[name] = value
+    for option, name in (("epochs", "epochs"), ("batch_size", "batch_size"), ("lr", "lr")):
+        value = getattr(parsed, option)
+        if value is not None:
+            if name in recipe:
+                raise FrugalnasError(f"--{option.replace('_', '-')} and --set {name}=... say the same; give one")
+            recipe[name] = value
+    return recipe, space
+
+
+def _for_data(parsed: argparse.Namespace, settings: dict[str, str]) -> Architecture:
+    """The architecture, where it is of darts and nothing says which networks, with those that the images call for."""
+    found = find_architecture(parsed, settings)
+    said = parsed.macro is not None or "macro" in settings or Path(parsed.architecture).expanduser().is_dir()
+    if said or not hasattr(found.space, "macro") or _image_size(parsed) <= LARGE:
+        return found
+    print(
+        f"images are larger than {LARGE} pixels: the network is darts' for ImageNet (--macro cifar says otherwise)",
+        file=sys.stderr,
+    )
+    return find_architecture(parsed, settings, {"macro": "imagenet"})
+
+
+def _image_size(parsed: argparse.Namespace) -> int:
+    if parsed.input is not None:
+        return _pixels(parsed.input) or 0
+    from frugalnas.data import open_data
+
+    return open_data(
+        parsed.data, root=parsed.root, download=parsed.download, max_corrupt=parsed.max_corrupt, workers=parsed.workers
+    ).input_size
+
+
+def _pixels(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise FrugalnasError(f"--input: {text!r} is not a number of pixels, such as 224") from None
+
+
+def _split(parsed: argparse.Namespace) -> Any:
+    """The split that the options say: a name, a file, or a named one with another seed."""
+    if parsed.split_seed is None:
+        return parsed.split
+    from dataclasses import replace
+
+    from frugalnas.data import SPLITS
+
+    named = SPLITS.get(parsed.split or "default")
+    if named is None:
+        raise FrugalnasError(f"--split-seed draws a named split ({', '.join(SPLITS)}); {parsed.split} is not drawn")
+    return replace(named, seed=parsed.split_seed)
+
+
+def _show_plan(found: Architecture, parsed: argparse.Namespace, options: dict[str, Any]) -> int:
+    from frugalnas.runs.training import plan
+    from frugalnas.runs.watching import duration
+
+    planned = plan(found.space, found.code, parsed.data, parsed.recipe, **options)
+    recipe = planned.recipe
+    images = ", ".join(f"{count:,} {part}" for part, count in planned.images.items())
+    rows = [
+        ("architecture", found.name),
+        ("network", sizes_of(planned.space)),
+        ("parameters", f"{planned.params / 1e6:,.3f} M"),
+        ("multiply-adds", f"{planned.macs / 1e6:,.3f} M an image"),
+        ("images", images),
+        (
+            "recipe",
+            f"{parsed.recipe}: {recipe['epochs']} epochs, batches of {recipe['batch_size']}, lr {recipe['lr']:g}",
+        ),
+        ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
+        ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
+        *(("data", note) for note in planned.notes),
+    ]
+    print_columns(rows)
+    return 0
+
+
+@contextmanager
+def watched(run_dir: Path, quiet: bool) -> Iterator[list[TrainingCallback]]:
+    """A progress bar around a training, and after Ctrl-C the line that continues it."""
+    from frugalnas.runs.watching import TrainingProgress
+
+    progress = None if quiet else TrainingProgress()
+    try:
+        yield [] if progress is None else [progress]
+    except KeyboardInterrupt:
+        if (run_dir / "config.yaml").exists():
+            print(f"\nNothing is lost. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        raise
+    finally:
+        if progress is not None:
+            progress.close()
+
+
+# -- evaluate and predict ----------------------------------------------------------------------------------------------
+
+
+def _evaluate(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs.training import evaluate_run
+
+    if parsed.batch_size is not None and parsed.batch_size < 1:
+        raise FrugalnasError(f"--batch-size {parsed.batch_size}: at least one image is needed at a time")
+    result = evaluate_run(
+        parsed.run_dir,
+        parsed.data,
+        part=parsed.part,
+        root=parsed.root,
+        download=parsed.download,
+        max_corrupt=parsed.max_corrupt,
+        workers=parsed.workers,
+        batch_size=parsed.batch_size,
+        device=parsed.device,
+        precision=parsed.precision,
+    )
+    return show_evaluation(result, as_json=parsed.json)
+
+
+def _predict(parsed: argparse.Namespace) -> int:
+    if parsed.top < 1:
+        raise FrugalnasError(f"--top {parsed.top}: name at least one class")
+    pictures = _pictures(parsed.pictures)
+    import torch
+
+    from frugalnas.data import preprocess
+    from frugalnas.networks.saving import card_of, load_model
+
+    network = load_model(parsed.run_dir)
+    card = card_of(network)
+    if not card.preprocessing:
+        raise FrugalnasError(
+            f"{parsed.run_dir} does not say how images are preprocessed; import its weights again with --trained-on"
+        )
+    rows = []
+    for start in range(0, len(pictures), TOGETHER):
+        batch = pictures[start : start + TOGETHER]
+        images = torch.stack([preprocess(path, card.preprocessing) for path in batch])
+        with torch.inference_mode():
+            probabilities = network(images).softmax(dim=1)
+        best = probabilities.topk(min(parsed.top, probabilities.shape[1]), dim=1)
+        for path, shares, numbers in zip(batch, best.values.tolist(), best.indices.tolist(), strict=True):
+            names = [card.classes[number] if card.classes else str(number) for number in numbers]
+            rows.append((str(path), list(zip(names, shares, strict=True))))
+    if parsed.json:
+        plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
+        print(json.dumps(plain, indent=2, ensure_ascii=False))
+        return 0
+    print_columns([[path, *(f"{name} {100 * share:.1f} %" for name, share in classes)] for path, classes in rows])
+    return 0
+
+
+def _pictures(paths: list[Path]) -> list[Path]:
+    """The files that are meant: themselves, or the pictures in a folder."""
+    pictures: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise FrugalnasError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}); name the files")
+            pictures += inside
+        elif path.exists():
+            pictures.append(path)
+        else:
+            raise FrugalnasError(f"there is no picture {path}")
+    return pictures
