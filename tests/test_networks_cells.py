@@ -166,6 +166,20 @@ def test_the_rate_of_a_network_is_set_everywhere() -> None:
         set_drop_path(network, 1.0)
 
 
+@pytest.mark.slow
+def test_a_compiled_network_is_not_compiled_again_for_another_rate() -> None:
+    from torch._dynamo.testing import CompileCounter  # takes seconds to import
+
+    space = DARTS(width=2, layers=3, input_size=8)
+    network = build(space, space.sample(1, np.random.default_rng(0))[0], drop_path=0.01)
+    counter = CompileCounter()
+    compiled = torch.compile(network, backend=counter)
+    for epoch in range(1, 20):
+        set_drop_path(network, epoch / 20)
+        compiled(images(8)).sum().backward()
+    assert counter.frame_count == 1
+
+
 @pytest.mark.parametrize(("macro", "size", "more"), [("cifar", 32, 0), ("imagenet", 224, 2 * 768)])
 def test_auxiliary_heads(macro: str, size: int, more: int) -> None:
     """They speak in training only and are not counted; P-DARTS's has a batch norm more on ImageNet."""

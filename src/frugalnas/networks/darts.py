@@ -11,10 +11,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import StochasticDepth
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.networks.operations import FactorizedReduce, ReLUConvBN, halved, operation, refuse_small_input
+from frugalnas.networks.operations import DropPath, FactorizedReduce, ReLUConvBN, halved, operation, refuse_small_input
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import DARTS, Codes
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
@@ -75,7 +74,7 @@ class Cell(nn.Module):
             operation(name, channels, 2 if reduction and source < INPUTS else 1) for name, source in pairs
         )
         self.droppable = [not isinstance(module, nn.Identity) for module in self._ops]
-        self.drop_path = StochasticDepth(drop_path, "row")
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         """The cell's output, shape [n, channels * len(concat), height, width]."""

@@ -1,6 +1,6 @@
 """Blocks of mobile networks, put together from the parts that torchvision keeps.
 
-`Conv2dNormActivation`, `SqueezeExcitation` and `StochasticDepth` are torchvision's. With the same weights an `MBConv` of
+`Conv2dNormActivation` and `SqueezeExcitation` are torchvision's. With the same weights an `MBConv` of
 kernel 3 is numerically torchvision's `mobilenetv2.InvertedResidual`, one with squeeze-and-excitation its
 `mobilenetv3.InvertedResidual`; ours takes any kernel and can drop its path.
 """
@@ -13,7 +13,9 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import Conv2dNormActivation, SqueezeExcitation, StochasticDepth
+from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
+
+from frugalnas.networks.operations import DropPath
 
 __all__ = ["MBConv", "he_fan_out", "normed_conv", "round_channels"]
 
@@ -88,7 +90,7 @@ class MBConv(nn.Module):
         layers.append(conv(hidden, outputs, 1, activation=None))
         self.layers = nn.Sequential(*layers)
         shortcut = stride == 1 and inputs == outputs
-        self.drop_path: nn.Module | None = StochasticDepth(drop_path, "row") if shortcut else None
+        self.drop_path: nn.Module | None = DropPath(drop_path) if shortcut else None
 
     def forward(self, features: Tensor) -> Tensor:
         """The block's output, shape [n, outputs, ceil(height / stride), ceil(width / stride)]."""

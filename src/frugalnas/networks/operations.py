@@ -16,6 +16,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 __all__ = [
     "OPERATIONS",
     "DilatedConvolution",
+    "DropPath",
     "FactorizedReduce",
     "ReLUConvBN",
     "SeparableConvolution",
@@ -161,15 +162,51 @@ def operation(name: str, channels: int, stride: int = 1, *, affine: bool = True)
     return OPERATIONS[name](channels, stride, affine)
 
 
+class DropPath(StochasticDepth):
+    """Torchvision's `StochasticDepth` by row, whose rate may change from epoch to epoch in a compiled network.
+
+    A number in the code of a network would have `torch.compile` compile it anew for every rate; here it is a tensor.
+
+    Args:
+        rate: probability of dropping a path for one image, in training mode; the others are divided by 1 - rate.
+    """
+
+    kept: Tensor
+
+    def __init__(self, rate: float = 0.0) -> None:
+        super().__init__(rate, "row")
+        self.register_buffer("kept", torch.tensor(1.0), persistent=False)
+        self.set_rate(rate)
+
+    def set_rate(self, rate: float) -> None:
+        """Change the probability."""
+        self.p = rate
+        self.active = rate > 0
+        self.kept.fill_(1 - rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The input, in training without the paths that are dropped."""
+        if not (self.training and self.active):
+            return x
+        drawn = torch.rand([x.shape[0]] + [1] * (x.dim() - 1), device=x.device)
+        return x * ((drawn < self.kept) / self.kept).to(x.dtype)
+
+
 def set_drop_path(network: nn.Module, rate: float) -> None:
     """Set the probability with which each path is dropped for one image, in training mode, everywhere in a network.
 
-    The paths that are kept are divided by 1 - rate (torchvision's `StochasticDepth`). Recipes raise the rate epoch by epoch.
+    The paths that are kept are divided by 1 - rate. Recipes raise the rate epoch by epoch.
+
+    Args:
+        network: with `DropPath` or torchvision's `StochasticDepth` modules.
+        rate: from 0 up to, not including, 1.
     """
     if not 0 <= rate < 1:
         raise FrugalnasError(f"a drop-path rate of {rate:g} is not possible; choose one from 0 up to, not including, 1")
     for module in network.modules():
-        if isinstance(module, StochasticDepth):
+        if isinstance(module, DropPath):
+            module.set_rate(rate)
+        elif isinstance(module, StochasticDepth):
             module.p = rate
 
 
