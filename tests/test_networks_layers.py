@@ -262,6 +262,13 @@ def test_places_round_up_at_strides():
     assert [place.keeps_shape for place in found] == [False, True, False]
 
 
+def test_a_space_without_sizes_is_told_what_its_networks_need():
+    space = MobileNet()
+    del space.classes
+    with pytest.raises(FrugalnasError, match="mobilenet has no classes, which its networks need"):
+        skeleton_of(space)
+
+
 # -- what is asked of build ----------------------------------------------------------------------------------------------
 
 

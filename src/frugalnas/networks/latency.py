@@ -161,7 +161,8 @@ def measure_latency(
 
     Blocks and a few whole networks take turns, so that a machine that slows down for a while slows all of them, and the
     median over the turns is kept. The fixed part is what the networks take beyond their blocks (median over the networks):
-    it absorbs what a block alone does not show, and may be negative where blocks take longer alone than in a network.
+    it absorbs what a block alone does not show, and may be negative where blocks take longer alone than in a network. How
+    far sums of blocks are from whole networks is kept as `error`; it is large where other programs kept the machine busy.
 
     Args:
         space: with the sizes of its networks; its skeleton must offer `blocks`.

@@ -126,12 +126,20 @@ class LayerSkeleton(Skeleton):
 
     Attributes:
         places: where each gene's block stands.
+
+    Raises:
+        FrugalnasError: where the space does not have them.
     """
 
     places: Sequence[Place]
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)
+        for size in ("input_size", "classes"):
+            if not hasattr(space, size):
+                raise FrugalnasError(
+                    f"{space.name} has no {size}, which its networks need; give the space that attribute"
+                )
         self.input_size: int = space.input_size  # type: ignore[attr-defined]
         self.classes: int = space.classes  # type: ignore[attr-defined]
 
