@@ -132,10 +132,8 @@ class DARTS(FactoredSpace):
         `[[14 numbers], [14 numbers]]` or all 28 in one list, or one list of 14 for both cells.
         """
         text = known_text(text, self.name)
-        if text.lstrip()[:1] in ("[", "("):
-            code = _from_edges(text)
-        else:
-            code = self.code(Genotype.parse(text))
+        by_edge = text.lstrip()[:1] in ("[", "(")
+        code = _from_edges(text) if by_edge else self.code(Genotype.parse(text))
         for problem in self._problems(code):
             raise FrugalnasError(problem)
         return code
@@ -301,9 +299,9 @@ def _from_edges(text: str) -> Codes:
         raise FrugalnasError(
             f"cannot read the list of operations by edge {text[:80]!r}; write [[4, 0, ...], [...]]"
         ) from None
-    numbers = _flat(lists)
+    numbers: Sequence[Any] = _flat(lists)
     if len(numbers) == len(EDGES):
-        numbers = numbers * 2
+        numbers = [*numbers, *numbers]
     if len(numbers) != 2 * len(EDGES):
         raise FrugalnasError(
             f"a list of operations by edge has {len(EDGES)} numbers, for both cells, or {2 * len(EDGES)}, not {len(numbers)}"

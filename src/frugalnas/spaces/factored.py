@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
 from frugalnas.spaces.bands import BandSampler
-from frugalnas.spaces.base import ENUMERATION_LIMIT, BoolArray, Codes, FloatArray, SearchSpace
+from frugalnas.spaces.base import ENUMERATION_LIMIT, BoolArray, Codes, FloatArray, IntArray, SearchSpace
 
 __all__ = ["FactoredSpace"]
 
@@ -25,11 +25,14 @@ BLOCK = 2**15
 QUICK_ROUNDS = 8
 """Rounds in which mutation under a limit guesses before it looks at every neighbour."""
 
-WALKS = 40
+WALKS = 100
 """Walks through the neighbourhood that mutation under a limit tries before it says that there is no child."""
 
 PATIENCE = 2**21
 """Draws in a row of which none meets the limits, after which a sampler says that no architecture does."""
+
+ABREAST = 1_000
+"""How many walks are made at a time, if few rows need them."""
 
 ROWS_AT_ONCE = 2**20
 """Neighbours looked at in one go."""
@@ -112,7 +115,7 @@ class FactoredSpace(SearchSpace):
     @cached_property
     def _factors(self) -> list[tuple[tuple[int, ...], Codes]]:
         """Groups in the order of their genes, single genes among them, and their allowed combinations, sorted."""
-        factors = []
+        factors: list[tuple[tuple[int, ...], Codes]] = []
         grouped = {gene for genes, _ in self.joint for gene in genes}
         for gene in sorted(set(range(self.genes)) - grouped):
             factors.append(((gene,), np.flatnonzero(self.allowed[gene])[:, None].astype(np.int8)))
@@ -177,13 +180,20 @@ class FactoredSpace(SearchSpace):
     def _band(self) -> BandSampler:
         """Draws codes within the limits of the quantity that excludes most."""
         samplers = []
-        for quantity in dict.fromkeys(rule.quantity for rule in self._constraints):
-            rules = [rule for rule in self._constraints if rule.quantity == quantity]
-            low = max((rule.bound for rule in rules if rule.relation[0] == ">"), default=-math.inf)
-            high = min((rule.bound for rule in rules if rule.relation[0] == "<"), default=math.inf)
+        for quantity, (low, high) in self._bounds.items():
             fixed, _ = self.costs(quantity)
             samplers.append(BandSampler(self._factor_costs(quantity), low - fixed, high - fixed))
         return min(samplers, key=lambda sampler: sampler.log_ways)
+
+    @property
+    def _bounds(self) -> dict[str, tuple[float, float]]:
+        """The least and the largest amount of each limited quantity."""
+        bounds = dict.fromkeys((rule.quantity for rule in self._constraints), (-math.inf, math.inf))
+        for rule in self._constraints:
+            low, high = bounds[rule.quantity]
+            above = rule.relation[0] == ">"
+            bounds[rule.quantity] = (max(low, rule.bound), high) if above else (low, min(high, rule.bound))
+        return bounds
 
     def _factor_costs(self, quantity: str) -> list[NDArray[np.float64]]:
         """What each combination of each factor adds."""
@@ -196,7 +206,7 @@ class FactoredSpace(SearchSpace):
         """One valid child of each row, shape [n, genes], that differs from it in one to `edits` genes.
 
         Without limits as any space does it. Under limits, which few edits keep, a child that a few guesses do not find is
-        looked for among all neighbours: single edits that stay inside, and pairs of edits of which the second leads back.
+        looked for among all neighbours: edits that stay inside, or a few edits of which the last leads back.
 
         Raises:
             FrugalnasError: where a row has no valid child; with one edit that is certain.
@@ -205,27 +215,49 @@ class FactoredSpace(SearchSpace):
             return super().mutate(codes, rng, edits=edits)
         codes = np.asarray(codes, np.int8)
         children, waiting = self._guess_children(codes, rng, edits, QUICK_ROUNDS)
-        for _ in range(1 if edits == 1 else WALKS):
-            if not waiting.size:
-                return children
-            walked = self._walked(codes[waiting], rng, edits)
-            done = self.valid(walked) & (walked != codes[waiting]).any(axis=1)
-            children[waiting[done]] = walked[done]
-            waiting = waiting[~done]
+        walks, most = 0, 1 if edits == 1 else WALKS
+        while waiting.size and walks < most:
+            each = int(np.clip(ABREAST // len(waiting), 1, most - walks))
+            crowd = np.repeat(waiting, each)
+            walked = self._walked(codes[crowd], rng, edits)
+            done = np.flatnonzero(self.valid(walked) & (walked != codes[crowd]).any(axis=1))
+            rows, first = np.unique(crowd[done], return_index=True)
+            children[rows] = walked[done[first]]
+            waiting = np.setdiff1d(waiting, rows)
+            walks += each
         if waiting.size:
             raise self._no_child(codes[waiting[0]], edits)
         return children
+
+    def neighbours(self, codes: Codes) -> tuple[Codes, IntArray]:
+        """All valid codes that differ in one gene, and the row each belongs to, shapes [m, genes] and [m]."""
+        if not self._constraints:
+            return super().neighbours(codes)
+        codes = np.asarray(codes, np.int8)
+        gene, value = np.nonzero(self.allowed)
+        keep = codes[:, gene] != value
+        for quantity, (low, high) in self._bounds.items():
+            _, table = self.costs(quantity)
+            totals = self.count(quantity, codes)[:, None] - table[gene, codes[:, gene]] + table[gene, value]
+            slack = 1e-9 * float(np.abs(totals).max(initial=0.0))  # the codes that pass are counted exactly below
+            keep &= (totals >= low - slack) & (totals <= high + slack)
+        rows, edit = np.nonzero(keep)
+        moved = codes[rows]
+        moved[np.arange(len(rows)), gene[edit]] = value[edit]
+        valid = self.valid(moved)
+        return moved[valid], rows[valid]
 
     def _walked(self, codes: Codes, rng: np.random.Generator, edits: int) -> Codes:
         """Where walks of at most `edits` edits end; a walk that finds no way on, or ends where it began, stands still."""
         here = codes.copy()
         left = edits
         while left:
-            detour = left > 1 and rng.random() < 0.5
-            there = self._edited(here, rng) if detour else here
+            there, away = here, int(rng.integers(left))
+            for _ in range(away):
+                there = self._edited(there, rng)
             near, rows = self._step(there, rng)
             here[rows] = near
-            left -= 2 if detour else 1
+            left -= away + 1
         return here
 
     def _step(self, codes: Codes, rng: np.random.Generator) -> tuple[Codes, NDArray[np.intp]]:

@@ -52,9 +52,9 @@ class NASBench101(SearchSpace):
     Encodings: see `encodings101`; `function`, the default, is the only one that is the same for all codes of a network.
 
     `count` knows "params" and "macs" of the network of these sizes, by default the benchmark's CIFAR-10 network: the
-    trainable parameters that the benchmark states, and the multiply-adds of convolutions and the linear layer. Where channels do not divide evenly the first
-    vertices take what is left, so that isomorphic cells may differ by some hundred parameters: counts are those of the
-    code as written, and the benchmark's those of its own cells.
+    trainable parameters that the benchmark states, and the multiply-adds of convolutions and the linear layer. Where
+    channels do not divide evenly the first vertices take what is left, so that isomorphic cells may differ by some hundred
+    parameters: counts are those of the code as written, and the benchmark's those of its own cells.
 
     Args:
         sampler: how `sample` draws. `uniform`: every network equally often, as its representative. `random-bits`: every

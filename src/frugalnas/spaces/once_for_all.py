@@ -87,7 +87,7 @@ class OnceForAll(FactoredSpace):
         codes = np.empty((n, self.genes), np.int8)
         for genes, combinations in self._factors:
             depths = (combinations != NONE).sum(axis=1)
-            offered, start, size = np.unique(-depths, return_index=True, return_counts=True)
+            offered, size = np.unique(-depths, return_counts=True)
             order = np.argsort(-depths, kind="stable")
             depth = rng.integers(len(offered), size=n)
             starts = np.concatenate([[0], np.cumsum(size)])[depth]
@@ -126,7 +126,7 @@ class OnceForAll(FactoredSpace):
             raise FrugalnasError(
                 f'cannot read the Once-for-All network {shown}; write {{"ks": [20 kernels], "e": [20 expansions], "d": [5 depths]}}'
             )
-        parts = {}
+        parts: dict[str, Any] = {}
         for field, length in (("ks", STAGES * LAYERS), ("e", STAGES * LAYERS), ("d", STAGES)):
             parts[field] = fields.get(field)
             if not isinstance(parts[field], list) or len(parts[field]) != length:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["checked_sizes"]
 
 
-def checked_sizes(space: object, *, width: float = 1, **least: int) -> None:
+def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
     """Refuse sizes that no network has.
 
     Args:
@@ -15,12 +17,12 @@ def checked_sizes(space: object, *, width: float = 1, **least: int) -> None:
         width: where it is whole, the least number of channels; where it is 0.0, a multiplier that must be above zero.
         least: of each other size, which is a whole number.
     """
-    name = getattr(space, "name", "")
+    name = space.name
     for size, lowest in least.items():
         value = getattr(space, size)
         if type(value) is not int or value < lowest:
             raise FrugalnasError(f"{size} of {name} is {value!r}; it is a whole number, at least {lowest}")
-    value = getattr(space, "width")
+    value = space.width
     if isinstance(width, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
             raise FrugalnasError(f"width of {name} is {value!r}; it is a multiple of the channels, such as 1.0")
