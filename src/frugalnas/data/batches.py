@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -25,19 +25,33 @@ _EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.583
 
 
 @contextmanager
-def isolated(seed: int, device: torch.device | None = None) -> Iterator[None]:
-    """Python's, NumPy's and torch's global generators start from `seed` inside, and outside go on as if nothing had been."""
-    devices = [device] if device is not None and device.type == "cuda" else []
+def isolated(device: torch.device | None = None) -> Iterator[Callable[[int], None]]:
+    """A function that seeds Python's, NumPy's and torch's global generators; afterwards they go on as if nothing had been.
+
+    `torch.manual_seed` seeds every kind of device, by a queue that grows where there is none: here it is the CPU's
+    generator and that of `device`.
+    """
+    generators = [torch.default_generator]
+    if device is not None and device.type == "cuda":
+        torch.cuda.init()
+        index = torch.cuda.current_device() if device.index is None else device.index
+        generators.append(torch.cuda.default_generators[index])
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - timm draws from it
-    with torch.random.fork_rng(devices=devices):
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
+    states = [generator.get_state() for generator in generators]
+
+    def seed(number: int) -> None:
+        random.seed(number)
+        np.random.seed(number % 2**32)  # noqa: NPY002
+        for generator in generators:
+            generator.manual_seed(number)
+
+    try:
+        yield seed
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def augment_batch(
@@ -124,10 +138,9 @@ def _outside(centres: IntArray, length: int, size: int) -> NDArray[np.float32]:
 def _erase(batch: torch.Tensor, chosen: IntArray, seeds: IntArray) -> None:
     """Erase the chosen images at random as timm does, each from its own seed."""
     erase = _random_erasing(batch.device.type)
-    with isolated(0, batch.device):
+    with isolated(batch.device) as seed:
         for row in chosen.tolist():
-            random.seed(int(seeds[row]))
-            torch.manual_seed(int(seeds[row]))
+            seed(int(seeds[row]))
             erase(batch[row])
 
 

@@ -211,8 +211,9 @@ class _Images(Dataset[tuple[int, Item]]):
             image = self.part.source.load(int(self.part.indices[index]))
         except CorruptImage as error:
             return index, (None, str(error))
-        seed = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
-        with isolated(seed):
+        number = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
+        with isolated() as seed:
+            seed(number)
             return index, (to_tensor(self.change(image)), "")
 
 
