@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -26,6 +26,7 @@ __all__ = ["RunFolder", "list_runs"]
 _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
+    "training": {"space", "architecture", "data", "recipe", "seed", "device"},
 }
 """What the configuration of each kind of run must say."""
 
@@ -39,6 +40,7 @@ class RunFolder:
         timing.jsonl: how long rounds took, apart, so that journals compare equal.
         state/strategy.json: a cache of the journal, written atomically; the run resumes without it, only later.
         evaluations/: one folder per query, where an evaluator left something.
+        split.json, checkpoints/, tensorboard/, model/, test.json: of a training, whose journal has one line per epoch.
         report/: figures, made again from the journal at any time.
 
     Args:
@@ -62,12 +64,19 @@ class RunFolder:
             raise RunFolderError(f"{self.path / 'config.yaml'} does not describe a run of frugalnas")
 
     @classmethod
-    def create(cls, path: Path, config: dict[str, Any]) -> RunFolder:
-        """A new run's folder, with its configuration or not there at all; an existing one is never touched."""
+    def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
+        """A new run's folder, with its configuration or not there at all; an existing one is never touched.
+
+        Args:
+            path: the folder.
+            config: what config.yaml says.
+            fill: writes what else must be there from the beginning.
+        """
         path = Path(path)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             draft.mkdir(parents=True)
+            fill(draft)
             write_atomically(draft / "config.yaml", yaml.safe_dump(config, sort_keys=False))
             os.rename(draft, path)  # refused where there is anything but an empty folder
         except OSError as error:

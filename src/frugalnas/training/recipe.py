@@ -42,7 +42,8 @@ class Recipe:
         per_step: whether the schedule moves with every step; else with every epoch.
         min_lr: where the schedule ends.
         decay_rate: of the exponential schedule.
-        warmup_epochs: in which the rate climbs from `warmup_lr`, linearly; the schedule runs on beneath.
+        warmup_epochs: in which the rate climbs from `warmup_lr`, linearly; the schedule runs on beneath. At most half of
+            all epochs.
         warmup_lr: where it starts; None: at the first of its equal rises. "linear-tail" has a warm-up of its own.
         label_smoothing: share of the target spread over all classes.
         class_weights: whether classes weigh in the loss by the inverse of their frequency.
@@ -70,7 +71,7 @@ class Recipe:
     name: str = "custom"
     source: str = ""
     epochs: int | None = None
-    images_seen: int = 100_000
+    images_seen: int = 12_000
     batch_size: int = 128
     optimizer: str = "momentum"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
@@ -114,8 +115,6 @@ class Recipe:
                 raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
         if self.clip_norm is not None and self.clip_value is not None:
             raise FrugalnasError("clip_norm and clip_value are both set; set one of them to null")
-        if self.epochs is not None and self.warmup_epochs >= self.epochs:
-            raise FrugalnasError(f"warmup_epochs is {self.warmup_epochs}; it must be less than epochs, {self.epochs}")
         if self.schedule == "linear-tail" and self.epochs is not None and self.epochs <= TAIL_EPOCHS:
             raise FrugalnasError(
                 f"schedule linear-tail takes more than {TAIL_EPOCHS} epochs; set epochs higher, or schedule=linear"
@@ -141,7 +140,8 @@ class Recipe:
         epochs = self.epochs
         if epochs is None:
             epochs = min(max(round(self.images_seen / images), _FEWEST_EPOCHS), _MOST_EPOCHS)
-        return dataclasses.replace(self, epochs=epochs, batch_size=batch_size)
+        warmup = min(self.warmup_epochs, epochs // 2)
+        return dataclasses.replace(self, epochs=epochs, batch_size=batch_size, warmup_epochs=warmup)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `load_recipe` makes an equal recipe."""
@@ -245,12 +245,7 @@ def _yaml(text: str, where: str) -> Any:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
-    if isinstance(value, str):
-        try:  # YAML 1.1 takes 1e-3 for text
-            return float(value)
-        except ValueError:
-            return value
-    return value
+    return _number(value)
 
 
 @cache
@@ -278,7 +273,7 @@ def _typed(setting: str, value: Any) -> Any:
         return None
     kind = next(choice for choice in choices if choice is not type(None))
     if isinstance(value, str) and kind in (int, float):
-        value = _yaml(value, f"the value of {setting}")
+        value = _number(value)
     if kind is dict and isinstance(value, Mapping):
         return {str(key): _number(item) for key, item in value.items()}
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -294,8 +289,11 @@ def _typed(setting: str, value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """YAML's text that is a number, as the number."""
-    return _yaml(value, "a value") if isinstance(value, str) else value
+    """The number that YAML 1.1 takes for text, such as 1e-3; any other value as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}

@@ -1,0 +1,251 @@
+"""Trainings as run folders: what they leave, how they resume, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+import frugalnas as fn
+from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.networks.saving import load_model, read_card
+from frugalnas.runs import RunFolder
+from frugalnas.runs import trainer as trainer_module
+from frugalnas.runs.training import evaluate_run, load_training, plan, resume_training, train
+from frugalnas.runs.watching import TrainingCallback, duration
+from frugalnas.spaces import DARTS
+from frugalnas.training import read_tensors
+
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
+QUICK = {"epochs": 2, "batch_size": 512, "lr": 0.02, "ema": 0.5}
+
+
+def tiny(width: int = 4) -> tuple[fn.NASBench201, np.ndarray]:
+    space = fn.NASBench201(width=width, cells=1)
+    return space, space.parse(CELL)
+
+
+class Watcher(TrainingCallback):
+    def __init__(self, stop_at: int | None = None) -> None:
+        self.stop_at = stop_at
+        self.steps: list[int] = []
+        self.left: list[float | None] = []
+        self.epochs: list[dict] = []
+        self.notes: tuple[str, ...] = ()
+        self.result = None
+
+    def on_start(self, steps, done, notes):
+        self.total, self.done, self.notes = steps, done, notes
+
+    def on_step(self, done, seconds_left):
+        self.steps.append(done)
+        self.left.append(seconds_left)
+        if done == self.stop_at:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, record):
+        self.epochs.append(record)
+
+    def on_stop(self, result):
+        self.result = result
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    watcher = Watcher()
+    return train(*tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[watcher]), watcher
+
+
+def lines(path, name="journal.jsonl"):
+    return [json.loads(line) for line in (path / name).read_text().splitlines()]
+
+
+def test_a_training_leaves_a_run(finished):
+    result, watcher = finished
+    path = result.run_dir
+    assert [line["epoch"] for line in lines(path)] == [1, 2]
+    assert list(result.epochs) == lines(path) == watcher.epochs
+    assert len(lines(path, "timing.jsonl")) == 2
+    assert result.finished
+    assert result.total_epochs == 2
+    assert result.test.images == 180
+    assert result.test.confusion.sum(1).tolist() == evaluate_run(path).confusion.sum(1).tolist()
+    assert RunFolder(path).config["kind"] == "training"
+    assert any((path / "tensorboard").iterdir())
+    assert result.params == read_card(path).counts["params"]
+    assert watcher.result.test.to_json() == result.test.to_json()
+    assert watcher.steps == list(range(1, watcher.total + 1))
+    assert watcher.left[-1] == 0.0
+    assert load_training(path).seconds > 0
+
+
+def test_the_model_is_what_was_tested(finished):
+    result, _ = finished
+    assert evaluate_run(result.run_dir).to_json() == result.test.to_json()
+    assert evaluate_run(result.run_dir, "digits").to_json() == result.test.to_json()
+    val = evaluate_run(result.run_dir, part="val")
+    assert val.top1 == pytest.approx(result.epochs[result.selected - 1]["val_accuracy"])
+    assert load_model(result.run_dir).card.classes == tuple("0123456789")
+
+
+def test_a_finished_training_resumes_to_itself(finished):
+    result, _ = finished
+    before = (result.run_dir / "test.json").read_text()
+    assert resume_training(result.run_dir).test.to_json() == result.test.to_json()
+    assert (result.run_dir / "test.json").read_text() == before
+
+
+@pytest.mark.parametrize("stop_at", [1, 3])
+def test_interrupted_anywhere_it_ends_with_the_same_weights(finished, tmp_path, monkeypatch, stop_at):
+    whole, _ = finished
+    monkeypatch.setattr(trainer_module, "SAVE_EVERY_S", 0.0)
+    path = tmp_path / "halves"
+    with pytest.raises(KeyboardInterrupt):
+        train(*tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[Watcher(stop_at)])
+    assert not load_training(path).finished
+    watcher = Watcher()
+    resumed = resume_training(path, callbacks=[watcher])
+    assert watcher.done > 0 or stop_at == 1
+    same_run(whole.run_dir, path)
+    assert resumed.test.to_json() == whole.test.to_json()
+
+
+def same_run(one, other):
+    assert (one / "journal.jsonl").read_text() == (other / "journal.jsonl").read_text()
+    last = [sorted((path / "checkpoints").glob("step-*"))[-1] for path in (one, other)]
+    for name in (last[0].relative_to(one), "model/model.safetensors"):
+        (left, _), (right, _) = read_tensors(one / name), read_tensors(other / name)
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[key], right[key]) for key in left)
+
+
+def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
+    result, _ = finished
+    (step, *_) = sorted((result.run_dir / "checkpoints").glob("step-*"))
+    with pytest.raises(KeyboardInterrupt):
+        train(*tiny(), run_dir=tmp_path / "other", settings=QUICK, seed=4, callbacks=[Watcher(1)])
+    target = tmp_path / "other" / "checkpoints"
+    assert (target / "initial.safetensors").exists()
+    (target / step.name).write_bytes(step.read_bytes())
+    with pytest.raises(RunFolderError, match="is a checkpoint of another seed"):
+        resume_training(tmp_path / "other")
+
+
+def test_what_a_space_lacks_is_noted_or_refused(tmp_path):
+    settings = {"epochs": 1, "batch_size": 512}
+    watcher = Watcher(1)
+    with pytest.raises(KeyboardInterrupt):
+        train(*tiny(), recipe="cifar", settings=settings, run_dir=tmp_path / "a", callbacks=[watcher])
+    assert sum("left out" in note for note in watcher.notes) == 2
+    with pytest.raises(FrugalnasError, match="auxiliary"):
+        train(*tiny(), recipe="cifar", settings={**settings, "auxiliary": "darts"}, run_dir=tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
+    result, _ = finished
+    path = tmp_path / "finer"
+    with pytest.raises(KeyboardInterrupt):
+        train(*tiny(), run_dir=path, settings=QUICK, weights=result.run_dir, callbacks=[Watcher(1)])
+    initial, _ = read_tensors(path / "checkpoints" / "initial.safetensors")
+    for name, tensor in load_model(result.run_dir).state_dict().items():
+        assert torch.equal(initial[name], tensor)
+    with pytest.raises(FrugalnasError, match="of another architecture: .* has shape"):
+        train(*tiny(8), run_dir=tmp_path / "wider", settings=QUICK, weights=result.run_dir)
+    with pytest.raises(FrugalnasError, match="there are no weights at"):
+        train(*tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")
+
+
+def test_a_diverged_training_says_so_and_leaves_nothing(tmp_path):
+    settings = {"epochs": 1, "batch_size": 128, "optimizer": "momentum", "lr": 1e3, "clip_norm": None, "momentum": 1.0}
+    with pytest.raises(FrugalnasError, match=r"diverged; lower lr \(now 1000\)"):
+        train(*tiny(), run_dir=tmp_path / "run", settings={**settings, "weight_decay": 10, "warmup_epochs": 0})
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_requests_leave_nothing(tmp_path, finished):
+    result, _ = finished
+    path = tmp_path / "run"
+    for how, said in (
+        ({"device": "cuda" if not torch.cuda.is_available() else "gpu"}, "device"),
+        ({"recipe": "cifra"}, "unknown recipe"),
+        ({"data": tmp_path / "nowhere"}, "nowhere"),
+        ({"recipe": "darts-cifar", "settings": {"epochs": 1, "drop_path": 0.1, "auxiliary": None}}, "drop"),
+    ):
+        with pytest.raises(FrugalnasError, match=said):
+            train(*tiny(), run_dir=path, **how)
+        assert not path.exists()
+    with pytest.raises(RunFolderError, match="already there"):
+        train(*tiny(), run_dir=result.run_dir)
+    with pytest.raises(RunFolderError, match="is a training, not a search"):
+        fn.load_search(result.run_dir)
+
+
+def test_growing_drop_path_is_not_compiled_anew_every_epoch(tmp_path):
+    space = DARTS(width=4, layers=3)
+    code = space.sample(1, np.random.default_rng(0))[0]
+    settings = {"epochs": 2, "auxiliary": None}
+    with pytest.raises(FrugalnasError, match="drop_path_ramp=false"):
+        train(space, code, recipe="cifar", settings=settings, input_size=16, run_dir=tmp_path / "c", compile=True)
+
+
+def test_a_plan_says_what_would_happen():
+    found = plan(*tiny(), settings=QUICK)
+    assert found.images == {"train": 1455, "val": 162, "test": 180}
+    assert (found.steps_per_epoch, found.steps, found.input_size) == (2, 4, 8)
+    assert found.seconds > 0
+    assert found.recipe["augmentation"]["pad"] == 1
+
+
+def test_durations_as_people_say_them():
+    said = [duration(seconds) for seconds in (5, 89, 120, 3 * 3600 + 1200, 40 * 3600)]
+    assert said == ["5 s", "89 s", "2 min", "3 h 20 min", "1 days 16 h"]
+
+
+KILLED = """
+import frugalnas as fn
+from frugalnas.runs import trainer
+from frugalnas.runs.training import train
+trainer.SAVE_EVERY_S = 0.0
+space = fn.NASBench201(width=4, cells=1)
+train(space, space.parse({cell!r}), run_dir={path!r}, settings={settings!r}, seed=3)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [3, 12])
+def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, steps):
+    settings = {**QUICK, "epochs": 6, "batch_size": 128}
+    whole = train(*tiny(), run_dir=tmp_path / "whole", settings=settings, seed=3)
+    path = tmp_path / "killed"
+    script = KILLED.format(cell=CELL, path=str(path), settings=settings)
+    process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not list(path.glob(f"checkpoints/step-{steps:07d}*")):
+        if any(int(found.stem[5:]) >= steps for found in path.glob("checkpoints/step-*")):
+            break
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not load_training(path).finished
+    resume_training(path)
+    same_run(whole.run_dir, path)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_network(tmp_path):
+    result = train(*tiny(), run_dir=tmp_path / "two", settings={**QUICK, "epochs": 4}, devices=2, device="cpu")
+    assert result.finished
+    assert len(result.epochs) == 4
+    assert result.test.images == 180
+    assert result.test.to_json()["confusion"] == evaluate_run(result.run_dir).to_json()["confusion"]
+    with pytest.raises(FrugalnasError, match="already there"):
+        train(*tiny(), run_dir=tmp_path / "two", devices=2, device="cpu")
