@@ -258,6 +258,41 @@ def answers_alike(path: Path, format: str, network: nn.Module, size: int = 8) ->
         assert (found - wanted).abs().max() <= TOLERANCE * wanted.abs().max().clamp(min=1)
 
 
+FAMILIES = {
+    "nasbench201": (
+        {"width": 4, "cells": 1},
+        "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|",
+    ),
+    "nasbench101": ({"width": 8, "cells": 1}, None),
+    "darts": ({"width": 4, "layers": 3}, "DARTS_V2"),
+    "darts imagenet": ({"macro": "imagenet", "width": 4, "layers": 3, "input_size": 64, "classes": 7}, "PDARTS"),
+    "mobilenet": ({"width": 0.25, "input_size": 32}, "SPOS_ABS"),
+    "fairnas": ({"width": 0.25, "input_size": 32}, "FairNAS_A"),
+    "shufflenet": ({"width": 0.25, "input_size": 32}, "SPOS_ShuffleNet"),
+    "once-for-all": ({"width": 0.25, "input_size": 32}, "OFA_WeakNAS_800"),
+}
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+@pytest.mark.parametrize(
+    "family", [name if name == "darts" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
+def test_every_family_is_exported(tmp_path, family, format):
+    options, text = FAMILIES[family]
+    space = SPACES.create({"name": family.split(" ")[0], "options": options})
+    code = space.sample(1, np.random.default_rng(0))[0] if text is None else space.parse(text)
+    auxiliary = "darts" if family == "darts" else None
+    network = build(space, code, auxiliary=auxiliary).train()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.randn(4, 3, space.input_size, space.input_size))
+    card = ModelCard(SPACES.describe(space), space.format(code), {"auxiliary": auxiliary, "drop_path": 0.0})
+    path = export(network, card, tmp_path / f"out{FORMATS[format]}", format)
+    answers_alike(path, format, network, space.input_size)
+    save_model(tmp_path / "model", network, card)
+    assert same(tensors_of(load_model(tmp_path / "model")), tensors_of(network))
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_exports_answer_like_the_network(tmp_path, format):
     network, card = trained()

@@ -16,9 +16,10 @@ from torch.nn import functional
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import build
-from frugalnas.networks.checkpoints import TRAINED_ON, import_weights, read_checkpoint
+from frugalnas.networks.checkpoints import TRAINED_ON, import_weights, read_checkpoint, recognise
 from frugalnas.networks.saving import load_model, save_model, tensors_of
 from frugalnas.registry import SPACES
+from frugalnas.spaces import KNOWN
 
 RELATIVE_NAS = (
     "Genotype(normal=[('sep_conv_3x3', 1), ('max_pool_3x3', 0), ('sep_conv_5x5', 0), ('skip_connect', 0), "
@@ -288,6 +289,47 @@ def test_an_import_is_saved_and_given_back(tmp_path):
     assert "auxiliary_head.classifier.bias" in tensors_of(again)
     images = torch.randn(2, 3, 32, 32)
     assert torch.equal(again(images), imported.network(images))
+
+
+# -- which architecture a file is of -----------------------------------------------------------------------------------
+
+
+def checkpoint_of(name, path):
+    """A checkpoint of a known architecture, small where its space allows."""
+    known = KNOWN[name]
+    if known.space == "darts":
+        net, *_ = reference(known.text, auxiliary=True, **known.options)
+        torch.save(wrapped(net.tensors), path)
+        return
+    space = SPACES.create({"name": known.space, "options": {**known.options, "input_size": 32}})
+    tensors = build(space, space.parse(known.text)).state_dict()
+    torch.save({"state_dict": {f"module.layer{n}.{k}": tensor for n, (k, tensor) in enumerate(tensors.items())}}, path)
+
+
+BY_TENSORS = [
+    known.name for known in KNOWN.values() if known.searchable and known.space not in ("nasbench101", "nasbench201")
+]
+QUICK = ("RelativeNAS", "PDARTS_ABS", "SPOS_ABS")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_TENSORS]
+)
+def test_known_architectures_are_told_by_their_tensors(tmp_path, name):
+    checkpoint_of(name, tmp_path / "some.pt")
+    assert recognise(tmp_path / "some.pt") == (name,)
+    if name in QUICK:
+        imported = import_weights(tmp_path / "some.pt")
+        space = imported.card.make_space()
+        assert np.array_equal(space.parse(imported.card.architecture), space.parse(name))
+        assert any(f"taken for {name}" in note for note in imported.notes)
+
+
+def test_an_unknown_architecture_must_be_named(tmp_path):
+    net, *_ = reference()
+    torch.save(net.tensors, tmp_path / "own.pt")
+    with pytest.raises(FrugalnasError, match="it is none of the known ones; name the architecture"):
+        import_weights(tmp_path / "own.pt")
 
 
 # -- chains of layers --------------------------------------------------------------------------------------------------

@@ -28,14 +28,15 @@ from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.networks.counting import count_network
-from frugalnas.networks.darts import AUXILIARY_HEADS
+from frugalnas.networks.darts import AUXILIARY_HEADS, reduction_layers
 from frugalnas.networks.layered import LayerSkeleton
+from frugalnas.networks.operations import operation
 from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, without_wrappers
-from frugalnas.networks.skeleton import skeleton_of
+from frugalnas.networks.skeleton import build, skeleton_of
 from frugalnas.registry import SPACES, constructor_options
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace
 
-__all__ = ["TRAINED_ON", "ImportedWeights", "import_weights", "read_checkpoint"]
+__all__ = ["TRAINED_ON", "ImportedWeights", "import_weights", "read_checkpoint", "recognise"]
 
 Match = Literal["auto", "names", "order"]
 
@@ -112,8 +113,8 @@ class ImportedWeights:
 
 def import_weights(
     file: str | Path,
-    space: SearchSpace,
-    code: Codes,
+    space: SearchSpace | None = None,
+    code: Codes | None = None,
     *,
     trained_on: str | None = None,
     classes: Sequence[str] | None = None,
@@ -127,7 +128,7 @@ def import_weights(
 
     Args:
         file: `.pt`, `.pth`, `.pth.tar` or `.safetensors`.
-        space: that the architecture belongs to.
+        space: that the architecture belongs to; without it the tensors must fit exactly one known architecture.
         code: the architecture, shape [genes]; the order of a node's two edges counts, since their names have it.
         trained_on: one of `TRAINED_ON`, for preprocessing and the names of the classes. By default that is CIFAR-10 or
             CIFAR-100 for networks of CIFAR's macro-structure and 10 or 100 classes, and nothing is said for others.
@@ -141,14 +142,16 @@ def import_weights(
             network; the first tensors that differ are named.
 
     Example:
-        >>> space = fn.DARTS()                                                            # doctest: +SKIP
+        >>> space = fn.DARTS()                                                                # doctest: +SKIP
         >>> imported = import_weights("cifar10_model.pt", space, space.parse("RelativeNAS"))  # doctest: +SKIP
-        >>> save_model("relativenas", imported.network, imported.card)                    # doctest: +SKIP
+        >>> save_model("relativenas", imported.network, imported.card)                        # doctest: +SKIP
     """
     if match not in ("auto", "names", "order"):
         raise unknown_name("way to match tensors", match, ("auto", "names", "order"))
     notes: list[str] = []
     tensors = _cleaned(read_checkpoint(file, key), notes)
+    if space is None or code is None:
+        space, code = _recognised(tensors, str(file), notes)
     space = _resized(space, tensors, notes)
     card = ModelCard(space=SPACES.describe(space), architecture=space.format(code))
     network, card = _filled(card, space, tensors, match, str(file), notes)
@@ -206,7 +209,7 @@ def _read_safetensors(path: Path) -> dict[Any, Any]:
 def _read_torch(path: Path) -> dict[Any, Any]:
     # Besides tensors and plain values, programs keep their settings and NumPy numbers beside the weights; these classes
     # only hold data.
-    scalar = np.float64(0).__reduce__()[0]
+    scalar: Any = np.float64(0).__reduce__()[0]
     numbers = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
     try:
         with torch.serialization.safe_globals(
@@ -253,6 +256,77 @@ def _cleaned(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
     if len(kept) < len(named):
         notes.append(f"{len(named) - len(kept)} counters of thop were passed over")
     return kept
+
+
+# -- which network -----------------------------------------------------------------------------------------------------
+
+
+def recognise(file: str | Path, *, key: str | None = None) -> tuple[str, ...]:
+    """The names of the known architectures whose networks have just the tensors that a checkpoint holds.
+
+    Which inputs a cell's operations read, and operations without weights, do not show in tensors, so that there may be
+    several.
+    """
+    return tuple(known.name for known in _fitting(_cleaned(read_checkpoint(file, key), [])))
+
+
+def _recognised(tensors: Mapping[str, Tensor], source: str, notes: list[str]) -> tuple[SearchSpace, Codes]:
+    fitting = _fitting(tensors)
+    if len(fitting) != 1:
+        which = (
+            ("it fits " + " and ".join(known.name for known in fitting)) if fitting else "it is none of the known ones"
+        )
+        raise FrugalnasError(f"{source} does not say which architecture it is of, and {which}; name the architecture")
+    notes.append(f"taken for {fitting[0].name}, the only known architecture with these tensors")
+    space: SearchSpace = SPACES.create({"name": fitting[0].space, "options": fitting[0].options})
+    return space, space.parse(fitting[0].text)
+
+
+def _fitting(tensors: Mapping[str, Tensor]) -> list[KnownArchitecture]:
+    cells = any(name.startswith("cells.") for name in tensors)
+    fits = _fits_cells if cells else _fits_chain
+    return [
+        known
+        for known in KNOWN.values()
+        if known.searchable and (known.space == "darts") == cells and fits(known, tensors)
+    ]
+
+
+def _fits_cells(known: KnownArchitecture, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether the first normal and the first reduction cell have the tensors of a genotype's operations."""
+    sizes = _sizes(tensors, darts=True)
+    reductions = reduction_layers(sizes["layers"])
+    normal = next((layer for layer in range(sizes["layers"]) if layer not in reductions), None)
+    for layer, edges in ((normal, known.genotype.normal), (min(reductions), known.genotype.reduce)):
+        if layer is None:
+            continue
+        prefix = f"cells.{layer}._ops."
+        found = {name.removeprefix(prefix): tensor.shape for name, tensor in tensors.items() if name.startswith(prefix)}
+        channels = len(tensors.get(f"cells.{layer}.preprocess1.op.1.weight", ()))
+        with torch.device("meta"):
+            operations = [
+                operation(name, channels, 2 if layer in reductions and state < 2 else 1) for name, state in edges
+            ]
+        own = nn.ModuleList(operations).state_dict()
+        if {name: tensor.shape for name, tensor in own.items() if not _is_counter(name)} != {
+            name: shape for name, shape in found.items() if not _is_counter(name)
+        }:
+            return False
+    return True
+
+
+def _fits_chain(known: KnownArchitecture, tensors: Mapping[str, Tensor]) -> bool:
+    space: SearchSpace = SPACES.create({"name": known.space, "options": known.options})
+    if not isinstance(skeleton_of(space), LayerSkeleton):
+        return False
+    try:
+        space = _resized(space, tensors, [])
+        with torch.device("meta"):
+            own = build(space, space.parse(known.text)).state_dict()
+        _by_order(own, tensors, "", "")
+    except FrugalnasError:
+        return False
+    return True
 
 
 # -- the network -------------------------------------------------------------------------------------------------------
@@ -313,7 +387,7 @@ def _filled(
 
 def _with_counters(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors, and the batch counters that PyTorch before 0.4.1 did not write; they play no part in any answer."""
-    counters = {name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked")}
+    counters = {name: tensor for name, tensor in wanted.items() if _is_counter(name)}
     return {**counters, **tensors} if not counters.keys() & tensors.keys() else dict(tensors)
 
 
@@ -321,8 +395,8 @@ def _by_order(
     wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], source: str, architecture: str
 ) -> dict[str, Tensor]:
     """The tensors under our names, each in the place of the next one; batch counters may be missing."""
-    places = [name for name in wanted if not name.endswith("num_batches_tracked")]
-    found = [name for name in tensors if not name.endswith("num_batches_tracked")]
+    places = [name for name in wanted if not _is_counter(name)]
+    found = [name for name in tensors if not _is_counter(name)]
     for place, name in zip(places, found, strict=False):
         if _kind(place) != _kind(name) or wanted[place].shape != tensors[name].shape:
             raise FrugalnasError(
@@ -333,12 +407,17 @@ def _by_order(
         raise FrugalnasError(
             f"the weights in {source} are not of {architecture}: they are {len(found)} tensors instead of {len(places)}"
         )
-    counters = {name: tensor for name, tensor in wanted.items() if name.endswith("num_batches_tracked")}
+    counters = {name: tensor for name, tensor in wanted.items() if _is_counter(name)}
     return {**counters, **{place: tensors[name] for place, name in zip(places, found, strict=True)}}
 
 
+def _is_counter(name: str) -> bool:
+    """Whether a tensor counts the batches that a batch normalisation has seen."""
+    return name.endswith("num_batches_tracked")
+
+
 def _kind(name: str) -> str:
-    """ "weight", "bias", "running_mean" or "running_var"."""
+    """The last word of a name: "weight", "bias", "running_mean" or "running_var"."""
     return name.rpartition(".")[2]
 
 
