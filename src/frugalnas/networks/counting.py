@@ -68,7 +68,8 @@ def count_network(network: nn.Module, input_size: int | tuple[int, int, int]) ->
     """Parameters and multiply-adds of any module, counted while the shape of one image passes through it.
 
     Nothing is computed: shapes pass through the module's own code in evaluation mode, whatever its device. What is
-    counted are convolutions and linear layers, as modules or as functions; other matrix products are not.
+    counted are convolutions and linear layers, as modules or as functions; other matrix products, attention's included,
+    are not.
 
     Args:
         network: is left as it was.
@@ -176,7 +177,7 @@ class _Meter(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in _SAME_SHAPE:
-            return args[0]
+            return args[0] if args else kwargs["tensor" if "tensor" in kwargs else "input"]
         if func in _SUMS and _alike(args):
             return args[0]
         if func in _CONVOLUTIONS:
@@ -215,6 +216,8 @@ _CONVOLUTIONS = {nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3
 _SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__}
 _SAME_SHAPE = {
     *(Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_),
+    *(nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.constant_, nn.init.ones_, nn.init.zeros_),
+    *(nn.init.kaiming_uniform_, nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.xavier_normal_),
     *(nn.functional.batch_norm, nn.functional.dropout),
     *(nn.functional.relu, nn.functional.relu6, nn.functional.hardtanh),
     *(nn.functional.hardswish, nn.functional.hardsigmoid, nn.functional.silu),
