@@ -13,20 +13,17 @@ Layouts:
 
 from __future__ import annotations
 
-import argparse
-import pickle
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.networks.checkpoint_files import read_checkpoint
 from frugalnas.networks.counting import count_network
 from frugalnas.networks.darts import AUXILIARY_HEADS, reduction_layers
 from frugalnas.networks.layered import LayerSkeleton
@@ -39,9 +36,6 @@ from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace
 __all__ = ["TRAINED_ON", "ImportedWeights", "import_weights", "read_checkpoint", "recognise"]
 
 Match = Literal["auto", "names", "order"]
-
-_KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "search_model")
-"""Where programs keep the tensors, the likeliest first."""
 
 _PASSED_OVER = ("total_ops", "total_params")
 """Counters that thop adds to every module."""
@@ -164,90 +158,6 @@ def import_weights(
     )
     network.card = card  # type: ignore[assignment]  # torch's stubs know only tensors and modules
     return ImportedWeights(network.eval(), card, tuple(notes))
-
-
-# -- the file ----------------------------------------------------------------------------------------------------------
-
-
-def read_checkpoint(file: str | Path, key: str | None = None) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by name, as the file has them, on the CPU. Nothing in the file is run.
-
-    Args:
-        file: `.pt`, `.pth`, `.pth.tar` or `.safetensors`.
-        key: where they are, for a file with several sets of tensors.
-
-    Raises:
-        FrugalnasError: where the file is damaged, holds Python objects, or no weights.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise FrugalnasError(f"there is no file {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    sets = {str(name): part for name, part in content.items() if _are_weights(part)}
-    if key is not None:
-        if key not in sets:
-            raise unknown_name(f"set of tensors in {path}", key, sets or ["none: the file is one set; leave key out"])
-        return dict(sets[key])
-    if _are_weights(content):
-        return dict(content)
-    likeliest = [name for name in _KEYS if name in sets]
-    if likeliest or len(sets) == 1:
-        return dict(sets[likeliest[0] if likeliest else next(iter(sets))])
-    if sets:
-        raise FrugalnasError(f"{path} holds several sets of tensors: {', '.join(sets)}; say which by key=")
-    raise FrugalnasError(f"{path} holds no weights; its entries are {', '.join(map(str, content)) or 'none'}")
-
-
-def _read_safetensors(path: Path) -> dict[Any, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
-    except (OSError, SafetensorError) as error:
-        raise FrugalnasError(f"{path} is damaged or not a safetensors file ({error})") from None
-
-
-def _read_torch(path: Path) -> dict[Any, Any]:
-    # Besides tensors and plain values, programs keep their settings and NumPy numbers beside the weights; these classes
-    # only hold data.
-    scalar: Any = np.float64(0).__reduce__()[0]
-    numbers = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
-    try:
-        with torch.serialization.safe_globals(
-            [
-                argparse.Namespace,
-                np.dtype,
-                *numbers,
-                (scalar, "numpy.core.multiarray.scalar"),
-                (scalar, "numpy._core.multiarray.scalar"),
-            ]
-        ):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FrugalnasError(_why_not_read(path, str(error))) from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise FrugalnasError(f"{path} is damaged or not a checkpoint of PyTorch ({reason})") from None
-    if not isinstance(content, Mapping):
-        raise FrugalnasError(f"{path} holds a {type(content).__name__} instead of a network's state dict")
-    return dict(content)
-
-
-def _why_not_read(path: Path, error: str) -> str:
-    blocked = re.search(r"GLOBAL ([\w.]+)", error)
-    if not blocked:
-        return f"{path} is damaged or not a checkpoint of PyTorch"
-    return (
-        f"{path} holds a Python object of {blocked[1]}, and reading it would run code from the file; in the program that wrote "
-        f"it, save only the weights: torch.save(model.state_dict(), 'weights.pt')"
-    )
-
-
-def _are_weights(part: Any) -> bool:
-    return (
-        isinstance(part, Mapping)
-        and len(part) > 0
-        and all(isinstance(name, str) and isinstance(value, Tensor) for name, value in part.items())
-    )
 
 
 def _cleaned(tensors: dict[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
@@ -431,11 +341,14 @@ def _with_data(
     count = int(space.classes)  # type: ignore[attr-defined]
     if trained_on is None and getattr(space, "macro", None) == "cifar" and count in (10, 100):
         trained_on = f"cifar{count}"
-        notes.append(f"taken to be trained on {trained_on}; say trained_on= where it was not")
+        notes.append(f"taken to be trained on {trained_on}; where it was not, say what it was trained on (trained_on)")
     preprocessing: dict[str, Any] = {}
     names = list(classes) if classes is not None else [str(number) for number in range(count)]
     if trained_on is None:
-        notes.append(f"how it saw its images is not known; say trained_on= ({', '.join(TRAINED_ON)}) before predicting")
+        known = ", ".join(TRAINED_ON)
+        notes.append(
+            f"how it saw its images is not known; to predict with it say what it was trained on (trained_on: {known})"
+        )
     else:
         if trained_on not in TRAINED_ON:
             raise unknown_name("data set", trained_on, TRAINED_ON)
