@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 __all__ = ["BandSampler"]
 
-FEWEST_BINS = 2**12
+FEWEST_BINS = 2**10
 MOST_BINS = 2**18
 MOST_WORK = 4e8
 """Additions that counting the ways may take: a second or less."""

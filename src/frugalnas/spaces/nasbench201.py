@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.registry import import_object
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
 from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.known import known_text
@@ -63,22 +64,32 @@ class NASBench201(SearchSpace):
 
     `count` knows "params" and "macs" of the network of these sizes, by default the benchmark's CIFAR network, of all edges
     as written, dead ones included, as the benchmark states them; one multiply-add of a convolution or linear layer is
-    one MAC.
+    one MAC. Where a table is given it also knows "latency" in milliseconds.
 
     Args:
         width: channels of the first of three stages; they double twice.
         cells: in each stage.
         input_size: side of the square images.
         classes: of the classifier.
+        latency: path of a table that `frugalnas measure-latency` wrote.
     """
 
     name = "nasbench201"
     encodings = ("function", "live", "onehot", "path", "position-path", "adjacency", "integer")
-    quantities = ("params", "macs")
     network = "nasbench201"
 
-    def __init__(self, *, width: int = 16, cells: int = 5, input_size: int = 32, classes: int = 10) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = 16,
+        cells: int = 5,
+        input_size: int = 32,
+        classes: int = 10,
+        latency: str | None = None,
+    ) -> None:
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
+        self.latency = latency
+        self.quantities = ("params", "macs", *(("latency",) if latency else ()))
         checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
         self.counted_network = (
             "CIFAR-10 network"
@@ -169,9 +180,16 @@ class NASBench201(SearchSpace):
         return Graphs(adjacency, operations, ("none", "skip", "conv 1x1", "conv 3x3", "avg pool", "input", "output"))
 
     def counts(self, quantity: str, codes: Codes) -> FloatArray:
-        """Parameters or multiply-adds: a fixed part and one addend per edge, summed over all cells."""
+        """Parameters, multiply-adds or latency: a fixed part and one addend per edge, summed over all cells."""
+        if quantity == "latency":
+            fixed, table = self._latencies
+            return fixed + table[np.arange(6), codes].sum(axis=1)
         fixed, per_operation = _network_costs(self.width, self.cells, self.input_size, self.classes)[quantity]
         return fixed + per_operation[codes].sum(axis=1)
+
+    @cached_property
+    def _latencies(self) -> tuple[float, NDArray[np.float64]]:
+        return import_object("frugalnas.networks.latency:latency_table")(self._whole or self)
 
 
 def live_edges(codes: Codes) -> BoolArray:

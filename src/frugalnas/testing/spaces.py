@@ -388,6 +388,26 @@ class SpaceConformance(ABC):
                 again = space.limited(limited.limits)
                 np.testing.assert_array_equal(again.valid(codes), meets, f"limits do not describe {rule}")
 
+    def test_samples_in_a_band_are_those_of_the_space_that_lie_there(self) -> None:
+        """Limits from below and above leave each code as likely as it was among those inside."""
+        space = self.make()
+        codes = space.sample(8_000, np.random.default_rng(10))
+        for quantity in space.quantities:
+            amounts = space.count(quantity, codes)
+            low, high = (float(bound) for bound in np.quantile(amounts, (0.4, 0.6), method="nearest"))
+            band = space.where(f"{quantity}>={low!r},{quantity}<={high!r}")
+            inside = codes[(amounts >= low) & (amounts <= high)]
+            drawn = band.sample(len(inside), np.random.default_rng(11))
+            assert band.valid(drawn).all(), f"sample() leaves the band of {quantity}"
+            expected, observed = (_shares(part, space.allowed.shape[1]) for part in (inside, drawn))
+            pooled = (expected + observed) / 2
+            error = 5 * np.sqrt(np.maximum(pooled * (1 - pooled), 1 / len(inside)) * 2 / len(inside))
+            off = np.argwhere(np.abs(observed - expected) > error)
+            assert not len(off), (
+                f"sample() in a band of {quantity} draws gene {off[0][0]} as {off[0][1]} with probability "
+                f"{observed[tuple(off[0])]:.3f}; among codes of the space that lie there it is {expected[tuple(off[0])]:.3f}"
+            )
+
     def test_limits_that_cannot_be_met_are_refused(self) -> None:
         """A limit that is unknown, unreadable or leaves nothing is refused."""
         space = self.make()
