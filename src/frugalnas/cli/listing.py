@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import frugalnas
-
 from frugalnas.cli.tabling import table_states
 from frugalnas.cli.text import print_columns
 

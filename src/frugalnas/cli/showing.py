@@ -100,7 +100,7 @@ def show_training(run_dir: Path, *, as_json: bool = False) -> int:
     rows.append(("run folder", str(run_dir)))
     page, *pictures = training_report(run_dir)
     rows.append(("page", str(page)))
-    rows.append(("pictures", ", ".join(path.relative_to(run_dir).as_posix() for path in pictures)))
+    rows.append(("pictures", ", ".join(path.name for path in pictures if path.suffix == ".png") + ", and each as .svg"))
     if result.finished:
         rows.append(("model", f"{result.model}: frugalnas predict, evaluate and export take {run_dir}"))
     print_columns(rows)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -64,10 +65,9 @@ def _stages_of(space: SearchSpace, row: Codes) -> tuple[list[list[str]], dict[st
     """Names of the layers of each stage, with the stages' channels and resolutions where the skeleton can be asked."""
     graphs = space.graphs(row[None])
     names = [graphs.names[operation] for operation in graphs.operations[0].tolist()[1:-1]]
-    try:
+    places: Sequence[Any] = ()
+    with suppress(FrugalnasError):  # torch is not installed, or nothing builds these networks
         places = getattr(import_object("frugalnas.networks:skeleton_of")(space), "places", ())
-    except FrugalnasError:  # torch is not installed, or nothing builds these networks
-        places = ()
     if [place.gene for place in places] != list(range(space.genes)):
         return [names], {"layers": [str(len(names))]}
     stages: list[list[str]] = [[] for _ in range(places[-1].stage + 1)]

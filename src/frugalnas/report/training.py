@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ __all__ = ["confusions", "training_numbers", "training_report"]
 
 PAIRS = 12
 """Confused pairs of classes that the page lists."""
+MAGNIFIED = 1.75
+"""Pixels of the page for each point of a figure."""
 
 
 def training_numbers(result: TrainingResult) -> dict[str, Any]:
@@ -91,9 +94,10 @@ def training_report(run_dir: Path | str) -> list[Path]:
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, "DejaVu Sans", Arial, sans-serif; color: #1a1a1a; background: #fff; margin: 0; }
-main { max-width: 1080px; margin: 0 auto; padding: 28px 24px 60px; }
+main { max-width: 1160px; margin: 0 auto; padding: 28px 24px 60px; }
 h1 { font-size: 24px; margin: 0 0 2px; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin: 36px 0 10px; }
+h3 { font-size: 15px; margin: 0 0 6px; }
 p.sub { color: #5a5a5a; margin: 0 0 22px; }
 dl.key { display: flex; flex-wrap: wrap; gap: 10px 34px; margin: 0; }
 dl.key dt { color: #5a5a5a; font-size: 13px; }
@@ -189,11 +193,11 @@ def _classes(test: EvaluationResult, figures: dict[str, Path]) -> str:
         [_text(name), f"{count:,}", "" if math.isnan(accuracy) else f"{accuracy:.2f} %"]
         for name, count, accuracy in zip(test.classes, images, test.per_class, strict=True)
     ]
-    confused = _table(["class", "taken for", "images", "of the class"], pairs) if pairs else "<p>None was wrong.</p>"
+    confused = _table(["class", "taken for", "images", "of the class"], pairs, 2) if pairs else "<p>None was wrong.</p>"
     return (
         f'<div class="figures">{"".join(drawn)}<div><h3>Confused most often</h3>{confused}</div></div>'
         f"<details><summary>all {len(rows):,} classes</summary>"
-        f"{_table(['class', 'images', 'accuracy'], rows)}</details>"
+        f"{_table(['class', 'images', 'accuracy'], rows, 2)}</details>"
     )
 
 
@@ -211,18 +215,19 @@ def _again(result: TrainingResult, config: dict[str, Any]) -> str:
 
 def _figure(path: Path, alternative: str) -> str:
     """An image that is part of the page; as an image its names and styles cannot meet those of another one."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<figure><img alt="{_text(alternative)}" src="data:image/svg+xml;base64,{data}"></figure>'
+    drawing = path.read_bytes()
+    points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', drawing)
+    width = f' width="{MAGNIFIED * float(points[1]):.0f}"' if points else ""
+    data = base64.b64encode(drawing).decode("ascii")
+    return f'<figure><img alt="{_text(alternative)}"{width} src="data:image/svg+xml;base64,{data}"></figure>'
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; columns from the first that holds numbers on are set to the right."""
-    right = [all(row[column][:1].isdigit() or not row[column] for row in rows) for column in range(len(headings))]
-    head = "".join(f"<th{' class=n' * numeric}>{name}</th>" for name, numeric in zip(headings, right, strict=True))
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
+    """A table, whose last columns hold numbers and are set to the right."""
+    kinds = [""] * (len(headings) - numbers) + [" class=n"] * numbers
+    head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(headings, kinds, strict=True))
     body = "".join(
-        "<tr>"
-        + "".join(f"<td{' class=n' * numeric}>{cell}</td>" for cell, numeric in zip(row, right, strict=True))
-        + "</tr>"
+        "<tr>" + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -233,7 +238,7 @@ def _list(items: Iterable[str]) -> str:
 
 
 def _millions(count: float) -> str:
-    return f"{count / 1e6:,.2f} M"
+    return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,.0f}"
 
 
 def _text(text: str) -> str:
