@@ -185,6 +185,19 @@ def test_batches_are_augmented_with_torchvisions_distribution(one_image, augment
     assert chisquare(list(theirs.values())).pvalue > 0.001
 
 
+def test_other_devices_crop_and_flip_as_the_cpu_does(small):
+    from frugalnas.data import batches
+
+    images, rng = small.train.read(range(60)), np.random.default_rng(0)
+    offsets, flips = rng.integers(0, 5, (2, 60)), np.flatnonzero(rng.random(60) < 0.5)
+    padded = torch.nn.functional.pad(images, (2,) * 4)
+    assert torch.equal(
+        batches._crop_on_device(padded, torch.from_numpy(offsets), 12), batches._crop(padded, offsets, 12)
+    )
+    mirrored = batches._flip_on_device(images.clone(), torch.from_numpy(flips))
+    assert torch.equal(mirrored, batches._flip(images.clone(), flips))
+
+
 def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_path):
     # Red grows to the right and green downwards: means tell where a crop lay, spreads how large it was.
     y, x = np.mgrid[0:90, 0:120]

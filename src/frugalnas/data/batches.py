@@ -33,7 +33,7 @@ def isolated(device: torch.device | None = None) -> Iterator[Callable[[int], Non
     """
     generators = [torch.default_generator]
     if device is not None and device.type == "cuda":
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
         index = torch.cuda.current_device() if device.index is None else device.index
         generators.append(torch.cuda.default_generators[index])
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - timm draws from it
@@ -108,7 +108,11 @@ def _crop(padded: torch.Tensor, offsets: IntArray, size: int) -> torch.Tensor:
         every = np.arange(len(padded))
         windows = np.lib.stride_tricks.sliding_window_view(padded.numpy(), (size, size), axis=(2, 3))
         return torch.from_numpy(windows[every, :, offsets[0], offsets[1]])
-    rows, columns = torch.from_numpy(offsets).to(padded.device)
+    return _crop_on_device(padded, torch.from_numpy(offsets).to(padded.device), size)
+
+
+def _crop_on_device(padded: torch.Tensor, offsets: torch.Tensor, size: int) -> torch.Tensor:
+    rows, columns = offsets
     views = padded.unfold(2, size, 1).unfold(3, size, 1)  # [n, 3, rows, columns, size, size]
     return views[torch.arange(len(padded), device=padded.device), :, rows, columns]
 
@@ -119,8 +123,11 @@ def _flip(images: torch.Tensor, chosen: IntArray) -> torch.Tensor:
         array = images.numpy()
         array[chosen] = array[chosen][..., ::-1]
         return images
-    rows = torch.from_numpy(chosen).to(images.device)
-    images[rows] = images[rows].flip(3)
+    return _flip_on_device(images, torch.from_numpy(chosen).to(images.device))
+
+
+def _flip_on_device(images: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    images[chosen] = images[chosen].flip(3)
     return images
 
 
@@ -137,7 +144,7 @@ def _outside(centres: IntArray, length: int, size: int) -> NDArray[np.float32]:
 
 def _erase(batch: torch.Tensor, chosen: IntArray, seeds: IntArray) -> None:
     """Erase the chosen images at random as timm does, each from its own seed."""
-    erase = _random_erasing(batch.device.type)
+    erase = _random_erasing(str(batch.device))
     with isolated(batch.device) as seed:
         for row in chosen.tolist():
             seed(int(seeds[row]))
