@@ -69,12 +69,19 @@ def test_every_recipe_says_where_it_is_from_and_has_an_optimiser():
         recipe = load_recipe(name).settled(1_000_000)
         assert load_recipe(recipe.to_json()) == recipe
         assert optimizer_for(recipe, nn.Linear(3, 2))
-        Augmentation = pytest.importorskip("frugalnas.data").Augmentation  # noqa: N806
+        Augmentation = pytest.importorskip("frugalnas.data").Augmentation
         assert Augmentation.of({key: value for key, value in recipe.augmentation.items() if key != "base"})
 
 
 def test_settings_are_read_as_the_type_they_have():
-    text = {"epochs": "30", "lr": "1e-3", "ema": "null", "nothing": None, "augmentation.cutout": "8", "per_step": "true"}
+    text = {
+        "epochs": "30",
+        "lr": "1e-3",
+        "ema": "null",
+        "nothing": None,
+        "augmentation.cutout": "8",
+        "per_step": "true",
+    }
     del text["nothing"]
     recipe = load_recipe("cifar", text)
     assert (recipe.epochs, recipe.lr, recipe.ema, recipe.per_step) == (30, 1e-3, None, True)
@@ -213,7 +220,9 @@ def test_a_teacher_pulls_towards_its_answers():
     other = torch.randn(6, 4)
     soft = (other / 2).softmax(1)
     expected = (soft * (soft.log() - (logits / 2).log_softmax(1))).sum(1).mean() * 4
-    torch.testing.assert_close(Objective(recipe, 4, teacher=lambda images: other).loss(logits, labels, images), expected)
+    torch.testing.assert_close(
+        Objective(recipe, 4, teacher=lambda images: other).loss(logits, labels, images), expected
+    )
     with pytest.raises(FrugalnasError, match="teacher with the same classes"):
         Objective(recipe, 4, teacher=lambda images: torch.zeros(6, 5)).loss(logits, labels, images)
 
@@ -320,7 +329,10 @@ def test_stopped_at_any_step_it_ends_the_same(tmp_path, stop_at):
 
 def test_a_checkpoint_holds_whatever_is_nested(tmp_path):
     tensor = torch.arange(3)
-    state = {"a": {"state": {0: {"x": tensor, "betas": (0.9, 0.999)}}, "list": [1, None, {"t": tensor.t()}]}, "sums": {}}
+    state = {
+        "a": {"state": {0: {"x": tensor, "betas": (0.9, 0.999)}}, "list": [1, None, {"t": tensor.t()}]},
+        "sums": {},
+    }
     checkpoints = Checkpoints(tmp_path, {"seed": 1})
     checkpoints.write(4, state, {"note": "x"})
     found = checkpoints.latest()
@@ -350,7 +362,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 
 def test_devices_that_are_not_there():
     if not torch.cuda.is_available():
-        with pytest.raises(FrugalnasError, match="'cuda' was asked for, but torch .* finds none"):
+        with pytest.raises(FrugalnasError, match=r"'cuda' was asked for, but torch .* finds none"):
             check_device("cuda")
     with pytest.raises(FrugalnasError, match="unknown device 'gpu'"):
         check_device("gpu")

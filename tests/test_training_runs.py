@@ -158,7 +158,7 @@ def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
     initial, _ = read_tensors(path / "checkpoints" / "initial.safetensors")
     for name, tensor in load_model(result.run_dir).state_dict().items():
         assert torch.equal(initial[name], tensor)
-    with pytest.raises(FrugalnasError, match="of another architecture: .* has shape"):
+    with pytest.raises(FrugalnasError, match=r"of another architecture: .* has shape"):
         train(*tiny(8), run_dir=tmp_path / "wider", settings=QUICK, weights=result.run_dir)
     with pytest.raises(FrugalnasError, match="there are no weights at"):
         train(*tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")

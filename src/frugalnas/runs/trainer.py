@@ -3,37 +3,42 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
-from frugalnas.data import Augmentation, ImageData, Loader, Part, Split, loader, open_data
-from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.networks import build
-from frugalnas.networks.counting import count_network
+from frugalnas.data import ImageData, Loader
+from frugalnas.errors import FrugalnasError
 from frugalnas.networks.operations import set_drop_path
-from frugalnas.networks.saving import ModelCard, load_model, save_model, tensors_of
-from frugalnas.registry import SPACES, import_object
+from frugalnas.networks.saving import ModelCard, save_model, tensors_of
+from frugalnas.registry import SPACES
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder, write_atomically
-from frugalnas.runs.watching import TrainingCallback
+from frugalnas.runs.preparing import (
+    INITIAL,
+    build_network,
+    build_options,
+    evaluation_loader,
+    load_teacher,
+    open_described,
+    training_loader,
+)
+from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
     Checkpoints,
     EvaluationResult,
     Objective,
     Position,
-    Recipe,
     WeightStep,
+    compiled,
     evaluate,
     fit,
-    isolated,
     load_recipe,
     optimizer_for,
     read_tensors,
@@ -42,13 +47,9 @@ from frugalnas.training import (
     write_tensors,
 )
 
-__all__ = ["Trainer", "build_network", "loaders_for", "open_described", "run_training"]
+__all__ = ["Trainer", "run_training"]
 
-INITIAL = "checkpoints/initial.safetensors"
-"""The weights that a training began with: written once, never again."""
 SAVE_EVERY_S = 60.0
-FIRST_ESTIMATE = 3
-"""Steps that are timed before the time left is estimated; the one before them is passed over, as it sets things up."""
 
 
 class Book:
@@ -112,14 +113,14 @@ class Trainer:
         bare.load_state_dict(tensors)
         channels_last = bool(self.flags["channels_last"])
         if channels_last:
-            bare.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # the stubs lack it
+            bare.to(memory_format=torch.channels_last)
         optimizer = optimizer_for(recipe, bare)
-        module = torch.compile(bare) if self.flags["compile"] else bare
+        module = compiled(bare) if self.flags["compile"] else bare
         network, wrapped = fabric.setup(module, optimizer)
         self.bare, self.optimizer = bare, optimizer
-        self.train_loader, self.val_loader = loaders_for(
-            self.data, recipe, self.seed, fabric, int(self.config("workers", 0))
-        )
+        workers = int(self.folder.config["data"]["workers"])
+        self.train_loader = training_loader(self.data, recipe, self.seed, fabric, workers)
+        self.val_loader = evaluation_loader(self.data.val, recipe, fabric, workers)
         average = None
         if recipe.ema is not None:
             average = ModelEmaV3(bare, decay=recipe.ema, use_warmup=recipe.ema_warmup)
@@ -147,10 +148,6 @@ class Trainer:
             "initial weights": self.folder.config.get("initial"),
         }
         self.checkpoints = Checkpoints(self.folder.path / "checkpoints", identity)
-
-    def config(self, name: str, default: Any) -> Any:
-        """A value of the data's configuration."""
-        return self.folder.config["data"].get(name, default)
 
     def _objective(self) -> Objective:
         device = self.fabric.device
@@ -180,7 +177,7 @@ class Trainer:
         if found is not None:
             self._mend_journal(found.state["book"]["records"])
         done = 0 if found is None else found.step
-        self._watch = _Watch(len(self.train_loader), epochs, done, self._evaluation_steps())
+        self._watch = TimeLeft(len(self.train_loader), epochs, done, self._evaluation_steps())
         self._writer = self._tensorboard(done)
         for callback in self.callbacks:
             callback.on_start(epochs * len(self.train_loader), done, tuple(self.folder.config.get("notes", ())))
@@ -216,7 +213,7 @@ class Trainer:
                 f"{self.recipe.lr:g}), set clip_norm, or take precision bf16 or 32"
             )
         val = self._evaluate(self.val_loader, "val")
-        record = {
+        record: dict[str, Any] = {
             "epoch": epoch + 1,
             "lr": self.step.lr,
             "train_loss": means["loss"],
@@ -239,8 +236,8 @@ class Trainer:
     def _mean(self, value: float) -> float:
         if self.fabric.world_size == 1:
             return value
-        reduced: Tensor = self.fabric.all_reduce(torch.tensor(value, device=self.fabric.device), reduce_op="mean")  # type: ignore[assignment]
-        return float(reduced)
+        own = torch.tensor(value, device=self.fabric.device)
+        return float(cast(Tensor, self.fabric.all_reduce(own, reduce_op="mean")))
 
     def _evaluate(self, batches: Loader | None, part: str) -> EvaluationResult | None:
         if batches is None:
@@ -257,8 +254,7 @@ class Trainer:
     def _total(self, counts: Tensor) -> Tensor:
         if self.fabric.world_size == 1:
             return counts
-        summed: Tensor = self.fabric.all_reduce(counts, reduce_op="sum")  # type: ignore[assignment]
-        return summed
+        return cast(Tensor, self.fabric.all_reduce(counts, reduce_op="sum"))
 
     def _evaluation_steps(self) -> float:
         """What the validation after an epoch takes, in training steps: a forward pass is about a third of one."""
@@ -291,7 +287,7 @@ class Trainer:
         from torch.utils.tensorboard import SummaryWriter
 
         epoch = done // len(self.train_loader) + 1
-        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=epoch)  # type: ignore[no-untyped-call]
+        return SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=epoch)
 
     def _draw(self, record: Mapping[str, Any]) -> None:
         for name, value in record.items():
@@ -309,7 +305,10 @@ class Trainer:
             self.trained.load_state_dict(tensors)
         if self.first:
             save_model(self.folder.path / "model", self.trained, self._card(selected))
-        result = self._evaluate(_loader(self.data.test, self.recipe, self.fabric, self.config("workers", 0)), "test")
+        result = self._evaluate(
+            evaluation_loader(self.data.test, self.recipe, self.fabric, int(self.folder.config["data"]["workers"])),
+            "test",
+        )
         if self.first:
             test = None if result is None else result.to_json()
             record = {"selected": selected, "test": test}
@@ -373,42 +372,6 @@ class _Optimizer:
                     state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-class _Watch:
-    """How long a training still takes, from the steps of this process."""
-
-    def __init__(self, steps_per_epoch: int, epochs: int, done: int, evaluation_steps: float) -> None:
-        self.steps_per_epoch = steps_per_epoch
-        self.total = steps_per_epoch * epochs
-        self.begun = done
-        self.evaluation_steps = evaluation_steps
-        self.started: float | None = None
-        self.lap_started = time.monotonic()
-
-    def step(self, done: int) -> float | None:
-        """Seconds left after so many steps; None while it is too early to say."""
-        now = time.monotonic()
-        if self.started is None:
-            self.started, self.begun = now, done
-            return None
-        timed = done - self.begun
-        if timed < FIRST_ESTIMATE:
-            return None
-        epochs_timed = done // self.steps_per_epoch - self.begun // self.steps_per_epoch
-        # A validation ends an epoch, so the one after step `done` is not in the time yet.
-        if done % self.steps_per_epoch == 0 and epochs_timed:
-            epochs_timed -= 1
-        steps_timed = timed + epochs_timed * self.evaluation_steps
-        left = self.total - done
-        epochs_left = left / self.steps_per_epoch
-        return (now - self.started) / steps_timed * (left + epochs_left * self.evaluation_steps)
-
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        now = time.monotonic()
-        seconds, self.lap_started = now - self.lap_started, now
-        return round(seconds, 6)
-
-
 def run_training(
     fabric: Fabric, path: Path, callbacks: Sequence[TrainingCallback], data: ImageData | None = None
 ) -> None:
@@ -418,78 +381,3 @@ def run_training(
         trainer.run()
     finally:
         trainer.folder.close()
-
-
-# -- parts that planning and evaluating need too -----------------------------------------------------------------------
-
-
-def open_described(folder: RunFolder) -> ImageData:
-    """The data of a run, with its split.
-
-    Raises:
-        RunFolderError: where the data are no longer what the run began with.
-    """
-    described: dict[str, Any] = dict(folder.config["data"])
-    fingerprint = described.pop("fingerprint")
-    split = Split.from_json((folder.path / "split.json").read_text(encoding="utf-8"))
-    data = open_data(**described, split=split)
-    if data.fingerprint != fingerprint:
-        raise RunFolderError(
-            f"the data at {described['spec']} have changed since {folder.path} began; put back what was there, or start "
-            f"another run"
-        )
-    return data
-
-
-def build_options(recipe: Recipe) -> dict[str, Any]:
-    """What `networks.build` is told besides space and code."""
-    return {"auxiliary": recipe.auxiliary, "drop_path": recipe.drop_path, "dropout": recipe.dropout}
-
-
-def build_network(space: SearchSpace, code: Codes, recipe: Recipe, seed: int) -> nn.Module:
-    """The network as it is before training, a function of the seed."""
-    with isolated(seed):
-        return build(space, code, **build_options(recipe))
-
-
-def load_teacher(source: str) -> nn.Module:
-    """The network to distil from: a model's folder, or `package.module:function` that makes one."""
-    teacher = import_object(source)() if ":" in source and not Path(source).exists() else load_model(source)
-    if not isinstance(teacher, nn.Module):
-        raise FrugalnasError(f"the teacher {source} is a {type(teacher).__name__}, not a torch module")
-    return teacher.eval().requires_grad_(False)
-
-
-def loaders_for(
-    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, workers: int
-) -> tuple[Loader, Loader | None]:
-    """Batches to train on, and to validate on where there are images for it."""
-    training = loader(
-        data.train,
-        batch_size=recipe.batch_size,
-        augmentation=Augmentation.of(recipe.augmentation),
-        seed=seed,
-        device=fabric.device,
-        workers=workers,
-        drop_last=True,
-        share=(fabric.global_rank, fabric.world_size),
-    )
-    return training, _loader(data.val, recipe, fabric, workers)
-
-
-def _loader(part: Part | None, recipe: Recipe, fabric: Fabric, workers: int) -> Loader | None:
-    if part is None or not len(part):
-        return None
-    return loader(
-        part,
-        batch_size=recipe.batch_size,
-        device=fabric.device,
-        workers=workers,
-        share=(fabric.global_rank, fabric.world_size),
-    )
-
-
-def counts_of(network: nn.Module, input_size: int) -> dict[str, float]:
-    """ "params" without auxiliary head, and "macs" of one image."""
-    counts = count_network(network, input_size)
-    return {"params": counts.params, "macs": counts.macs}

@@ -5,52 +5,38 @@ Everything here is in a run's folder: `train` writes down what is to be done and
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-
-import frugalnas
-from frugalnas.data import Augmentation, ImageData, SplitSpec, loader, open_data
+from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.networks import build
-from frugalnas.networks.checkpoints import import_weights
-from frugalnas.networks.saving import card_of, load_model, tensors_of
-from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.networks.saving import card_of, load_model
+from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.trainer import (
-    INITIAL,
+from frugalnas.runs.planning import TrainingPlan, plan
+from frugalnas.runs.preparing import (
     build_network,
-    counts_of,
-    loaders_for,
+    check_compile,
+    describe,
+    fill,
     open_described,
-    run_training,
+    prepare,
+    warm_start,
 )
+from frugalnas.runs.trainer import run_training
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
     EvaluationResult,
-    Objective,
-    Position,
-    Recipe,
-    WeightStep,
     check_device,
     evaluate,
     fabric_for,
-    isolated,
     launched,
-    load_recipe,
-    optimizer_for,
-    schedule_for,
     watching_memory,
-    write_tensors,
 )
 
 __all__ = [
@@ -106,37 +92,6 @@ class TrainingResult:
         return self.run_dir / "model"
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What a training would do (`frugalnas train --dry-run`).
-
-    Attributes:
-        space: with the sizes that the data ask for.
-        recipe: with everything settled that depends on the data, as plain values.
-        images: of each part, by name.
-        classes: their names.
-        input_size: pixels.
-        params: without auxiliary head.
-        macs: of one image.
-        steps_per_epoch: of the optimiser.
-        steps: in all.
-        seconds: estimate of the whole training on this device, from a few steps that are thrown away.
-        notes: what was decided about the data.
-    """
-
-    space: SearchSpace
-    recipe: Mapping[str, Any]
-    images: Mapping[str, int]
-    classes: tuple[str, ...]
-    input_size: int
-    params: int
-    macs: int
-    steps_per_epoch: int
-    steps: int
-    seconds: float
-    notes: tuple[str, ...]
-
-
 def train(
     space: SearchSpace,
     code: Codes,
@@ -190,7 +145,7 @@ def train(
     Raises:
         FrugalnasError: before anything is written, where something does not fit.
     """
-    prepared = _prepare(
+    prepared = prepare(
         space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
     )
     path = Path(run_dir)
@@ -205,14 +160,14 @@ def train(
         "channels_last": channels_last,
         "compile": compile,
     }
-    _check_compile(prepared.recipe, compile)
+    check_compile(prepared.recipe, compile)
     network = build_network(prepared.space, code, prepared.recipe, seed)
     if weights is not None:
-        prepared.notes += _warm_start(network, Path(weights), prepared.space, code)
+        prepared.notes += warm_start(network, Path(weights), prepared.space, code)
     folder = RunFolder.create(
         path,
-        _config(prepared, network, architecture, seed, flags, weights),
-        lambda draft: _fill(draft, prepared, network),
+        describe(prepared, network, architecture, seed, flags, weights),
+        lambda draft: fill(draft, prepared, network),
     )
     try:
         return _carry_on(folder, callbacks, prepared.data)
@@ -312,226 +267,6 @@ def evaluate_run(
         return evaluate(network, batches.epoch(0), opened.classes, part)
 
 
-def plan(
-    space: SearchSpace,
-    code: Codes,
-    data: str | Path = "digits",
-    recipe: str | Path = "default",
-    *,
-    settings: Mapping[str, Any] | None = None,
-    root: Path | str | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    split: str | Path | SplitSpec | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32",
-    channels_last: bool = False,
-    compile: bool = False,
-) -> TrainingPlan:
-    """What `train` with the same arguments would do, and about how long it would take."""
-    prepared = _prepare(
-        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
-    check_device(device, devices, precision)
-    _check_compile(prepared.recipe, compile)
-    network = build_network(prepared.space, code, prepared.recipe, 0)
-    counts = counts_of(network, prepared.data.input_size)
-    images = {name: len(part) for name, part in prepared.data.parts.items()}
-    epochs = prepared.recipe.epochs or 0
-    steps_per_epoch = len(prepared.data.train) // prepared.recipe.batch_size
-    with watching_memory(f"batch_size (now {prepared.recipe.batch_size})"):
-        step = _seconds_a_step(prepared, network, device, devices, precision, channels_last, compile)
-    # A validation image takes a third of a training image's time: a forward pass of three passes.
-    steps = epochs * (steps_per_epoch + images.get("val", 0) / prepared.recipe.batch_size / 3)
-    return TrainingPlan(
-        space=prepared.space,
-        recipe=prepared.recipe.to_json(),
-        images=images,
-        classes=prepared.data.classes,
-        input_size=prepared.data.input_size,
-        params=int(counts["params"]),
-        macs=int(counts["macs"]),
-        steps_per_epoch=steps_per_epoch,
-        steps=epochs * steps_per_epoch,
-        seconds=steps * step,
-        notes=tuple(prepared.notes),
-    )
-
-
-# -- preparing -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Prepared:
-    """What a training is about, checked and with nothing left open."""
-
-    space: SearchSpace
-    code: Codes
-    recipe: Recipe
-    data: ImageData
-    workers: int
-    notes: list[str] = field(default_factory=list)
-
-
-def _prepare(
-    space: SearchSpace,
-    code: Codes,
-    data: str | Path,
-    recipe: str | Path,
-    settings: Mapping[str, Any] | None,
-    root: Path | str | None,
-    download: bool,
-    input_size: int | None,
-    split: str | Path | SplitSpec | None,
-    max_corrupt: int,
-    workers: int,
-    devices: int,
-) -> _Prepared:
-    wanted = load_recipe(recipe, settings)
-    spec = str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
-    opened = open_data(
-        spec,
-        root=None if root is None else Path(root).expanduser().resolve(),
-        download=download,
-        input_size=input_size,
-        normalisation=wanted.normalisation,
-        split=split,
-        max_corrupt=max_corrupt,
-        workers=workers,
-    )
-    if len(opened.classes) < 2 or not opened.labelled:
-        raise FrugalnasError(
-            f"{opened.name} has {len(opened.classes)} classes; training needs two at least, one folder of images for each"
-        )
-    wanted = wanted.settled(len(opened.train), devices)
-    wanted = replace(wanted, augmentation=_augmentation(wanted.augmentation, opened).to_dict())
-    space = space.with_network(classes=len(opened.classes), input_size=opened.input_size)
-    wanted, notes = _fitting(space, code, wanted, settings or {})
-    return _Prepared(space, code, wanted, opened, workers, [*opened.notes, *notes])
-
-
-def _augmentation(settings: Mapping[str, Any], data: ImageData) -> Augmentation:
-    """A recipe's augmentation, with its base filled in."""
-    own = dict(settings)
-    base = own.pop("base", None)
-    if base is None:
-        return Augmentation.of(own)
-    start = data.suggested if base == "suggested" else Augmentation.of(str(base))
-    return Augmentation.of({**start.to_dict(), **own})
-
-
-def _fitting(space: SearchSpace, code: Codes, recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
-    """The recipe without what the networks of this space do not have, and a note on each thing left out.
-
-    What the user set himself is not left out but refused.
-    """
-    notes = []
-    for name, nothing in (("auxiliary", None), ("drop_path", 0.0)):
-        if not getattr(recipe, name) or name in settings:
-            continue
-        others = {"auxiliary": None, "drop_path": 0.0, name: getattr(recipe, name)}
-        try:
-            with torch.device("meta"):
-                build(space, code, **others)
-        except FrugalnasError as error:
-            recipe = replace(recipe, **{name: nothing})
-            notes.append(f"{name} of recipe {recipe.name} left out: {error}")
-    return recipe, notes
-
-
-def _check_compile(recipe: Recipe, compile: bool) -> None:
-    if compile and recipe.drop_path and recipe.drop_path_ramp:
-        raise FrugalnasError(
-            "with a drop-path probability that grows, --compile would compile the network anew in every epoch; set "
-            "drop_path_ramp=false, or drop_path=0, or leave --compile out"
-        )
-
-
-def _config(
-    prepared: _Prepared,
-    network: nn.Module,
-    name: str | None,
-    seed: int,
-    flags: Mapping[str, Any],
-    weights: Path | str | None,
-) -> dict[str, Any]:
-    data = prepared.data
-    text = prepared.space.format(prepared.code)
-    return {
-        "frugalnas": frugalnas.__version__,
-        "kind": "training",
-        "space": describe_space(prepared.space),
-        "architecture": text,
-        "name": name or text,
-        "counts": counts_of(network, data.input_size),
-        "data": {**data.description, "workers": prepared.workers, "fingerprint": data.fingerprint},
-        "recipe": prepared.recipe.to_json(),
-        "seed": seed,
-        "device": dict(flags),
-        "weights": None if weights is None else str(weights),
-        "initial": _digest(network),
-        "notes": list(prepared.notes),
-    }
-
-
-def _fill(draft: Path, prepared: _Prepared, network: nn.Module) -> None:
-    """Write what a run must have from the beginning: the split and the weights that it starts from."""
-    (draft / "split.json").write_text(prepared.data.split.to_json(), encoding="utf-8")
-    (draft / INITIAL).parent.mkdir()
-    write_tensors(draft / INITIAL, tensors_of(network), {"sha256": _digest(network)})
-
-
-def _digest(network: nn.Module) -> str:
-    """SHA-256 of a network's tensors, in the order of their names."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(tensors_of(network).items()):
-        hashed.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()
-
-
-def _warm_start(network: nn.Module, source: Path, space: SearchSpace, code: Codes) -> list[str]:
-    """Put saved weights into a network; what was not taken, for the user.
-
-    A classifier for another number of classes, and auxiliary heads that one side lacks, stay as they are.
-    """
-    if source.is_dir():
-        saved = tensors_of(load_model(source))
-    elif source.is_file():
-        saved = tensors_of(import_weights(source, space, code).network)
-    else:
-        raise FrugalnasError(
-            f"there are no weights at {source}; give a run's folder, a model's folder or a file of weights"
-        )
-    own = network.state_dict()
-    taken: dict[str, Tensor] = {}
-    anew, differing = [], []
-    for name, tensor in own.items():
-        if name in saved and saved[name].shape == tensor.shape:
-            taken[name] = saved[name]
-        elif "auxiliary" in name or (name in saved and _other_classes(tensor, saved[name], network)):
-            anew.append(name)
-        else:
-            there = f"has shape {list(saved[name].shape)}" if name in saved else "is missing"
-            differing.append(f"{name} {there} instead of {list(tensor.shape)}")
-    differing += [f"{name} has no place" for name in saved if name not in own and "auxiliary" not in name]
-    if differing:
-        more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise FrugalnasError(f"the weights in {source} are of another architecture: {'; '.join(differing[:3])}{more}")
-    network.load_state_dict(taken, strict=False)
-    notes = [f"weights from {source}"]
-    return [*notes, f"starting anew: {', '.join(anew)}"] if anew else notes
-
-
-def _other_classes(own: Tensor, saved: Tensor, network: nn.Module) -> bool:
-    """Whether two tensors differ in the number of classes only."""
-    *_, last = network.state_dict().values()
-    return own.shape[1:] == saved.shape[1:] and own.ndim in (1, 2, 4) and own.shape[0] == last.shape[0]
-
-
 # -- running -------------------------------------------------------------------------------------------------------------
 
 
@@ -546,49 +281,6 @@ def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback], data: Im
     for callback in callbacks:
         callback.on_stop(result)
     return result
-
-
-def _seconds_a_step(
-    prepared: _Prepared,
-    network: nn.Module,
-    device: str,
-    devices: int,
-    precision: str,
-    channels_last: bool,
-    compile: bool,
-) -> float:
-    """Median of a few steps that train a copy of the network, on one device with its share of the batch."""
-    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // devices)
-    fabric = fabric_for(device, 1, precision)
-    fabric.launch()
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(memory_format=memory_format)  # type: ignore[call-overload] # the stubs lack it
-    optimizer = optimizer_for(recipe, network)
-    wrapped, wrapped_optimizer = fabric.setup(torch.compile(network) if compile else network, optimizer)
-    training, _ = loaders_for(prepared.data, recipe, 0, fabric, prepared.workers)
-    schedule = schedule_for(recipe, optimizer, len(training))
-    step = WeightStep(
-        fabric,
-        wrapped,
-        wrapped_optimizer,
-        schedule,
-        replace(recipe, teacher=None),
-        Objective(replace(recipe, teacher=None), len(prepared.data.classes)),
-        memory_format=memory_format,
-    )
-    times = []
-    with isolated(0):
-        for number, batch in enumerate(training.epoch(0)):
-            started = time.perf_counter()
-            float(step(batch, Position(0, number, recipe.epochs or 1, len(training)))["loss"])
-            times.append(time.perf_counter() - started)
-            if len(times) == _TIMED_STEPS + 1:
-                break
-    times = sorted(times[1:] or times)
-    return times[len(times) // 2]
-
-
-_TIMED_STEPS = 4
 
 
 def _data_to_evaluate(

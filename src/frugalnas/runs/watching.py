@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from frugalnas.runs.training import TrainingResult
 
-__all__ = ["TrainingCallback", "TrainingProgress"]
+__all__ = ["TimeLeft", "TrainingCallback", "TrainingProgress", "duration"]
+
+FIRST_ESTIMATE = 3
+"""Steps that are timed before the time left is estimated; the one before them is passed over, as it sets things up."""
 
 
 class TrainingCallback:
@@ -76,6 +80,42 @@ class TrainingProgress(TrainingCallback):
         """Take the bar down, also after an interruption."""
         if self._bar is not None:
             self._bar.stop()
+
+
+class TimeLeft:
+    """How long a training still takes, from the steps of this process."""
+
+    def __init__(self, steps_per_epoch: int, epochs: int, done: int, evaluation_steps: float) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self.total = steps_per_epoch * epochs
+        self.begun = done
+        self.evaluation_steps = evaluation_steps
+        self.started: float | None = None
+        self.lap_started = time.monotonic()
+
+    def step(self, done: int) -> float | None:
+        """Seconds left after so many steps; None while it is too early to say."""
+        now = time.monotonic()
+        if self.started is None:
+            self.started, self.begun = now, done
+            return None
+        timed = done - self.begun
+        if timed < FIRST_ESTIMATE:
+            return None
+        epochs_timed = done // self.steps_per_epoch - self.begun // self.steps_per_epoch
+        # A validation ends an epoch, so the one after step `done` is not in the time yet.
+        if done % self.steps_per_epoch == 0 and epochs_timed:
+            epochs_timed -= 1
+        steps_timed = timed + epochs_timed * self.evaluation_steps
+        left = self.total - done
+        epochs_left = left / self.steps_per_epoch
+        return (now - self.started) / steps_timed * (left + epochs_left * self.evaluation_steps)
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        now = time.monotonic()
+        seconds, self.lap_started = now - self.lap_started, now
+        return round(seconds, 6)
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@
 """
 
 from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful, read_tensors, write_tensors
-from frugalnas.training.device import DEVICES, PRECISIONS, check_device, fabric_for, launched, watching_memory
+from frugalnas.training.device import DEVICES, PRECISIONS, check_device, compiled, fabric_for, launched, watching_memory
 from frugalnas.training.evaluating import EvaluationResult, evaluate
 from frugalnas.training.fit import Position, fit, isolated, reseed
 from frugalnas.training.objective import Objective
@@ -31,6 +31,7 @@ __all__ = [
     "Stateful",
     "WeightStep",
     "check_device",
+    "compiled",
     "evaluate",
     "fabric_for",
     "fit",

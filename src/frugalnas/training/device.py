@@ -6,15 +6,16 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["DEVICES", "PRECISIONS", "check_device", "fabric_for", "launched", "watching_memory"]
+__all__ = ["DEVICES", "PRECISIONS", "check_device", "compiled", "fabric_for", "launched", "watching_memory"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -78,6 +79,11 @@ def launched(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> A
         if found is None:
             raise
         raise FrugalnasError(found.group(1)) from None
+
+
+def compiled(network: nn.Module) -> nn.Module:
+    """The network through torch.compile, which happens at its first step; its weights are the same tensors."""
+    return cast(nn.Module, torch.compile(network))
 
 
 @contextmanager

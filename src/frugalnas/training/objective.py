@@ -38,7 +38,7 @@ class Objective:
         self.teacher = teacher
         self._mix: Mixup | None = None
         if recipe.mixup or recipe.cutmix:
-            self._mix = Mixup(
+            self._mix = Mixup(  # type: ignore[no-untyped-call]
                 mixup_alpha=recipe.mixup,
                 cutmix_alpha=recipe.cutmix,
                 label_smoothing=recipe.label_smoothing,

@@ -1,0 +1,153 @@
+"""What a training would do, and about how long it would take, before anything is written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from frugalnas.data import SplitSpec
+from frugalnas.runs.preparing import Prepared, build_network, check_compile, counts_of, prepare, training_loader
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.training import (
+    Objective,
+    Position,
+    WeightStep,
+    check_device,
+    compiled,
+    fabric_for,
+    isolated,
+    optimizer_for,
+    schedule_for,
+    watching_memory,
+)
+
+__all__ = ["TrainingPlan", "plan"]
+
+TIMED_STEPS = 4
+"""Of which the median is taken, after one that sets things up."""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training would do (`frugalnas train --dry-run`).
+
+    Attributes:
+        space: with the sizes that the data ask for.
+        recipe: with everything settled that depends on the data, as plain values.
+        images: of each part, by name.
+        classes: their names.
+        input_size: pixels.
+        params: without auxiliary head.
+        macs: of one image.
+        steps_per_epoch: of the optimiser.
+        steps: in all.
+        seconds: estimate of the whole training on this device, from a few steps that are thrown away.
+        notes: what was decided about the data.
+    """
+
+    space: SearchSpace
+    recipe: Mapping[str, Any]
+    images: Mapping[str, int]
+    classes: tuple[str, ...]
+    input_size: int
+    params: int
+    macs: int
+    steps_per_epoch: int
+    steps: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def plan(
+    space: SearchSpace,
+    code: Codes,
+    data: str | Path = "digits",
+    recipe: str | Path = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    root: Path | str | None = None,
+    download: bool = False,
+    input_size: int | None = None,
+    split: str | Path | SplitSpec | None = None,
+    max_corrupt: int = 0,
+    workers: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "32",
+    channels_last: bool = False,
+    compile: bool = False,
+) -> TrainingPlan:
+    """What `train` with the same arguments would do, and about how long it would take."""
+    prepared = prepare(
+        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
+    )
+    check_device(device, devices, precision)
+    check_compile(prepared.recipe, compile)
+    network = build_network(prepared.space, code, prepared.recipe, 0)
+    counts = counts_of(network, prepared.data.input_size)
+    images = {name: len(part) for name, part in prepared.data.parts.items()}
+    epochs = prepared.recipe.epochs or 0
+    steps_per_epoch = len(prepared.data.train) // prepared.recipe.batch_size
+    with watching_memory(f"batch_size (now {prepared.recipe.batch_size})"):
+        step = _seconds_a_step(prepared, network, device, devices, precision, channels_last, compile)
+    # A validation image takes a third of a training image's time: a forward pass of three passes.
+    steps = epochs * (steps_per_epoch + images.get("val", 0) / prepared.recipe.batch_size / 3)
+    return TrainingPlan(
+        space=prepared.space,
+        recipe=prepared.recipe.to_json(),
+        images=images,
+        classes=prepared.data.classes,
+        input_size=prepared.data.input_size,
+        params=int(counts["params"]),
+        macs=int(counts["macs"]),
+        steps_per_epoch=steps_per_epoch,
+        steps=epochs * steps_per_epoch,
+        seconds=steps * step,
+        notes=tuple(prepared.notes),
+    )
+
+
+def _seconds_a_step(
+    prepared: Prepared,
+    network: nn.Module,
+    device: str,
+    devices: int,
+    precision: str,
+    channels_last: bool,
+    compile: bool,
+) -> float:
+    """Median of a few steps that train a copy of the network, on one device with its share of the batch."""
+    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // devices)
+    fabric = fabric_for(device, 1, precision)
+    fabric.launch()
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    network.to(memory_format=memory_format)
+    optimizer = optimizer_for(recipe, network)
+    wrapped, wrapped_optimizer = fabric.setup(compiled(network) if compile else network, optimizer)
+    training = training_loader(prepared.data, recipe, 0, fabric, prepared.workers)
+    schedule = schedule_for(recipe, optimizer, len(training))
+    step = WeightStep(
+        fabric,
+        wrapped,
+        wrapped_optimizer,
+        schedule,
+        replace(recipe, teacher=None),
+        Objective(replace(recipe, teacher=None), len(prepared.data.classes)),
+        memory_format=memory_format,
+    )
+    times = []
+    with isolated(0):
+        for number, batch in enumerate(training.epoch(0)):
+            started = time.perf_counter()
+            float(step(batch, Position(0, number, recipe.epochs or 1, len(training)))["loss"])
+            times.append(time.perf_counter() - started)
+            if len(times) == TIMED_STEPS + 1:
+                break
+    times = sorted(times[1:] or times)
+    return times[len(times) // 2]

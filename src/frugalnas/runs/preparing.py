@@ -1,0 +1,292 @@
+"""What a training is about, checked and written down before it begins."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+import frugalnas
+from frugalnas.data import Augmentation, ImageData, Loader, Part, Split, SplitSpec, loader, open_data
+from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.networks import build
+from frugalnas.networks.checkpoints import import_weights
+from frugalnas.networks.counting import count_network
+from frugalnas.networks.saving import load_model, tensors_of
+from frugalnas.registry import import_object
+from frugalnas.runs.descriptions import describe_space
+from frugalnas.runs.folder import RunFolder
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.training import Recipe, isolated, load_recipe, write_tensors
+
+__all__ = [
+    "INITIAL",
+    "Prepared",
+    "build_network",
+    "build_options",
+    "check_compile",
+    "counts_of",
+    "describe",
+    "evaluation_loader",
+    "fill",
+    "load_teacher",
+    "open_described",
+    "prepare",
+    "training_loader",
+    "warm_start",
+]
+
+INITIAL = "checkpoints/initial.safetensors"
+"""The weights that a training began with: written once, never again."""
+
+
+@dataclass
+class Prepared:
+    """What a training is about, checked and with nothing left open."""
+
+    space: SearchSpace
+    code: Codes
+    recipe: Recipe
+    data: ImageData
+    workers: int
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare(
+    space: SearchSpace,
+    code: Codes,
+    data: str | Path,
+    recipe: str | Path,
+    settings: Mapping[str, Any] | None,
+    root: Path | str | None,
+    download: bool,
+    input_size: int | None,
+    split: str | Path | SplitSpec | None,
+    max_corrupt: int,
+    workers: int,
+    devices: int,
+) -> Prepared:
+    """A training's recipe, data and space fitted to each other; the arguments are those of `train`.
+
+    Raises:
+        FrugalnasError: where they do not fit.
+    """
+    wanted = load_recipe(recipe, settings)
+    spec = str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
+    opened = open_data(
+        spec,
+        root=None if root is None else Path(root).expanduser().resolve(),
+        download=download,
+        input_size=input_size,
+        normalisation=wanted.normalisation,
+        split=split,
+        max_corrupt=max_corrupt,
+        workers=workers,
+    )
+    if len(opened.classes) < 2 or not opened.labelled:
+        raise FrugalnasError(
+            f"{opened.name} has {len(opened.classes)} classes; training needs two at least, one folder of images for each"
+        )
+    wanted = wanted.settled(len(opened.train), devices)
+    wanted = replace(wanted, augmentation=_augmentation(wanted.augmentation, opened).to_dict())
+    space = space.with_network(classes=len(opened.classes), input_size=opened.input_size)
+    wanted, notes = _fitting(space, code, wanted, settings or {})
+    return Prepared(space, code, wanted, opened, workers, [*opened.notes, *notes])
+
+
+def _augmentation(settings: Mapping[str, Any], data: ImageData) -> Augmentation:
+    """A recipe's augmentation, with its base filled in."""
+    own = dict(settings)
+    base = own.pop("base", None)
+    if base is None:
+        return Augmentation.of(own)
+    start = data.suggested if base == "suggested" else Augmentation.of(str(base))
+    return Augmentation.of({**start.to_dict(), **own})
+
+
+def _fitting(space: SearchSpace, code: Codes, recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
+    """The recipe without what the networks of this space do not have, and a note on each thing left out.
+
+    What the user set himself is not left out but refused.
+    """
+    notes = []
+    for name, nothing in (("auxiliary", None), ("drop_path", 0.0)):
+        if not getattr(recipe, name) or name in settings:
+            continue
+        others: dict[str, Any] = {"auxiliary": None, "drop_path": 0.0, name: getattr(recipe, name)}
+        try:
+            with torch.device("meta"):
+                build(space, code, **others)
+        except FrugalnasError as error:
+            left_out: dict[str, Any] = {name: nothing}
+            recipe = replace(recipe, **left_out)
+            notes.append(f"{name} of recipe {recipe.name} left out: {error}")
+    return recipe, notes
+
+
+def check_compile(recipe: Recipe, compile: bool) -> None:
+    """Refuse what would compile a network again and again."""
+    if compile and recipe.drop_path and recipe.drop_path_ramp:
+        raise FrugalnasError(
+            "with a drop-path probability that grows, --compile would compile the network anew in every epoch; set "
+            "drop_path_ramp=false, or drop_path=0, or leave --compile out"
+        )
+
+
+def describe(
+    prepared: Prepared,
+    network: nn.Module,
+    name: str | None,
+    seed: int,
+    flags: Mapping[str, Any],
+    weights: Path | str | None,
+) -> dict[str, Any]:
+    """What config.yaml says of a training."""
+    data = prepared.data
+    text = prepared.space.format(prepared.code)
+    return {
+        "frugalnas": frugalnas.__version__,
+        "kind": "training",
+        "space": describe_space(prepared.space),
+        "architecture": text,
+        "name": name or text,
+        "counts": counts_of(network, data.input_size),
+        "data": {**data.description, "workers": prepared.workers, "fingerprint": data.fingerprint},
+        "recipe": prepared.recipe.to_json(),
+        "seed": seed,
+        "device": dict(flags),
+        "weights": None if weights is None else str(weights),
+        "initial": _digest(network),
+        "notes": list(prepared.notes),
+    }
+
+
+def fill(draft: Path, prepared: Prepared, network: nn.Module) -> None:
+    """Write what a run must have from the beginning: the split and the weights that it starts from."""
+    (draft / "split.json").write_text(prepared.data.split.to_json(), encoding="utf-8")
+    (draft / INITIAL).parent.mkdir()
+    write_tensors(draft / INITIAL, tensors_of(network), {"sha256": _digest(network)})
+
+
+def _digest(network: nn.Module) -> str:
+    """SHA-256 of a network's tensors, in the order of their names."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(tensors_of(network).items()):
+        hashed.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
+        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()
+
+
+def warm_start(network: nn.Module, source: Path, space: SearchSpace, code: Codes) -> list[str]:
+    """Put saved weights into a network; what was not taken, for the user.
+
+    A classifier for another number of classes, and auxiliary heads that one side lacks, stay as they are.
+    """
+    if source.is_dir():
+        saved = tensors_of(load_model(source))
+    elif source.is_file():
+        saved = tensors_of(import_weights(source, space, code).network)
+    else:
+        raise FrugalnasError(
+            f"there are no weights at {source}; give a run's folder, a model's folder or a file of weights"
+        )
+    own = network.state_dict()
+    taken: dict[str, Tensor] = {}
+    anew, differing = [], []
+    for name, tensor in own.items():
+        if name in saved and saved[name].shape == tensor.shape:
+            taken[name] = saved[name]
+        elif "auxiliary" in name or (name in saved and _other_classes(tensor, saved[name], network)):
+            anew.append(name)
+        else:
+            there = f"has shape {list(saved[name].shape)}" if name in saved else "is missing"
+            differing.append(f"{name} {there} instead of {list(tensor.shape)}")
+    differing += [f"{name} has no place" for name in saved if name not in own and "auxiliary" not in name]
+    if differing:
+        more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise FrugalnasError(f"the weights in {source} are of another architecture: {'; '.join(differing[:3])}{more}")
+    network.load_state_dict(taken, strict=False)
+    notes = [f"weights from {source}"]
+    return [*notes, f"starting anew: {', '.join(anew)}"] if anew else notes
+
+
+def _other_classes(own: Tensor, saved: Tensor, network: nn.Module) -> bool:
+    """Whether two tensors differ in the number of classes only."""
+    *_, last = network.state_dict().values()
+    return own.shape[1:] == saved.shape[1:] and own.ndim in (1, 2, 4) and own.shape[0] == last.shape[0]
+
+
+def open_described(folder: RunFolder) -> ImageData:
+    """The data of a run, with its split.
+
+    Raises:
+        RunFolderError: where the data are no longer what the run began with.
+    """
+    described: dict[str, Any] = dict(folder.config["data"])
+    fingerprint = described.pop("fingerprint")
+    split = Split.from_json((folder.path / "split.json").read_text(encoding="utf-8"))
+    data = open_data(**described, split=split)
+    if data.fingerprint != fingerprint:
+        raise RunFolderError(
+            f"the data at {described['spec']} have changed since {folder.path} began; put back what was there, or start "
+            f"another run"
+        )
+    return data
+
+
+def build_options(recipe: Recipe) -> dict[str, Any]:
+    """What `networks.build` is told besides space and code."""
+    return {"auxiliary": recipe.auxiliary, "drop_path": recipe.drop_path, "dropout": recipe.dropout}
+
+
+def build_network(space: SearchSpace, code: Codes, recipe: Recipe, seed: int) -> nn.Module:
+    """The network as it is before training, a function of the seed."""
+    with isolated(seed):
+        return build(space, code, **build_options(recipe))
+
+
+def load_teacher(source: str) -> nn.Module:
+    """The network to distil from: a model's folder, or `package.module:function` that makes one."""
+    teacher = import_object(source)() if ":" in source and not Path(source).exists() else load_model(source)
+    if not isinstance(teacher, nn.Module):
+        raise FrugalnasError(f"the teacher {source} is a {type(teacher).__name__}, not a torch module")
+    return teacher.eval().requires_grad_(False)
+
+
+def training_loader(data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, workers: int) -> Loader:
+    """Batches to train on; this process's share of them."""
+    return loader(
+        data.train,
+        batch_size=recipe.batch_size,
+        augmentation=Augmentation.of(recipe.augmentation),
+        seed=seed,
+        device=fabric.device,
+        workers=workers,
+        drop_last=True,
+        share=(fabric.global_rank, fabric.world_size),
+    )
+
+
+def evaluation_loader(part: Part | None, recipe: Recipe, fabric: Fabric, workers: int) -> Loader | None:
+    """Batches to evaluate on, this process's share of them; None where there is no such part."""
+    if part is None or not len(part):
+        return None
+    return loader(
+        part,
+        batch_size=recipe.batch_size,
+        device=fabric.device,
+        workers=workers,
+        share=(fabric.global_rank, fabric.world_size),
+    )
+
+
+def counts_of(network: nn.Module, input_size: int) -> dict[str, float]:
+    """Counts: "params" without auxiliary head, and "macs" of one image."""
+    counts = count_network(network, input_size)
+    return {"params": counts.params, "macs": counts.macs}
