@@ -30,7 +30,7 @@ from torchvision.transforms import v2
 from frugalnas.data import PUBLISHED, ImageData, loader, open_data
 
 BATCH = 128
-IMAGES = 10_000
+IMAGES = 5_000
 
 
 class Pictures(VisionDataset):

@@ -360,7 +360,7 @@ def test_folders_that_cannot_be_used_say_why(tmp_path, make, message):
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("cifar10", {}, "--root FOLDER --download"),
+        ("cifar10", {}, "or --download"),
         ("cifar10", {"root": "."}, "or add --download"),
         ("imagenet", {}, "needs --root"),
         ("imagenet16-120", {}, "needs --root"),
@@ -404,3 +404,35 @@ def test_the_benchmarks_split_needs_the_official_order(tmp_path, folder):
     (tmp_path / "cifar-split.txt").write_text(json.dumps({"train": ["0"], "valid": ["1"]}))
     with pytest.raises(FrugalnasError, match="official archive's order"):
         open_data(folder, split=tmp_path / "cifar-split.txt")
+
+
+def test_small_pictures_of_many_shapes_get_their_median_size(tmp_path):
+    rng = np.random.default_rng(0)
+    class_folders(tmp_path / "set", {"a": 10, "b": 10}, size=(24, 40))
+    for index in range(6):
+        picture(rng, (30 + index, 28)).save(tmp_path / "set" / "a" / f"other{index}.png")
+    data = open_data(tmp_path / "set")
+    assert data.input_size == 24
+    assert any("24 x 24 pixels" in note for note in data.notes)
+
+
+def test_a_part_of_parquet_files_without_labels_is_left_alone(tmp_path):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    files = sorted(class_folders(tmp_path / "set", {"a": 20, "b": 20}).glob("*/*.png"))
+    rows = [
+        {"image": {"bytes": file.read_bytes(), "path": None}, "label": index % 2} for index, file in enumerate(files)
+    ]
+    (tmp_path / "hub").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "hub" / "train-0.parquet")
+    hidden = [{**row, "label": -1} for row in rows[:5]]
+    pq.write_table(pa.Table.from_pylist(hidden), tmp_path / "hub" / "test-0.parquet")
+    data = open_data(tmp_path / "hub")
+    assert sizes(data) == {"train": 32, "val": 4, "test": 4}
+    assert any("no labels" in note for note in data.notes)
+
+
+def test_data_are_described_where_they_lie(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    data = open_data("pets")
+    monkeypatch.chdir("/")
+    assert open_data(**data.description).fingerprint == data.fingerprint

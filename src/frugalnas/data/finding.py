@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from frugalnas.cache import cache_folder
 from frugalnas.data.arrays import find_digits, find_npz
 from frugalnas.data.downsampled import find_downsampled
 from frugalnas.data.folders import find_folder
@@ -19,8 +20,8 @@ __all__ = ["DATASETS", "find", "pack_lmdb"]
 
 DATASETS: dict[str, str] = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
-    "cifar10": "60,000 photos of 10 classes, 32 x 32; --root or --download",
-    "cifar100": "60,000 photos of 100 classes, 32 x 32; --root or --download",
+    "cifar10": "60,000 photos of 10 classes, 32 x 32; --root FOLDER, or --download",
+    "cifar100": "60,000 photos of 100 classes, 32 x 32; --root FOLDER, or --download",
     "imagenet": "folders train and val of 1,000 class folders, or an LMDB of them; --root",
     "imagenet16-120": "ImageNet at 16 x 16, first 120 classes (also -150, -200, or all 1,000: imagenet16); --root",
 }
@@ -33,7 +34,9 @@ def find(spec: str | Path, root: Path | None, download: bool) -> Found:
     if name == "digits":
         return find_digits()
     if name in ("cifar10", "cifar100", "cifar-10", "cifar-100"):
-        return find_cifar(name.replace("-", ""), root, download)
+        # What was downloaded without a root lies in the cache.
+        kept = cache_folder() / "data"
+        return find_cifar(name.replace("-", ""), root or (kept if download or kept.is_dir() else None), download)
     if name == "imagenet":
         return _imagenet(root)
     path = Path(spec).expanduser()
@@ -41,7 +44,9 @@ def find(spec: str | Path, root: Path | None, download: bool) -> Found:
         path = root / path
     if not path.exists() and name.startswith("imagenet"):
         return find_downsampled(name, root)
-    return _find_path(path, str(spec))
+    found = _find_path(path, str(spec))
+    found.location = path.resolve()
+    return found
 
 
 def pack_lmdb(
@@ -90,6 +95,8 @@ def _find_path(path: Path, spec: str, packing: bool = False) -> Found:
     parquet = parquet_folder(path)
     if parquet is not None:
         return find_parquet(parquet, path.name, in_place=packing)
+    if next(path.glob("*.parquet"), None) is not None:
+        return find_parquet(path)  # says which names it needs
     return find_folder(path)
 
 

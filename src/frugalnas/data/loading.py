@@ -66,7 +66,7 @@ class Loader:
         self._labels = torch.from_numpy(np.full(len(part), -1) if part.labels is None else part.labels)
         if self.on_device:
             assert isinstance(part.source, ArrayImages)
-            self._pixels = part.source.pixels.to(device)
+            self._pixels = part.source.on(device)
             self._labels = self._labels.to(device)
 
     def __len__(self) -> int:
@@ -132,7 +132,6 @@ class Loader:
             num_workers=self.workers,
             collate_fn=_collate,
             pin_memory=self.device.type == "cuda",
-            prefetch_factor=4 if self.workers else None,
             # DataLoader draws a base seed for its workers; left to the global generator it would move it.
             generator=torch.Generator().manual_seed(0),
         )

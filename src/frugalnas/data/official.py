@@ -28,9 +28,7 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
     torchvision reads the archive after comparing the checksums of its files.
     """
     if root is None:
-        raise FrugalnasError(
-            f"{name} needs the folder that holds it, or may be fetched into: give --root FOLDER, or --root FOLDER --download"
-        )
+        raise FrugalnasError(f"{name} is not here yet: give --root FOLDER with the folder that holds it, or --download")
     folder, archive = _ARCHIVES[name]
     if not (root / folder).is_dir() and not (root / archive).is_file():
         parquet = parquet_folder(root, name, name.replace("cifar", "cifar-"))

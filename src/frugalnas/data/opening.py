@@ -28,7 +28,7 @@ PHOTO_SIZE = 224
 _SMALL = 96  # pixels; images up to this side live in memory
 _LARGEST_IN_MEMORY = 2 * 2**30  # bytes
 _LOOKED_AT = 64  # images that are opened to see how large they are
-_MEASURED = 2000  # images of a streamed set that its statistics come from
+_MEASURED = 500  # images of a streamed set that its statistics come from
 
 NORMALISATIONS: dict[str, dict[str, Any]] = {
     "imagenet": {"mean": list(IMAGENET_STATISTICS[0]), "std": list(IMAGENET_STATISTICS[1])},
@@ -61,9 +61,9 @@ def open_data(
     Args:
         spec: a name in `DATASETS`, or a path.
         root: where the files of a named data set lie.
-        download: fetch CIFAR into `root` where it is not there.
-        input_size: side of the square images that networks get; None decides by the images: their common size where they
-            are small and square, 224 for photos.
+        download: fetch CIFAR into `root`, or the cache without one, where it is not there.
+        input_size: side of the square images that networks get; None decides by the images: the (median) short side of
+            small ones, 224 for photos; a note says so.
         resize: what the short side is resized to before the centre is cut out in evaluation; None is the size itself for
             small images, 8/7 of it for photos (256 for 224).
         interpolation: of that resize: bilinear or bicubic.
@@ -84,11 +84,9 @@ def open_data(
     corruption = Corruption(max_corrupt)
     notes = list(found.notes)
     side, small = _sides(found)
-    size = input_size or found.input_size or (side if side and small else PHOTO_SIZE)
-    if not input_size and not found.input_size and size == PHOTO_SIZE:
-        notes.append(
-            f"images of different or large sizes: networks get {PHOTO_SIZE} x {PHOTO_SIZE} (--input-size changes it)"
-        )
+    size = input_size or found.input_size or side
+    if not input_size and not found.input_size:
+        notes.append(f"networks get images of {size} x {size} pixels (--input-size changes it)")
     resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))
     if resize < size:
         raise FrugalnasError(f"resize is {resize}, below the input size {size} that is cut out of the resized image")
@@ -115,8 +113,8 @@ def open_data(
         notes.append(f"{len(parts['test'])} images held out for the test")
     fixed = {key: how[key] for key in ("mean", "std", "channels") if key in how}
     description = {
-        "spec": str(spec),
-        "root": None if root is None else str(root),
+        "spec": str(found.location or spec),
+        "root": None if root is None else str(Path(root).expanduser().absolute()),
         "input_size": size,
         "resize": resize,
         "interpolation": interpolation,
@@ -137,23 +135,24 @@ def open_data(
     )
 
 
-def _sides(found: Found) -> tuple[int | None, bool]:
-    """(the side of all images where they are square and of one size, whether all are small), from a few of each part."""
-    sizes = set()
+def _sides(found: Found) -> tuple[int, bool]:
+    """(a side for square inputs, whether all images are small), from a few images of each part.
+
+    The side is the median of the short sides of small images, and 224 for photos.
+    """
+    sizes = []
     for source in found.parts.values():
         if isinstance(source, ArrayImages):
-            sizes.add(tuple(source.pixels.shape[2:]))
+            sizes.append(tuple(source.pixels.shape[2:]))
             continue
         for index in np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)).tolist():
             try:
-                sizes.add(source.load(index).size)
+                sizes.append(source.load(index).size)
             except CorruptImage:
                 continue  # noted where it is read in earnest
-    if not sizes:
-        return None, False
-    largest = max(max(size) for size in sizes)
-    (only, *others) = sizes
-    return (only[0] if not others and only[0] == only[1] else None), largest <= _SMALL
+    if not sizes or max(map(max, sizes)) > _SMALL:
+        return PHOTO_SIZE, False
+    return int(np.median([min(size) for size in sizes])), True
 
 
 def _in_memory(
@@ -184,7 +183,8 @@ def _in_memory(
         return pixels
 
     pixels = _cached(source, how, all_of_them, wrong)
-    names = [source.name(index) for index in range(len(source))] if not isinstance(source, ParquetImages) else name
+    # The encoded bytes of Parquet files need not stay in memory for the sake of names.
+    names = f"{name} image" if isinstance(source, ParquetImages) else source
     return ArrayImages(torch.from_numpy(pixels), source.labels, names, source.digest())
 
 

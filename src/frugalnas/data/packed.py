@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -67,7 +68,7 @@ class LMDBImages(ImageSource):
 
     def digest(self) -> str:
         """A hash of all checksums."""
-        return f"{zlib.crc32(self.sums.tobytes()):08x}-{zlib.adler32(self.sums.tobytes()):08x}"
+        return hashlib.sha256(self.sums.tobytes()).hexdigest()
 
     def _array(self, name: str, kind: type) -> Any:
         content = read_key(self.folder, f"{self.part}:{name}".encode()) or b""

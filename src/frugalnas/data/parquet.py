@@ -123,13 +123,20 @@ def find_parquet(folder: Path, name: str | None = None, in_place: bool = False) 
     sources: dict[str, ImageSource] = {
         part: ParquetImages(files, column, label, in_place) for part, files in parts.items()
     }
+    notes = []
+    for part, source in list(sources.items()):
+        if part != "train" and source.labels is not None and len(source) and source.labels.max() < 0:
+            del sources[part]
+            notes.append(f"{folder}: the {part} part has no labels and is left alone")
+    if any(source.labels is not None and len(source) and source.labels.min() < 0 for source in sources.values()):
+        raise FrugalnasError(f"{folder}: column {label} must hold class numbers from 0")
     if label is None:
-        return Found(name or folder.name, (), sources, "parquet")
+        return Found(name or folder.name, (), sources, "parquet", notes)
     highest = max(int(source.labels.max()) for source in sources.values() if source.labels is not None and len(source))
     classes = classes or tuple(str(number) for number in range(highest + 1))
     if highest >= len(classes):
         raise FrugalnasError(f"{folder}: label {highest}, but only {len(classes)} classes have names")
-    return Found(name or folder.name, classes, sources, "parquet")
+    return Found(name or folder.name, classes, sources, "parquet", notes)
 
 
 def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...]]:
@@ -183,6 +190,6 @@ def _damaged(file: Path, error: Exception) -> FrugalnasError:
 
 def _whole_numbers(file: Path, label: str, column: Any) -> IntArray:
     values = column.to_numpy(zero_copy_only=False)
-    if not np.issubdtype(values.dtype, np.integer) or (len(values) and values.min() < 0):
-        raise FrugalnasError(f"{file}: column {label} must hold class numbers from 0, without gaps")
+    if not np.issubdtype(values.dtype, np.integer):
+        raise FrugalnasError(f"{file}: column {label} must hold whole numbers, without gaps")
     return values.astype(np.int64)

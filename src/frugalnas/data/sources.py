@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class ArrayImages(ImageSource):
     Args:
         pixels: uint8, shape [n, 3, height, width].
         labels: shape [n], or None.
-        names: of the images, or a word to put before their numbers.
+        names: of the images; or a word to put before their numbers; or the source that they were decoded from.
         digest: of the files that they were decoded from, where hashing the pixels can be spared.
     """
 
@@ -78,16 +78,28 @@ class ArrayImages(ImageSource):
         self,
         pixels: torch.Tensor,
         labels: IntArray | None,
-        names: Sequence[str] | str = "image",
+        names: Sequence[str] | str | ImageSource = "image",
         digest: str | None = None,
     ) -> None:
         self.pixels = pixels
         self.labels = labels
         self.names = names
         self._digest = digest
+        self._copies: dict[torch.device, torch.Tensor] = {}
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_copies": {}}  # a worker has no use for what lies on a device
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        """The pixels on a device, brought there once."""
+        if device.type == "cpu":
+            return self.pixels
+        if device not in self._copies:
+            self._copies[device] = self.pixels.to(device)
+        return self._copies[device]
 
     def load(self, index: int) -> Image.Image:
         """One picture in RGB."""
@@ -95,6 +107,8 @@ class ArrayImages(ImageSource):
 
     def name(self, index: int) -> str:
         """The image's name, or its number."""
+        if isinstance(self.names, ImageSource):
+            return self.names.name(index)
         return f"{self.names} {index}" if isinstance(self.names, str) else self.names[index]
 
     def digest(self) -> str:
@@ -165,6 +179,7 @@ class Found:
         mirrored: whether a mirrored image is still one of its class; digits are not.
         statistics: published mean and standard deviation where measuring is not needed.
         official_order: whether images come in the order that published split files count.
+        location: the folder or file, where it is not a named data set.
     """
 
     name: str
@@ -176,3 +191,4 @@ class Found:
     mirrored: bool = True
     statistics: tuple[Sequence[float], Sequence[float]] | None = None
     official_order: bool = False
+    location: Path | None = None
