@@ -206,6 +206,76 @@ def test_the_auxiliary_head_says_which_images_are_too_small(macro: str, least: i
         network_from_genotype(SKIPS, macro=macro, input_size=224, auxiliary="nasnet")
 
 
+class ByHand:
+    """The CIFAR network of one genotype in evaluation mode, written with functions on its stored weights."""
+
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
+        self.weights = weights
+
+    def norm(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        stored = [self.weights[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")]
+        return nn.functional.batch_norm(x, *stored)
+
+    def conv(self, x: torch.Tensor, name: str, **how: int) -> torch.Tensor:
+        return nn.functional.conv2d(x, self.weights[f"{name}.weight"], **how)
+
+    def project(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        return self.norm(self.conv(x.relu(), f"{name}.op.1"), f"{name}.op.2")
+
+    def reduce(self, x: torch.Tensor, name: str) -> torch.Tensor:
+        x = x.relu()
+        halves = [self.conv(x, f"{name}.conv_1", stride=2), self.conv(x[:, :, 1:, 1:], f"{name}.conv_2", stride=2)]
+        return self.norm(torch.cat(halves, 1), f"{name}.bn")
+
+    def separable(self, x: torch.Tensor, name: str, stride: int) -> torch.Tensor:
+        for first, step in ((1, stride), (5, 1)):
+            x = self.conv(x.relu(), f"{name}.op.{first}", stride=step, padding=1, groups=x.shape[1])
+            x = self.norm(self.conv(x, f"{name}.op.{first + 1}"), f"{name}.op.{first + 2}")
+        return x
+
+    def dilated(self, x: torch.Tensor, name: str, stride: int) -> torch.Tensor:
+        x = self.conv(x.relu(), f"{name}.op.1", stride=stride, padding=4, dilation=2, groups=x.shape[1])
+        return self.norm(self.conv(x, f"{name}.op.2"), f"{name}.op.3")
+
+    def normal(self, s0: torch.Tensor, s1: torch.Tensor, name: str, reduced: bool) -> torch.Tensor:
+        """sep3 0 + skip 1; dil5 2 + average 0."""
+        x0 = (self.reduce if reduced else self.project)(s0, f"{name}.preprocess0")
+        x1 = self.project(s1, f"{name}.preprocess1")
+        x2 = self.separable(x0, f"{name}._ops.0", 1) + x1
+        pooled = nn.functional.avg_pool2d(x0, 3, 1, 1, count_include_pad=False)
+        return torch.cat([x2, self.dilated(x2, f"{name}._ops.2", 1) + pooled], 1)
+
+    def reduction(self, s0: torch.Tensor, s1: torch.Tensor, name: str, reduced: bool) -> torch.Tensor:
+        """max 0 + skip 1; dil5 1 + skip 2."""
+        x0 = (self.reduce if reduced else self.project)(s0, f"{name}.preprocess0")
+        x1 = self.project(s1, f"{name}.preprocess1")
+        x2 = nn.functional.max_pool2d(x0, 3, 2, 1) + self.reduce(x1, f"{name}._ops.1")
+        return torch.cat([x2, self.dilated(x1, f"{name}._ops.2", 2) + x2], 1)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Four cells: normal, reduction, reduction, normal."""
+        stem = self.norm(self.conv(x, "stem.0", padding=1), "stem.1")
+        first = self.normal(stem, stem, "cells.0", reduced=False)
+        second = self.reduction(stem, first, "cells.1", reduced=False)
+        third = self.reduction(first, second, "cells.2", reduced=True)
+        fourth = self.normal(second, third, "cells.3", reduced=True)
+        pooled = fourth.mean(dim=(2, 3))
+        return nn.functional.linear(pooled, self.weights["classifier.weight"], self.weights["classifier.bias"])
+
+
+def test_the_network_is_the_one_written_by_hand() -> None:
+    genotype = Genotype.from_fields(
+        {
+            "normal": [["sep_conv_3x3", 0], ["skip_connect", 1], ["dil_conv_5x5", 2], ["avg_pool_3x3", 0]],
+            "reduce": [["max_pool_3x3", 0], ["skip_connect", 1], ["dil_conv_5x5", 1], ["skip_connect", 2]],
+        }
+    )
+    network = network_from_genotype(genotype, width=6, layers=4)
+    network(images(32, n=8))  # batch norms of their own
+    network.eval()
+    torch.testing.assert_close(network(images(32)), ByHand(network.state_dict())(images(32)))
+
+
 def test_weights_have_the_names_of_published_ones() -> None:
     """What `RelativeNAS` and the other programs of the DARTS family store, without the prefix `module.`."""
     edges = [["sep_conv_3x3", 0], ["skip_connect", 1], ["dil_conv_5x5", 1], ["avg_pool_3x3", 2]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.networks.skeleton import skeleton_of
 from frugalnas.spaces import FloatArray, SearchSpace
 
@@ -127,7 +127,9 @@ def _tables(space: SearchSpace) -> _Tables:
         places.append((block.gene, block.value, block.key))
     for gene, value, _ in reversed(places):  # any network will do to learn what all have in common: the first choices
         code[gene] = value
-    side = int(cast(Any, space).input_size)
+    side = getattr(space, "input_size", None)
+    if not isinstance(side, int):
+        raise FrugalnasError(f"{space.name} does not say how large its images are; give it an attribute input_size")
     whole = _measured(lambda: skeleton.build(code), (3, side, side))
     tables: _Tables = {}
     for quantity in ("params", "macs", "thop"):

@@ -162,7 +162,7 @@ def operation(name: str, channels: int, stride: int = 1, *, affine: bool = True)
     return OPERATIONS[name](channels, stride, affine)
 
 
-class DropPath(StochasticDepth):
+class DropPath(StochasticDepth):  # type: ignore[misc]  # torchvision has no types
     """Torchvision's `StochasticDepth` by row, whose rate may change from epoch to epoch in a compiled network.
 
     A number in the code of a network would have `torch.compile` compile it anew for every rate; here it is a tensor.
