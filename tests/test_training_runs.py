@@ -96,6 +96,18 @@ def test_the_model_is_what_was_tested(finished):
     assert load_model(result.run_dir).card.classes == tuple("0123456789")
 
 
+def test_other_data_are_evaluated_on_whole(finished, tmp_path):
+    result, _ = finished
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(30) % 10)
+    assert evaluate_run(result.run_dir, tmp_path / "mine.npz").images == 30
+    np.savez(tmp_path / "three.npz", images=images, labels=np.arange(30) % 3)
+    with pytest.raises(FrugalnasError, match=r"has the classes 0, 1, 2, but the network tells apart 0, 1, 2, 3, 4, ..."):
+        evaluate_run(result.run_dir, tmp_path / "three.npz")
+    with pytest.raises(FrugalnasError, match="has no part 'val'"):
+        evaluate_run(result.run_dir, tmp_path / "mine.npz", part="val")
+
+
 def test_a_finished_training_resumes_to_itself(finished):
     result, _ = finished
     before = (result.run_dir / "test.json").read_text()

@@ -236,7 +236,7 @@ def evaluate_run(
         run_dir: a training run's folder, or a model's folder.
         data: None is what the run was trained on, with its split; other data must have the same class names, and is
             preprocessed as in training.
-        part: "train", "val" or "test".
+        part: "train", "val" or "test"; other data that have no test part are evaluated on whole.
         root: where a named data set is.
         download: whether it may be fetched.
         max_corrupt: unreadable images to skip before giving up.
@@ -254,13 +254,16 @@ def evaluate_run(
             f"{opened.name} has the classes {_listed(opened.classes)}, but the network tells apart {_listed(card.classes)}; "
             f"give data with the same class folders"
         )
-    if part not in opened.parts:
+    held = opened.parts.get(part)
+    if held is None and part == "test" and opened.split.spec == _WHOLE:
+        held = opened.train  # data that come in one piece
+    if held is None:
         raise FrugalnasError(f"{opened.name} has no part {part!r}; choose one of: {', '.join(opened.parts)}")
     fabric = fabric_for(device, 1, precision)
     fabric.launch()
     network = network.to(fabric.device)
     # Measured on the training images of the run, and so part of the network.
-    chosen = replace(opened.parts[part], preprocessing=card.preprocessing)
+    chosen = replace(held, preprocessing=card.preprocessing)
     size = batch_size or int(card.provenance.get("recipe", {}).get("batch_size", 128))
     batches = loader(chosen, batch_size=size, device=fabric.device, workers=workers)
     with watching_memory(f"batch_size (now {size})"), fabric.autocast():
@@ -306,9 +309,15 @@ def _data_to_evaluate(
         input_size=int(preprocessing["input_size"]),
         resize=preprocessing.get("resize"),
         interpolation=preprocessing.get("interpolation", "bilinear"),
+        normalisation={name: preprocessing[name] for name in ("mean", "std", "channels") if name in preprocessing},
+        split=_WHOLE,
         max_corrupt=max_corrupt,
         workers=workers,
     )
+
+
+_WHOLE = SplitSpec("whole", val=0.0, test=0.0)
+"""Nothing is held out of data that are only evaluated on."""
 
 
 def _listed(names: Sequence[str]) -> str:
