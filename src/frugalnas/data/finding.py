@@ -85,7 +85,7 @@ def _find_path(path: Path, spec: str, packing: bool = False) -> Found:
     if not path.is_dir():
         hint = ", or give a folder of class folders, of Parquet files, an LMDB or an .npz file"
         raise (
-            FrugalnasError(f"{path} is not there{hint[4:]}")
+            FrugalnasError(f"{path} is not there; {hint[5:]}")
             if _is_path(spec)
             else unknown_name("data", spec, DATASETS, hint)
         )

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.batches import augment_batch, isolated
 from frugalnas.data.images import Part
-from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
+from frugalnas.data.preprocessing import fit_square, normalise, to_tensor
 from frugalnas.data.sources import ArrayImages, IntArray
 from frugalnas.errors import FrugalnasError
 
@@ -93,7 +93,15 @@ class Loader:
                 rows = self._rows(len(chosen))
                 yield self._from_memory(chosen[rows], number, step, rows, len(chosen))
             return
-        yield from self._streamed(number, steps, batches)
+        try:
+            yield from self._streamed(number, steps, batches)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise FrugalnasError(
+                f"a process that reads images ended ({str(error).splitlines()[0]}); lower --workers, or give more shared "
+                f"memory (/dev/shm)"
+            ) from None
 
     def order(self, number: int) -> IntArray:
         """Positions of the part's images in the order of an epoch."""
@@ -208,7 +216,7 @@ class _Images(Dataset[tuple[int, Item]]):
             if self.change is None:
                 return index, (self.part.read([index])[0], "")
             image = self.part.source.load(int(self.part.indices[index]))
-        except CorruptImage as error:
+        except FrugalnasError as error:  # raised in a worker it would come with a traceback
             return index, (None, str(error))
         number = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
         with isolated() as seed:

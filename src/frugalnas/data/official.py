@@ -46,7 +46,11 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
         try:
             # An archive that is there is unpacked, not fetched again.
             made = kind(str(root), train=part == "train", download=download or not (root / folder).is_dir())
-        except Exception as error:  # network, checksums, disk
+        except OSError as error:  # the network, or the disk
+            raise FrugalnasError(
+                f"{name} could not be fetched into {root} ({error}); fetch {archive} by other means and put it there"
+            ) from None
+        except Exception as error:  # checksums, damaged archives
             raise FrugalnasError(
                 f"{name} in {root} cannot be read ({error}); remove {root / folder} and fetch it again with --download"
             ) from None
