@@ -355,9 +355,15 @@ class SearchSpace(ABC):
             FrugalnasError: where the space does not count this quantity.
         """
         if quantity not in self.quantities:
-            offered = ", ".join(self.quantities) or "nothing"
-            raise FrugalnasError(f"{self.name} cannot count {quantity!r}; it counts {offered}")
+            raise self._uncounted(quantity)
         return self.counts(quantity, np.asarray(codes, np.int8))
+
+    def _uncounted(self, quantity: str) -> FrugalnasError:
+        offered = ", ".join(self.quantities) or "nothing"
+        hint = ""
+        if quantity == "latency" and hasattr(self, "latency"):
+            hint = "; for latency set the space's option latency to a table, which frugalnas measure-latency writes"
+        return FrugalnasError(f"{self.name} cannot count {quantity!r}; it counts {offered}{hint}")
 
     # -- smaller spaces ------------------------------------------------------------------------------------------
 
@@ -389,8 +395,7 @@ class SearchSpace(ABC):
         smaller._constraints = (*self._constraints, *Constraint.parse(constraint))
         for rule in smaller._constraints:
             if rule.quantity not in self.quantities:
-                offered = ", ".join(self.quantities) or "nothing"
-                raise FrugalnasError(f"{self.name} cannot count {rule.quantity!r}; it counts {offered}")
+                raise self._uncounted(rule.quantity)
         if smaller.enumerable and not len(smaller.enumerate()):
             raise smaller._nothing_left()
         return smaller
