@@ -202,14 +202,17 @@ def _changes(space: SearchSpace, parsed: argparse.Namespace, settings: Mapping[s
 def _in_path(text: str, space: str | None) -> Architecture | None:
     """The architecture in a file or folder, None where `text` is neither."""
     path = Path(text).expanduser()
+    content = None
     try:
-        if path.is_dir():
-            return _in_folder(path)
-        content = path.read_text(encoding="utf-8") if path.is_file() else None
+        folder = path.is_dir()
+        if path.is_file():
+            content = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise FrugalnasError(f"{path} is no text; give the JSON file or the folder that has the architecture") from None
     except (OSError, ValueError):  # too long for a path, or with characters that none has
-        content = None
+        folder = False
+    if folder:
+        return _in_folder(path)
     if content is None:
         if path.suffix in (".json", ".yaml", ".txt") or re.fullmatch(r"(\.{0,2}/|runs/)[\w./-]+", text):
             raise FrugalnasError(f"there is no file or folder {text}")
@@ -226,7 +229,8 @@ def _in_file(path: Path, content: str, space: str | None) -> Architecture:
         described = plain.get("space")
         if isinstance(described, dict):
             made: SearchSpace = SPACES.create(described)
-            return Architecture(path.name, made, made.parse(plain["architecture"]))
+            code = made.parse(plain["architecture"])
+            return Architecture(made.format(code), made, code)
         content = plain["architecture"]
     elif isinstance(plain, str):
         content = plain
@@ -323,7 +327,7 @@ def _read_in(text: str, space: str, name: str) -> Architecture:
 def _likely_space(text: str) -> str | None:
     """The space in whose notation a text that none reads seems to be written."""
     for pattern, space in (
-        (r"\s*Genotype|.*normal", "darts"),
+        (r"\s*Genotype|\s*\[\s*\[|.*normal", "darts"),
         (r".*~\d", "nasbench201"),
         (r".*\bks\b", "once-for-all"),
         (r".*\bconv\dx\d", "nasbench101"),

@@ -184,7 +184,7 @@ class _Ladder:
         for limit in limits:
             if limit.quantity not in known:
                 raise unknown_name("quantity", limit.quantity, dict.fromkeys(known))
-            if str(limit).replace(" ", "").find(">") >= 0:
+            if limit.relation.startswith(">"):
                 raise FrugalnasError(f"{limit}: a width is fitted to upper limits, such as macs<=600e6")
         self._costs: dict[int, dict[str, float]] = {}
 
@@ -237,15 +237,29 @@ class _Ladder:
                 f"no width of {self.found.name} meets {rules}: with width {least['width']:g} it has {shown}; raise the limit, "
                 f"or lower --layers or --input"
             )
-        low, high = self.least, 2 * self.least
-        while self.fits(high):
-            low, high = high, 2 * high
-            if high > WIDEST:
+        # Costs grow with about the square of the width: the guess is close, and a few steps up or down enclose the end.
+        low = max(self._guess(), self.least)
+        stride = 1
+        while not self.fits(low):
+            low, stride = max(low - stride, self.least), 2 * stride
+        stride = 1
+        while self.fits(low + stride):
+            low, stride = low + stride, 2 * stride
+            if low > WIDEST:
                 raise FrugalnasError(f"{rules} limits no width of {self.found.name}; lower it")
+        high = low + stride
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.fits(middle) else (low, middle)
         return low
+
+    def _guess(self) -> int:
+        """About where the limits are reached."""
+        own: Any = self.found.space
+        rung = max(round(own.width / self.step), self.least)
+        costs = self.costs(rung)
+        room = min(limit.bound / max(costs[limit.quantity], 1e-9) for limit in self.limits)
+        return min(int(rung * max(room, 0.0) ** 0.5), WIDEST)
 
 
 def _quoted(text: str) -> str:

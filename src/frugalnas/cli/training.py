@@ -303,7 +303,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     pictures = _pictures(parsed.pictures)
     import torch
 
-    from frugalnas.data import preprocess
+    from frugalnas.data import CorruptImage, preprocess
     from frugalnas.networks.saving import card_of, load_model
 
     network = load_model(parsed.run_dir)
@@ -315,7 +315,10 @@ def _predict(parsed: argparse.Namespace) -> int:
     rows = []
     for start in range(0, len(pictures), TOGETHER):
         batch = pictures[start : start + TOGETHER]
-        images = torch.stack([preprocess(path, card.preprocessing) for path in batch])
+        try:
+            images = torch.stack([preprocess(path, card.preprocessing) for path in batch])
+        except CorruptImage as error:
+            raise FrugalnasError(f"{error}; leave it out, or save it again as JPEG or PNG") from None
         with torch.inference_mode():
             probabilities = network(images).softmax(dim=1)
         best = probabilities.topk(min(parsed.top, probabilities.shape[1]), dim=1)

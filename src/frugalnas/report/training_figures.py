@@ -105,7 +105,7 @@ def confusion_matrix(evaluation: EvaluationResult, *, title: str | None = None) 
         axes.tick_params(length=0)
         axes.set(xlabel="taken for", ylabel="class")
         if named:
-            axes.set_xticks(range(classes), names, rotation=90, size=size)
+            axes.set_xticks(range(classes), names, rotation=90 if longest > 0.22 else 0, size=size)
             axes.set_yticks(range(classes), names, size=size)
         if numbered:
             _write_numbers(axes, share)
