@@ -13,7 +13,7 @@ from image_files import class_folders
 from scipy.stats import chisquare
 from torchvision.transforms import v2
 
-from frugalnas.data import PUBLISHED, Augmentation, loader, open_data
+from frugalnas.data import PUBLISHED, Augmentation, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError
 
 
@@ -119,6 +119,15 @@ def test_global_generators_are_left_alone(small, way):
     assert random.getstate() == before[0]
     assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), before[2])
+
+
+def test_a_process_without_images_in_the_last_batch_gets_an_empty_one(photos):
+    data = open_data(photos, input_size=100, split=SplitSpec(test=0.02, val=0))
+    assert len(data.train) == 29
+    for workers in (0, 1):
+        images, labels = epoch(data.train, batch_size=28, share=(1, 2), workers=workers)[-1]
+        assert images.shape == (0, 3, 100, 100)
+        assert len(labels) == 0
 
 
 def test_data_in_memory_are_not_changed_by_what_is_done_to_batches(small):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,7 @@ class Loader:
             _Images(self.part, self.augmentation, self.seed, number),
             batch_sampler=[share.tolist() for share in shares],
             num_workers=self.workers,
-            collate_fn=_collate,
+            collate_fn=partial(_collate, self.part.size),
             pin_memory=self.device.type == "cuda",
             # DataLoader draws a base seed for its workers; left to the global generator it would move it.
             generator=torch.Generator().manual_seed(0),
@@ -224,12 +225,12 @@ class _Images(Dataset[tuple[int, Item]]):
             return index, (to_tensor(self.change(image)), "")
 
 
-def _collate(items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str]]]:
+def _collate(size: int, items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str]]]:
     """(images, which of the batch's rows they are, unreadable images with the reason)."""
     images = [image for _, (image, _) in items if image is not None]
     kept = [row for row, (_, (image, _)) in enumerate(items) if image is not None]
     wrong = [(index, reason) for index, (image, reason) in items if image is None]
-    stacked = torch.stack(images) if images else torch.empty(0, 3, 1, 1, dtype=torch.uint8)
+    stacked = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
     return stacked, torch.tensor(kept, dtype=torch.int64), wrong
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ PHOTO_SIZE = 224
 _SMALL = 96  # pixels; images up to this side live in memory
 _LARGEST_IN_MEMORY = 2 * 2**30  # bytes
 _LOOKED_AT = 64  # images that are opened to see how large they are
+_THREADS = 8
 _MEASURED = 500  # images of a streamed set that its statistics come from
 
 NORMALISATIONS: dict[str, dict[str, Any]] = {
@@ -71,7 +73,7 @@ def open_data(
             is) and "bgr255" (ABS's published networks) are fixed; or a mapping with mean and std, by channel.
         split: a name in `SPLITS`, a specification, a stored split, or a file of one; see `make_split`.
         max_corrupt: unreadable images that are skipped, and named in the notes, before it is an error.
-        workers: threads that decode while small images are brought into memory; 0 is one.
+        workers: threads that decode while small images are brought into memory; at least one a core, up to 8.
 
     Raises:
         FrugalnasError: where nothing usable is found; it says what to do.
@@ -174,7 +176,7 @@ def _in_memory(
 
     def all_of_them() -> np.ndarray[Any, np.dtype[np.uint8]]:
         pixels = np.empty((len(source), 3, size, size), dtype=np.uint8)
-        with ThreadPoolExecutor(max(1, workers)) as pool:
+        with ThreadPoolExecutor(max(workers, min(_THREADS, os.cpu_count() or 1))) as pool:
             for index, image in enumerate(pool.map(one, range(len(source)), chunksize=64)):
                 pixels[index] = image
         for index in sorted(wrong):
