@@ -222,6 +222,13 @@ def test_durations_as_people_say_them():
     assert said == ["5 s", "89 s", "2 min", "3 h 20 min", "1 days 16 h"]
 
 
+@pytest.mark.slow
+def test_the_default_settings_learn_the_digits(tmp_path):
+    space = fn.NASBench201()
+    result = train(space, space.parse(CELL), run_dir=tmp_path / "digits")
+    assert result.test.top1 >= 97.0
+
+
 KILLED = """
 import frugalnas as fn
 from frugalnas.runs import trainer

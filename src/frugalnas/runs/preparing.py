@@ -93,6 +93,8 @@ def prepare(
         raise FrugalnasError(
             f"{opened.name} has {len(opened.classes)} classes; training needs two at least, one folder of images for each"
         )
+    if wanted.teacher is not None and Path(wanted.teacher).expanduser().exists():
+        wanted = replace(wanted, teacher=str(Path(wanted.teacher).expanduser().resolve()))
     wanted = wanted.settled(len(opened.train), devices)
     wanted = replace(wanted, augmentation=_augmentation(wanted.augmentation, opened).to_dict())
     space = space.with_network(classes=len(opened.classes), input_size=opened.input_size)

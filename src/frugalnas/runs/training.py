@@ -177,10 +177,26 @@ def train(
         raise
 
 
-def resume_training(run_dir: Path | str, *, callbacks: Sequence[TrainingCallback] = ()) -> TrainingResult:
-    """The result of carrying on with a training, with the same weights as if it had never stopped (on a CPU bit for bit)."""
+def resume_training(
+    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = ()
+) -> TrainingResult:
+    """The result of carrying on with a training, with the same weights as if it had never stopped (on a CPU bit for bit).
+
+    Args:
+        run_dir: the run's folder.
+        device: another than it began on, from now on; None keeps it.
+        callbacks: are told what happens.
+
+    Raises:
+        RunFolderError: where there is no such run, its data have changed, or its checkpoints are another's.
+    """
     folder = RunFolder(Path(run_dir))
     folder.expect("training")
+    flags = folder.config["device"]
+    if device is not None:
+        with folder.held():
+            moved = {**flags, "device": check_device(device, flags["devices"], flags["precision"])}
+            folder.write_config({**folder.config, "device": moved})
     return _carry_on(folder, callbacks, None)
 
 

@@ -68,6 +68,9 @@ class WeightStep:
             self._begin(position)
         self.schedule.step_update(position.done)
         images, labels = batch
+        if not len(images):  # none of the batch's files could be read
+            nothing = torch.zeros((), device=images.device)
+            return {"images": nothing, "loss": nothing, "accuracy": nothing}
         images, targets = self.objective.prepare(images, labels)
         labels = labels[: len(images)]
         images = images.contiguous(memory_format=self.memory_format)
