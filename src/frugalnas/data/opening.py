@@ -18,7 +18,7 @@ from frugalnas.data.finding import find
 from frugalnas.data.images import Corruption, ImageData, Part
 from frugalnas.data.official import IMAGENET_STATISTICS
 from frugalnas.data.parquet import ParquetImages
-from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, to_tensor
+from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, identify, to_tensor
 from frugalnas.data.sources import ArrayImages, Found, ImageSource
 from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -149,7 +149,7 @@ def _sides(found: Found) -> tuple[int, bool]:
             continue
         for index in np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)).tolist():
             try:
-                sizes.append(source.load(index).size)
+                sizes.append(identify(source.encoded(index), source.name(index)))
             except CorruptImage:
                 continue  # noted where it is read in earnest
     if not sizes or max(map(max, sizes)) > _SMALL:

@@ -82,14 +82,15 @@ def decode(content: bytes, name: str) -> Image.Image:
     raise CorruptImage(f"{name}: {reason}")
 
 
-def identify(content: bytes, name: str) -> None:
-    """Nothing, where the header of an encoded file is that of an image; its pixels are not read.
+def identify(content: bytes, name: str) -> tuple[int, int]:
+    """Width and height of the picture in an encoded file, from its header; the pixels are not read.
 
     Raises:
         CorruptImage: `{name}: {reason}`.
     """
     try:
-        Image.open(io.BytesIO(content)).close()
+        with Image.open(io.BytesIO(content)) as image:
+            return image.size
     except Exception as error:
         reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
         raise CorruptImage(f"{name}: {reason}") from None
