@@ -205,14 +205,12 @@ def test_the_page_stands_alone_and_is_safe(tmp_path, monkeypatch):
     config = {
         "frugalnas": "0.1.0",
         "kind": "training",
-        **{
-            "space": {},
-            "architecture": "",
-            "recipe": {},
-            "seed": 0,
-            "device": {},
-            "data": {"spec": "/some/where/photos"},
-        },
+        "space": {},
+        "architecture": "",
+        "recipe": {},
+        "seed": 0,
+        "device": {},
+        "data": {"spec": "/some/where/photos"},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     runs = pytest.importorskip("frugalnas.runs.training")

@@ -125,6 +125,8 @@ def find_architecture(
         FrugalnasError: saying what would have been understood.
     """
     text = parsed.architecture.strip()
+    if not text:
+        raise _nothing_given()
     found = _in_path(text, parsed.space) or _known(text, parsed.space) or _read(text, parsed.space, "")
     if found.own is not None and parsed.space and found.space.name != SPACES.create(parsed.space).name:
         raise FrugalnasError(
@@ -277,7 +279,7 @@ def _known(text: str, space: str | None) -> Architecture | None:
 def _read(text: str, space: str | None, name: str) -> Architecture:
     """The architecture that a text is, in the space named or in the only one that reads it."""
     if not text:
-        raise FrugalnasError("an architecture is needed: a known name, a string, a JSON file or a run's folder")
+        raise _nothing_given()
     if space is not None:
         return _read_in(text, space, name)
     found = []
@@ -305,6 +307,10 @@ def _read(text: str, space: str | None, name: str) -> Architecture:
     raise FrugalnasError(
         f"no space reads {_shown(text)}; add --space NAME to see why, one of: {', '.join(SPACES.targets)}"
     )
+
+
+def _nothing_given() -> FrugalnasError:
+    return FrugalnasError("an architecture is needed: a known name, a string, a JSON file or a run's folder")
 
 
 def _read_in(text: str, space: str, name: str) -> Architecture:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.report.cells import draw_cell
+from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
 from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
@@ -145,7 +145,7 @@ def run_report(run_dir: Path | str) -> list[Path]:
     fronts = _fronts(result, run.config, table)
     folder = run.report
     folder.mkdir(exist_ok=True)
-    cell = draw_cell(result.space, result.best.code)
+    cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
         result.values,
         unit=_unit(table),
