@@ -102,7 +102,9 @@ def test_other_data_are_evaluated_on_whole(finished, tmp_path):
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(30) % 10)
     assert evaluate_run(result.run_dir, tmp_path / "mine.npz").images == 30
     np.savez(tmp_path / "three.npz", images=images, labels=np.arange(30) % 3)
-    with pytest.raises(FrugalnasError, match=r"has the classes 0, 1, 2, but the network tells apart 0, 1, 2, 3, 4, ..."):
+    with pytest.raises(
+        FrugalnasError, match=r"has the classes 0, 1, 2, but the network tells apart 0, 1, 2, 3, 4, ..."
+    ):
         evaluate_run(result.run_dir, tmp_path / "three.npz")
     with pytest.raises(FrugalnasError, match="has no part 'val'"):
         evaluate_run(result.run_dir, tmp_path / "mine.npz", part="val")
@@ -261,10 +263,21 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, steps):
 
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path):
-    result = train(*tiny(), run_dir=tmp_path / "two", settings={**QUICK, "epochs": 4}, devices=2, device="cpu")
+    result = train(
+        *tiny(), run_dir=tmp_path / "two", settings={**QUICK, "epochs": 4, "select": "best"}, devices=2, device="cpu"
+    )
     assert result.finished
     assert len(result.epochs) == 4
     assert result.test.images == 180
     assert result.test.to_json()["confusion"] == evaluate_run(result.run_dir).to_json()["confusion"]
-    with pytest.raises(FrugalnasError, match="already there"):
-        train(*tiny(), run_dir=tmp_path / "two", devices=2, device="cpu")
+    diverging = {
+        "epochs": 1,
+        "batch_size": 128,
+        "optimizer": "momentum",
+        "lr": 1e3,
+        "momentum": 1.0,
+        "warmup_epochs": 0,
+    }
+    with pytest.raises(FrugalnasError, match=r"^the training loss of epoch 1 is [a-z]+: .* bf16 or 32$"):
+        train(*tiny(), run_dir=tmp_path / "no", settings={**diverging, "clip_norm": None}, devices=2, device="cpu")
+    assert not (tmp_path / "no").exists()

@@ -298,6 +298,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """Put the selected weights into the network, write the model, and look at the test images once."""
+        self.fabric.barrier()  # the first process may still be writing the best weights
         selected = len(self.book.records)
         if self.recipe.select == "best" and self.book.best:
             selected = self.book.best

@@ -71,7 +71,7 @@ class Recipe:
     name: str = "custom"
     source: str = ""
     epochs: int | None = None
-    images_seen: int = 12_000
+    images_seen: int = 17_500
     batch_size: int = 128
     optimizer: str = "momentum"
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
