@@ -89,9 +89,9 @@ def test_prediction_names_classes_as_the_network_does(cli, trained):
     said = json.loads(cli("predict", trained, ".", "--json", "--top", 10).out)
     assert [each["picture"] for each in said] == [f"{number}.png" for number in range(5)]
     from frugalnas.data import preprocess
-    from frugalnas.networks.saving import load_model
+    from frugalnas.networks.saving import load
 
-    network = load_model(trained)
+    network = load(trained)
     images = torch.stack([preprocess(f"{number}.png", network.card.preprocessing) for number in range(5)])
     with torch.inference_mode():
         expected = network(images).softmax(dim=1).numpy()
@@ -146,9 +146,9 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(cli):
 
 
 def test_weights_are_imported_and_trained_on(cli, trained):
-    from frugalnas.networks.saving import load_model
+    from frugalnas.networks.saving import load
 
-    tensors = {f"module.{name}": tensor for name, tensor in load_model(trained).state_dict().items()}
+    tensors = {f"module.{name}": tensor for name, tensor in load(trained).state_dict().items()}
     torch.save({"state_dict": tensors}, "published.pth.tar")
     sizes = ("--width", 4, "--layers", 1, "--input", 8, "--classes", 10)
     said = cli("weights", "import", "published.pth.tar", "--arch", CELL, *sizes)
@@ -324,6 +324,7 @@ BAD_INPUT = {
         "small|input",
     ),
     "pixels": (["train", CELL, "--input", "big"], "INTEGER|number of pixels"),
+    "classes": (["train", CELL, "--classes", "5"], "leave --classes out"),
     "a drawn split": (["train", CELL, "--split", "x.txt", "--split-seed", "1"], "--split-seed"),
     "weights": (["train", CELL, "--weights", "nothing"], "nothing"),
     "a taken folder": (["train", CELL, "--run-dir", "empty"], "already there"),

@@ -23,7 +23,7 @@ from frugalnas.networks.saving import (
     ModelCard,
     build_from_card,
     card_of,
-    load_model,
+    load,
     load_tensors,
     model_folder,
     read_card,
@@ -111,7 +111,7 @@ def test_what_is_saved_comes_back(tmp_path):
     network, card = trained()
     assert save_model(tmp_path / "new" / "model", network, card) == tmp_path / "new" / "model"
     assert {path.name for path in (tmp_path / "new" / "model").iterdir()} == {WEIGHTS_FILE, CARD_FILE}
-    found = load_model(tmp_path / "new" / "model")
+    found = load(tmp_path / "new" / "model")
     assert not found.training
     assert card_of(found) == card == read_card(tmp_path / "new" / "model")
     assert same(tensors_of(found), tensors_of(network))
@@ -124,7 +124,7 @@ def test_loading_leaves_the_generator_alone(tmp_path):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
-    load_model(tmp_path)
+    load(tmp_path)
     assert torch.equal(torch.rand(1), expected)
 
 
@@ -132,10 +132,10 @@ def test_a_training_run_is_where_its_model_is(tmp_path):
     network, card = trained()
     (tmp_path / "config.yaml").write_text("kind: training\n")
     with pytest.raises(FrugalnasError, match=r"holds no trained network yet.*frugalnas resume"):
-        load_model(tmp_path)
+        load(tmp_path)
     save_model(tmp_path / "model", network, card)
     assert model_folder(tmp_path) == tmp_path / "model"
-    assert card_of(load_model(tmp_path)) == card
+    assert card_of(load(tmp_path)) == card
 
 
 def test_the_weights_travel_alone(tmp_path):
@@ -143,14 +143,14 @@ def test_the_weights_travel_alone(tmp_path):
     save_model(tmp_path, network, card)
     os.rename(tmp_path / WEIGHTS_FILE, tmp_path / "alone.safetensors")
     (tmp_path / CARD_FILE).unlink()
-    assert card_of(load_model(tmp_path / "alone.safetensors")) == card
+    assert card_of(load(tmp_path / "alone.safetensors")) == card
 
 
 def test_wrappers_and_memory_formats_leave_no_trace(tmp_path):
     network, card = trained()
     wrapped = nn.DataParallel(network.to(memory_format=torch.channels_last))
     save_model(tmp_path, wrapped, card)
-    assert same(tensors_of(load_model(tmp_path)), tensors_of(network))
+    assert same(tensors_of(load(tmp_path)), tensors_of(network))
 
 
 @pytest.mark.slow
@@ -176,7 +176,7 @@ def test_a_killed_save_leaves_a_network_with_its_own_card(tmp_path, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             save_model(tmp_path, new, new_card)
         monkeypatch.setattr(os, "replace", replace)
-        assert card_of(load_model(tmp_path)) == (old_card, new_card)[step]
+        assert card_of(load(tmp_path)) == (old_card, new_card)[step]
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
@@ -194,12 +194,12 @@ def test_weights_of_another_architecture_are_refused(tmp_path):
     with pytest.raises(
         FrugalnasError, match=r"1 5: features\.3\.weight has shape \[4, 4, 3, 3\] instead of \[4, 4, 5, 5\]$"
     ):
-        load_model(tmp_path)
+        load(tmp_path)
     (tmp_path / CARD_FILE).write_text(card.to_json().replace('"auxiliary": "toy"', '"auxiliary": null'))
     with pytest.raises(
         FrugalnasError, match=r"auxiliary_head\.bias has no place; auxiliary_head\.weight has no place$"
     ):
-        load_model(tmp_path)
+        load(tmp_path)
 
 
 def test_a_refused_load_changes_nothing():
@@ -216,7 +216,7 @@ def test_damage_is_named(tmp_path):
     content = (tmp_path / WEIGHTS_FILE).read_bytes()
     (tmp_path / WEIGHTS_FILE).write_bytes(content[: len(content) // 2])
     with pytest.raises(FrugalnasError, match=f"{WEIGHTS_FILE} is damaged"):
-        load_model(tmp_path)
+        load(tmp_path)
     (tmp_path / WEIGHTS_FILE).write_bytes(content)
     for text, message in (
         ("{", "is not JSON"),
@@ -227,15 +227,15 @@ def test_damage_is_named(tmp_path):
     ):
         (tmp_path / CARD_FILE).write_text(text)
         with pytest.raises(FrugalnasError, match=message):
-            load_model(tmp_path)
+            load(tmp_path)
 
 
 def test_a_folder_without_a_network_says_so(tmp_path):
     with pytest.raises(FrugalnasError, match="there is no trained network at"):
-        load_model(tmp_path / "nothing")
+        load(tmp_path / "nothing")
     save_file({"a": torch.zeros(1)}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(FrugalnasError, match=r"does not say which network it holds.*frugalnas weights import"):
-        load_model(tmp_path)
+        load(tmp_path)
     with pytest.raises(FrugalnasError, match="has no card"):
         card_of(nn.Linear(1, 1))
 
@@ -257,7 +257,7 @@ def answers_alike(path: Path, format: str, network: nn.Module, size: int = 8) ->
         elif format == "torch-export":
             found = torch.export.load(path).module()(images)
         else:
-            found = load_model(path)(images)
+            found = load(path)(images)
         assert found.shape == wanted.shape
         assert (found - wanted).abs().max() <= TOLERANCE * wanted.abs().max().clamp(min=1)
 
@@ -300,7 +300,7 @@ def test_every_family_is_exported(tmp_path, family, format):
     path = export(network, card, tmp_path / f"out{FORMATS[format]}", format)
     answers_alike(path, format, network, space.input_size)
     save_model(tmp_path / "model", network, card)
-    assert same(tensors_of(load_model(tmp_path / "model")), tensors_of(network))
+    assert same(tensors_of(load(tmp_path / "model")), tensors_of(network))
 
 
 @pytest.mark.parametrize("format", ["torch-export", "safetensors"])
@@ -346,7 +346,7 @@ def test_a_program_carries_the_card(tmp_path):
 
 def test_safetensors_carry_the_card(tmp_path):
     network, card = trained()
-    found = card_of(load_model(export(network, card, tmp_path / "toy", "safetensors")))
+    found = card_of(load(export(network, card, tmp_path / "toy", "safetensors")))
     assert (found.classes, found.preprocessing, found.provenance) == (card.classes, card.preprocessing, card.provenance)
     assert found.build["auxiliary"] is None
     assert inference_network(network, card)[1] == found

@@ -15,7 +15,7 @@ import torch
 
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.networks.saving import load_model, read_card
+from frugalnas.networks.saving import load, read_card
 from frugalnas.runs import RunFolder
 from frugalnas.runs import trainer as trainer_module
 from frugalnas.runs.training import evaluate_run, load_training, plan, resume_training, train
@@ -93,7 +93,7 @@ def test_the_model_is_what_was_tested(finished):
     assert evaluate_run(result.run_dir, "digits").to_json() == result.test.to_json()
     val = evaluate_run(result.run_dir, part="val")
     assert val.top1 == pytest.approx(result.epochs[result.selected - 1]["val_accuracy"])
-    assert load_model(result.run_dir).card.classes == tuple("0123456789")
+    assert load(result.run_dir).card.classes == tuple("0123456789")
 
 
 def test_other_data_are_evaluated_on_whole(finished, tmp_path):
@@ -170,7 +170,7 @@ def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(*tiny(), run_dir=path, settings=QUICK, weights=result.run_dir, callbacks=[Watcher(1)])
     initial, _ = read_tensors(path / "checkpoints" / "initial.safetensors")
-    for name, tensor in load_model(result.run_dir).state_dict().items():
+    for name, tensor in load(result.run_dir).state_dict().items():
         assert torch.equal(initial[name], tensor)
     with pytest.raises(FrugalnasError, match=r"of another architecture: .* has shape"):
         train(*tiny(8), run_dir=tmp_path / "wider", settings=QUICK, weights=result.run_dir)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import TRAINED_ON, import_weights, read_checkpoint, recognise
-from frugalnas.networks.saving import load_model, save_model, tensors_of
+from frugalnas.networks.saving import load, save_model, tensors_of
 from frugalnas.registry import SPACES
 from frugalnas.spaces import KNOWN
 
@@ -283,7 +283,7 @@ def test_an_import_is_saved_and_given_back(tmp_path):
     torch.save(wrapped(net.tensors), tmp_path / "model.pt")
     imported = import_weights(tmp_path / "model.pt", space, code, classes=list("abcdefghij"))
     save_model(tmp_path / "model", imported.network, imported.card)
-    again = load_model(tmp_path / "model")
+    again = load(tmp_path / "model")
     assert again.card == imported.card
     assert again.card.classes == tuple("abcdefghij")
     assert "auxiliary_head.classifier.bias" in tensors_of(again)

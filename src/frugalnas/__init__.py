@@ -10,8 +10,9 @@ carries it through:
     >>> result.architecture
     '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|'
 
-The folders answer one question each: `spaces` (what can be built?), `tables` and `predictors` (what do we know cheaply?),
-`strategies` (what do we try next?), `runs` and `report` (how is it carried through, and what does a person see?).
+The folders answer one question each: `spaces` and `networks` (what can be built?), `tables` and `predictors` (what do we know
+cheaply?), `strategies` (what do we try next?), `runs`, `training`, `data` and `report` (how is it carried through, and what does a
+person see?).
 `methods` has one page per paper. Names are loaded when they are first used.
 """
 
@@ -23,8 +24,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
+    "frugalnas.data": ("Augmentation", "open_data"),
     "frugalnas.errors": ("FrugalnasError",),
     "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
+    "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
     "frugalnas.runs": (
         "Budget",
@@ -38,7 +41,21 @@ _HOMES = {
         "resume",
         "search",
     ),
-    "frugalnas.spaces": ("NASBench101", "NASBench201", "Population", "SearchSpace"),
+    "frugalnas.runs.training": ("TrainingResult", "train"),
+    "frugalnas.spaces": (
+        "DARTS",
+        "FairNAS",
+        "Genotype",
+        "LayerSpace",
+        "MobileNet",
+        "NASBench101",
+        "NASBench201",
+        "OnceForAll",
+        "Population",
+        "SearchSpace",
+        "ShuffleNet",
+        "known",
+    ),
     "frugalnas.strategies": (
         "Evolution",
         "LocalSearch",
@@ -54,11 +71,16 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
+    from frugalnas.data import Augmentation as Augmentation
+    from frugalnas.data import open_data as open_data
     from frugalnas.errors import FrugalnasError as FrugalnasError
     from frugalnas.evaluation import Evaluations as Evaluations
     from frugalnas.evaluation import Evaluator as Evaluator
     from frugalnas.evaluation import FunctionEvaluator as FunctionEvaluator
     from frugalnas.evaluation import Trials as Trials
+    from frugalnas.networks import build as build
+    from frugalnas.networks import count_network as count_network
+    from frugalnas.networks import load as load
     from frugalnas.predictors import MLP as MLP
     from frugalnas.predictors import Boosting as Boosting
     from frugalnas.predictors import Forest as Forest
@@ -76,10 +98,20 @@ if TYPE_CHECKING:
     from frugalnas.runs import load_search as load_search
     from frugalnas.runs import resume as resume
     from frugalnas.runs import search as search
+    from frugalnas.runs.training import TrainingResult as TrainingResult
+    from frugalnas.runs.training import train as train
+    from frugalnas.spaces import DARTS as DARTS
+    from frugalnas.spaces import FairNAS as FairNAS
+    from frugalnas.spaces import Genotype as Genotype
+    from frugalnas.spaces import LayerSpace as LayerSpace
+    from frugalnas.spaces import MobileNet as MobileNet
     from frugalnas.spaces import NASBench101 as NASBench101
     from frugalnas.spaces import NASBench201 as NASBench201
+    from frugalnas.spaces import OnceForAll as OnceForAll
     from frugalnas.spaces import Population as Population
     from frugalnas.spaces import SearchSpace as SearchSpace
+    from frugalnas.spaces import ShuffleNet as ShuffleNet
+    from frugalnas.spaces import known as known
     from frugalnas.strategies import Evolution as Evolution
     from frugalnas.strategies import LocalSearch as LocalSearch
     from frugalnas.strategies import RandomSearch as RandomSearch

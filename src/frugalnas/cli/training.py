@@ -128,6 +128,8 @@ def _train(parsed: argparse.Namespace) -> int:
     from frugalnas.runs.training import train
 
     recipe_settings, space_settings = _settings(parsed)
+    if parsed.classes is not None or "classes" in space_settings:
+        raise FrugalnasError("the data say how many classes there are; leave --classes out")
     found = _for_data(parsed, space_settings)
     options = {
         "settings": recipe_settings,
@@ -304,9 +306,9 @@ def _predict(parsed: argparse.Namespace) -> int:
     import torch
 
     from frugalnas.data import CorruptImage, preprocess
-    from frugalnas.networks.saving import card_of, load_model
+    from frugalnas.networks.saving import card_of, load
 
-    network = load_model(parsed.run_dir)
+    network = load(parsed.run_dir)
     card = card_of(network)
     if not card.preprocessing:
         raise FrugalnasError(

@@ -7,7 +7,7 @@
 - `count_network`, `cost_table`: parameters and multiply-adds of a module, and of every choice at once.
 - `measure_latency`, `LatencyTable`: milliseconds of every block on this machine.
 - `set_drop_path`: how often a path of a network is left out in training.
-- `save_model`, `load_model`, `ModelCard`: a trained network on disk; `export`: as ONNX, torch.export program, safetensors.
+- `save_model`, `load`, `ModelCard`: a trained network on disk; `export`: as ONNX, torch.export program, safetensors.
 """
 
 from frugalnas.networks.counting import NetworkCounts, StageCounts, cost_table, count_network
@@ -16,7 +16,7 @@ from frugalnas.networks.latency import LatencyTable, latency_table, measure_late
 from frugalnas.networks.layered import LayerNetwork, LayerSkeleton, Place, Stage, places
 from frugalnas.networks.mobile_blocks import MBConv, normed_conv
 from frugalnas.networks.operations import set_drop_path
-from frugalnas.networks.saving import ModelCard, card_of, load_model, save_model
+from frugalnas.networks.saving import ModelCard, card_of, load, save_model
 from frugalnas.networks.skeleton import Block, Skeleton, build, skeleton_of
 
 __all__ = [
@@ -37,7 +37,7 @@ __all__ = [
     "count_network",
     "export",
     "latency_table",
-    "load_model",
+    "load",
     "measure_latency",
     "normed_conv",
     "places",

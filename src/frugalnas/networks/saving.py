@@ -27,7 +27,7 @@ __all__ = [
     "ModelCard",
     "build_from_card",
     "card_of",
-    "load_model",
+    "load",
     "load_tensors",
     "model_folder",
     "read_card",
@@ -166,7 +166,7 @@ def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def load_model(path: str | Path) -> nn.Module:
+def load(path: str | Path) -> nn.Module:
     """The trained network in a folder, in eval mode on the CPU, with its `ModelCard` as the attribute `card`.
 
     Nothing is unpickled.
@@ -178,7 +178,7 @@ def load_model(path: str | Path) -> nn.Module:
         FrugalnasError: where there is no network, the file is damaged, or the weights are of another architecture.
 
     Example:
-        >>> network = load_model("runs/digits")          # doctest: +SKIP
+        >>> network = load("runs/digits")          # doctest: +SKIP
         >>> network.card.classes                          # doctest: +SKIP
         ('0', '1', '2', '3', '4', '5', '6', '7', '8', '9')
     """
@@ -191,7 +191,7 @@ def load_model(path: str | Path) -> nn.Module:
 
 
 def read_card(path: str | Path) -> ModelCard:
-    """The card of a saved network, without its weights; see `load_model` for what `path` may be."""
+    """The card of a saved network, without its weights; see `load` for what `path` may be."""
     weights = _weights_file(Path(path))
     beside = weights.with_name(CARD_FILE)
     if weights.name == WEIGHTS_FILE and beside.exists():
@@ -213,14 +213,14 @@ def read_card(path: str | Path) -> ModelCard:
 
 
 def card_of(network: nn.Module) -> ModelCard:
-    """The card that `load_model` gave to a network.
+    """The card that `load` gave to a network.
 
     Raises:
         FrugalnasError: where the network has none.
     """
     card = getattr(network, "card", None)
     if not isinstance(card, ModelCard):
-        raise FrugalnasError("this network has no card; get it from load_model, or write a ModelCard for it")
+        raise FrugalnasError("this network has no card; get it from load, or write a ModelCard for it")
     return card
 
 

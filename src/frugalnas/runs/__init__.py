@@ -6,6 +6,9 @@
 - `replay`: the rounds of a run of WeakNAS seen again, from its journal.
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
 - `Callback`, `Progress`: look on while a search runs.
+
+Training an architecture from scratch needs torch and lives in `runs.training` (`train`, `resume_training`, `evaluate_run`),
+`runs.planning` (what it would cost) and `runs.watching` (look on).
 """
 
 from frugalnas.runs.budget import Budget

@@ -18,7 +18,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import import_weights
 from frugalnas.networks.counting import count_network
-from frugalnas.networks.saving import load_model, tensors_of
+from frugalnas.networks.saving import load, tensors_of
 from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
@@ -191,7 +191,7 @@ def warm_start(network: nn.Module, source: Path, space: SearchSpace, code: Codes
     A classifier for another number of classes, and auxiliary heads that one side lacks, stay as they are.
     """
     if source.is_dir():
-        saved = tensors_of(load_model(source))
+        saved = tensors_of(load(source))
     elif source.is_file():
         saved = tensors_of(import_weights(source, space, code).network)
     else:
@@ -255,7 +255,7 @@ def build_network(space: SearchSpace, code: Codes, recipe: Recipe, seed: int) ->
 
 def load_teacher(source: str) -> nn.Module:
     """The network to distil from: a model's folder, or `package.module:function` that makes one."""
-    teacher = import_object(source)() if ":" in source and not Path(source).exists() else load_model(source)
+    teacher = import_object(source)() if ":" in source and not Path(source).exists() else load(source)
     if not isinstance(teacher, nn.Module):
         raise FrugalnasError(f"the teacher {source} is a {type(teacher).__name__}, not a torch module")
     return teacher.eval().requires_grad_(False)

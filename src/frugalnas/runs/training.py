@@ -14,7 +14,7 @@ from typing import Any
 
 from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.networks.saving import card_of, load_model
+from frugalnas.networks.saving import card_of, load
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.planning import TrainingPlan, plan
@@ -88,7 +88,7 @@ class TrainingResult:
 
     @property
     def model(self) -> Path:
-        """The folder of the finished model, which `load_model` and `frugalnas export` read."""
+        """The folder of the finished model, which `load` and `frugalnas export` read."""
         return self.run_dir / "model"
 
 
@@ -262,7 +262,7 @@ def evaluate_run(
         precision: "32", "bf16" or "16".
     """
     path = Path(run_dir)
-    network = load_model(path)
+    network = load(path)
     card = card_of(network)
     opened = _data_to_evaluate(path, data, card.preprocessing, root, download, max_corrupt, workers)
     if opened.classes != tuple(card.classes):
