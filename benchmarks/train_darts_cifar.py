@@ -40,7 +40,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for file in (*options.cifar10.glob("train-00000*"), *options.cifar10.glob("test*")):
             shutil.copy(file, folder)
-        one = plan(space, code, folder, "cifar", settings={**settings, "epochs": 1})
+        one = plan(space, code, folder, "cifar", settings={**settings, "epochs": 1}, channels_last=True)
         epochs = max(int(60 * options.minutes / one.seconds), 1)
         print(
             f"{one.params:,} parameters, {one.macs / 1e6:.1f} M MACs; {one.seconds:.0f} s an epoch, so {epochs} epochs"
@@ -53,6 +53,7 @@ def main() -> None:
             run_dir=options.run_dir,
             settings={**settings, "epochs": epochs},
             architecture=options.architecture,
+            channels_last=True,
         )
         for epoch in result.epochs:
             print(
