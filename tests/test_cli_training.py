@@ -77,8 +77,9 @@ def test_training_is_shown_listed_and_resumed(cli, trained):
 def test_evaluation_repeats_the_test_at_the_end(cli, trained):
     said = json.loads(cli("evaluate", trained, "--data", "digits", "--json").out)
     assert said["top1"] == json.loads(cli("show", trained, "--json").out)["test"]["top1"]
-    assert "validation" not in cli("evaluate", trained, "--part", "val").out
-    assert "worst classes" in cli("evaluate", trained).out
+    said = cli("evaluate", trained, "--part", "val").out
+    assert "val accuracy" in said
+    assert "worst classes" in said
 
 
 def test_prediction_names_classes_as_the_network_does(cli, trained):
@@ -176,7 +177,7 @@ def test_an_architecture_may_be_named_in_many_ways(cli, trained):
     Path("card.json").write_text(
         json.dumps({"space": {"name": "darts", "options": {"width": 8}}, "architecture": str(genotype)})
     )
-    sizes = ("--width", 8)
+    sizes = ("--width", 8, "--layers", 3)
     expected = counted(cli, "RelativeNAS", "--space", "darts", *sizes)
     for written in ("relativenas", "genotype.json", "text.txt", "card.json", str(genotype)):
         found = counted(cli, written, *sizes)
@@ -185,7 +186,7 @@ def test_an_architecture_may_be_named_in_many_ways(cli, trained):
             expected["macs"],
             expected["architecture"],
         )
-    assert counted(cli, "card.json")["params"] == expected["params"]
+    assert counted(cli, "card.json", "--layers", 3)["params"] == expected["params"]
     assert counted(cli, trained)["architecture"] == CELL
     assert counted(cli, trained / "model")["params"] == counted(cli, trained)["params"]
 
@@ -226,7 +227,7 @@ def test_counts_are_the_published_ones(cli):
     ("limit", "name", "width", "options"),
     [
         ("macs<=600e6", "RelativeNAS", 46, ["--space", "darts"]),
-        ("thop<=547.6e6", "DARTS_ABS", 45, ["--step", "1"]),
+        pytest.param("thop<=547.6e6", "DARTS_ABS", 45, ["--step", "1"], marks=pytest.mark.slow),
         ("params<=1e6", "NB201_best_CIFAR10", 15, []),
         ("macs<=389e6", "FairNAS_A", 1.0, []),
     ],
