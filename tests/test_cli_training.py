@@ -421,7 +421,8 @@ def test_every_command_explains_itself(cli, words):
 
 
 def test_lists_name_recipes_and_architectures(cli):
-    assert "RelativeNAS" in cli("list").out
+    assert "RelativeNAS, train.py" in cli("list", "--recipes").out
+    assert "--architectures" in cli("list").out
     said = cli("list", "--architectures")
     assert all(name in said.out for name in KNOWN)
     assert "digits" in cli("data", "list").out

@@ -17,10 +17,11 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "list",
-        help="spaces, strategies, predictors, recipes and tables, one line each",
+        help="spaces, strategies, predictors and tables, one line each",
         description="What there is, one line each.",
     )
     parser.add_argument("--architectures", action="store_true", help="the published architectures that have a name")
+    parser.add_argument("--recipes", action="store_true", help="the recipes for training, with their sources")
     parser.set_defaults(run=run)
 
 
@@ -28,6 +29,9 @@ def run(parsed: argparse.Namespace) -> int:
     """Print every registered name with the first line of its documentation."""
     if parsed.architectures:
         return _architectures()
+    if parsed.recipes:
+        print_columns(_recipes(), ("recipe", "source"))
+        return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.strategies.acquisition import ACQUISITIONS
 
@@ -35,11 +39,10 @@ def run(parsed: argparse.Namespace) -> int:
         print(f"{heading}:")
         print_columns([[f"  {name}", registry.summary(name)] for name in registry.targets])
         print()
-    print("recipes:")
-    print_columns([[f"  {name}", source] for name, source in _recipes()])
-    print("\ntables:")
+    print("tables:")
     print_columns([[f"  {name}", detail] for name, _, detail in table_states()])
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
+    print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
     return 0
 
 

@@ -40,7 +40,10 @@ def add(commands: Any) -> None:
     _add_data(train, "digits")
     group = train.add_argument_group("how it is trained")
     group.add_argument(
-        "--recipe", default="default", metavar="NAME|FILE", help="published settings, or your own YAML [default]"
+        "--recipe",
+        default="default",
+        metavar="NAME|FILE",
+        help="published settings (frugalnas list --recipes), or your own YAML [default]",
     )
     group.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
     group.add_argument("--batch-size", type=int, metavar="N", help="the recipe's images a step")
