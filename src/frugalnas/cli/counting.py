@@ -302,12 +302,13 @@ def _measure(parsed: argparse.Namespace) -> int:
         rows.append(("error", f"{table.error:.3f} ms root mean square between whole networks and the table"))
     rows.append(("table", str(path)))
     print_columns(rows)
-    print(f"\nUse it with: --set space.latency={path} --where 'latency<={_example(table.fixed, taken):g}'")
+    print(f"\nUse it with: --set space.latency={path} --where 'latency<={_example(table.fixed, taken, space.genes):g}'")
     return 0
 
 
-def _example(fixed: float, blocks: list[float]) -> float:
-    return float(f"{max(fixed, 0) + 10 * blocks[len(blocks) // 2]:.2g}")
+def _example(fixed: float, blocks: list[float], genes: int) -> float:
+    """A limit in milliseconds that some networks meet and others do not."""
+    return float(f"{max(fixed, 0) + genes * blocks[len(blocks) // 2]:.2g}")
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def draw_genotype(genotype: Genotype, *, title: str | None = None) -> Figure:
             np.min(corners, axis=0),
             np.append(np.max(ends, axis=0)[:1], 0.0),
             title,
-            str(genotype).replace(", reduce=", ",\nreduce="),
+            str(genotype).replace(", normal_concat=", ",\nnormal_concat="),
         )
         for cell, corner, height in zip(cells, corners, heights, strict=True):
             cell.draw(axes, corner + offset, height)
