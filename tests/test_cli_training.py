@@ -304,6 +304,7 @@ BAD_INPUT = {
     "no width": (["fit", "macs<=3", "NB201_best_CIFAR10"], "no width of"),
     "fit's width": (["fit", "macs<=1e6", "NB201_best_CIFAR10", "--width", "3"], "leave it out"),
     "a step": (["fit", "macs<=1e9", "RelativeNAS", "--step", "0.5"], "whole steps"),
+    "a step without end": (["fit", "macs<=1e9", "RelativeNAS", "--step", "inf"], "whole steps"),
     "no space": (["measure-latency"], "Add --space"),
     "no blocks": (["measure-latency", "--space", "nasbench101"], "no table by block"),
     "a folder for the table": (["measure-latency", "--space", "fairnas", "--out", "no/where.json"], "no folder"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 import yaml
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks import skeleton_of
+from frugalnas.networks import LayerNetwork, latency, skeleton_of
 from frugalnas.networks.latency import LatencyTable, latency_table, measure_latency
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.spaces import DARTS, MobileNet, NASBench101, NASBench201, OnceForAll, ShuffleNet
@@ -47,6 +48,51 @@ def test_a_measured_table_predicts_and_is_read_back(tmp_path):
         for code in codes.tolist()
     ]
     np.testing.assert_allclose(space.count("latency", codes), sums)
+
+
+@pytest.mark.parametrize(("whole", "fixed"), [(50.0, 8.0), (14.0, 0.0)])
+def test_no_time_is_negative_where_blocks_take_longer_alone(tmp_path, monkeypatch, whole, fixed):
+    """On a busy machine, or with few turns: 21 blocks of 2 ms each, in networks that take 50 or only 14 ms."""
+
+    def run(timed, *, keep):
+        timed.milliseconds = [whole if isinstance(timed.module, LayerNetwork) else 2.0]
+
+    monkeypatch.setattr(latency._Timed, "run", run)
+    space = small(widths="gpu").restrict(np.arange(7) < np.full((21, 1), 6))  # none is left out
+    table = measure_latency(space, repeats=1)
+    assert table.fixed == fixed
+    assert table.networks == whole
+    assert table.error == pytest.approx(0, abs=1e-9)
+    table.save(tmp_path / "table.json")
+    shortest = small(latency=str(tmp_path / "table.json"))
+    added = shortest.costs("latency")[1]
+    assert added.min() == 0
+    np.testing.assert_allclose(shortest.count("latency", np.zeros((1, 21), np.int8)), whole)
+
+
+def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scores.py").write_text("def score(text):\n    return float(len(text))\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds
+    sizes = ("--space", "fairnas", "--width", 0.1, "--input", 32)
+    said = cli("measure-latency", *sizes, "--repeats", 1, "--quiet")
+    assert said.code == 0, said.err
+    measured = json.loads((tmp_path / "latency-fairnas-cpu.json").read_text())
+    assert f"{measured['error'] / measured['networks']:.0%} of that" in said.out
+    assert ("The table is uncertain" in said.out) == (measured["error"] > 0.1 * measured["networks"])
+    written(tmp_path / "table.json")
+    options = ("width=0.35", "input_size=32", "classes=10", "latency=table.json")
+    said = cli(
+        *("search", "random", "--space", "mobilenet", "--evaluator", "scores:score", "--queries", 10, "--quiet"),
+        *("--where", "latency>=39.5,latency<=40.5", "--run-dir", "run"),
+        *(word for option in options for word in ("--set", f"space.{option}")),
+    )
+    assert said.code == 0, said.err
+    monkeypatch.chdir(tmp_path / "run")
+    shown = cli("show", tmp_path / "run")
+    assert shown.code == 0, shown.err
+    assert re.search(r"^latency +(39\.5|40\.5)00 ms", shown.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +149,7 @@ def test_other_sizes_are_refused(tmp_path):
         ("[1, 2]", "no latency table; it needs 'blocks'"),
         ('{"blocks": 3}', "no latency table; it needs 'blocks'"),
         ('{"blocks": {"a": -1}}', "has -1 for 'a'; times are finite numbers, 0 or more"),
+        ('{"blocks": {}, "fixed": -1}', "has -1 for 'fixed'; times are finite numbers, 0 or more"),
         ('{"blocks": {"a": "fast"}}', "has 'fast' for 'a'"),
         ('{"blocks": {"a": NaN}}', "has nan for 'a'"),
         ('{"blocks": {}, "space": 3}', "describes its space as 3"),
@@ -119,6 +166,8 @@ def test_files_that_are_no_tables_are_refused(tmp_path, text, message):
 def test_missing_files_say_what_writes_them(tmp_path):
     with pytest.raises(FrugalnasError, match="frugalnas measure-latency writes one"):
         latency_table(small(latency=str(tmp_path / "none.json")))
+    with pytest.raises(FrugalnasError, match="latency of mobilenet is 3; it is the path of a table"):
+        small(latency=3)
     with pytest.raises(FrugalnasError, match="has no latency table; set its option latency"):
         latency_table(small())
     table = LatencyTable.load(written(tmp_path / "table.json"))

@@ -87,18 +87,23 @@ class Architecture:
             return network_from_genotype(self.genotype, **sizes)
 
 
-def add_architecture(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names an architecture, and the options that say what its network is."""
+def add_architecture(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:
+    """Add the argument that names an architecture, and the options that say what its network is.
+
+    Args:
+        parser: of the command.
+        macro: what the command builds cells of darts into where nobody says it.
+    """
     parser.add_argument(
         "architecture",
         metavar="ARCH",
         help="a known name (frugalnas list --architectures), an architecture string, a JSON file (genotype.json, "
         "architecture.json), or the folder of a search, a training or a model",
     )
-    add_sizes(parser)
+    add_sizes(parser, macro)
 
 
-def add_sizes(parser: argparse.ArgumentParser) -> None:
+def add_sizes(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:
     """Add the options that say which space is meant and how large its networks are."""
     group = parser.add_argument_group("space and sizes of the network")
     group.add_argument("--space", metavar="NAME", help="space of the architecture, where its name does not say it")
@@ -106,7 +111,7 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--layers", metavar="N", help="cells of the network (in nasbench101 and 201: cells of a stage)")
     group.add_argument("--input", "--input-size", metavar="PIXELS", help="side of the square images")
     group.add_argument("--classes", metavar="N", help="classes of the classifier")
-    group.add_argument("--macro", metavar="{cifar,imagenet}", help="of darts: what surrounds the cells [cifar]")
+    group.add_argument("--macro", metavar="{cifar,imagenet}", help=f"of darts: what surrounds the cells [{macro}]")
 
 
 def find_architecture(

@@ -21,7 +21,7 @@ from frugalnas.cli.architectures import (
     slug,
     space_settings,
 )
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ NARROWEST, WIDEST = 16, 2**14
 
 MULTIPLE = 0.05
 """Step of widths that multiply a network's channels."""
+UNCERTAIN = 0.1
+"""Error of a latency table, as a share of what a network takes, above which it is to be measured again."""
 EVEN = 2
 """Step of the widths of DARTS networks, whose reductions join two halves of the channels; `--step 1` finds odd ones."""
 
@@ -58,7 +60,7 @@ def add(commands: Any) -> None:
         "their widths are even, unless --step 1 says otherwise.",
     )
     fit.add_argument("limit", metavar="LIMIT", help="such as 'macs<=600e6'; several are joined by commas")
-    add_architecture(fit)
+    add_architecture(fit, macro="imagenet")
     _add_set(fit)
     fit.add_argument("--step", type=float, metavar="W", help="between widths [2 in darts, 1 in cells, 0.05 in layers]")
     fit.add_argument("--json", action="store_true", help="as JSON")
@@ -112,7 +114,7 @@ def _count(parsed: argparse.Namespace) -> int:
     print(f"\n{counts.params / 1e6:,.2f} M parameters, {counts.macs / 1e6:,.2f} M multiply-adds")
     print(f"{counts.thop / 1e6:,.2f} M as ABS and RLNAS count (linear layers twice)")
     for quantity, value in further.items():
-        print(f"{quantity}: {value:,.3f}" + (" ms" if quantity == "latency" else ""))
+        print(f"{quantity}: {shown_amount(quantity, value)}")
     return 0
 
 
@@ -155,7 +157,7 @@ def _fit(parsed: argparse.Namespace) -> int:
     rows = []
     for rung in around:
         costs = ladder.costs(rung)
-        shown = [f"{costs[name] / 1e6:,.3f} M" if name != "latency" else f"{costs[name]:,.3f} ms" for name in names[1:]]
+        shown = [shown_amount(name, costs[name]) for name in names[1:]]
         rows.append([f"{costs['width']:g}", *shown, "<- the largest that fits" if rung == best else ""])
     print_columns(rows, (*names, ""))
     macro = f" --macro {space.macro}" if hasattr(space, "macro") else ""
@@ -176,7 +178,7 @@ class _Ladder:
         self.whole = isinstance(found.space.width, int)
         usual = MULTIPLE if not self.whole else EVEN if found.space.name == "darts" else 1
         self.step = usual if step is None else step
-        if not self.step > 0 or (self.whole and self.step != int(self.step)):
+        if not 0 < self.step <= WIDEST or (self.whole and self.step != int(self.step)):
             raise FrugalnasError(
                 f"--step {step:g}: widths of {found.space.name} go up in {'whole ' * self.whole}steps above 0"
             )
@@ -289,26 +291,26 @@ def _measure(parsed: argparse.Namespace) -> int:
         )
     table.save(path)
     taken = sorted(table.blocks.values())
+    assert table.networks is not None
+    assert table.error is not None
+    images = f"{table.batch} image{'s' * (table.batch > 1)}"
     rows = [
         ("space", sizes_of(space)),
-        ("device", table.device + (f", {table.threads} threads" if table.threads else "")),
+        ("device", f"{table.device}, {table.threads} thread{'s' * (table.threads > 1)} of the processor"),
+        ("blocks", f"{len(taken)}, {taken[0]:.3f} to {taken[-1]:.3f} ms for {images}"),
+        ("besides", f"{table.fixed:.3f} ms in every network"),
+        ("networks", f"{table.networks:.3f} ms, the median of those that were timed whole"),
         (
-            "blocks",
-            f"{len(taken)}, {taken[0]:.3f} to {taken[-1]:.3f} ms for {table.batch} image{'s' * (table.batch > 1)}",
+            "error",
+            f"{table.error:.3f} ms, {table.error / table.networks:.0%} of that: how far the table is from whole networks",
         ),
-        ("all networks", f"{table.fixed:.3f} ms besides their blocks"),
+        ("table", str(path)),
     ]
-    if table.error is not None:
-        rows.append(("error", f"{table.error:.3f} ms root mean square between whole networks and the table"))
-    rows.append(("table", str(path)))
     print_columns(rows)
-    print(f"\nUse it with: --set space.latency={path} --where 'latency<={_example(table.fixed, taken, space.genes):g}'")
+    if table.error > UNCERTAIN * table.networks:
+        print("\nThe table is uncertain: measure again on an idle machine, with more --repeats.")
+    print(f"\nUse it with: --set space.latency={path} --where 'latency<={table.networks:.3g}'")
     return 0
-
-
-def _example(fixed: float, blocks: list[float], genes: int) -> float:
-    """A limit in milliseconds that some networks meet and others do not."""
-    return float(f"{max(fixed, 0) + genes * blocks[len(blocks) // 2]:.2g}")
 
 
 @contextmanager
@@ -316,6 +318,6 @@ def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), disable=quiet) as bar:
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
         task = bar.add_task("measuring", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

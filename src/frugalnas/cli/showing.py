@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, shown_amount
 
 if TYPE_CHECKING:
     from frugalnas.training import EvaluationResult
@@ -43,7 +43,7 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
         rows.append(("front", _size_of_front(summary.pareto)))
     counted_for = f" ({summary.counted_network})" if summary.counted_network else ""
     for name, count in summary.counts.items():
-        rows.append((name, f"{count / 1e6:,.3f} M{counted_for}"))
+        rows.append((name, shown_amount(name, count) + counted_for))
     if "training_seconds" in summary.metric_totals:
         hours = summary.metric_totals["training_seconds"] / 3600
         rows.append(("stands for", f"{hours:,.1f} hours of training, had there been no table"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["print_columns"]
+__all__ = ["print_columns", "shown_amount"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -13,3 +13,8 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def shown_amount(quantity: str, amount: float) -> str:
+    """What a network costs, in the unit that people read: millions, or milliseconds of latency."""
+    return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"

@@ -46,13 +46,14 @@ class LatencyTable:
     """What every block of a space takes, and what all its networks take besides, in milliseconds for one batch.
 
     Attributes:
-        fixed: stem, classifier and whatever else all networks share.
+        fixed: stem, classifier and whatever else all networks share; 0 or more, as all times are.
         blocks: by `Block.key`.
         device: on which it was measured, in words.
         threads: of the processor.
         batch: images that pass at a time.
         repeats: runs of which the median was taken.
-        error: root mean square difference between measured networks and their prediction by this table; None unknown.
+        networks: what whole networks took, their median; None unknown.
+        error: root mean square difference between whole networks and their prediction by this table; None unknown.
         space: description of the space, with its sizes.
     """
 
@@ -62,6 +63,7 @@ class LatencyTable:
     threads: int = 0
     batch: int = 1
     repeats: int = 0
+    networks: float | None = None
     error: float | None = None
     space: Mapping[str, Any] = field(default_factory=dict)
 
@@ -96,20 +98,19 @@ class LatencyTable:
         if unit not in MILLISECONDS:
             raise FrugalnasError(f"{path} has the unit {unit!r}; choose one of: {', '.join(MILLISECONDS)}")
         scale = MILLISECONDS[unit]
-        fixed = _number(path, "fixed", entries.get("fixed", 0.0), least=-math.inf)
-        error = entries.get("error")
+        known = {key: entries[key] for key in ("networks", "error") if entries.get(key) is not None}
         space = entries.get("space") or {}
         if not isinstance(space, Mapping):
             raise FrugalnasError(f"{path} describes its space as {space!r}; it is a name with options, or left out")
         return cls(
-            fixed=fixed * scale,
+            fixed=_number(path, "fixed", entries.get("fixed", 0.0)) * scale,
             blocks={str(key): _number(path, key, value) * scale for key, value in entries["blocks"].items()},
             device=str(entries.get("device", "")),
             threads=int(_number(path, "threads", entries.get("threads", 0))),
             batch=int(_number(path, "batch", entries.get("batch", 1))),
             repeats=int(_number(path, "repeats", entries.get("repeats", 0))),
-            error=None if error is None else _number(path, "error", error) * scale,
             space=dict(space),
+            **{key: _number(path, key, value) * scale for key, value in known.items()},
         )
 
 
@@ -161,8 +162,9 @@ def measure_latency(
 
     Blocks and a few whole networks take turns, so that a machine that slows down for a while slows all of them, and the
     median over the turns is kept. The fixed part is what the networks take beyond their blocks (median over the networks):
-    it absorbs what a block alone does not show, and may be negative where blocks take longer alone than in a network. How
-    far sums of blocks are from whole networks is kept as `error`; it is large where other programs kept the machine busy.
+    it absorbs what a block alone does not show. Where blocks take longer alone than in a network, so that nothing is left
+    for it, it is 0 and all blocks are scaled down to what the networks take: no time is ever negative. How far the table
+    is from whole networks is kept as `error`; it is large where other programs kept the machine busy.
 
     Args:
         space: with the sizes of its networks; its skeleton must offer `blocks`.
@@ -196,8 +198,9 @@ def measure_latency(
         raise FrugalnasError(f"{device} has not enough memory for a batch of {batch}; lower batch") from None
     taken = [median(one.milliseconds) for one in timed]
     table = dict(zip(distinct, taken[: len(distinct)], strict=True))
-    beyond = np.array(taken[len(distinct) :]) - _sums(blocks, table, codes)
-    fixed = float(np.median(beyond))
+    whole = np.array(taken[len(distinct) :])
+    fixed, table = _balanced(whole, blocks, table, codes)
+    off = whole - fixed - _sums(blocks, table, codes)
     return LatencyTable(
         fixed=fixed,
         blocks=table,
@@ -205,9 +208,22 @@ def measure_latency(
         threads=torch.get_num_threads(),
         batch=batch,
         repeats=repeats,
-        error=float(np.sqrt(np.mean((beyond - fixed) ** 2))),
+        networks=float(np.median(whole)),
+        error=float(np.sqrt(np.mean(off**2))),
         space=_description(space),
     )
+
+
+def _balanced(
+    whole: NDArray[np.float64], blocks: Sequence[Block], table: dict[str, float], codes: NDArray[np.int8]
+) -> tuple[float, dict[str, float]]:
+    """The fixed part, 0 or more, and what blocks take in a network, where that is less than alone."""
+    sums = _sums(blocks, table, codes)
+    fixed = float(np.median(whole - sums))
+    if fixed >= 0:
+        return fixed, table
+    share = float(np.median(whole / sums))
+    return 0.0, {key: share * milliseconds for key, milliseconds in table.items()}
 
 
 class _Timed:
@@ -303,11 +319,9 @@ def _read(path: str | Path) -> dict[str, Any]:
     return entries
 
 
-def _number(path: str | Path, key: object, value: object, least: float = 0.0) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < least:
-        raise FrugalnasError(
-            f"{path} has {value!r} for {key!r}; times are finite numbers" + (", 0 or more" if not least else "")
-        )
+def _number(path: str | Path, key: object, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 0:
+        raise FrugalnasError(f"{path} has {value!r} for {key!r}; times are finite numbers, 0 or more")
     return float(value)
 
 

@@ -16,7 +16,7 @@ from frugalnas.spaces.base import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes
+from frugalnas.spaces.sizes import checked_sizes, table_path
 
 __all__ = ["DARTS"]
 
@@ -100,7 +100,7 @@ class DARTS(FactoredSpace):
         self.input_size = sizes["input_size"] if input_size is None else input_size
         self.classes = sizes["classes"] if classes is None else classes
         checked_sizes(self, width=1, layers=1, input_size=1, classes=1)
-        self.latency = latency
+        self.latency = table_path(self, latency)
         self.network = f"darts-{macro}"
         self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
         self.counted_network = (

@@ -11,7 +11,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.base import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes
+from frugalnas.spaces.sizes import checked_sizes, table_path
 
 __all__ = ["FairNAS", "LayerSpace", "MobileNet", "ShuffleNet"]
 
@@ -74,7 +74,8 @@ class LayerSpace(FactoredSpace):
         self.identity = identity
         self.stages = None if stages is None else tuple(tuple(stage) for stage in stages)
         self.network = network
-        self.width, self.input_size, self.classes, self.latency = width, input_size, classes, latency
+        self.width, self.input_size, self.classes = width, input_size, classes
+        self.latency = table_path(self, latency)
         checked_sizes(self, width=0.0, input_size=1, classes=1)
         for place, layer in enumerate(self.layers):
             if not layer or len(set(layer)) < len(layer) or any(not word or word.split() != [word] for word in layer):

@@ -13,7 +13,7 @@ from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSp
 from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.paths import path_positions, path_sequences
-from frugalnas.spaces.sizes import checked_sizes
+from frugalnas.spaces.sizes import checked_sizes, table_path
 
 __all__ = ["NASBench201"]
 
@@ -88,7 +88,7 @@ class NASBench201(SearchSpace):
         latency: str | None = None,
     ) -> None:
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
-        self.latency = latency
+        self.latency = table_path(self, latency)
         self.quantities = ("params", "macs", *(("latency",) if latency else ()))
         checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
         self.counted_network = (

@@ -14,7 +14,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.base import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes
+from frugalnas.spaces.sizes import checked_sizes, table_path
 
 __all__ = ["OnceForAll"]
 
@@ -67,7 +67,7 @@ class OnceForAll(FactoredSpace):
         self.width, self.input_size, self.classes = width, input_size, classes
         checked_sizes(self, width=0.0, input_size=1, classes=1)
         self.sampler = sampler
-        self.latency = latency
+        self.latency = table_path(self, latency)
         self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
         self.counted_network = f"network of width {width:g}, {input_size}x{input_size} images"
         self.allowed = np.ones((STAGES * LAYERS, NONE + 1), np.bool_)

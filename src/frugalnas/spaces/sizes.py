@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["checked_sizes"]
+__all__ = ["checked_sizes", "table_path"]
 
 
 def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
@@ -28,3 +29,14 @@ def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
             raise FrugalnasError(f"width of {name} is {value!r}; it is a multiple of the channels, such as 1.0")
     elif type(value) is not int or value < width:
         raise FrugalnasError(f"width of {name} is {value!r}; it is a number of channels, at least {width}")
+
+
+def table_path(space: Any, latency: Any) -> str | None:
+    """The absolute path of a space's latency table, so that a run that uses it goes on from any folder."""
+    if latency is None:
+        return None
+    if not isinstance(latency, (str, os.PathLike)):
+        raise FrugalnasError(
+            f"latency of {space.name} is {latency!r}; it is the path of a table, which frugalnas measure-latency writes"
+        )
+    return os.path.abspath(os.path.expanduser(latency))
