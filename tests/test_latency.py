@@ -84,8 +84,8 @@ def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeyp
     written(tmp_path / "table.json")
     options = ("width=0.35", "input_size=32", "classes=10", "latency=table.json")
     said = cli(
-        *("search", "random", "--space", "mobilenet", "--evaluator", "scores:score", "--queries", 10, "--quiet"),
-        *("--where", "latency>=39.5,latency<=40.5", "--run-dir", "run"),
+        *("search", "random", "--space", "mobilenet", "--evaluator", "scores:score", "--queries", 3, "--quiet"),
+        *("--initial", 3, "--where", "latency>=39.5,latency<=40.5", "--run-dir", "run"),
         *(word for option in options for word in ("--set", f"space.{option}")),
     )
     assert said.code == 0, said.err
@@ -93,6 +93,12 @@ def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeyp
     shown = cli("show", tmp_path / "run")
     assert shown.code == 0, shown.err
     assert re.search(r"^latency +(39\.5|40\.5)00 ms", shown.out, re.MULTILINE)
+    (tmp_path / "table.json").unlink()
+    shown = cli("show", tmp_path / "run")
+    assert shown.code == 0, shown.err
+    assert "not counted" in shown.out
+    assert "cannot read the latency table" in shown.out
+    assert re.search(r"^params +[\d.]+ M", shown.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     counted_for = f" ({summary.counted_network})" if summary.counted_network else ""
     for name, count in summary.counts.items():
         rows.append((name, shown_amount(name, count) + counted_for))
+    if summary.uncounted:
+        rows.append(("not counted", summary.uncounted))
     if "training_seconds" in summary.metric_totals:
         hours = summary.metric_totals["training_seconds"] / 3600
         rows.append(("stands for", f"{hours:,.1f} hours of training, had there been no table"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
 from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
@@ -63,6 +64,7 @@ class Summary:
         code: its genes.
         architecture: in the space's notation.
         counts: what the space can count of it, such as parameters and multiply-adds.
+        uncounted: why something could not be counted, such as a table of latency that is gone; empty where all was.
         counted_network: of which network, empty where there is only one.
         metric_totals: sum over all queries of each metric, such as seconds of training that a table stands for.
         standing: its place in the table, None where no table answered.
@@ -84,6 +86,7 @@ class Summary:
     code: list[int]
     architecture: str
     counts: dict[str, float]
+    uncounted: str
     counted_network: str
     metric_totals: dict[str, float]
     standing: Standing | None
@@ -107,7 +110,7 @@ def summarise(run_dir: Path | str) -> Summary:
     table = _table(result, config["evaluator"])
     standing = None if table is None else _standing(result, table)
     fronts = _fronts(result, config, table)
-    row = best.code[None]
+    counts, uncounted = _counts(result)
     names = sorted({name for query in result.queries for name in query.metrics})
     return Summary(
         run=str(run_dir),
@@ -126,7 +129,8 @@ def summarise(run_dir: Path | str) -> Summary:
         value=best.value,
         code=best.code.tolist(),
         architecture=result.architecture,
-        counts={name: float(result.space.count(name, row)[0]) for name in result.space.quantities},
+        counts=counts,
+        uncounted=uncounted,
         counted_network=result.space.counted_network,
         metric_totals={
             name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
@@ -134,6 +138,17 @@ def summarise(run_dir: Path | str) -> Summary:
         standing=standing,
         pareto=None if fronts is None else fronts.to_json(result),
     )
+
+
+def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
+    """What the best architecture costs, and why something of that is not known here."""
+    counts, reasons = {}, []
+    for name in result.space.quantities:
+        try:
+            counts[name] = float(result.space.count(name, result.best.code[None])[0])
+        except FrugalnasError as error:
+            reasons.append(str(error))
+    return counts, "; ".join(dict.fromkeys(reasons))
 
 
 def run_report(run_dir: Path | str) -> list[Path]:
