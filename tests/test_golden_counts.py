@@ -65,6 +65,7 @@ def every(space: str, value: int, params: int, macs: int) -> Golden:
 
 
 DARTS, RELATIVE, PDARTS, ABS, RLNAS = "DARTS", "RelativeNAS", "P-DARTS", "ABS", "RLNAS"
+IMAGENET: dict[str, Any] = {"macro": "imagenet", "layers": 14, "input_size": 224, "classes": 1000}
 PROXYLESS, FAIRNAS, SPOS = "ProxylessNAS", "FairNAS", "Single Path One-Shot"
 TABLE = [
     cifar("DARTS_V1", DARTS, 3_169_414, 3_645_840, 500_981_760),
@@ -180,33 +181,33 @@ def test_published_networks_built(row: Golden) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "macro", "width", "params", "with_head", "convolutions"),
+    ("name", "settings", "params", "with_head", "macs"),
     [
-        ("NASNet", "cifar", 36, 3_830_950, 4_288_944, 603_445_248),
-        ("AmoebaNet", "cifar", 36, 3_145_078, 3_603_072, 488_927_232),
-        ("NASNet", "imagenet", 44, 4_774_846, None, 512_024_480 - 879_000 - 1_000),
-        ("AmoebaNet", "imagenet", 48, 4_627_360, None, 526_746_624 - 576_000),
+        ("NASNet", {}, 3_830_950, 4_288_944, 603_445_248 + 7_200),
+        ("AmoebaNet", {}, 3_145_078, 3_603_072, 488_927_232 + 4_320),
+        pytest.param("NASNet", {"classes": 100}, 3_895_840, 4_423_044, 603_445_248 + 72_000, marks=pytest.mark.slow),
+        pytest.param("AmoebaNet", {"classes": 100}, 3_184_048, 3_711_252, 488_927_232 + 43_200, marks=pytest.mark.slow),
+        ("NASNet", IMAGENET | {"width": 44}, 4_774_846, None, 512_024_480),
+        ("AmoebaNet", IMAGENET | {"width": 48}, 4_627_360, None, 526_746_624),
     ],
 )
 def test_genotypes_of_other_spaces(
-    name: str, macro: Any, width: int, params: int, with_head: int | None, convolutions: int
+    name: str, settings: dict[str, Any], params: int, with_head: int | None, macs: int
 ) -> None:
-    """Cells of five nodes, in DARTS's builder."""
-    sizes = {"cifar": (20, 32, 10), "imagenet": (14, 224, 1000)}[macro]
+    """Cells of five nodes, in DARTS's builder; tables state multiply-adds of CIFAR networks without the linear layer."""
+    sizes = {"input_size": 32, **settings}
     with torch.device("meta"):
-        network = network_from_genotype(
-            KNOWN[name].genotype,
-            macro=macro,
-            width=width,
-            layers=sizes[0],
-            input_size=sizes[1],
-            classes=sizes[2],
-            auxiliary="darts",
-        )
-    counts = count_network(network, sizes[1])
-    linear = counts.stages[-1].macs
-    assert (counts.params, counts.macs - linear) == (params, convolutions)
+        network = network_from_genotype(KNOWN[name].genotype, auxiliary="darts", **sizes)
+    counts = count_network(network, sizes["input_size"])
+    assert (counts.params, counts.macs) == (params, macs)
     assert with_head is None or counts.auxiliary_params == with_head - params
+
+
+def test_an_auxiliary_head_with_a_last_norm() -> None:
+    """DARTS's cell with the head of P-DARTS and ABS, for ImageNet."""
+    with torch.device("meta"):
+        network = network_from_genotype(KNOWN["DARTS_V2"].genotype, auxiliary="pdarts", width=48, **IMAGENET)
+    assert sum(each.numel() for each in network.parameters()) == 5_981_064
 
 
 @pytest.mark.parametrize(("name", "millions"), [("OFA_WeakNAS_800", 593.164), ("OFA_WeakNAS_1000", 560.830)])
