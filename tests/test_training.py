@@ -30,17 +30,17 @@ from frugalnas.training import (
 # -- recipes -----------------------------------------------------------------------------------------------------------
 
 PUBLISHED = {
-    # epochs, batch, rate, weight decay, what decays, schedule, clip, label smoothing, drop path, dropout
-    "cifar": (600, 128, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.3, 0.0),
-    "darts-cifar": (600, 96, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.2, 0.0),
-    "darts-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", None, 0.1, 0.0, 0.0),
-    "darts-imagenet-original": (250, 128, 0.1, 3e-5, "all", "exponential", 5, 0.1, 0.0, 0.0),
-    "rlnas-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", 5, 0.1, 0.0, 0.0),
-    "abs-imagenet": (250, 512, 0.25, 3e-5, "all", "linear-tail", None, 0.1, 0.0, 0.0),
-    "mobilenet": (240, 1024, 0.5, 4e-5, "kernels", "linear", 5, 0.1, 0.0, 0.2),
-    "abs-mobile": (240, 1024, 0.5, 4e-5, "kernels", "linear", 5, 0.1, 0.0, 0.2),
-    "proxyless": (300, 256, 0.05, 4e-5, "matrices", "cosine", None, 0.1, 0.0, 0.2),
-    "ofa": (300, 128, 0.01, 1e-5, "matrices", "cosine", None, 0.1, 0.0, 0.3),
+    # epochs, batch, rate, weight decay, what decays, schedule, clip, label smoothing, drop path, dropout, auxiliary head
+    "cifar": (600, 128, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.3, 0.0, "darts"),
+    "darts-cifar": (600, 96, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.2, 0.0, "darts"),
+    "darts-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", None, 0.1, 0.0, 0.0, "darts"),
+    "darts-imagenet-original": (250, 128, 0.1, 3e-5, "all", "exponential", 5, 0.1, 0.0, 0.0, "darts"),
+    "rlnas-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", 5, 0.1, 0.0, 0.0, "pdarts"),
+    "abs-imagenet": (250, 512, 0.25, 3e-5, "all", "linear-tail", None, 0.1, 0.0, 0.0, "pdarts"),
+    "mobilenet": (240, 1024, 0.5, 4e-5, "kernels", "linear", 5, 0.1, 0.0, 0.2, None),
+    "abs-mobile": (240, 1024, 0.5, 4e-5, "kernels", "linear", 5, 0.1, 0.0, 0.2, None),
+    "proxyless": (300, 256, 0.05, 4e-5, "matrices", "cosine", None, 0.1, 0.0, 0.2, None),
+    "ofa": (300, 128, 0.01, 1e-5, "matrices", "cosine", None, 0.1, 0.0, 0.3, None),
 }
 
 
@@ -58,8 +58,14 @@ def test_recipes_have_the_published_settings(name):
         recipe.label_smoothing,
         recipe.drop_path,
         recipe.dropout,
+        recipe.auxiliary,
     )
     assert found == PUBLISHED[name]
+
+
+def test_warm_up_is_as_published():
+    assert load_recipe("rlnas-imagenet").warmup_epochs == 5
+    assert load_recipe("abs-imagenet").warmup_epochs == 0  # only with more than 256 images on each of eight GPUs
 
 
 def test_every_recipe_says_where_it_is_from_and_has_an_optimiser():
