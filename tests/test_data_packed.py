@@ -41,6 +41,8 @@ def test_a_packed_folder_is_the_same_data(photos, tmp_path):
     files = sorted((photos / "test").glob("*/*.jpg"))
     assert [source.encoded(index) for index in range(10)] == [file.read_bytes() for file in files]
     assert "ape/ape000.jpg" in source.name(0)
+    pack_lmdb(tmp_path / "photos.lmdb", tmp_path / "again.lmdb")
+    assert open_data(tmp_path / "again.lmdb", input_size=100).parts["test"].source.relative_name(0) == "ape/ape000.jpg"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -184,3 +186,11 @@ def test_lmdbs_of_other_programs_are_refused(tmp_path):
         transaction.put(b"0001", b"x")
     with pytest.raises(FrugalnasError, match="other keys than class/file"):
         open_data(tmp_path / "other")
+
+
+def test_a_damaged_image_is_named(photos, tmp_path):
+    (photos / "train" / "ape" / "torn.jpg").write_bytes((photos / "train" / "ape" / "ape000.jpg").read_bytes()[:-600])
+    pack_lmdb(photos, tmp_path / "set")
+    data = open_data(tmp_path / "set", input_size=100, max_corrupt=1)
+    (wrong,) = [text for part in data.parts.values() for text in part.check()]
+    assert wrong.startswith(f"{tmp_path / 'set'}: ape/torn.jpg: ")

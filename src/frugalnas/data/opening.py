@@ -149,7 +149,7 @@ def _sides(found: Found) -> tuple[int, bool]:
             continue
         for index in np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)).tolist():
             try:
-                sizes.append(identify(source.encoded(index), source.name(index)))
+                sizes.append(identify(source.encoded(index), ""))
             except CorruptImage:
                 continue  # noted where it is read in earnest
     if not sizes or max(map(max, sizes)) > _SMALL:

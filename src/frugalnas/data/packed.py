@@ -46,6 +46,7 @@ class LMDBImages(ImageSource):
         self.count = count
         self.sums = self._array("crc32", np.uint32)
         self.labels: IntArray | None = self._array("labels", np.int64) if labelled else None
+        self._names: list[str] | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -59,12 +60,22 @@ class LMDBImages(ImageSource):
 
     def load(self, index: int) -> Image.Image:
         """One picture in RGB."""
-        return decode(self.encoded(index), self.name(index))
+        content = self.encoded(index)
+        try:
+            return decode(content, "")
+        except CorruptImage as error:  # only now is the name looked up, among a million
+            raise CorruptImage(f"{self.name(index)}{error}") from None
 
     def name(self, index: int) -> str:
         """The folder, and the file that was packed."""
-        names = (read_key(self.folder, f"{self.part}:names".encode()) or b"").decode(errors="replace").split("\n")
-        return f"{self.folder}: {names[index] if index < len(names) else index}"
+        return f"{self.folder}: {self.relative_name(index)}"
+
+    def relative_name(self, index: int) -> str:
+        """The file that was packed."""
+        if self._names is None:
+            names = read_key(self.folder, f"{self.part}:names".encode()) or b""
+            self._names = names.decode(errors="replace").split("\n")
+        return self._names[index] if index < len(self._names) else str(index)
 
     def digest(self) -> str:
         """A hash of all checksums."""
