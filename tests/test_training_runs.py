@@ -203,6 +203,12 @@ def test_bad_requests_leave_nothing(tmp_path, finished):
         fn.load_search(result.run_dir)
 
 
+def test_a_network_beyond_memory_leaves_nothing(tmp_path):
+    with pytest.raises(FrugalnasError, match="memory does not suffice; lower the network's width"):
+        train(*tiny(10_000_000), run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_growing_drop_path_is_not_compiled_anew_every_epoch(tmp_path):
     space = DARTS(width=4, layers=3)
     code = space.sample(1, np.random.default_rng(0))[0]
@@ -221,7 +227,7 @@ def test_a_plan_says_what_would_happen():
 
 def test_durations_as_people_say_them():
     said = [duration(seconds) for seconds in (5, 89, 120, 3 * 3600 + 1200, 40 * 3600)]
-    assert said == ["5 s", "89 s", "2 min", "3 h 20 min", "1 days 16 h"]
+    assert said == ["5 s", "89 s", "2 min", "3 h 20 min", "1 day 16 h"]
 
 
 @pytest.mark.slow

@@ -84,10 +84,10 @@ def plan(
     compile: bool = False,
 ) -> TrainingPlan:
     """What `train` with the same arguments would do, and about how long it would take."""
+    check_device(device, devices, precision)
     prepared = prepare(
         space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
     )
-    check_device(device, devices, precision)
     check_compile(prepared.recipe, compile)
     network = build_network(prepared.space, code, prepared.recipe, 0)
     counts = counts_of(network, prepared.data.input_size)

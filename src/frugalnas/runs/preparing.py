@@ -23,7 +23,7 @@ from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.training import Recipe, isolated, load_recipe, write_tensors
+from frugalnas.training import Recipe, isolated, load_recipe, watching_memory, write_tensors
 
 __all__ = [
     "INITIAL",
@@ -40,6 +40,7 @@ __all__ = [
     "prepare",
     "training_loader",
     "warm_start",
+    "what_to_lower",
 ]
 
 INITIAL = "checkpoints/initial.safetensors"
@@ -242,6 +243,14 @@ def open_described(folder: RunFolder) -> ImageData:
     return data
 
 
+def what_to_lower(recipe: Recipe) -> str:
+    """The settings that make a training need less memory, for `watching_memory`."""
+    return (
+        f"batch_size (now {recipe.batch_size}; lr in proportion), the network's width or the input size, raise accumulate "
+        f"(now {recipe.accumulate}), or take precision bf16"
+    )
+
+
 def build_options(recipe: Recipe) -> dict[str, Any]:
     """What `networks.build` is told besides space and code."""
     return {"auxiliary": recipe.auxiliary, "drop_path": recipe.drop_path, "dropout": recipe.dropout}
@@ -249,7 +258,7 @@ def build_options(recipe: Recipe) -> dict[str, Any]:
 
 def build_network(space: SearchSpace, code: Codes, recipe: Recipe, seed: int) -> nn.Module:
     """The network as it is before training, a function of the seed."""
-    with isolated(seed):
+    with isolated(seed), watching_memory("the network's width"):
         return build(space, code, **build_options(recipe))
 
 

@@ -27,6 +27,7 @@ from frugalnas.runs.preparing import (
     load_teacher,
     open_described,
     training_loader,
+    what_to_lower,
 )
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
@@ -164,13 +165,8 @@ class Trainer:
         assert self.recipe.epochs is not None
         path = self.folder.path
         if not (path / "test.json").exists():
-            advice = (
-                f"batch_size (now {self.recipe.batch_size}; lr in proportion), the network's width or the input size, raise "
-                f"accumulate (now {self.recipe.accumulate}), or take precision bf16"
-            )
-            with watching_memory(advice):
-                self._fit(self.recipe.epochs)
-                self._finish()
+            self._fit(self.recipe.epochs)
+            self._finish()
 
     def _fit(self, epochs: int) -> None:
         found = self.checkpoints.latest()
@@ -221,11 +217,11 @@ class Trainer:
             "val_loss": None if val is None else val.loss,
             "val_accuracy": None if val is None else val.top1,
         }
-        best = self.book.add(record)
+        before, best = self.book.best, self.book.add(record)
         if not self.first:
             return
         if best and self.recipe.select == "best":
-            self._keep_best(record["epoch"])
+            self._keep_best(record["epoch"], before)
         if sum(1 for _ in self.folder.lines()) < record["epoch"]:
             self.folder.append(record)
             self.folder.append({"epoch": record["epoch"], "seconds": self._watch.lap()}, "timing.jsonl")
@@ -267,13 +263,17 @@ class Trainer:
         """The network whose weights are the result: the average where the recipe takes one."""
         return self.bare if self.average is None else self.average.module
 
-    def _keep_best(self, epoch: int) -> None:
-        folder = self.folder.path / "checkpoints"
-        folder.mkdir(exist_ok=True)
-        earlier = sorted(folder.glob("best-*.safetensors"))
-        write_tensors(folder / f"best-{epoch:06d}.safetensors", tensors_of(self.trained), {"epoch": str(epoch)})
-        for old in earlier[:-1]:  # the last one is what the last checkpoint speaks of
-            old.unlink(missing_ok=True)
+    def _keep_best(self, epoch: int, before: int) -> None:
+        """Write the best weights; those of the epoch that was the best before stay, as the last checkpoint names them."""
+        kept = [self._best(epoch), self._best(before)]
+        kept[0].parent.mkdir(exist_ok=True)
+        write_tensors(kept[0], tensors_of(self.trained), {"epoch": str(epoch)})
+        for old in kept[0].parent.glob("best-*.safetensors"):
+            if old not in kept:
+                old.unlink(missing_ok=True)
+
+    def _best(self, epoch: int) -> Path:
+        return self.folder.path / "checkpoints" / f"best-{epoch:06d}.safetensors"
 
     def _mend_journal(self, records: list[dict[str, Any]]) -> None:
         """Write the lines that a crash of the machine took from the journal, which the checkpoint has too."""
@@ -302,7 +302,7 @@ class Trainer:
         selected = len(self.book.records)
         if self.recipe.select == "best" and self.book.best:
             selected = self.book.best
-            tensors, _ = read_tensors(self.folder.path / "checkpoints" / f"best-{selected:06d}.safetensors")
+            tensors, _ = read_tensors(self._best(selected))
             self.trained.load_state_dict(tensors)
         if self.first:
             save_model(self.folder.path / "model", self.trained, self._card(selected))
@@ -377,8 +377,9 @@ def run_training(
     fabric: Fabric, path: Path, callbacks: Sequence[TrainingCallback], data: ImageData | None = None
 ) -> None:
     """Carry the training in a folder to its end, in each of the fabric's processes."""
-    trainer = Trainer(fabric, RunFolder(path), callbacks, data)
-    try:
-        trainer.run()
-    finally:
-        trainer.folder.close()
+    folder = RunFolder(path)
+    with watching_memory(what_to_lower(load_recipe(folder.config["recipe"]))):
+        try:
+            Trainer(fabric, folder, callbacks, data).run()
+        finally:
+            folder.close()

@@ -145,9 +145,6 @@ def train(
     Raises:
         FrugalnasError: before anything is written, where something does not fit.
     """
-    prepared = prepare(
-        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
     path = Path(run_dir)
     if path.exists():
         raise RunFolderError(
@@ -160,6 +157,9 @@ def train(
         "channels_last": channels_last,
         "compile": compile,
     }
+    prepared = prepare(
+        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
+    )
     check_compile(prepared.recipe, compile)
     network = build_network(prepared.space, code, prepared.recipe, seed)
     if weights is not None:

@@ -128,4 +128,5 @@ def duration(seconds: float) -> str:
     hours = round(seconds / 3600)
     if hours < 36:
         return f"{minutes // 60} h {minutes % 60} min"
-    return f"{hours // 24} days {hours % 24} h"
+    days = hours // 24
+    return f"{days} day{'s' if days > 1 else ''} {hours % 24} h"

@@ -97,6 +97,8 @@ def watching_memory(advice: str) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise FrugalnasError(f"the device's memory does not suffice; lower {advice}") from None
+    except MemoryError:
+        raise FrugalnasError(f"this machine's memory does not suffice; lower {advice}") from None
     except RuntimeError as error:
         if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
             raise
