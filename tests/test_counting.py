@@ -24,7 +24,7 @@ ADDITIVE: list[SearchSpace] = [
     OnceForAll(width=0.25, input_size=45),
     ShuffleNet(width=0.5, input_size=33),
 ]
-EVERY = [*ADDITIVE, NASBench101(width=12, cells=1)]
+EVERY = [*ADDITIVE, NASBench101(width=12, cells=1, sampler="random-bits")]
 
 
 def label(space: SearchSpace) -> str:

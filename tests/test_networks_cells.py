@@ -351,7 +351,7 @@ def test_extras_that_nasbench201_lacks_are_refused() -> None:
 # -- NAS-Bench-101 ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [20, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [8, pytest.param(300, marks=pytest.mark.slow)])
 def test_built_networks_of_nasbench101_have_the_parameters_that_the_benchmark_states(n: int) -> None:
     """`count` gives the stated parameters of all 423,624 cells, which another test compares."""
     space = NASBench101()
