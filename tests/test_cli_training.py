@@ -244,6 +244,22 @@ def test_fit_shows_the_widths_around(cli):
     assert "the largest that fits" in said.out
 
 
+def length(text):
+    """What an architecture is worth here."""
+    return float(len(text))
+
+
+def test_the_best_of_a_search_is_fitted_to_another_budget(cli, tmp_path, monkeypatch):
+    """Limits of the search are not limits of what its architecture is built as."""
+    monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds
+    said = cli(
+        *("search", "random", "--space", "fairnas", "--where", "macs>=380e6", "--evaluator", f"{__name__}:length"),
+        *("--queries", 3, "--initial", 3, "--run-dir", tmp_path / "run", "--quiet"),
+    )
+    assert said.code == 0, said.err
+    assert json.loads(cli("fit", "macs<=100e6", tmp_path / "run", "--json").out)["macs"] <= 100e6
+
+
 @pytest.mark.parametrize("name", ["RelativeNAS", "AmoebaNet", "Proxyless_GPU", "OFA_WeakNAS_800", "NB101_best"])
 def test_draw_writes_svg_and_png(cli, name):
     said = cli("draw", name, "--out", "pictures/it.png")
@@ -299,6 +315,7 @@ BAD_INPUT = {
     "an option of the space": (["count", CELL, "--set", "space.widht=3"], "space.width"),
     # fit, draw, latency
     "a limit": (["fit", "macs", "RelativeNAS"], "cannot read the constraint"),
+    "a limit without end": (["fit", "macs<=1e999", "RelativeNAS"], "cannot read the constraint"),
     "a lower limit": (["fit", "macs>=3", "RelativeNAS"], "upper limits"),
     "a quantity": (["fit", "flops<=3", "RelativeNAS"], "unknown quantity 'flops'"),
     "no width": (["fit", "macs<=3", "NB201_best_CIFAR10"], "no width of"),

@@ -69,6 +69,27 @@ def test_any_module_is_counted() -> None:
     assert sum(stage.params for stage in counts.stages) == counts.params - 4  # the kernel belongs to no part
 
 
+def test_parts_with_several_outputs_are_counted() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 2, 1)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return self.convolution(x), x
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair = Pair()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.pair(x)[0]
+
+    (stage,) = count_network(Whole(), 4).stages
+    assert (stage.name, stage.shape, stage.params, stage.macs) == ("pair", (2, 4, 4), 8, 3 * 2 * 16)
+
+
 def test_counting_leaves_no_trace() -> None:
     space = NASBench201(width=4, cells=1)
     network = build(space, space.sample(1, np.random.default_rng(0))[0])

@@ -258,8 +258,9 @@ def _in_folder(path: Path) -> Architecture:
         raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
     config = RunFolder(path).config
     if config["kind"] == "search":
-        result = load_search(path)
-        return Architecture(f"the best of {path}", result.space, result.best.code)
+        # Without the limits of the search, which networks of another size need not meet.
+        space = build_space({**config["space"], "limits": {}})
+        return Architecture(f"the best of {path}", space, load_search(path).best.code)
     if config["kind"] == "training":
         space = build_space(config["space"])
         return Architecture(str(config.get("name") or path), space, space.parse(config["architecture"]))

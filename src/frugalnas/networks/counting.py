@@ -34,7 +34,7 @@ class StageCounts:
 
     Attributes:
         name: of the module, such as "cells.6".
-        shape: of what it puts out for one image, such as (72, 16, 16).
+        shape: of what it puts out for one image, such as (72, 16, 16); of several outputs the first's.
         params: trainable parameters.
         macs: multiply-adds for one image.
     """
@@ -294,7 +294,8 @@ class _Stages:
     def _after(self, name: str) -> Callable[..., None]:
         def note(_module: nn.Module, _inputs: object, output: Any) -> None:
             self.macs[name] += self.meter.macs
-            self.shapes[name] = tuple(output.shape[1:])
+            first = output[0] if isinstance(output, tuple | list) else output
+            self.shapes[name] = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
 
         return note
 

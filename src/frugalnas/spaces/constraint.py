@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -37,11 +38,12 @@ class Constraint:
         for part in text.split(","):
             match = _PATTERN.fullmatch(part)
             try:
-                if match is None:
-                    raise ValueError
-                rules.append(cls(match[1], match[2], float(match[3])))
+                bound = float(match[3]) if match else math.nan
             except ValueError:
-                raise FrugalnasError(f"cannot read the constraint {part!r}; write one like 'params<=0.5e6'") from None
+                bound = math.nan
+            if match is None or not math.isfinite(bound):
+                raise FrugalnasError(f"cannot read the constraint {part!r}; write one like 'params<=0.5e6'")
+            rules.append(cls(match[1], match[2], bound))
         return tuple(rules)
 
     def met_by(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
