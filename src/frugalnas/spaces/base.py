@@ -6,24 +6,19 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
 from frugalnas.registry import constructor_options
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
+from frugalnas.spaces.children import guessed_children
 from frugalnas.spaces.constraint import Constraint
 
 __all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray", "SearchSpace"]
-
-Codes: TypeAlias = NDArray[np.int8]
-"""Architectures, one per row, shape [n, genes]."""
-BoolArray: TypeAlias = NDArray[np.bool_]
-FloatArray: TypeAlias = NDArray[np.floating]
-IntArray: TypeAlias = NDArray[np.integer]
 
 Space = TypeVar("Space", bound="SearchSpace")
 
@@ -32,21 +27,6 @@ ENUMERATION_LIMIT = 2**22
 
 MAX_ATTEMPTS = 1_000
 """Rounds of rejection after which a sampler gives up and says that the space is (nearly) empty."""
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """Architectures as directed acyclic graphs with an operation at each vertex.
-
-    Attributes:
-        adjacency: True where an edge runs from row vertex to column vertex, shape [n, V, V], upper triangular.
-        operations: index into `names` of each vertex, shape [n, V].
-        names: what the operation ids mean, in the reader's words.
-    """
-
-    adjacency: BoolArray
-    operations: IntArray
-    names: tuple[str, ...]
 
 
 class SearchSpace(ABC):
@@ -224,41 +204,10 @@ class SearchSpace(ABC):
             FrugalnasError: where a row has no valid child.
         """
         codes = np.asarray(codes, np.int8)
-        children, waiting = self._guess_children(codes, rng, edits, MAX_ATTEMPTS)
+        children, waiting = guessed_children(self, codes, rng, edits, MAX_ATTEMPTS)
         if waiting.size:
             raise self._no_child(codes[waiting[0]], edits)
         return children
-
-    def _guess_children(
-        self, codes: Codes, rng: np.random.Generator, edits: int, rounds: int
-    ) -> tuple[Codes, NDArray[np.intp]]:
-        """Random edits, again until the child is valid: the children, and the rows that found none in so many rounds."""
-        if not (self.allowed.sum(axis=1) > 1).any():
-            raise FrugalnasError(f"{self.name} leaves nothing to mutate: every gene has one allowed value")
-        children = codes.copy()
-        waiting = np.arange(len(codes))
-        for _ in range(rounds):
-            if not waiting.size:
-                break
-            tried = codes[waiting]
-            for _ in range(edits):
-                tried = self._edited(tried, rng)
-            done = self.valid(tried) & (tried != codes[waiting]).any(axis=1)
-            children[waiting[done]] = tried[done]
-            waiting = waiting[~done]
-        return children, waiting
-
-    def _edited(self, codes: Codes, rng: np.random.Generator) -> Codes:
-        """Each row with one gene changed to another allowed value, valid or not."""
-        free = np.flatnonzero(self.allowed.sum(axis=1) > 1)
-        rows = np.arange(len(codes))
-        edited = codes.copy()
-        gene = free[rng.integers(free.size, size=len(codes))]
-        weight = self.allowed[gene].copy()
-        weight[rows, edited[rows, gene]] = False
-        # The allowed value with the largest of random keys is a uniform choice in every row at once.
-        edited[rows, gene] = np.argmax(rng.random(weight.shape) * weight, axis=1)
-        return edited
 
     def _no_child(self, code: Codes, edits: int) -> FrugalnasError:
         return FrugalnasError(f"no valid child of {self.format(code)} in {self.name} with at most {edits} edit(s)")

@@ -14,6 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
 from frugalnas.spaces.bands import BandSampler
 from frugalnas.spaces.base import ENUMERATION_LIMIT, BoolArray, Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.spaces.children import edited, guessed_children
 
 __all__ = ["FactoredSpace"]
 
@@ -214,7 +215,7 @@ class FactoredSpace(SearchSpace):
         if not self._constraints:
             return super().mutate(codes, rng, edits=edits)
         codes = np.asarray(codes, np.int8)
-        children, waiting = self._guess_children(codes, rng, edits, QUICK_ROUNDS)
+        children, waiting = guessed_children(self, codes, rng, edits, QUICK_ROUNDS)
         walks, most = 0, 1 if edits == 1 else WALKS
         while waiting.size and walks < most:
             each = int(np.clip(ABREAST // len(waiting), 1, most - walks))
@@ -254,7 +255,7 @@ class FactoredSpace(SearchSpace):
         while left:
             there, away = here, int(rng.integers(left))
             for _ in range(away):
-                there = self._edited(there, rng)
+                there = edited(self.allowed, there, rng)
             near, rows = self._step(there, rng)
             here[rows] = near
             left -= away + 1
