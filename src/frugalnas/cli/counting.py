@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -56,8 +57,8 @@ def add(commands: Any) -> None:
         "fit",
         help="the largest width with which a network stays within a budget",
         description="The largest width with which a network meets a limit such as 'macs<=600e6' or 'params<5e6', and what "
-        "the widths around it cost. Networks of darts are those for ImageNet here, unless --macro cifar says otherwise, and "
-        "their widths are even, unless --step 1 says otherwise.",
+        "the widths around it cost. Networks of darts are those for ImageNet here, unless --macro cifar or a run's folder "
+        "says otherwise, and their widths are even, unless --step 1 says otherwise.",
     )
     fit.add_argument("limit", metavar="LIMIT", help="such as 'macs<=600e6'; several are joined by commas")
     add_architecture(fit, macro="imagenet")
@@ -141,7 +142,8 @@ def _fit(parsed: argparse.Namespace) -> int:
     limits = Constraint.parse(parsed.limit)
     settings = space_settings(parsed.set)
     found = find_architecture(parsed, settings)
-    if hasattr(found.space, "macro") and not parsed.macro and "macro" not in settings:
+    of_a_run = os.path.isdir(os.path.expanduser(parsed.architecture))
+    if hasattr(found.space, "macro") and not (parsed.macro or "macro" in settings or of_a_run):
         found = find_architecture(parsed, settings, {"macro": "imagenet"})
     if parsed.width is not None:
         raise FrugalnasError("--width is what fit looks for; leave it out, or count the network at that width")
