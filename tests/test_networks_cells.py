@@ -19,7 +19,7 @@ from frugalnas.spaces.genotype import Genotype
 SPACES = [
     DARTS(width=4, layers=5),
     DARTS(macro="imagenet", width=5, layers=4, input_size=64, classes=7),
-    NASBench101(width=12, cells=1),
+    NASBench101(width=12, cells=1, sampler="random-bits"),
     NASBench201(width=4, cells=1),
 ]
 SKIPS = Genotype.parse(

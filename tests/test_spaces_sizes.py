@@ -14,7 +14,7 @@ from frugalnas.spaces import MobileNet, NASBench101, NASBench201
     [
         NASBench201(width=6, cells=1, input_size=9, classes=3),
         NASBench201(width=4, cells=2, input_size=16, classes=7),
-        NASBench101(width=11, cells=2, input_size=9, classes=3),
+        NASBench101(sampler="random-bits", width=11, cells=2, input_size=9, classes=3),
         NASBench101(width=6, cells=1, input_size=14, classes=5),
     ],
     ids=repr,
