@@ -71,6 +71,7 @@ def test_training_is_shown_listed_and_resumed(cli, trained):
     weights = (trained / "model" / "model.safetensors").read_bytes()
     assert cli("resume", trained, "--quiet").code == 0
     assert (trained / "model" / "model.safetensors").read_bytes() == weights
+    assert cli("resume", trained, "--quiet", "--device", "cpu").code == 0
     assert cli("resume", trained, "--queries", 3).code == 2
 
 

@@ -287,3 +287,16 @@ def test_two_processes_train_one_network(tmp_path):
     with pytest.raises(FrugalnasError, match=r"^the training loss of epoch 1 is [a-z]+: .* bf16 or 32$"):
         train(*tiny(), run_dir=tmp_path / "no", settings={**diverging, "clip_norm": None}, devices=2, device="cpu")
     assert not (tmp_path / "no").exists()
+
+
+def test_data_that_changed_are_refused(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
+    with pytest.raises(KeyboardInterrupt):
+        train(*tiny(), tmp_path / "mine.npz", run_dir=tmp_path / "run", settings={"epochs": 1}, callbacks=[Watcher(1)])
+    np.savez(tmp_path / "mine.npz", images=images[:59], labels=np.arange(59) % 3)
+    with pytest.raises(FrugalnasError, match="60 train images, here are 59 train; put back what was there"):
+        resume_training(tmp_path / "run")
+    np.savez(tmp_path / "mine.npz", images=images[::-1], labels=np.arange(60) % 3)
+    with pytest.raises(RunFolderError, match="have changed since"):
+        resume_training(tmp_path / "run")

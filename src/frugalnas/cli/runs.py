@@ -30,6 +30,9 @@ def add(commands: Any) -> None:
     resume.add_argument("run_dir", type=Path, metavar="RUN")
     add_budget(resume, None)
     resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for a comparison [1]")
+    resume.add_argument(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
+    )
     resume.add_argument("--quiet", action="store_true", help="no progress, only the result")
     resume.set_defaults(run=_resume)
     show = commands.add_parser(
@@ -50,6 +53,8 @@ def _resume(parsed: argparse.Namespace) -> int:
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
+    if parsed.device is not None and config["kind"] != "training":
+        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
@@ -77,7 +82,7 @@ def _resume_training(run_dir: Path, parsed: argparse.Namespace) -> int:
     if parsed.queries is not None or parsed.seconds is not None:
         raise FrugalnasError("a training has no queries; it ends with the epochs it began with")
     with training.watched(run_dir, parsed.quiet) as callbacks:
-        resume_training(run_dir, callbacks=callbacks)
+        resume_training(run_dir, device=parsed.device, callbacks=callbacks)
     return show_training(run_dir)
 
 

@@ -173,7 +173,10 @@ def make_split(
 
 def _checked(split: Split, sizes: Mapping[str, int], skipped: Mapping[str, tuple[int, ...]]) -> Split:
     if dict(split.sizes) != dict(sizes):
-        raise FrugalnasError(f"the stored split is of data with {dict(split.sizes)} images, here are {dict(sizes)}")
+        there, here = (", ".join(f"{size} {name}" for name, size in each.items()) for each in (split.sizes, sizes))
+        raise FrugalnasError(
+            f"the stored split is of data with {there} images, here are {here}; put back what was there, or draw a split anew"
+        )
     gone = {name: frozenset(indices) for name, indices in skipped.items()}
     kept = {
         name: (origin, images[[index not in gone[origin] for index in images.tolist()]] if gone.get(origin) else images)

@@ -30,7 +30,9 @@ from frugalnas.training import (
 __all__ = ["TrainingPlan", "plan"]
 
 TIMED_STEPS = 4
-"""Of which the median is taken, after one that sets things up."""
+"""Of which the median is taken, after one that sets things up; fewer where they take long."""
+TIMED_SECONDS = 10.0
+"""After which no further step is timed."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _seconds_a_step(
             started = time.perf_counter()
             float(step(batch, Position(0, number, recipe.epochs or 1, len(training)))["loss"])
             times.append(time.perf_counter() - started)
-            if len(times) == TIMED_STEPS + 1:
+            if len(times) == TIMED_STEPS + 1 or sum(times) > TIMED_SECONDS:
                 break
     times = sorted(times[1:] or times)
     return times[len(times) // 2]
