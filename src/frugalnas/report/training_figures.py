@@ -26,6 +26,8 @@ NAMED = 60
 """Classes up to which every row of a confusion matrix is named."""
 LISTED = 40
 """Classes of which every one is drawn; of more, the worst and the best half as many."""
+MANY_EPOCHS = 40
+"""From so many on the first quarter of the curves may run out of the panel, so that the later ones fill it."""
 
 _BLUES = LinearSegmentedColormap.from_list("frugalnas blues", ["#ffffff", "#77AADD", "#0a4a7a"])
 
@@ -166,12 +168,12 @@ def _curves(axes: Axes, epochs: FloatArray, records: tuple[dict[str, Any], ...],
 
 
 def _focus_accuracy(axes: Axes, result: TrainingResult) -> None:
-    """Limits at which the later epochs fill the panel, whatever the first ones were."""
+    """Limits that show all epochs, or the later ones of many, whatever the first ones were."""
     values = [
         [record[name] for record in result.epochs if record.get(name) is not None]
         for name in ("train_accuracy", "val_accuracy")
     ]
-    later = [value for line in values for value in line[len(line) // 4 :]]
+    later = [value for line in values for value in line[len(line) // 4 if len(line) >= MANY_EPOCHS else 0 :]]
     if result.test is not None:
         later.append(result.test.top1)
     low, high = min(later), max(later)
