@@ -23,6 +23,7 @@ from frugalnas.networks.saving import (
     ModelCard,
     build_from_card,
     card_of,
+    described,
     load,
     load_tensors,
     model_folder,
@@ -157,6 +158,12 @@ def test_wrappers_and_memory_formats_leave_no_trace(tmp_path):
 def test_compiling_leaves_no_trace():
     network, _ = trained()
     assert same(tensors_of(torch.compile(network)), tensors_of(network))
+
+
+def test_a_card_names_no_file_of_this_machine():
+    plain = SPACES.create({"name": "nasbench201", "options": {"width": 4}})
+    with_table = SPACES.create({"name": "nasbench201", "options": {"width": 4, "latency": "latency-here.json"}})
+    assert described(with_table) == described(plain)
 
 
 def test_a_killed_save_leaves_a_network_with_its_own_card(tmp_path, monkeypatch):

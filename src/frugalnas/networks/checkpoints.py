@@ -28,7 +28,7 @@ from frugalnas.networks.counting import count_network
 from frugalnas.networks.darts import AUXILIARY_HEADS, reduction_layers
 from frugalnas.networks.layered import LayerSkeleton
 from frugalnas.networks.operations import operation
-from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, without_wrappers
+from frugalnas.networks.saving import ModelCard, build_from_card, described, load_tensors, without_wrappers
 from frugalnas.networks.skeleton import build, skeleton_of
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace
@@ -147,7 +147,7 @@ def import_weights(
     if space is None or code is None:
         space, code = _recognised(tensors, str(file), notes)
     space = _resized(space, tensors, notes)
-    card = ModelCard(space=SPACES.describe(space), architecture=space.format(code))
+    card = ModelCard(space=described(space), architecture=space.format(code))
     network, card = _filled(card, space, tensors, match, str(file), notes)
     card = _with_data(card, space, trained_on, classes, notes)
     counts = count_network(network, _input_size(card, space))

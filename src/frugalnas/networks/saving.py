@@ -27,6 +27,7 @@ __all__ = [
     "ModelCard",
     "build_from_card",
     "card_of",
+    "described",
     "load",
     "load_tensors",
     "model_folder",
@@ -100,6 +101,13 @@ class ModelCard:
             if not isinstance(value, kinds[name]):
                 raise FrugalnasError(f"{source}: {name!r} must be a {kinds[name].__name__}, not {value!r}")
         return cls(**{**known, "classes": tuple(str(name) for name in known.get("classes", ()))})
+
+
+def described(space: SearchSpace) -> dict[str, Any]:
+    """The space as a card states it: without its latency table, which is a file of one machine."""
+    description = SPACES.describe(space)
+    description["options"].pop("latency", None)
+    return description
 
 
 def build_from_card(card: ModelCard, **changes: Any) -> nn.Module:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from frugalnas.data import ImageData, Loader
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.operations import set_drop_path
-from frugalnas.networks.saving import ModelCard, save_model, tensors_of
-from frugalnas.registry import SPACES
+from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder, write_atomically
 from frugalnas.runs.preparing import (
@@ -319,7 +318,7 @@ class Trainer:
     def _card(self, selected: int) -> ModelCard:
         config = self.folder.config
         return ModelCard(
-            space=SPACES.describe(self.space),
+            space=described(self.space),
             architecture=config["architecture"],
             build=build_options(self.recipe),
             classes=self.data.classes,
