@@ -317,6 +317,13 @@ def test_unreadable_images_are_named_counted_and_skipped_up_to_a_limit(folder):
     assert np.array_equal(again.train.indices, data.train.indices)
 
 
+def test_a_folder_without_a_readable_image_is_refused_whatever_may_be_skipped(folder):
+    for path in folder.glob("*/*.png"):
+        path.write_bytes(b"not an image")
+    with pytest.raises(FrugalnasError, match=r"none of the training images of .* can be read; skipped 50 unreadable"):
+        open_data(folder, max_corrupt=100, input_size=16)
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_photos_are_met_while_training(tmp_path, workers):
     folder = class_folders(tmp_path / "photos", {"a": 20, "b": 20}, size=(130, 110), suffix=".jpg")

@@ -98,6 +98,8 @@ def open_data(
     skipped = {
         name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
     }
+    if corruption.reasons and len(skipped["train"]) == len(found.parts["train"]):
+        raise FrugalnasError(f"none of the training images of {found.name} can be read; {corruption.note()}")
     made = make_split(found, split, skipped)
     if corruption.note():
         notes.append(corruption.note())
