@@ -232,7 +232,7 @@ def test_the_next_run_has_a_folder_of_its_own(cli):
 # -- one's own evaluator -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["function", "class"])
+@pytest.mark.parametrize("name", ["function", pytest.param("class", marks=pytest.mark.slow)])
 def test_ones_own_evaluator_in_the_current_folder(command, name, tmp_path):
     here = tmp_path / "here"
     shutil.copy(user_code.__file__, here / "my_code.py")
@@ -455,6 +455,7 @@ OPTIONS = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(option=st.sampled_from(OPTIONS), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=25))
 def test_no_option_value_makes_a_traceback(cli, option, text):
@@ -482,6 +483,7 @@ def test_no_setting_makes_a_traceback(cli, setting, predictor):
 # -- real processes ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_installed_command_searches_and_shows(command):
     here = Path.cwd()
     said = command("search", "--queries", 20, cwd=here).end()

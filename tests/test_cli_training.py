@@ -250,6 +250,7 @@ def length(text):
     return float(len(text))
 
 
+@pytest.mark.slow
 def test_the_best_of_a_search_is_fitted_to_another_budget(cli, tmp_path, monkeypatch):
     """Limits of the search are not limits of what its architecture is built as; its macro-structure stays."""
     monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds

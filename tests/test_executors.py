@@ -22,6 +22,7 @@ def journal(folder):
     return (folder / "journal.jsonl").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers_write_the_journal_of_one(tmp_path):
     for name, executor in (("serial", SerialExecutor()), ("processes", ProcessExecutor(workers=2))):
         evaluator = FunctionEvaluator(SPACE, function=user_code.slow)
@@ -71,6 +72,7 @@ def test_a_worker_that_starts_slowly_is_not_too_late(tmp_path):
     assert not [query.error for query in result.queries if query.error]
 
 
+@pytest.mark.slow
 def test_the_command_line_survives_an_evaluator_that_hangs(cli, tmp_path, monkeypatch):
     first = RandomSearch(SPACE, initial=10).ask().codes
     monkeypatch.setenv("USER_CODE_HANGS", SPACE.format(first[0]))

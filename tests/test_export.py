@@ -288,7 +288,7 @@ FAMILIES = {
     ("family", "format"),
     [
         (family, format)
-        if (family, format) == ("darts", "torch-export")
+        if (family, format) == ("nasbench201", "torch-export")
         else pytest.param(family, format, marks=pytest.mark.slow)
         for family in FAMILIES
         for format in ("onnx", "torch-export")

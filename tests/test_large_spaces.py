@@ -69,6 +69,7 @@ def test_a_large_space_is_ranked_whole_only_now_and_then_and_resumes_exactly(mon
     assert played(again, 2) == played(strategy, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"keep_old": "none"}, {"acquisition": "uniform"}])
 def test_a_large_space_is_ranked_again_as_labels_grow(monkeypatch, options) -> None:
     ranked = []

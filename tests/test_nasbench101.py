@@ -88,6 +88,7 @@ def benchmark(shared_data: Path) -> dict[str, np.ndarray]:
 # -- all cells -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_labelled_graphs_are_counted_as_published() -> None:
     codes = labelled_cells()
     inner = np.array([np.any(codes[:, np.flatnonzero(vertex == TARGET)], axis=1) for vertex in range(1, OUTPUT)])

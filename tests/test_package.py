@@ -85,8 +85,8 @@ def with_torch(tmp_path):
     "command",
     [
         ["search", "--queries", "20", "--quiet"],
-        ["search", "--predictor", "ridge", "--queries", "20", "--quiet"],
-        ["compare", "random,weaknas", "--queries", "12", "--seeds", "2", "--quiet"],
+        pytest.param(["search", "--predictor", "ridge", "--queries", "20", "--quiet"], marks=pytest.mark.slow),
+        pytest.param(["compare", "random,weaknas", "--queries", "12", "--seeds", "2"], marks=pytest.mark.slow),
         ["table", "list"],
         ["list"],
     ],

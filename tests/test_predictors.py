@@ -336,6 +336,7 @@ def test_missing_package_is_named_with_the_line_that_installs_it(name: str, monk
         PREDICTORS.create(name)
 
 
+@pytest.mark.slow
 def test_listing_predictors_imports_no_extra(python) -> None:
     call = "from frugalnas.cli import main; main(['list']); import sys; print('LOADED', *sys.modules)"
     said = python("-c", call).end()

@@ -117,6 +117,7 @@ def test_without_a_path_input_and_output_stand_alone_and_a_note_says_so(tmp_path
     assert not len(heads(figure))
 
 
+@pytest.mark.slow
 def test_fifty_random_cells_show_their_live_operations_without_warnings(recwarn):
     for code in SPACE.sample(50, np.random.default_rng(0)):
         figure = draw_cell(SPACE, code)

@@ -192,6 +192,7 @@ def test_progress_hides_no_value_without_saying_so():
             assert (values < float(below[0].split()[-1])).sum() == hidden
 
 
+@pytest.mark.slow
 def test_the_same_numbers_give_the_same_bytes(tmp_path):
     curves = {"a": monotone(4, 120), "b": monotone(4, 120, 1)}
     for draw in (

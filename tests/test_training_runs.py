@@ -203,6 +203,7 @@ def test_bad_requests_leave_nothing(tmp_path, finished):
         fn.load_search(result.run_dir)
 
 
+@pytest.mark.slow
 def test_a_network_beyond_memory_leaves_nothing(tmp_path):
     with pytest.raises(FrugalnasError, match="memory does not suffice; lower the network's width"):
         train(*tiny(10_000_000), run_dir=tmp_path / "run")
