@@ -96,6 +96,7 @@ def f(architecture):
 """
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_load_the_evaluator_do_not_hang_the_search(command, tmp_path):
     (tmp_path / "breaks.py").write_text(BREAKS_IN_WORKERS)
     said = command(

@@ -284,15 +284,10 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "format"),
-    [
-        (family, format)
-        if (family, format) == ("nasbench201", "torch-export")
-        else pytest.param(family, format, marks=pytest.mark.slow)
-        for family in FAMILIES
-        for format in ("onnx", "torch-export")
-    ],
+    [(family, format) for family in FAMILIES for format in ("onnx", "torch-export")],
 )
 def test_every_family_is_exported(tmp_path, family, format):
     options, text = FAMILIES[family]

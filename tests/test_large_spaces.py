@@ -88,6 +88,7 @@ def test_a_front_keeps_its_cheap_end() -> None:
     assert strategy.cost_values[10:].min() < 1.2 * SPACE.count("params", SPACE.enumerate()).min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("predictor", [Forest(trees=8), Tree(members=3)])
 def test_means_of_ensembles_are_those_of_the_full_prediction(predictor) -> None:
     rng = np.random.default_rng(0)

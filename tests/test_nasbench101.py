@@ -34,6 +34,7 @@ CONV3X3, CONV1X1, POOL = range(3)
 OUTPUT = 6
 
 
+@pytest.mark.slow
 class TestNASBench101(SpaceConformance):
     draws = 100
 

@@ -79,7 +79,14 @@ def training(epochs: int, *, val: bool = True, test: bool = True) -> SimpleNames
 # -- architectures -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name, each in KNOWN.items() if each.space == "darts"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("RelativeNAS", "AmoebaNet") else pytest.param(name, marks=pytest.mark.slow)
+        for name, each in KNOWN.items()
+        if each.space == "darts"
+    ],
+)
 def test_a_genotype_shows_every_live_operation_of_both_cells(name, tmp_path):
     genotype = KNOWN[name].genotype
     texts = svg_texts(draw_genotype(genotype, title=name), tmp_path)

@@ -316,6 +316,7 @@ def uninterrupted(strategy: str, folder: Path, queries: int, seed: int = 0) -> b
     return journal(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["weaknas"])
 def test_a_killed_process_resumes_to_the_same_journal(command, tmp_path, strategy):
     expected = uninterrupted(strategy, tmp_path / "whole", 60)
