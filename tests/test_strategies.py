@@ -46,6 +46,7 @@ class TestEvolution(StrategyConformance):
         return Evolution(SPACE, seed=seed)
 
 
+@pytest.mark.slow
 class TestSmallEvolution(StrategyConformance):
     rounds = 8
 
@@ -60,6 +61,7 @@ class TestRegularizedEvolution(StrategyConformance):
         return RegularizedEvolution(SPACE, seed=seed, initial=8, population=10)
 
 
+@pytest.mark.slow
 class TestEvolutionInManyLayers(StrategyConformance):
     def make(self, seed):
         return Evolution(Layers(40, 6), seed=seed)
