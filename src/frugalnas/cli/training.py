@@ -22,7 +22,6 @@ __all__ = ["add", "watched"]
 
 LARGE = 64
 """Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 TOGETHER = 64
 """Pictures that pass through a network at a time."""
 
@@ -340,6 +339,8 @@ def _predict(parsed: argparse.Namespace) -> int:
 
 def _pictures(paths: list[Path]) -> list[Path]:
     """The files that are meant: themselves, or the pictures in a folder."""
+    from frugalnas.data.folders import SUFFIXES
+
     pictures: list[Path] = []
     for path in paths:
         if path.is_dir():

@@ -82,9 +82,7 @@ class RunFolder:
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
             if path.exists():
-                raise RunFolderError(
-                    f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
-                ) from None
+                raise taken(path) from None
             raise RunFolderError(f"{path} cannot be made ({error.strerror}); choose another --run-dir") from None
         return cls(path)
 
@@ -194,6 +192,13 @@ class RunFolder:
             return None
         usable = isinstance(state, dict) and isinstance(state.get("queries"), int) and "strategy" in state
         return state if usable else None
+
+
+def taken(path: Path) -> RunFolderError:
+    """The error for a folder that is to be new and is not."""
+    return RunFolderError(
+        f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
+    )
 
 
 def write_atomically(path: Path, text: str) -> None:

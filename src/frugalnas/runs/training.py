@@ -16,7 +16,7 @@ from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
 from frugalnas.runs.descriptions import build_space
-from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
     build_network,
@@ -147,9 +147,7 @@ def train(
     """
     path = Path(run_dir)
     if path.exists():
-        raise RunFolderError(
-            f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
-        )
+        raise taken(path)
     flags = {
         "device": check_device(device, devices, precision),
         "devices": devices,
