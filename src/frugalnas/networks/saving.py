@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "build_from_card",
     "card_of",
     "described",
+    "first_of",
     "load",
     "load_tensors",
     "model_folder",
@@ -242,9 +243,8 @@ def load_tensors(
     """
     differences = _differences(network.state_dict(), tensors)
     if differences:
-        shown = "; ".join(differences[:3]) + (f"; and {len(differences) - 3} more" if len(differences) > 3 else "")
         named = f"of {architecture}" if architecture else "of this network"
-        raise FrugalnasError(f"the weights in {source} are not {named}: {shown}")
+        raise FrugalnasError(f"the weights in {source} are not {named}: {first_of(differences)}")
     network.load_state_dict(dict(tensors))
 
 
@@ -279,6 +279,12 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _damaged(path: Path, error: Exception) -> FrugalnasError:
     return FrugalnasError(f"{path} is damaged or not a safetensors file ({error}); take another copy of it")
+
+
+def first_of(differences: Sequence[str]) -> str:
+    """The first three, and how many more there are, for an error's one line."""
+    more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
+    return "; ".join(differences[:3]) + more
 
 
 def _differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:

@@ -18,7 +18,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import import_weights
 from frugalnas.networks.counting import count_network
-from frugalnas.networks.saving import load, tensors_of
+from frugalnas.networks.saving import first_of, load, tensors_of
 from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
@@ -212,8 +212,7 @@ def warm_start(network: nn.Module, source: Path, space: SearchSpace, code: Codes
             differing.append(f"{name} {there} instead of {list(tensor.shape)}")
     differing += [f"{name} has no place" for name in saved if name not in own and "auxiliary" not in name]
     if differing:
-        more = f"; and {len(differing) - 3} more" if len(differing) > 3 else ""
-        raise FrugalnasError(f"the weights in {source} are of another architecture: {'; '.join(differing[:3])}{more}")
+        raise FrugalnasError(f"the weights in {source} are of another architecture: {first_of(differing)}")
     network.load_state_dict(taken, strict=False)
     notes = [f"weights from {source}"]
     return [*notes, f"starting anew: {', '.join(anew)}"] if anew else notes
