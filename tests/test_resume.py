@@ -352,20 +352,22 @@ def test_ten_kills_at_random_moments(command, tmp_path, strategy):
         run, seed = tmp_path / f"run{seed}", seed + 1
         expected = uninterrupted(strategy, tmp_path / f"whole{seed}", 120, seed)
         arguments = slow_search(strategy, run.name, 120, seed)
+        patience, before = 2.0, 0
         while True:
-            before = len(journal(run)) if (run / "journal.jsonl").exists() else 0
             process = command(*arguments, USER_CODE_SECONDS="0.01")
             began = time.monotonic()
-            limit = rng.uniform(0.2, 2.0)
+            limit = rng.uniform(0.2, patience) if kills < 10 else 120.0
             while process.child.poll() is None and time.monotonic() - began < limit:
                 time.sleep(0.005)
             if process.child.poll() is not None:
                 assert process.end().code == 0
                 break
             process.kill()
-            if (run / "journal.jsonl").exists():
-                assert len(journal(run)) >= before - 300, "more than a line that was cut short has gone"
-                kills += 1
+            lines = len(journal(run)) if (run / "journal.jsonl").exists() else 0
+            assert lines >= before - 300, "more than a line that was cut short has gone"
+            kills += lines > 0
+            # On a busy machine Python alone may take longer to start than a process lived: it would never get on.
+            patience, before = patience if lines > before else 1.5 * patience, lines
             if (run / "config.yaml").exists():
                 arguments = ("resume", run.name, "--quiet")
             else:
