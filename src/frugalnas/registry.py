@@ -19,6 +19,7 @@ from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 __all__ = [
     "EVALUATORS",
     "EXECUTORS",
+    "METHODS",
     "NETWORKS",
     "PREDICTORS",
     "SPACES",
@@ -225,6 +226,8 @@ STRATEGIES = Registry(
         "evolution": "frugalnas.strategies:Evolution",
         "regularized-evolution": "frugalnas.strategies:RegularizedEvolution",
         "local-search": "frugalnas.strategies:LocalSearch",
+        "genetic": "frugalnas.strategies:GeneticSearch",
+        "genetic-paper": "frugalnas.strategies:genetic_paper",
         "weaknas": "frugalnas.strategies:WeakNAS",
         "weaknas-paper": "frugalnas.methods.weaknas:weaknas_paper",
     },
@@ -269,4 +272,13 @@ PREDICTORS = Registry(
         "lightgbm": "frugalnas.predictors:LightGBM",
     },
     base="frugalnas.predictors:Predictor",
+)
+
+# What `frugalnas resume` carries on with where a run has stages.
+METHODS = Registry(
+    "method",
+    {
+        "rlnas": "frugalnas.methods.rlnas:RLNAS",
+    },
+    base="frugalnas.runs.stages:Method",
 )

@@ -27,6 +27,7 @@ _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
     "training": {"space", "architecture", "data", "recipe", "seed", "device"},
+    "method": {"method"},
 }
 """What the configuration of each kind of run must say."""
 

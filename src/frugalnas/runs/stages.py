@@ -1,0 +1,290 @@
+"""The run of a method: stages in order, each a run in a folder of its own, carried out once and taken up where they stopped.
+
+A method is written as if nothing ever interrupted it. Carrying on with its run means carrying it out again: stages that are
+finished are read from their folders, the one that was interrupted is resumed, the others begin.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import frugalnas
+from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.registry import METHODS, import_object
+from frugalnas.runs.folder import RunFolder, write_atomically
+
+__all__ = ["Method", "Stage", "Stages", "Watch", "load_stages", "resume_method", "run_method"]
+
+Start: TypeAlias = Callable[[Path, list[Any]], object]
+"""Begins a stage: a new folder to run in, and callbacks that look on."""
+Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
+"""Callbacks that look on while a stage runs."""
+
+_KINDS = {
+    "search": ("frugalnas.runs.loop:resume", "frugalnas.runs.loop:load_search"),
+    "training": ("frugalnas.runs.training:resume_training", "frugalnas.runs.training:load_training"),
+    "supernet": ("frugalnas.runs.supernets:resume_supernet", "frugalnas.runs.supernets:load_supernet"),
+}
+"""What carries on with each kind of run, and what reads it."""
+RESULT = "result.json"
+"""What the method concluded, in its run's folder."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a method's run.
+
+    Attributes:
+        name: "supernet", "search", "retrain-1", ...
+        kind: of run that it is: "supernet", "search" or "training".
+        path: its folder.
+        finished: whether nothing is left to do in it.
+        seconds: wall time spent in it so far.
+    """
+
+    name: str
+    kind: str
+    path: Path
+    finished: bool
+    seconds: float
+
+    @property
+    def group(self) -> str:
+        """What `--stage` calls it: the name without a number at its end."""
+        return _group(self.name)
+
+
+class Method(ABC):
+    """A paper's method, as a sequence of stages.
+
+    Child classes are only required to override `carry_out` and to name their stages. Constructor arguments are
+    keyword-only, plain data, and kept as attributes of the same name: a run's folder has them, and makes the method again.
+    """
+
+    stages: tuple[str, ...] = ()
+    """Names for `--stage`, in order."""
+
+    @abstractmethod
+    def carry_out(self, stages: Stages) -> dict[str, Any]:
+        """What the method concludes, as plain data that becomes the run's `result.json`.
+
+        Called again on every resume, so it must ask for the same stages in the same order.
+        """
+
+
+class Stages:
+    """The stages of one run, as its method asks for them.
+
+    Args:
+        folder: of the method's run.
+        only: group of the only stage to be carried out; those before it must be finished.
+        device: on which trainings go on from now on; None keeps theirs.
+        watch: callbacks for each stage.
+    """
+
+    def __init__(
+        self, folder: RunFolder, *, only: str | None = None, device: str | None = None, watch: Watch | None = None
+    ) -> None:
+        self.folder = folder
+        self.only = only
+        self.device = device
+        self.watch = watch or (lambda stage: nullcontext([]))
+        self._reached = False
+        self._asked = 0
+
+    def run(self, name: str, kind: str, start: Start) -> Any:
+        """The result of a stage, which is read, carried on with or begun, as far as it has come.
+
+        Args:
+            name: distinct within the method.
+            kind: of run that `start` makes.
+            start: makes the stage's run in the new folder that it is given.
+        """
+        self._asked += 1
+        path = self.folder.path / "stages" / f"{self._asked:02d}-{name}"
+        resume, load = _KINDS[kind]
+        stage = _stage(path, kind)
+        self._pass(stage)
+        if not stage.finished:
+            started = time.monotonic()
+            path.parent.mkdir(exist_ok=True)
+            try:
+                with self.watch(stage) as callbacks:
+                    if path.exists():
+                        moved = {} if self.device is None or kind == "search" else {"device": self.device}
+                        import_object(resume)(path, callbacks=callbacks, **moved)
+                    else:
+                        start(path, callbacks)
+            finally:
+                seconds = round(time.monotonic() - started, 6)
+                self.folder.append({"stage": name, "seconds": seconds}, "timing.jsonl")
+        if all(line["stage"] != name for line in self.folder.lines()):
+            self.folder.append({"stage": name, "kind": kind, "folder": f"stages/{path.name}"})
+        return import_object(load)(path)
+
+    def begin(self, name: str) -> None:
+        """Announce a stage that has no folder of its own, such as a report."""
+        self._pass(Stage(name, "", self.folder.path, False, 0.0))
+
+    def _pass(self, stage: Stage) -> None:
+        """Stop before a stage that is not to be carried out."""
+        if self.only is None:
+            return
+        if stage.group == self.only:
+            self._reached = True
+        elif self._reached:
+            raise _Enough
+        elif not stage.finished:
+            raise FrugalnasError(
+                f"--stage {self.only} needs {stage.name}, which is not finished; run --stage {stage.group} first, or "
+                f"frugalnas resume {self.folder.path} for all"
+            )
+
+
+class _Enough(Exception):  # noqa: N818  # not an error: the stage that was asked for is over
+    """Nothing further is to be carried out."""
+
+
+def run_method(
+    method: Method, run_dir: Path | str, *, stage: str | None = None, watch: Watch | None = None
+) -> dict[str, Any] | None:
+    """What a method concludes, carried out in a new folder; None where only one stage was asked for.
+
+    Args:
+        method: what to do.
+        run_dir: a new folder.
+        stage: the only one to carry out; None carries out all.
+        watch: callbacks for each stage.
+
+    Raises:
+        FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
+    """
+    config = {"frugalnas": frugalnas.__version__, "kind": "method", "method": METHODS.describe(method)}
+    _check_stage(method, stage)
+    folder = RunFolder.create(Path(run_dir), config)
+    try:
+        return _carry_out(folder, method, stage, None, watch)
+    except FrugalnasError:
+        if not any((folder.path / "stages").glob("*/config.yaml")):
+            shutil.rmtree(folder.path)  # nothing to go on with
+        raise
+
+
+def resume_method(
+    run_dir: Path | str, *, stage: str | None = None, device: str | None = None, watch: Watch | None = None
+) -> dict[str, Any] | None:
+    """What a method concludes after carrying on with its run; None where only one stage was asked for.
+
+    Args:
+        run_dir: the run's folder.
+        stage: the only one to carry out; None carries out all.
+        device: on which trainings go on from now on; None keeps theirs.
+        watch: callbacks for each stage.
+    """
+    folder = RunFolder(Path(run_dir))
+    method = method_of(folder)
+    _check_stage(method, stage)
+    return _carry_out(folder, method, stage, device, watch)
+
+
+def method_of(folder: RunFolder) -> Method:
+    """The method that a run's folder describes.
+
+    Raises:
+        RunFolderError: where it is a run of another kind.
+    """
+    folder.expect("method")
+    method: Method = METHODS.create(folder.config["method"])
+    return method
+
+
+def load_stages(run_dir: Path | str) -> tuple[Stage, ...]:
+    """The stages that a method's run has begun, in order; nothing is computed."""
+    folder = RunFolder(Path(run_dir))
+    folder.expect("method")
+    found = []
+    for config in sorted((folder.path / "stages").glob("[0-9][0-9]-*/config.yaml")):
+        found.append(_stage(config.parent, RunFolder(config.parent).config["kind"]))
+    return tuple(found)
+
+
+def read_result(run_dir: Path | str) -> dict[str, Any] | None:
+    """What the method concluded, None before it did.
+
+    Raises:
+        RunFolderError: where its file is damaged.
+    """
+    path = Path(run_dir) / RESULT
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except ValueError:
+        result = None
+    if not isinstance(result, dict):
+        raise RunFolderError(f"{path} is damaged; remove it and run: frugalnas resume {run_dir}")
+    return result
+
+
+def trained_run(run_dir: Path | str) -> Path:
+    """The run whose network is a method's result: the folder itself where it is no method's run.
+
+    Raises:
+        RunFolderError: where the method has no network yet.
+    """
+    path = Path(run_dir)
+    if not (path / "config.yaml").is_file() or RunFolder(path).config["kind"] != "method":
+        return path
+    result = read_result(path)
+    if result is None:
+        raise RunFolderError(f"{path} has no network yet; continue it with: frugalnas resume {path}")
+    return path / result["network"]
+
+
+# -- carrying out --------------------------------------------------------------------------------------------------------
+
+
+def _carry_out(
+    folder: RunFolder, method: Method, stage: str | None, device: str | None, watch: Watch | None
+) -> dict[str, Any] | None:
+    try:
+        with folder.held():
+            concluded: Mapping[str, Any] = method.carry_out(Stages(folder, only=stage, device=device, watch=watch))
+            write_atomically(folder.path / RESULT, json.dumps(concluded, indent=2, ensure_ascii=False) + "\n")
+            return dict(concluded)
+    except _Enough:
+        return None
+    finally:
+        folder.close()
+
+
+def _check_stage(method: Method, stage: str | None) -> None:
+    if stage is not None and stage not in method.stages:
+        raise unknown_name("stage", stage, method.stages)
+
+
+def _stage(path: Path, kind: str) -> Stage:
+    """How far a stage has come, from its folder."""
+    name = path.name.partition("-")[2]
+    if not (path / "config.yaml").is_file():
+        return Stage(name, kind, path, False, 0.0)
+    folder = RunFolder(path)
+    folder.expect(kind)
+    if kind == "search":
+        finished = bool((folder.read_state() or {}).get("stop"))
+    else:
+        finished = bool(import_object(_KINDS[kind][1])(path).finished)
+    return Stage(name, kind, path, finished, folder.seconds())
+
+
+def _group(name: str) -> str:
+    return re.sub(r"-\d+$", "", name)
