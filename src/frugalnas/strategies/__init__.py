@@ -5,6 +5,7 @@ new one overrides `propose`.
 
 - `RandomSearch`: distinct networks, uniformly.
 - `Evolution`: tournament selection, the worst dies. `RegularizedEvolution`: the oldest dies.
+- `GeneticSearch`: generations of children of the best so far; `genetic_paper` with a paper's settings.
 - `LocalSearch`: one edit at a time, uphill, with restarts.
 - `WeakNAS`: refit a weak predictor on everything known, evaluate what it likes best, again.
 
@@ -13,8 +14,18 @@ Some take `costs` that are minimised beside the value; `pareto` has what that ne
 
 from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.evolution import Evolution, RegularizedEvolution
+from frugalnas.strategies.genetic import GeneticSearch, genetic_paper
 from frugalnas.strategies.local_search import LocalSearch
 from frugalnas.strategies.random_search import RandomSearch
 from frugalnas.strategies.weaknas import WeakNAS
 
-__all__ = ["Evolution", "LocalSearch", "RandomSearch", "RegularizedEvolution", "Strategy", "WeakNAS"]
+__all__ = [
+    "Evolution",
+    "GeneticSearch",
+    "LocalSearch",
+    "RandomSearch",
+    "RegularizedEvolution",
+    "Strategy",
+    "WeakNAS",
+    "genetic_paper",
+]
