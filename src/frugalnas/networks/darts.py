@@ -339,9 +339,11 @@ class CIFARSkeleton(_CellSkeleton):
     """DARTS's networks for small images: a 3x3 convolution, `layers` cells, two of them reductions, classifier."""
 
     macro = "cifar"
+    supernet = "frugalnas.supernets.darts:CIFARSupernet"
 
 
 class ImageNetSkeleton(_CellSkeleton):
     """DARTS's networks for photos: three convolutions with stride 2, `layers` cells, two of them reductions, classifier."""
 
     macro = "imagenet"
+    supernet = "frugalnas.supernets.darts:ImageNetSupernet"

@@ -132,6 +132,7 @@ class LayerSkeleton(Skeleton):
     """
 
     places: Sequence[Place]
+    supernet = "frugalnas.supernets.layered:LayeredSupernet"
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)

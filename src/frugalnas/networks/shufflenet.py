@@ -85,6 +85,8 @@ class ShuffleNetSkeleton(LayerSkeleton):
         space: has `width`, `input_size` and `classes`.
     """
 
+    supernet = "frugalnas.supernets.layered:ShuffleNetSupernet"
+
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)
         width: float = space.width  # type: ignore[attr-defined]

@@ -43,7 +43,12 @@ class Skeleton(ABC):
 
     Args:
         space: the space, which carries the sizes: width, input size, classes and what else its constructor takes.
+
+    Attributes:
+        supernet: import path of the `supernets.Supernet` that holds every choice; empty where there is none.
     """
+
+    supernet: str = ""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space

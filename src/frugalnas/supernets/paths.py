@@ -1,0 +1,202 @@
+"""Which path a training step takes: a function of the seed and the step's number alone.
+
+So all processes of a training agree on it without a word, and a training that is resumed takes the paths it would have taken.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.spaces import DARTS, BoolArray, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
+
+__all__ = ["PATHS", "PathSampler", "path_sampler"]
+
+MAX_ROUNDS = 1_000
+"""Rounds of rejection after which there seems to be nothing to draw."""
+
+
+class PathSampler(ABC):
+    """Draws the paths of each step.
+
+    Child classes are required to override `draw`, and refuse in their constructor the spaces that they do not fit.
+
+    Args:
+        space: restrictions and limits hold for every path.
+        draws: cells that may each have a code of their own (`Supernet.draws`).
+        seed: of all steps.
+    """
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        self.space = space
+        self.draws = draws
+        self.seed = seed
+
+    def __call__(self, step: int) -> IntArray:
+        """The paths of a step, counted from 0 over all epochs, shape [paths, draws or 1, genes]."""
+        return self.draw(np.random.default_rng((self.seed, step))).astype(np.int64)
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> IntArray | Codes:
+        """Paths of one step, shape [paths, draws or 1, genes]."""
+
+
+class Uniform(PathSampler):
+    """One architecture, each as likely as any other (Guo et al., ECCV 2020)."""
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, 1, genes]."""
+        return self.space.sample(1, rng)[None]
+
+
+class PerCell(PathSampler):
+    """One code for every cell, each as likely as any other.
+
+    NAS-Bench-201's cells are drawn again until every node has an input that is not `none`, as in RLNAS and ABS.
+    """
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        if draws == 1:
+            raise _misfit("cell", space, "the supernet has one chain, with one code", "uniform")
+        super().__init__(space, draws, seed)
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, draws, genes]."""
+        kept = np.zeros((0, self.space.genes), np.int8)
+        for _ in range(MAX_ROUNDS):
+            drawn = self.space.sample(2 * self.draws, rng)
+            kept = np.concatenate([kept, drawn[self._fed(drawn)]])
+            if len(kept) >= self.draws:
+                return kept[None, : self.draws]
+        raise _misfit("cell", self.space, "hardly any code has an input that is not none at every node", "uniform")
+
+    def _fed(self, codes: Codes) -> BoolArray:
+        if not isinstance(self.space, NASBench201):
+            return np.ones(len(codes), np.bool_)
+        present = codes != 0
+        fed: BoolArray = present[:, 0] & present[:, 1:3].any(axis=1) & present[:, 3:6].any(axis=1)
+        return fed
+
+
+class DepthUniform(PathSampler):
+    """One architecture of a uniformly drawn depth.
+
+    Of layer-wise spaces with an identity as ABS draws them: every layer's other choices are equally likely, the number of
+    layers left out is, and so are the layers. Of Once-for-All as its own program does: every depth of a stage is as likely.
+    """
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        if isinstance(space, OnceForAll):
+            space = space.with_network(sampler="depth-uniform")
+        elif not isinstance(space, LayerSpace) or space.identity is None:
+            raise _misfit("depth-uniform", space, "its networks all have the same depth", "uniform")
+        super().__init__(space, draws, seed)
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, 1, genes]."""
+        if isinstance(self.space, OnceForAll):
+            return self.space.sample(1, rng)[None]
+        for _ in range(MAX_ROUNDS):
+            code = self._chain(rng)
+            if self.space.valid(code[None])[0]:
+                return code[None, None]
+        raise _misfit("depth-uniform", self.space, "hardly any code of a random depth keeps its limits", "uniform")
+
+    def _chain(self, rng: np.random.Generator) -> Codes:
+        built, left_out = self.space.allowed[:, :-1], self.space.allowed[:, -1]
+        # The largest of random numbers is equally often at each of the allowed values.
+        code = np.where(built, rng.random(built.shape), -1.0).argmax(axis=1).astype(np.int8)
+        identity = built.shape[1]
+        code[~built.any(axis=1)] = identity
+        free = np.flatnonzero(left_out & built.any(axis=1))
+        code[rng.choice(free, size=rng.integers(len(free) + 1), replace=False)] = identity
+        return code
+
+
+class Projected(PathSampler):
+    """One DARTS architecture whose nodes each read two different states (RLNAS's and ABS's projection).
+
+    Drawing an operation for each of the 14 edges, `none` among them, and then dropping or adding some until each node has two
+    is, for the whole space, drawing from all such architectures; so it is done at once.
+    """
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        if not isinstance(space, DARTS):
+            raise _misfit(self.name, space, "only DARTS cells have nodes with two predecessors", "uniform")
+        super().__init__(space.with_network(duplicates=False, none=False), draws, seed)
+
+    name = "projected"
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, 1, 16]."""
+        return self.space.sample(1, rng)[None]
+
+
+class ProjectedShared(Projected):
+    """The same with one cell for both kinds, as ABS shrinks it."""
+
+    name = "projected-shared"
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, 1, 16], normal and reduction cell alike."""
+        half = self.space.genes // 2
+        normal = self.space.sample(1, rng)[0, :half]
+        return np.tile(normal, 2)[None, None]
+
+
+class Fair(PathSampler):
+    """Paths that together use every value of every gene exactly once: strict fairness (Chu et al., ICCV 2021).
+
+    Gradients of all paths are added before the weights move.
+    """
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        widths = sorted({int(width) for width in space.allowed.sum(axis=1)})
+        if len(widths) > 1:
+            why = f"its genes have from {widths[0]} to {widths[-1]} values, and strict fairness needs equally many"
+            raise _misfit("fair", space, why, "uniform, or restrict the space")
+        if "where" in space.limits:
+            raise _misfit("fair", space, "paths that use every value cannot keep its limits", "uniform")
+        super().__init__(space, draws, seed)
+        self.values = np.array([np.flatnonzero(allowed) for allowed in space.allowed])
+        paths = self.draw(np.random.default_rng(0))[:, 0].astype(np.int8)
+        if getattr(space, "joint", ()) or not space.valid(paths).all():
+            raise _misfit("fair", space, "its genes bind one another", "uniform")
+
+    def draw(self, rng: np.random.Generator) -> IntArray:
+        """Shape [values of a gene, 1, genes]."""
+        return rng.permuted(self.values, axis=1).T[:, None]
+
+
+PATHS: dict[str, type[PathSampler]] = {
+    "uniform": Uniform,
+    "cell": PerCell,
+    "depth-uniform": DepthUniform,
+    "projected": Projected,
+    "projected-shared": ProjectedShared,
+    "fair": Fair,
+}
+"""Samplers by name."""
+
+
+def path_sampler(name: str, space: SearchSpace, draws: int, seed: int) -> PathSampler:
+    """The sampler of a name.
+
+    Args:
+        name: one of `PATHS`.
+        space: to draw from; it may be a part of the supernet's.
+        draws: the supernet's.
+        seed: not negative.
+
+    Raises:
+        FrugalnasError: for an unknown name, or a space that this sampler does not fit, naming one that does.
+    """
+    if name not in PATHS:
+        raise unknown_name("path sampler", name, PATHS)
+    return PATHS[name](space, draws, seed)
+
+
+def _misfit(name: str, space: SearchSpace, why: str, instead: str) -> FrugalnasError:
+    return FrugalnasError(f"paths {name!r} do not fit {space.name}: {why}; take {instead}")
