@@ -6,12 +6,14 @@
 - `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
 - `Augmentation`, `PUBLISHED`: random changes to training images as plain settings, and those of the papers.
 - `loader`, `Loader`: batches that depend on seed, epoch and step alone.
+- `RandomLabels`: labels drawn in place of the images' own.
 - `CorruptImage`: a picture that cannot be decoded.
 """
 
 from frugalnas.data.augmentation import PUBLISHED, Augmentation
 from frugalnas.data.finding import DATASETS, pack_lmdb
 from frugalnas.data.images import ImageData, Part
+from frugalnas.data.labels import RandomLabels
 from frugalnas.data.loading import Loader, loader
 from frugalnas.data.opening import open_data
 from frugalnas.data.packed import Packed
@@ -28,6 +30,7 @@ __all__ = [
     "Loader",
     "Packed",
     "Part",
+    "RandomLabels",
     "Split",
     "SplitSpec",
     "loader",

@@ -15,13 +15,14 @@ from torch.utils.data import DataLoader, Dataset
 from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.batches import augment_batch, isolated
 from frugalnas.data.images import Part
+from frugalnas.data.labels import RandomLabels
 from frugalnas.data.preprocessing import fit_square, normalise, to_tensor
 from frugalnas.data.sources import ArrayImages, IntArray
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["Loader", "loader"]
 
-_ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for
+_ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for; random labels have 4
 
 
 class Loader:
@@ -42,6 +43,7 @@ class Loader:
         drop_last: bool,
         shuffle: bool,
         share: tuple[int, int],
+        labels: RandomLabels | None,
     ) -> None:
         rank, processes = share
         if batch_size < 1:
@@ -60,6 +62,7 @@ class Loader:
         self.workers = workers
         self.shuffle = shuffle
         self.share = share
+        self.labels = labels
         # A set smaller than one batch still makes one.
         self.drop_last = drop_last and len(part) >= batch_size
         self.on_device = part.in_memory and not (augmentation is not None and augmentation.per_image)
@@ -87,15 +90,17 @@ class Loader:
             FrugalnasError: where more images are unreadable than the user allowed.
         """
         order = self.order(number)
+        labels = self._labels_of(number)
         steps = range(first_step, len(self))
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
         if self.on_device:
             for step, chosen in zip(steps, batches, strict=True):
                 rows = self._rows(len(chosen))
-                yield self._from_memory(chosen[rows], number, step, rows, len(chosen))
+                images = self._from_memory(chosen[rows], number, step, rows, len(chosen))
+                yield images, labels.index_select(0, torch.from_numpy(chosen[rows]).to(self.device))
             return
         try:
-            yield from self._streamed(number, steps, batches)
+            yield from self._streamed(number, steps, batches, labels)
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -110,19 +115,22 @@ class Loader:
             return np.arange(len(self.part))
         return np.random.default_rng([self.seed, number, _ORDER]).permutation(len(self.part))
 
+    def _labels_of(self, number: int) -> torch.Tensor:
+        """The labels of the part's images in an epoch, where the images are."""
+        if self.labels is None:
+            return self._labels
+        drawn = torch.from_numpy(self.labels(len(self.part), number))
+        return drawn.to(self.device) if self.on_device else drawn
+
     def _rows(self, count: int) -> IntArray:
         """Which images of a batch of `count` this process has."""
         rank, processes = self.share
         return np.arange(rank, count, processes)
 
-    def _from_memory(
-        self, chosen: IntArray, number: int, step: int, rows: IntArray, count: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _from_memory(self, chosen: IntArray, number: int, step: int, rows: IntArray, count: int) -> torch.Tensor:
         assert self._pixels is not None
         positions = torch.from_numpy(self.part.indices[chosen]).to(self.device)
-        images = self._pixels.index_select(0, positions)
-        labels = self._labels.index_select(0, torch.from_numpy(chosen).to(self.device))
-        return self._finished(images, number, step, rows, count), labels
+        return self._finished(self._pixels.index_select(0, positions), number, step, rows, count)
 
     def _finished(self, images: torch.Tensor, number: int, step: int, rows: IntArray, count: int) -> torch.Tensor:
         how = dict(self.part.preprocessing)
@@ -132,7 +140,7 @@ class Loader:
         return augment_batch(images, self.augmentation, how, rng, rows, count)
 
     def _streamed(
-        self, number: int, steps: range, batches: Sequence[IntArray]
+        self, number: int, steps: range, batches: Sequence[IntArray], labels: torch.Tensor
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         shares = [chosen[self._rows(len(chosen))] for chosen in batches]
         made = DataLoader(
@@ -148,9 +156,9 @@ class Loader:
             for index, reason in wrong:
                 self.part.corruption.add(self.part.origin, int(self.part.indices[index]), reason)
             rows = self._rows(len(whole))[kept.numpy()]
-            labels = self._labels[torch.from_numpy(share)[kept]]
+            given = labels[torch.from_numpy(share)[kept]].to(self.device, non_blocking=True)
             images = images.to(self.device, non_blocking=True)
-            yield self._finished(images, number, step, rows, len(whole)), labels.to(self.device, non_blocking=True)
+            yield self._finished(images, number, step, rows, len(whole)), given
 
 
 def loader(
@@ -164,6 +172,7 @@ def loader(
     drop_last: bool = False,
     shuffle: bool | None = None,
     share: tuple[int, int] = (0, 1),
+    labels: RandomLabels | None = None,
 ) -> Loader:
     """Batches of one part of a data set, the same for a seed, epoch and step wherever and however they are read.
 
@@ -180,6 +189,7 @@ def loader(
         drop_last: leave out an incomplete last batch.
         shuffle: by default where there is an augmentation.
         share: (rank, processes) where several processes share every batch.
+        labels: drawn in place of the images' own; None keeps those.
     """
     return Loader(
         part,
@@ -191,6 +201,7 @@ def loader(
         drop_last=drop_last,
         shuffle=augmentation is not None if shuffle is None else shuffle,
         share=share,
+        labels=labels,
     )
 
 

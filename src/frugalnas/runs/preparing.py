@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import frugalnas
-from frugalnas.data import Augmentation, ImageData, Loader, Part, Split, SplitSpec, loader, open_data
+from frugalnas.data import Augmentation, ImageData, Loader, Part, RandomLabels, Split, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import import_weights
@@ -23,7 +23,7 @@ from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.training import Recipe, isolated, load_recipe, watching_memory, write_tensors
+from frugalnas.training import Recipe, RecipeT, isolated, load_recipe, watching_memory, write_tensors
 
 __all__ = [
     "INITIAL",
@@ -33,11 +33,14 @@ __all__ = [
     "check_compile",
     "counts_of",
     "describe",
+    "digest",
     "evaluation_loader",
     "fill",
     "load_teacher",
     "open_described",
+    "open_for",
     "prepare",
+    "settled_for",
     "training_loader",
     "warm_start",
     "what_to_lower",
@@ -79,28 +82,46 @@ def prepare(
         FrugalnasError: where they do not fit.
     """
     wanted = load_recipe(recipe, settings)
-    spec = str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
-    opened = open_data(
-        spec,
-        root=None if root is None else Path(root).expanduser().resolve(),
-        download=download,
-        input_size=input_size,
-        normalisation=wanted.normalisation,
-        split=split,
-        max_corrupt=max_corrupt,
-        workers=workers,
-    )
+    opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
     if len(opened.classes) < 2 or not opened.labelled:
         raise FrugalnasError(
             f"{opened.name} has {len(opened.classes)} classes; training needs two at least, one folder of images for each"
         )
     if wanted.teacher is not None and Path(wanted.teacher).expanduser().exists():
         wanted = replace(wanted, teacher=str(Path(wanted.teacher).expanduser().resolve()))
-    wanted = wanted.settled(len(opened.train), devices)
-    wanted = replace(wanted, augmentation=_augmentation(wanted.augmentation, opened).to_dict())
+    wanted = settled_for(wanted, opened, devices)
     space = space.with_network(classes=len(opened.classes), input_size=opened.input_size)
     wanted, notes = _fitting(space, code, wanted, settings or {})
     return Prepared(space, code, wanted, opened, workers, [*opened.notes, *notes])
+
+
+def open_for(
+    recipe: Recipe,
+    data: str | Path,
+    root: Path | str | None,
+    download: bool,
+    input_size: int | None,
+    split: str | Path | SplitSpec | None,
+    max_corrupt: int,
+    workers: int,
+) -> ImageData:
+    """Data to train on, normalised as a recipe has it; where they lie is written down in full."""
+    return open_data(
+        str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data),
+        root=None if root is None else Path(root).expanduser().resolve(),
+        download=download,
+        input_size=input_size,
+        normalisation=recipe.normalisation,
+        split=split,
+        max_corrupt=max_corrupt,
+        workers=workers,
+    )
+
+
+def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> RecipeT:
+    """A recipe with nothing left open that depends on the data."""
+    settled = recipe.settled(len(data.train), devices)
+    return replace(settled, augmentation=_augmentation(settled.augmentation, data).to_dict())
 
 
 def _augmentation(settings: Mapping[str, Any], data: ImageData) -> Augmentation:
@@ -165,22 +186,23 @@ def describe(
         "seed": seed,
         "device": dict(flags),
         "weights": None if weights is None else str(weights),
-        "initial": _digest(network),
+        "initial": digest(tensors_of(network)),
         "notes": list(prepared.notes),
     }
 
 
-def fill(draft: Path, prepared: Prepared, network: nn.Module) -> None:
+def fill(draft: Path, data: ImageData, network: nn.Module, initial: str = INITIAL) -> None:
     """Write what a run must have from the beginning: the split and the weights that it starts from."""
-    (draft / "split.json").write_text(prepared.data.split.to_json(), encoding="utf-8")
-    (draft / INITIAL).parent.mkdir()
-    write_tensors(draft / INITIAL, tensors_of(network), {"sha256": _digest(network)})
+    (draft / "split.json").write_text(data.split.to_json(), encoding="utf-8")
+    (draft / initial).parent.mkdir()
+    tensors = tensors_of(network)
+    write_tensors(draft / initial, tensors, {"sha256": digest(tensors)})
 
 
-def _digest(network: nn.Module) -> str:
-    """SHA-256 of a network's tensors, in the order of their names."""
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors in main memory, in the order of their names."""
     hashed = hashlib.sha256()
-    for name, tensor in sorted(tensors_of(network).items()):
+    for name, tensor in sorted(tensors.items()):
         hashed.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
         hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return hashed.hexdigest()
@@ -269,8 +291,10 @@ def load_teacher(source: str) -> nn.Module:
     return teacher.eval().requires_grad_(False)
 
 
-def training_loader(data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, workers: int) -> Loader:
-    """Batches to train on; this process's share of them."""
+def training_loader(
+    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, workers: int, labels: RandomLabels | None = None
+) -> Loader:
+    """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
     return loader(
         data.train,
         batch_size=recipe.batch_size,
@@ -280,6 +304,7 @@ def training_loader(data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, 
         workers=workers,
         drop_last=True,
         share=(fabric.global_rank, fabric.world_size),
+        labels=labels,
     )
 
 

@@ -17,6 +17,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder, taken
+from frugalnas.runs.network_trainer import run_training
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
     build_network,
@@ -27,7 +28,6 @@ from frugalnas.runs.preparing import (
     prepare,
     warm_start,
 )
-from frugalnas.runs.trainer import run_training
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
@@ -165,7 +165,7 @@ def train(
     folder = RunFolder.create(
         path,
         describe(prepared, network, architecture, seed, flags, weights),
-        lambda draft: fill(draft, prepared, network),
+        lambda draft: fill(draft, prepared.data, network),
     )
     try:
         return _carry_on(folder, callbacks, prepared.data)

@@ -15,7 +15,7 @@ from frugalnas.training.evaluating import EvaluationResult, evaluate
 from frugalnas.training.fit import Position, fit, isolated, reseed
 from frugalnas.training.objective import Objective
 from frugalnas.training.optimisation import LinearTail, optimizer_for, schedule_for
-from frugalnas.training.recipe import Recipe, load_recipe, recipes
+from frugalnas.training.recipe import Recipe, RecipeT, load_recipe, recipes
 from frugalnas.training.weights import WeightStep
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Objective",
     "Position",
     "Recipe",
+    "RecipeT",
     "Stateful",
     "WeightStep",
     "check_device",

@@ -10,13 +10,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar, overload
 
 import yaml
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["Recipe", "load_recipe", "recipes"]
+__all__ = ["Recipe", "RecipeT", "load_recipe", "recipes"]
+
+
+RecipeT = TypeVar("RecipeT", bound="Recipe")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Recipe:
     normalisation: str = "measured"
     augmentation: Mapping[str, Any] = field(default_factory=lambda: {"base": "suggested"})
 
+    package: ClassVar[str] = "frugalnas.training"
+    """In whose folder `recipes` the recipes of this class lie."""
+
     def __post_init__(self) -> None:
         for setting, value in vars(self).items():
             least, most = _RANGES.get(setting, (None, None))
@@ -124,7 +130,7 @@ class Recipe:
         if (self.mixup or self.cutmix) and self.class_weights:
             raise FrugalnasError("mixup and cutmix mix classes: set class_weights to false")
 
-    def settled(self, images: int, devices: int = 1) -> Recipe:
+    def settled(self: RecipeT, images: int, devices: int = 1) -> RecipeT:
         """This recipe with nothing left open, for so many training images.
 
         Raises:
@@ -178,20 +184,29 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def recipes() -> dict[str, str]:
-    """Where the values of each recipe that comes with frugalnas are from, by its name."""
-    folder = files("frugalnas.training").joinpath("recipes")
+def recipes(kind: type[Recipe] = Recipe) -> dict[str, str]:
+    """Where the values of each recipe of a class that comes with frugalnas are from, by its name."""
+    folder = files(kind.package).joinpath("recipes")
     names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {name: load_recipe(name).source for name in names}
+    return {name: load_recipe(name, kind=kind).source for name in names}
 
 
-def load_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe:
+@overload
+def load_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe: ...
+@overload
+def load_recipe(
+    name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None, *, kind: type[RecipeT]
+) -> RecipeT: ...
+def load_recipe(
+    name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None, *, kind: type[Recipe] = Recipe
+) -> Recipe:
     """A recipe by name or from a YAML file, with some of its settings replaced.
 
     Args:
         name: one of `recipes()`, the path of a YAML file, which may build on another recipe with a line `base: NAME`, or
             what `Recipe.to_json` gave.
         settings: values by name; "augmentation.flip" reaches into a mapping. Text is read as YAML.
+        kind: the class of recipe, whose fields are the settings.
 
     Raises:
         FrugalnasError: naming the setting that does not exist, or the value that does not fit.
@@ -200,25 +215,25 @@ def load_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any
         >>> load_recipe("cifar", {"epochs": "30", "augmentation.cutout": 8}).epochs
         30
     """
-    values = dict(name) if isinstance(name, Mapping) else _read(str(name))
+    values = dict(name) if isinstance(name, Mapping) else _read(str(name), kind)
     for setting, value in (settings or {}).items():
         if isinstance(value, str):
             value = _yaml(value, f"the value of {setting}")
         parent, dot, inner = setting.partition(".")
         if dot:
-            if _types().get(parent) is not dict:
-                _refuse_unknown(parent)
+            if _types(kind).get(parent) is not dict:
+                _refuse_unknown(parent, kind)
                 raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
             inherited = values.get(parent, _SUGGESTED if parent == "augmentation" else {})
             values[parent] = {**(inherited or {}), inner: value}
         else:
             values[setting] = value
-    return Recipe(**{setting: _typed(setting, value) for setting, value in values.items()})
+    return kind(**{setting: _typed(setting, value, kind) for setting, value in values.items()})
 
 
-def _read(name: str) -> dict[str, Any]:
+def _read(name: str, kind: type[Recipe]) -> dict[str, Any]:
     """The values of a recipe, those of its base included."""
-    own = files("frugalnas.training").joinpath("recipes", f"{name}.yaml")
+    own = files(kind.package).joinpath("recipes", f"{name}.yaml")
     if "/" not in name and own.is_file():
         values = _yaml(own.read_text(encoding="utf-8"), name)
     elif Path(name).suffix in (".yaml", ".yml"):
@@ -227,13 +242,13 @@ def _read(name: str) -> dict[str, Any]:
         except (OSError, UnicodeDecodeError) as error:
             raise FrugalnasError(f"the recipe {name} cannot be read: {error}") from None
     else:
-        raise unknown_name("recipe", name, recipes(), ", or give a .yaml file")
+        raise unknown_name("recipe", name, recipes(kind), ", or give a .yaml file")
     if not isinstance(values, dict):
         raise FrugalnasError(f"the recipe {name} holds no settings; write lines such as `epochs: 30`")
     base = values.pop("base", None)
     if base is None:
         return values
-    inherited = _read(str(base))
+    inherited = _read(str(base), kind)
     for setting, value in values.items():
         mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
         inherited[setting] = {**inherited[setting], **value} if mapped else value
@@ -249,25 +264,35 @@ def _yaml(text: str, where: str) -> Any:
 
 
 @cache
-def _types() -> dict[str, Any]:
-    """What each setting takes: a type, a union with None, a tuple of words, or dict."""
-    hints = typing.get_type_hints(Recipe)
-    return {name: dict if typing.get_origin(hint) not in _FORMS else hint for name, hint in hints.items()} | {
-        name: hint for name, hint in hints.items() if hint in (int, float, bool, str)
-    }
+def _types(kind: type[Recipe]) -> dict[str, Any]:
+    """What each setting takes: a type, a union with None, a tuple of words, whole numbers in a row, or dict."""
+    hints = typing.get_type_hints(kind)
+    return {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind)}
 
 
-_FORMS = (Literal, types.UnionType, typing.Union)
+def _form(hint: Any) -> Any:
+    plain = hint in (int, float, bool, str) or typing.get_origin(hint) in (
+        Literal,
+        types.UnionType,
+        typing.Union,
+        tuple,
+    )
+    return hint if plain else dict
 
 
-def _typed(setting: str, value: Any) -> Any:
+def _typed(setting: str, value: Any, kind_of_recipe: type[Recipe]) -> Any:
     """A value as its setting takes it."""
-    _refuse_unknown(setting)
-    hint = _types()[setting]
+    _refuse_unknown(setting, kind_of_recipe)
+    hint = _types(kind_of_recipe)[setting]
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
             raise unknown_name(setting, value, typing.get_args(hint))
         return value
+    if typing.get_origin(hint) is tuple:
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if not all(type(number) is int for number in numbers):
+            raise FrugalnasError(f"{setting} takes whole numbers, such as [0, 1], not {value!r}")
+        return tuple(numbers)
     choices = typing.get_args(hint) or (hint,)
     if value is None and type(None) in choices:
         return None
@@ -299,6 +324,6 @@ def _number(value: Any) -> Any:
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 
 
-def _refuse_unknown(setting: str) -> None:
-    if setting not in _types():
-        raise unknown_name("setting", setting, _types())
+def _refuse_unknown(setting: str, kind: type[Recipe]) -> None:
+    if setting not in _types(kind):
+        raise unknown_name("setting", setting, _types(kind))
