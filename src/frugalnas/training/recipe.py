@@ -7,7 +7,6 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
@@ -216,19 +215,20 @@ def load_recipe(
         30
     """
     values = dict(name) if isinstance(name, Mapping) else _read(str(name), kind)
+    hints = _hints(kind)
     for setting, value in (settings or {}).items():
         if isinstance(value, str):
             value = _yaml(value, f"the value of {setting}")
         parent, dot, inner = setting.partition(".")
         if dot:
-            if _types(kind).get(parent) is not dict:
-                _refuse_unknown(parent, kind)
+            if hints.get(parent) is not dict:
+                _refuse_unknown(parent, hints)
                 raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
             inherited = values.get(parent, _SUGGESTED if parent == "augmentation" else {})
             values[parent] = {**(inherited or {}), inner: value}
         else:
             values[setting] = value
-    return kind(**{setting: _typed(setting, value, kind) for setting, value in values.items()})
+    return kind(**{setting: _typed(setting, value, hints) for setting, value in values.items()})
 
 
 def _read(name: str, kind: type[Recipe]) -> dict[str, Any]:
@@ -263,8 +263,7 @@ def _yaml(text: str, where: str) -> Any:
     return _number(value)
 
 
-@cache
-def _types(kind: type[Recipe]) -> dict[str, Any]:
+def _hints(kind: type[Recipe]) -> dict[str, Any]:
     """What each setting takes: a type, a union with None, a tuple of words, whole numbers in a row, or dict."""
     hints = typing.get_type_hints(kind)
     return {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind)}
@@ -280,10 +279,10 @@ def _form(hint: Any) -> Any:
     return hint if plain else dict
 
 
-def _typed(setting: str, value: Any, kind_of_recipe: type[Recipe]) -> Any:
+def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
     """A value as its setting takes it."""
-    _refuse_unknown(setting, kind_of_recipe)
-    hint = _types(kind_of_recipe)[setting]
+    _refuse_unknown(setting, hints)
+    hint = hints[setting]
     if typing.get_origin(hint) is Literal:
         if value not in typing.get_args(hint):
             raise unknown_name(setting, value, typing.get_args(hint))
@@ -324,6 +323,6 @@ def _number(value: Any) -> Any:
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
 
 
-def _refuse_unknown(setting: str, kind: type[Recipe]) -> None:
-    if setting not in _types(kind):
-        raise unknown_name("setting", setting, _types(kind))
+def _refuse_unknown(setting: str, hints: Mapping[str, Any]) -> None:
+    if setting not in hints:
+        raise unknown_name("setting", setting, hints)

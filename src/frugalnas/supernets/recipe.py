@@ -1,0 +1,73 @@
+"""How a supernet is trained: the papers' settings as YAML files, and what a user changes in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+from frugalnas.data.labels import LabelMode
+from frugalnas.errors import FrugalnasError
+from frugalnas.training import Recipe
+
+__all__ = ["SupernetRecipe"]
+
+_OF_NETWORKS = (
+    "class_weights",
+    "auxiliary",
+    "drop_path",
+    "dropout",
+    "ema",
+    "mixup",
+    "cutmix",
+    "teacher",
+    "select",
+)
+"""Settings that a supernet has no use for."""
+
+
+@dataclass(frozen=True)
+class SupernetRecipe(Recipe):
+    """Every setting of a supernet's training: those of `Recipe` that are not of single networks alone, and these.
+
+    Attributes:
+        paths: which path each step takes, a name in `frugalnas.supernets.PATHS`; None: the first of projected, cell and
+            uniform that fits the space.
+        labels: "true"; "random": drawn once for every image; "random-access": drawn each time an image is seen.
+        classes: that random labels are drawn from; None: as many as the data have.
+        decay_unsampled: whether weights off the path of a step decay and move on by their momentum, as in programs from
+            before torch 2; else they stay as they are.
+        base_epochs: epochs after which weights are kept to measure angles from; 0, the initial ones, are always kept.
+        angle_base: the epoch whose weights an angle starts from where nobody says otherwise; it is kept too.
+        schedule_epochs: epochs that the learning rate's schedule is laid out for, where they are more than `epochs`.
+    """
+
+    paths: str | None = None
+    labels: LabelMode = "random"
+    classes: int | None = None
+    decay_unsampled: bool = False
+    base_epochs: tuple[int, ...] = (0, 1)
+    angle_base: int = 0
+    schedule_epochs: int | None = None
+
+    package: ClassVar[str] = "frugalnas.supernets"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plain = {each.name: each.default for each in fields(Recipe)}
+        for name in _OF_NETWORKS:
+            if getattr(self, name) != plain[name]:
+                raise FrugalnasError(f"{name} is not for supernets, whose weights are only compared; leave it out")
+        for name in ("angle_base", *(["classes"] if self.classes is not None else [])):
+            if getattr(self, name) < 0:
+                raise FrugalnasError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if any(epoch < 0 for epoch in self.base_epochs):
+            raise FrugalnasError(f"base_epochs are {list(self.base_epochs)}; none may be below 0")
+        if self.schedule_epochs is not None and self.schedule_epochs < (self.epochs or 0):
+            raise FrugalnasError(
+                f"schedule_epochs is {self.schedule_epochs}, fewer than the {self.epochs} epochs; raise it, or set it to null"
+            )
+
+    @property
+    def kept_epochs(self) -> tuple[int, ...]:
+        """Epochs after which weights are kept to measure angles from, 0 first."""
+        return tuple(sorted({0, self.angle_base, *self.base_epochs}))
