@@ -150,7 +150,7 @@ class Stages:
             )
 
 
-class _Enough(Exception):  # noqa: N818  # not an error: the stage that was asked for is over
+class _Enough(Exception):  # not an error: the stage that was asked for is over
     """Nothing further is to be carried out."""
 
 
