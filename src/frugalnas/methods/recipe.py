@@ -53,7 +53,9 @@ class MethodRecipe:
         _refuse_unknown("score", self.score, ("name", "rule", "base"))
         _refuse_unknown("search", self.search, ("preset", "generations", *_BREEDING))
         if "preset" in self.search and set(self.search) & set(_BREEDING):
-            raise FrugalnasError(f"search has a preset and {', '.join(set(self.search) & set(_BREEDING))}; give one of them")
+            raise FrugalnasError(
+                f"search has a preset and {', '.join(set(self.search) & set(_BREEDING))}; give one of them"
+            )
         for name, least in (("retrain.top", 0), ("search.generations", 1)):
             part, _, setting = name.partition(".")
             value = getattr(self, part).get(setting, least)
