@@ -1,0 +1,25 @@
+"""What do we know cheaply? A number for every architecture of a space at once, larger is better.
+
+- `Score`: the contract; a score is called with a code matrix.
+- `Angle`: how far the weights of each architecture's path through a supernet have turned. It needs an `AngleTable`,
+  which `angle_table` makes of the supernet, of three sums for each of its tensors (`triples`, by `tensor_names`), and of an
+  `AngleRule`: which tensors count (`rule_for`, `RULES`). A `Weighting` makes many tables of one supernet.
+"""
+
+from frugalnas.scores.angle import Angle, AngleTable, Weighting, angle_table
+from frugalnas.scores.base import Score
+from frugalnas.scores.rules import RULES, AngleRule, rule_for
+from frugalnas.scores.triples import tensor_names, triples
+
+__all__ = [
+    "RULES",
+    "Angle",
+    "AngleRule",
+    "AngleTable",
+    "Score",
+    "Weighting",
+    "angle_table",
+    "rule_for",
+    "tensor_names",
+    "triples",
+]
