@@ -182,7 +182,7 @@ class CIFARNetwork(_Cells):
     ) -> None:
         channels = STEM_MULTIPLIER * width
         super().__init__(genotype, width, layers, classes, (channels, channels), False, drop_path, dropout)
-        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        self.stem = cifar_stem(channels)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
@@ -203,16 +203,7 @@ class ImageNetNetwork(_Cells):
         dropout: float = 0.0,
     ) -> None:
         super().__init__(genotype, width, layers, classes, (width, width), True, drop_path, dropout)
-        self.stem0 = nn.Sequential(
-            nn.Conv2d(3, width // 2, 3, 2, padding=1, bias=False),
-            nn.BatchNorm2d(width // 2),
-            nn.ReLU(),
-            nn.Conv2d(width // 2, width, 3, 2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.stem1 = nn.Sequential(
-            nn.ReLU(), nn.Conv2d(width, width, 3, 2, padding=1, bias=False), nn.BatchNorm2d(width)
-        )
+        self.stem0, self.stem1 = imagenet_stems(width)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
@@ -220,9 +211,27 @@ class ImageNetNetwork(_Cells):
         return self.logits(s0, self.stem1(s0))
 
 
+def cifar_stem(channels: int) -> nn.Module:
+    """A 3x3 convolution at full size."""
+    return nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+
+
+def imagenet_stems(width: int) -> tuple[nn.Module, nn.Module]:
+    """Two 3x3 convolutions with stride 2, which the first cell reads as the cell before last, and a third."""
+    first = nn.Sequential(
+        nn.Conv2d(3, width // 2, 3, 2, padding=1, bias=False),
+        nn.BatchNorm2d(width // 2),
+        nn.ReLU(),
+        nn.Conv2d(width // 2, width, 3, 2, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+    )
+    second = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 3, 2, padding=1, bias=False), nn.BatchNorm2d(width))
+    return first, second
+
+
 Macro = Literal["cifar", "imagenet"]
 _NETWORKS: dict[str, type[CIFARNetwork] | type[ImageNetNetwork]] = {"cifar": CIFARNetwork, "imagenet": ImageNetNetwork}
-_STEM_HALVINGS = {"cifar": 0, "imagenet": 3}
+STEM_HALVINGS = {"cifar": 0, "imagenet": 3}
 _AUXILIARY_STRIDE = {"cifar": 3, "imagenet": 2}
 
 
@@ -264,14 +273,19 @@ def network_from_genotype(
     """
     if macro not in _NETWORKS:
         raise unknown_name("macro-structure", macro, _NETWORKS)
-    if width < (least := 2 if macro == "imagenet" else 1) or layers < 1:
-        raise FrugalnasError(f"a network of width {width} with {layers} layers is none; choose {least} and 1 or more")
-    halvings = _STEM_HALVINGS[macro] + len(reduction_layers(layers))
-    refuse_small_input(f"{layers} layers of cells behind the {macro} stem", input_size, halvings)
+    refuse_small_network(macro, width, layers, input_size)
     network = _NETWORKS[macro](genotype, width, layers, classes, drop_path, dropout)
     if auxiliary is not None:
         network.auxiliary_head = _auxiliary_head(network, auxiliary, macro, layers, input_size, classes)
     return network
+
+
+def refuse_small_network(macro: str, width: int, layers: int, input_size: int) -> None:
+    """Refuse a width, a depth or images that leave nothing; see `network_from_genotype`."""
+    if width < (least := 2 if macro == "imagenet" else 1) or layers < 1:
+        raise FrugalnasError(f"a network of width {width} with {layers} layers is none; choose {least} and 1 or more")
+    halvings = STEM_HALVINGS[macro] + len(reduction_layers(layers))
+    refuse_small_input(f"{layers} layers of cells behind the {macro} stem", input_size, halvings)
 
 
 def _auxiliary_head(
@@ -280,7 +294,7 @@ def _auxiliary_head(
     if kind not in AUXILIARY_HEADS:
         raise unknown_name("auxiliary head", kind, AUXILIARY_HEADS, ", or leave it out")
     stride = _AUXILIARY_STRIDE[macro]
-    halvings = _STEM_HALVINGS[macro] + len(reduction_layers(layers))
+    halvings = STEM_HALVINGS[macro] + len(reduction_layers(layers))
     least = 5 + stride  # the pooled map, of windows of 5 pixels, must have two rows for a 2x2 convolution
     if halved(input_size, halvings) < least:
         raise FrugalnasError(
@@ -296,6 +310,7 @@ class _CellSkeleton(Skeleton):
 
     space: DARTS
     macro: Macro
+    supernet = "frugalnas.supernets.darts:DARTSSupernet"
 
     def build(
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
@@ -317,7 +332,7 @@ class _CellSkeleton(Skeleton):
     def blocks(self) -> Iterator[Block]:
         """Every operation on every edge of every cell; those of a reduction cell's inputs have stride 2."""
         space = self.space
-        side, channels = halved(space.input_size, _STEM_HALVINGS[self.macro]), space.width
+        side, channels = halved(space.input_size, STEM_HALVINGS[self.macro]), space.width
         half = space.genes // 2
         for layer in range(space.layers):
             reduction = layer in reduction_layers(space.layers)
@@ -339,11 +354,9 @@ class CIFARSkeleton(_CellSkeleton):
     """DARTS's networks for small images: a 3x3 convolution, `layers` cells, two of them reductions, classifier."""
 
     macro = "cifar"
-    supernet = "frugalnas.supernets.darts:CIFARSupernet"
 
 
 class ImageNetSkeleton(_CellSkeleton):
     """DARTS's networks for photos: three convolutions with stride 2, `layers` cells, two of them reductions, classifier."""
 
     macro = "imagenet"
-    supernet = "frugalnas.supernets.darts:ImageNetSupernet"
