@@ -27,6 +27,7 @@ _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
     "training": {"space", "architecture", "data", "recipe", "seed", "device"},
+    "supernet": {"space", "data", "recipe", "seed", "device", "initial"},
     "method": {"method"},
 }
 """What the configuration of each kind of run must say."""
@@ -42,6 +43,8 @@ class RunFolder:
         state/strategy.json: a cache of the journal, written atomically; the run resumes without it, only later.
         evaluations/: one folder per query, where an evaluator left something.
         split.json, checkpoints/, tensorboard/, model/, test.json: of a training, whose journal has one line per epoch.
+        split.json, checkpoints/, tensorboard/, weights/, triples/: of a supernet, likewise; the initial weights are
+            written once, with the folder.
         report/: figures, made again from the journal at any time.
 
     Args:

@@ -100,7 +100,7 @@ class Trainer(ABC):
         self.state: dict[str, Any] = {"network": bare, "optimizer": _Optimizer(optimizer, bare), "book": self.book}
         if self.flags["precision"] == "16":
             self.state["precision"] = fabric.strategy.precision  # its gradient scaler
-        self.step = self._step(network, wrapped, schedule_for(recipe, optimizer, len(self.train_loader)))
+        self.step = self._step(network, wrapped, schedule_for(self._scheduled(), optimizer, len(self.train_loader)))
         self.checkpoints = Checkpoints(self.folder.path / "checkpoints", self._identity())
 
     @property
@@ -125,6 +125,10 @@ class Trainer(ABC):
     @abstractmethod
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be this training's."""
+
+    def _scheduled(self) -> Recipe:
+        """The recipe whose epochs the learning rate's schedule goes by."""
+        return self.recipe
 
     def _book(self) -> Book:
         return Book()

@@ -6,7 +6,6 @@ Everything here is in a run's folder: `train` writes down what is to be done and
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
+from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
 from frugalnas.runs.descriptions import build_space
-from frugalnas.runs.folder import RunFolder, taken
+from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.network_trainer import run_training
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
@@ -32,10 +32,8 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
     EvaluationResult,
-    check_device,
     evaluate,
     fabric_for,
-    launched,
     watching_memory,
 )
 
@@ -146,15 +144,8 @@ def train(
         FrugalnasError: before anything is written, where something does not fit.
     """
     path = Path(run_dir)
-    if path.exists():
-        raise taken(path)
-    flags = {
-        "device": check_device(device, devices, precision),
-        "devices": devices,
-        "precision": precision,
-        "channels_last": channels_last,
-        "compile": compile,
-    }
+    refuse_taken(path)
+    flags = device_flags(device, devices, precision, channels_last, compile)
     prepared = prepare(
         space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
     )
@@ -167,12 +158,8 @@ def train(
         describe(prepared, network, architecture, seed, flags, weights),
         lambda draft: fill(draft, prepared.data, network),
     )
-    try:
+    with begun(folder):
         return _carry_on(folder, callbacks, prepared.data)
-    except FrugalnasError:
-        if not any((path / "checkpoints").glob("step-*")):
-            shutil.rmtree(path)  # nothing to go on with
-        raise
 
 
 def resume_training(
@@ -190,11 +177,7 @@ def resume_training(
     """
     folder = RunFolder(Path(run_dir))
     folder.expect("training")
-    flags = folder.config["device"]
-    if device is not None:
-        with folder.held():
-            moved = {**flags, "device": check_device(device, flags["devices"], flags["precision"])}
-            folder.write_config({**folder.config, "device": moved})
+    moved(folder, device)
     return _carry_on(folder, callbacks, None)
 
 
@@ -288,12 +271,8 @@ def evaluate_run(
 
 
 def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback], data: ImageData | None) -> TrainingResult:
-    flags = folder.config["device"]
-    with folder.held():
-        if not (folder.path / "test.json").exists():
-            fabric = fabric_for(flags["device"], flags["devices"], flags["precision"])
-            several = flags["devices"] > 1
-            launched(fabric, run_training, folder.path, callbacks, None if several else data)
+    several = folder.config["device"]["devices"] > 1
+    carried_out(folder, folder.path / "test.json", run_training, callbacks, None if several else data)
     result = load_training(folder.path)
     for callback in callbacks:
         callback.on_stop(result)

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frugalnas.runs.supernets import SupernetResult
     from frugalnas.runs.training import TrainingResult
 
 __all__ = ["TimeLeft", "TrainingCallback", "TrainingProgress", "duration"]
@@ -26,7 +27,7 @@ class TrainingCallback:
     def on_epoch(self, record: dict[str, Any]) -> None:
         """An epoch ended; `record` is its line in the journal."""
 
-    def on_stop(self, result: TrainingResult) -> None:
+    def on_stop(self, result: TrainingResult | SupernetResult) -> None:
         """The training is over; not called when it is interrupted."""
 
 
@@ -66,13 +67,15 @@ class TrainingProgress(TrainingCallback):
         self._bar.update(self._task, completed=done, left=left)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
-        """Show the epoch's accuracies."""
+        """Show the epoch's accuracies, and how far a supernet has turned."""
         text = f"epoch {record['epoch']}: train {record['train_accuracy']:.2f} %"
-        if record["val_accuracy"] is not None:
+        if record.get("val_accuracy") is not None:
             text += f", val {record['val_accuracy']:.2f} %"
+        if "angle" in record:
+            text += f", turned by {record['angle']:.3f} rad"
         self._bar.update(self._task, description=text)
 
-    def on_stop(self, result: TrainingResult) -> None:
+    def on_stop(self, result: TrainingResult | SupernetResult) -> None:
         """Take the bar down."""
         self.close()
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
@@ -49,15 +50,22 @@ def check_device(device: str, devices: int = 1, precision: str = "32") -> str:
     return device
 
 
-def fabric_for(device: str, devices: int = 1, precision: str = "32") -> Fabric:
-    """Lightning Fabric on this machine's devices, one process each (DDP, spawned) where there are several."""
+def fabric_for(device: str, devices: int = 1, precision: str = "32", *, unused: bool = False) -> Fabric:
+    """Lightning Fabric on this machine's devices, one process each (DDP, spawned) where there are several.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "mps".
+        devices: how many.
+        precision: "32", "bf16" or "16".
+        unused: whether some weights have no gradient in a step, which DDP must be told.
+    """
     device = check_device(device, devices, precision)
     for name in ("lightning_fabric", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return Fabric(
         accelerator=device,
         devices=devices,
-        strategy="ddp_spawn" if devices > 1 else "auto",
+        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=unused) if devices > 1 else "auto",
         precision=PRECISIONS[precision],  # type: ignore[arg-type]
     )
 

@@ -284,6 +284,7 @@ def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
     _refuse_unknown(setting, hints)
     hint = hints[setting]
     if typing.get_origin(hint) is Literal:
+        value = str(value).lower() if isinstance(value, bool) else value  # what YAML makes of the word true
         if value not in typing.get_args(hint):
             raise unknown_name(setting, value, typing.get_args(hint))
         return value

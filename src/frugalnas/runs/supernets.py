@@ -1,0 +1,383 @@
+"""Train the supernet of a space, carry on where it stopped, and read what it kept.
+
+Everything here is in a run's folder, as in `runs.training`. The initial weights are written once, together with the folder,
+and their hash is checked whenever they are read; each checkpoint carries it too, and one with another is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import frugalnas
+from frugalnas.data import ImageData, SplitSpec
+from frugalnas.errors import FrugalnasError
+from frugalnas.networks.saving import tensors_of
+from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
+from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.preparing import digest, fill, open_described, open_for, settled_for
+from frugalnas.runs.supernet_trainer import build_supernet, read_weights, run_supernet, triples_file, weights_file
+from frugalnas.runs.watching import TrainingCallback
+from frugalnas.spaces import SearchSpace
+from frugalnas.supernets import Supernet, path_sampler, supernet_of
+from frugalnas.supernets.recipe import SupernetRecipe
+from frugalnas.training import load_recipe, read_tensors
+
+__all__ = [
+    "PreparedSupernet",
+    "SupernetResult",
+    "load_supernet",
+    "prepare_supernet",
+    "resume_supernet",
+    "supernet_data",
+    "train_supernet",
+]
+
+CLASSES_OF_UNLABELLED = 10
+"""That random labels are drawn from where neither data nor recipe say how many."""
+_FITTING = ("projected", "cell", "uniform")
+"""Path samplers, of which a recipe that names none takes the first that fits the space."""
+
+
+@dataclass(frozen=True)
+class SupernetResult:
+    """What the training of a supernet has come to.
+
+    Attributes:
+        space: with the sizes of the supernet (width, input size, classes).
+        recipe: with everything settled.
+        epochs: one record per epoch: "epoch" (from 1), "lr", "train_loss", "train_accuracy", "angle" (radians between all
+            weights and the initial ones).
+        total_epochs: how many the recipe asks for.
+        initial: SHA-256 of the initial weights.
+        seed: of weights, paths, random labels, order and augmentation.
+        seconds: wall time so far.
+        notes: what was decided about the data.
+        finished: whether all epochs are done.
+        run_dir: the run's folder.
+    """
+
+    space: SearchSpace
+    recipe: SupernetRecipe
+    epochs: tuple[dict[str, Any], ...]
+    total_epochs: int
+    initial: str
+    seed: int
+    seconds: float
+    notes: tuple[str, ...]
+    finished: bool
+    run_dir: Path
+
+    @property
+    def bases(self) -> tuple[int, ...]:
+        """Epochs whose weights are kept and from which an angle to the last epoch's weights can be measured."""
+        return tuple(base for base in self.recipe.kept_epochs if base < len(self.epochs))
+
+    @property
+    def default_base(self) -> int:
+        """The epoch that the recipe measures angles from; 0 as long as no epoch after it is done."""
+        return self.recipe.angle_base if self.recipe.angle_base < len(self.epochs) else 0
+
+    def weights(self, epoch: int | None = None) -> dict[str, Tensor]:
+        """Weights and buffers by name, on the CPU.
+
+        Args:
+            epoch: 0 for the initial weights, one of those that the run keeps, or the last one; None for the latest there
+                are: of a run that is not finished, those of its last checkpoint.
+
+        Raises:
+            RunFolderError: where they are not what was written.
+            FrugalnasError: where that epoch's weights were not kept.
+        """
+        folder = RunFolder(self.run_dir)
+        if epoch is None and not self.finished:
+            return self._latest()
+        epoch = self.total_epochs if epoch is None else epoch
+        kept = sorted({*self.recipe.kept_epochs, self.total_epochs})
+        if epoch not in kept:
+            raise FrugalnasError(
+                f"{self.run_dir} keeps weights after epochs {', '.join(map(str, kept))}, not {epoch}; a training keeps others "
+                f"with --set base_epochs=[0,{epoch}]"
+            )
+        if epoch > len(self.epochs) or (epoch == self.total_epochs and not self.finished):
+            raise FrugalnasError(
+                f"{self.run_dir} has done {len(self.epochs)} of {self.total_epochs} epochs; for the weights after epoch "
+                f"{epoch}, continue it with: frugalnas resume {self.run_dir}"
+            )
+        return read_weights(folder, epoch)
+
+    def _latest(self) -> dict[str, Tensor]:
+        """The weights in the newest checkpoint that can be read; the initial ones where there is none."""
+        for path in sorted((self.run_dir / "checkpoints").glob("step-*.safetensors"), reverse=True):
+            try:
+                tensors, _ = read_tensors(path)
+            except Exception:  # cut short: the one before it will do
+                continue
+            mine = "network/"
+            return {name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)}
+        return read_weights(RunFolder(self.run_dir), 0)
+
+    def supernet(self, epoch: int | None = None, device: str | torch.device = "cpu") -> Supernet:
+        """The supernet with the weights after an epoch (see `weights`), in eval mode."""
+        with torch.device("meta"):
+            supernet = supernet_of(self.space)
+        supernet.load_state_dict(self.weights(epoch), assign=True)
+        return supernet.eval().to(device)
+
+    def triples(self, epoch: int | None = None, base: int | None = None) -> NDArray[np.float64]:
+        """(w0 . wt, |w0|^2, |wt|^2) of every tensor (see `scores.triples`), float64, shape [tensors, 3].
+
+        Args:
+            epoch: whose weights are wt, from 1; None is the last one that is done.
+            base: whose weights are w0, one of `bases` and before `epoch`; None is `default_base`, or 0 where that is not
+                before `epoch`.
+
+        Raises:
+            FrugalnasError: where there are none for these epochs.
+        """
+        done = len(self.epochs)
+        epoch = done if epoch is None else epoch
+        if not 1 <= epoch <= done:
+            raise FrugalnasError(
+                f"{self.run_dir} has done {done} of {self.total_epochs} epochs, so there is no angle after epoch {epoch}"
+            )
+        if base is None:
+            base = self.default_base if self.default_base < epoch else 0
+        usable = [kept for kept in self.recipe.kept_epochs if kept < epoch]
+        if base not in usable:
+            raise FrugalnasError(
+                f"{self.run_dir} measures the angle after epoch {epoch} from epoch {' or '.join(map(str, usable))}, not "
+                f"{base}; a training keeps other weights with --set base_epochs=[0,{base}]"
+            )
+        tensors, _ = read_tensors(self.run_dir / triples_file(epoch))
+        found: NDArray[np.float64] = tensors[str(base)].numpy()
+        return found
+
+
+@dataclass
+class PreparedSupernet:
+    """What the training of a supernet is about, checked and with nothing left open."""
+
+    space: SearchSpace
+    recipe: SupernetRecipe
+    data: ImageData
+    workers: int
+    notes: list[str]
+
+
+def prepare_supernet(
+    space: SearchSpace,
+    data: str | Path,
+    recipe: str | Path | Mapping[str, Any],
+    settings: Mapping[str, Any] | None,
+    root: Path | str | None,
+    download: bool,
+    input_size: int | None,
+    split: str | Path | SplitSpec | None,
+    max_corrupt: int,
+    workers: int,
+    devices: int,
+) -> PreparedSupernet:
+    """A supernet's recipe, data and space fitted to each other; the arguments are those of `train_supernet`.
+
+    Raises:
+        FrugalnasError: where they do not fit.
+    """
+    wanted = load_recipe(recipe, settings, kind=SupernetRecipe)
+    opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
+    notes = list(opened.notes)
+    wanted = replace(settled_for(wanted, opened, devices), classes=_classes(wanted, opened, notes))
+    assert wanted.epochs is not None
+    if wanted.schedule_epochs is not None and wanted.schedule_epochs < wanted.epochs:
+        raise FrugalnasError(
+            f"schedule_epochs is {wanted.schedule_epochs}, fewer than the {wanted.epochs} epochs; raise it"
+        )
+    space = space.with_network(classes=wanted.classes, input_size=opened.input_size)
+    with torch.device("meta"):
+        draws = supernet_of(space).draws
+    return PreparedSupernet(space, replace(wanted, paths=_paths(wanted, space, draws)), opened, workers, notes)
+
+
+def _classes(recipe: SupernetRecipe, data: ImageData, notes: list[str]) -> int:
+    """How many classes the supernet tells apart."""
+    if recipe.labels == "true":
+        if not data.labelled or len(data.classes) < 2:
+            raise FrugalnasError(
+                f"{data.name} has no labels; put its images into one folder per class, or train on random ones "
+                f"(--set labels=random)"
+            )
+        if recipe.classes not in (None, len(data.classes)):
+            raise FrugalnasError(
+                f"{data.name} has {len(data.classes)} classes, not {recipe.classes}; only random labels can have another "
+                f"number of them"
+            )
+        return len(data.classes)
+    if recipe.classes is not None:
+        if recipe.classes < 2:
+            raise FrugalnasError(f"classes is {recipe.classes}; random labels are drawn from two classes or more")
+        return recipe.classes
+    if len(data.classes) >= 2:
+        return len(data.classes)
+    notes.append(f"random labels of {CLASSES_OF_UNLABELLED} classes (--classes changes it)")
+    return CLASSES_OF_UNLABELLED
+
+
+def _paths(recipe: SupernetRecipe, space: SearchSpace, draws: int) -> str:
+    """The name of the path sampler.
+
+    Raises:
+        FrugalnasError: where the recipe's does not fit.
+    """
+    if recipe.paths is not None:
+        path_sampler(recipe.paths, space, draws, 0)
+        return recipe.paths
+    for name in _FITTING[:-1]:
+        try:
+            path_sampler(name, space, draws, 0)
+        except FrugalnasError:
+            continue
+        return name
+    return _FITTING[-1]
+
+
+def train_supernet(
+    space: SearchSpace,
+    data: str | Path = "digits",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    run_dir: Path | str,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    root: Path | str | None = None,
+    download: bool = False,
+    input_size: int | None = None,
+    split: str | Path | SplitSpec | None = None,
+    max_corrupt: int = 0,
+    workers: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "32",
+    channels_last: bool = True,
+    callbacks: Sequence[TrainingCallback] = (),
+) -> SupernetResult:
+    """The result of training the supernet of a space.
+
+    Args:
+        space: may be restricted; its sizes are kept, but for the classes and the input size, which data and recipe decide.
+        data: what `frugalnas.data.open_data` opens; with random labels also a folder of images without any.
+        recipe: a name (`frugalnas list --recipes`), a YAML file, or what `SupernetRecipe.to_json` gave.
+        run_dir: a new folder.
+        settings: recipe values to replace, such as {"epochs": 30, "labels": "true"}; text is read as YAML.
+        seed: of weights, paths, random labels, order and augmentation; a split has its own.
+        root: where a named data set is.
+        download: whether it may be fetched.
+        input_size: pixels; None lets the data decide.
+        split: name or file of a split, or how to draw one; None is the data's own.
+        max_corrupt: unreadable images to skip before giving up.
+        workers: processes that read images, for data too large for memory.
+        device: "auto", "cpu", "cuda" or "mps".
+        devices: how many; with several, each sees its share of every batch, on the same path.
+        precision: "32", "bf16" or "16" (mixed).
+        channels_last: memory layout, which is the faster one on most processors and GPUs.
+        callbacks: are told what happens; with several devices they must be picklable.
+
+    Raises:
+        FrugalnasError: before anything is written, where something does not fit.
+
+    Example:
+        >>> import frugalnas as fn
+        >>> result = train_supernet(fn.NASBench201(), "digits", run_dir="runs/supernet")  # doctest: +SKIP
+        >>> result.triples().shape  # doctest: +SKIP
+        (218, 3)
+    """
+    path = Path(run_dir)
+    refuse_taken(path)
+    flags = device_flags(device, devices, precision, channels_last, compile=False)
+    prepared = prepare_supernet(
+        space, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
+    )
+    supernet = build_supernet(prepared.space, seed)
+    opened = prepared.data
+    folder = RunFolder.create(
+        path,
+        {
+            "frugalnas": frugalnas.__version__,
+            "kind": "supernet",
+            "space": describe_space(prepared.space),
+            "data": {**opened.description, "workers": workers, "fingerprint": opened.fingerprint},
+            "recipe": prepared.recipe.to_json(),
+            "seed": seed,
+            "device": flags,
+            "initial": digest(tensors_of(supernet)),
+            "params": sum(parameter.numel() for parameter in supernet.parameters()),
+            "notes": prepared.notes,
+        },
+        lambda draft: fill(draft, opened, supernet, weights_file(0)),
+    )
+    with begun(folder):
+        return _carry_on(folder, callbacks, opened)
+
+
+def resume_supernet(
+    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = ()
+) -> SupernetResult:
+    """The result of carrying on with the training of a supernet, as if it had never stopped (on a CPU bit for bit).
+
+    Args:
+        run_dir: the run's folder.
+        device: another than it began on, from now on; None keeps it.
+        callbacks: are told what happens.
+
+    Raises:
+        RunFolderError: where there is no such run, its data or initial weights have changed, or its checkpoints are another's.
+    """
+    folder = RunFolder(Path(run_dir))
+    folder.expect("supernet")
+    moved(folder, device)
+    return _carry_on(folder, callbacks, None)
+
+
+def load_supernet(run_dir: Path | str) -> SupernetResult:
+    """What the training of a supernet has come to so far, from its folder alone; nothing is computed."""
+    folder = RunFolder(Path(run_dir))
+    folder.expect("supernet")
+    config = folder.config
+    recipe = load_recipe(config["recipe"], kind=SupernetRecipe)
+    assert recipe.epochs is not None
+    return SupernetResult(
+        space=build_space(config["space"]),
+        recipe=recipe,
+        epochs=tuple(folder.lines()),
+        total_epochs=recipe.epochs,
+        initial=str(config["initial"]),
+        seed=int(config["seed"]),
+        seconds=folder.seconds(),
+        notes=tuple(config["notes"]),
+        finished=(folder.path / weights_file(recipe.epochs)).exists(),
+        run_dir=folder.path,
+    )
+
+
+def supernet_data(run_dir: Path | str) -> ImageData:
+    """The images that a supernet was trained on, with their split; labels are the images' own."""
+    folder = RunFolder(Path(run_dir))
+    folder.expect("supernet")
+    return open_described(folder)
+
+
+def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback], data: ImageData | None) -> SupernetResult:
+    several = folder.config["device"]["devices"] > 1
+    finished = folder.path / weights_file(folder.config["recipe"]["epochs"])
+    carried_out(folder, finished, run_supernet, callbacks, None if several else data, unused=True)
+    result = load_supernet(folder.path)
+    for callback in callbacks:
+        callback.on_stop(result)
+    return result
