@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from frugalnas.data import SplitSpec
+from frugalnas.data import Loader, SplitSpec
 from frugalnas.runs.preparing import Prepared, build_network, check_compile, counts_of, prepare, training_loader
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
@@ -27,7 +27,7 @@ from frugalnas.training import (
     watching_memory,
 )
 
-__all__ = ["TrainingPlan", "plan"]
+__all__ = ["TrainingPlan", "plan", "seconds_a_step"]
 
 TIMED_STEPS = 4
 """Of which the median is taken, after one that sets things up; fewer where they take long."""
@@ -97,7 +97,7 @@ def plan(
     epochs = prepared.recipe.epochs or 0
     steps_per_epoch = len(prepared.data.train) // prepared.recipe.batch_size
     with watching_memory(f"batch_size (now {prepared.recipe.batch_size})"):
-        step = _seconds_a_step(prepared, network, device, devices, precision, channels_last, compile)
+        step = _seconds_of_network(prepared, network, device, devices, precision, channels_last, compile)
     # A validation image takes a third of a training image's time: a forward pass of three passes.
     steps = epochs * (steps_per_epoch + images.get("val", 0) / prepared.recipe.batch_size / 3)
     return TrainingPlan(
@@ -115,7 +115,7 @@ def plan(
     )
 
 
-def _seconds_a_step(
+def _seconds_of_network(
     prepared: Prepared,
     network: nn.Module,
     device: str,
@@ -133,21 +133,25 @@ def _seconds_a_step(
     optimizer = optimizer_for(recipe, network)
     wrapped, wrapped_optimizer = fabric.setup(compiled(network) if compile else network, optimizer)
     training = training_loader(prepared.data, recipe, 0, fabric, prepared.workers)
-    schedule = schedule_for(recipe, optimizer, len(training))
     step = WeightStep(
         fabric,
         wrapped,
         wrapped_optimizer,
-        schedule,
+        schedule_for(recipe, optimizer, len(training)),
         replace(recipe, teacher=None),
         Objective(replace(recipe, teacher=None), len(prepared.data.classes)),
         memory_format=memory_format,
     )
+    return seconds_a_step(step, training, recipe.epochs or 1)
+
+
+def seconds_a_step(step: WeightStep, training: Loader, epochs: int) -> float:
+    """Median time of a few steps, the first of which is passed over."""
     times = []
     with isolated(0):
         for number, batch in enumerate(training.epoch(0)):
             started = time.perf_counter()
-            float(step(batch, Position(0, number, recipe.epochs or 1, len(training)))["loss"])
+            float(step(batch, Position(0, number, epochs, len(training)))["loss"])
             times.append(time.perf_counter() - started)
             if len(times) == TIMED_STEPS + 1 or sum(times) > TIMED_SECONDS:
                 break

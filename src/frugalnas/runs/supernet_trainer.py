@@ -22,7 +22,7 @@ from frugalnas.runs.trainer import Trainer
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.scores.triples import tensor_names, triples
 from frugalnas.spaces import SearchSpace
-from frugalnas.supernets import Supernet, path_sampler, supernet_of
+from frugalnas.supernets import PathSampler, Supernet, path_sampler, supernet_of
 from frugalnas.supernets.recipe import SupernetRecipe
 from frugalnas.supernets.step import SupernetStep
 from frugalnas.training import Objective, Recipe, isolated, load_recipe, read_tensors, watching_memory, write_tensors
@@ -30,6 +30,8 @@ from frugalnas.training import Objective, Recipe, isolated, load_recipe, read_te
 __all__ = [
     "SupernetTrainer",
     "build_supernet",
+    "objective_of",
+    "paths_of",
     "random_labels",
     "read_weights",
     "run_supernet",
@@ -60,6 +62,18 @@ def random_labels(recipe: SupernetRecipe, seed: int) -> RandomLabels | None:
         return None
     assert recipe.classes is not None
     return RandomLabels(recipe.classes, seed, anew=recipe.labels == "random-access")
+
+
+def objective_of(recipe: SupernetRecipe) -> Objective:
+    """The loss of a settled recipe."""
+    assert recipe.classes is not None
+    return Objective(recipe, recipe.classes)
+
+
+def paths_of(recipe: SupernetRecipe, supernet: Supernet, seed: int) -> PathSampler:
+    """Which path each step of a settled recipe takes."""
+    assert recipe.paths is not None
+    return path_sampler(recipe.paths, supernet.space, supernet.draws, seed)
 
 
 def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
@@ -105,16 +119,14 @@ class SupernetTrainer(Trainer):
         return replace(self.recipe, epochs=self.recipe.schedule_epochs or self.recipe.epochs)
 
     def _step(self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: Scheduler) -> SupernetStep:
-        assert self.recipe.paths is not None
-        assert self.recipe.classes is not None
         return SupernetStep(
             self.fabric,
             network,
             optimizer,
             schedule,
             self.recipe,
-            Objective(self.recipe, self.recipe.classes),
-            path_sampler(self.recipe.paths, self.space, self.bare.draws, self.seed),
+            objective_of(self.recipe),
+            paths_of(self.recipe, self.bare, self.seed),
             memory_format=self.memory_format,
         )
 
@@ -134,7 +146,7 @@ class SupernetTrainer(Trainer):
         return (self.folder.path / weights_file(self.recipe.epochs)).exists()
 
     def _measured(self, epoch: int) -> dict[str, Any]:
-        """ "angle": between all weights and the initial ones, in radians; in the first process alone."""
+        """The "angle" between all weights and the initial ones, in radians; in the first process alone."""
         if not self.first:
             return {}
         weights = tensors_of(self.bare)

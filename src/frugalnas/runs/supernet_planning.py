@@ -1,0 +1,112 @@
+"""What the training of a supernet would do, and about how long it would take, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frugalnas.data import SplitSpec
+from frugalnas.runs.planning import seconds_a_step
+from frugalnas.runs.preparing import training_loader
+from frugalnas.runs.supernet_trainer import build_supernet, objective_of, paths_of, random_labels
+from frugalnas.runs.supernets import PreparedSupernet, prepare_supernet
+from frugalnas.spaces import SearchSpace
+from frugalnas.supernets.recipe import SupernetRecipe
+from frugalnas.supernets.step import SupernetStep
+from frugalnas.training import check_device, fabric_for, optimizer_for, schedule_for, watching_memory
+
+__all__ = ["SupernetPlan", "plan_supernet"]
+
+
+@dataclass(frozen=True)
+class SupernetPlan:
+    """What the training of a supernet would do (`frugalnas supernet train --dry-run`).
+
+    Attributes:
+        space: with the sizes that the data ask for.
+        recipe: with everything settled that depends on the data.
+        images: of each part, by name.
+        params: of the supernet.
+        steps_per_epoch: of the optimiser.
+        steps: in all.
+        seconds: estimate of the whole training on this device, from a few steps that are thrown away.
+        notes: what was decided about the data.
+    """
+
+    space: SearchSpace
+    recipe: SupernetRecipe
+    images: Mapping[str, int]
+    params: int
+    steps_per_epoch: int
+    steps: int
+    seconds: float
+    notes: tuple[str, ...]
+
+
+def plan_supernet(
+    space: SearchSpace,
+    data: str | Path = "digits",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    root: Path | str | None = None,
+    download: bool = False,
+    input_size: int | None = None,
+    split: str | Path | SplitSpec | None = None,
+    max_corrupt: int = 0,
+    workers: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+    precision: str = "32",
+    channels_last: bool = True,
+) -> SupernetPlan:
+    """What `train_supernet` with the same arguments would do, and about how long it would take."""
+    check_device(device, devices, precision)
+    prepared = prepare_supernet(
+        space, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
+    )
+    settled = prepared.recipe
+    epochs, steps_per_epoch = settled.epochs or 0, len(prepared.data.train) // settled.batch_size
+    with watching_memory(f"batch_size (now {settled.batch_size})"):
+        params, step = _measured(prepared, device, devices, precision, channels_last)
+    return SupernetPlan(
+        space=prepared.space,
+        recipe=settled,
+        images={name: len(part) for name, part in prepared.data.parts.items()},
+        params=params,
+        steps_per_epoch=steps_per_epoch,
+        steps=epochs * steps_per_epoch,
+        seconds=epochs * steps_per_epoch * step,
+        notes=tuple(prepared.notes),
+    )
+
+
+def _measured(
+    prepared: PreparedSupernet, device: str, devices: int, precision: str, channels_last: bool
+) -> tuple[int, float]:
+    """(parameters of the supernet, median time of a few steps on one device with its share of the batch)."""
+    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // devices)
+    fabric = fabric_for(device, 1, precision)
+    fabric.launch()
+    supernet = build_supernet(prepared.space, 0)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    supernet.to(memory_format=memory_format)
+    optimizer = optimizer_for(recipe, supernet)
+    wrapped, wrapped_optimizer = fabric.setup(supernet, optimizer)
+    training = training_loader(prepared.data, recipe, 0, fabric, prepared.workers, random_labels(recipe, 0))
+    step = SupernetStep(
+        fabric,
+        wrapped,
+        wrapped_optimizer,
+        schedule_for(recipe, optimizer, len(training)),
+        recipe,
+        objective_of(recipe),
+        paths_of(recipe, supernet, 0),
+        memory_format=memory_format,
+    )
+    params = sum(parameter.numel() for parameter in supernet.parameters())
+    return params, seconds_a_step(step, training, recipe.epochs or 1)
