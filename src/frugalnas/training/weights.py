@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -74,8 +75,8 @@ class WeightStep:
         images, targets = self.objective.prepare(images, labels)
         labels = labels[: len(images)]
         images = images.contiguous(memory_format=self.memory_format)
-        self.optimizer.zero_grad()
-        loss, right = self._gradients(images, targets, labels)
+        self._reset_gradients()
+        loss, right = self._gradients(images, targets, labels, position)
         self._clip()
         self.optimizer.step()
         if self.average is not None:
@@ -98,7 +99,10 @@ class WeightStep:
             share = position.epoch / position.epochs if self.recipe.drop_path_ramp else 1.0
             self.set_drop_path(self.recipe.drop_path * share)
 
-    def _gradients(self, images: Tensor, targets: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _reset_gradients(self) -> None:
+        self.optimizer.zero_grad()
+
+    def _gradients(self, images: Tensor, targets: Tensor, labels: Tensor, position: Position) -> tuple[Tensor, Tensor]:
         """Mean loss, and how many images were right; the gradients are in place."""
         parts = self.recipe.accumulate
         if parts == 1:
@@ -113,11 +117,15 @@ class WeightStep:
         return loss, right
 
     def _backward(self, images: Tensor, targets: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        outputs = self.network(images)
+        outputs = self._outputs(images)
         loss = self.objective.loss(outputs, targets, images)
         self.fabric.backward(loss if share == 1.0 else loss * share)
         logits = outputs[0] if isinstance(outputs, tuple) else outputs
         return loss.detach(), (logits.detach().argmax(1) == labels).sum()
+
+    def _outputs(self, images: Tensor) -> Any:
+        """Logits, or a pair of them with the auxiliary head's."""
+        return self.network(images)
 
     def _clip(self) -> None:
         norm, value = self.recipe.clip_norm, self.recipe.clip_value

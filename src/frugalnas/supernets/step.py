@@ -1,0 +1,120 @@
+"""One optimiser step on a supernet: a batch through one path, or through a few that add their gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from timm.scheduler.scheduler import Scheduler
+from torch import Tensor, nn
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.supernets.paths import PathSampler
+from frugalnas.supernets.recipe import SupernetRecipe
+from frugalnas.training import Objective, Position, WeightStep
+
+__all__ = ["SupernetStep"]
+
+CHECK_EVERY = 64
+"""Steps between looks at the losses, for which a GPU must be waited for."""
+
+
+class SupernetStep(WeightStep):
+    """A step for `fit`: draws the paths that its position says, and trains the weights on them.
+
+    Weights that no path has used yet stay as they are. Those that only earlier paths used stay too, unless the recipe has
+    `decay_unsampled`: then decay and momentum move them in every step, as in the programs of the papers' time, whose
+    gradients were zero and not absent.
+
+    A loss that is not finite ends the training before the next checkpoint is written; the step must be among the states
+    that `fit` keeps for that, and so that a resumed training knows which weights were used before.
+
+    Args:
+        fabric: that set up network and optimiser.
+        network: the supernet as Fabric wrapped it.
+        optimizer: as Fabric wrapped it.
+        schedule: of the learning rate.
+        recipe: clipping, accumulation, and what becomes of weights that a step does not use.
+        objective: the loss.
+        paths: of each step; the gradients of several are added, and loss and accuracy are their means.
+        memory_format: of the images.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: Scheduler,
+        recipe: SupernetRecipe,
+        objective: Objective,
+        paths: PathSampler,
+        *,
+        memory_format: torch.memory_format = torch.preserve_format,
+    ) -> None:
+        super().__init__(fabric, network, optimizer, schedule, recipe, objective, memory_format=memory_format)
+        self.paths = paths
+        self.decay_unsampled = recipe.decay_unsampled
+        self._unseen: list[tuple[int, int, float, Tensor]] = []
+
+    def __call__(self, batch: tuple[Tensor, Tensor], position: Position) -> Mapping[str, Tensor]:
+        """Sums over the batch; see `WeightStep`.
+
+        Raises:
+            FrugalnasError: where a loss of the last steps was not finite.
+        """
+        sums = super().__call__(batch, position)
+        self._unseen.append((position.done, position.epoch, self.lr, sums["loss"]))
+        if len(self._unseen) == CHECK_EVERY or position.step + 1 == position.steps_per_epoch:
+            self.check()
+        return sums
+
+    def check(self) -> None:
+        """Raise where the loss of a step since the last look is not finite."""
+        seen, self._unseen = self._unseen, []
+        if not seen:
+            return
+        finite = torch.stack([loss for *_, loss in seen]).isfinite().tolist()
+        if all(finite):
+            return
+        step, epoch, lr, loss = seen[finite.index(False)]
+        raise FrugalnasError(
+            f"the loss of step {step + 1} (epoch {epoch + 1}) is {float(loss)} at learning rate {lr:g}: the training has "
+            f"diverged; lower lr (now {self.recipe.lr:g}), set clip_norm, or take precision bf16 or 32; the last good "
+            "checkpoint is kept"
+        )
+
+    # -- as a state that `fit` keeps -----------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Which weights have been used.
+
+        Raises:
+            FrugalnasError: where there is nothing worth keeping; see `check`.
+        """
+        self.check()
+        return {"used": torch.tensor([weight.grad is not None for weight in self.bare.parameters()])}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Take them up again."""
+        for weight, used in zip(self.bare.parameters(), state_dict["used"].tolist(), strict=True):
+            weight.grad = torch.zeros_like(weight) if used else None
+
+    # -- gradients ---------------------------------------------------------------------------------------------------
+
+    def _reset_gradients(self) -> None:
+        self.optimizer.zero_grad(set_to_none=not self.decay_unsampled)
+
+    def _gradients(self, images: Tensor, targets: Tensor, labels: Tensor, position: Position) -> tuple[Tensor, Tensor]:
+        paths = self.paths(position.done)
+        losses, rights = [], []
+        for self._path in paths:
+            loss, right = super()._gradients(images, targets, labels, position)
+            losses.append(loss)
+            rights.append(right)
+        return torch.stack(losses).mean(), torch.stack(rights).float().mean()
+
+    def _outputs(self, images: Tensor) -> Any:
+        return self.network(images, self._path)
