@@ -238,6 +238,7 @@ EVALUATORS = Registry(
     "evaluator",
     {
         "table": "frugalnas.tables:TableEvaluator",
+        "score": "frugalnas.runs.scoring:ScoreEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
     base="frugalnas.evaluation:Evaluator",
