@@ -63,7 +63,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
-class interrupting:
+class Interrupting:
     """Watches that interrupt one stage."""
 
     def __init__(self, stage: str, after: int) -> None:
@@ -112,7 +112,7 @@ def test_stages_are_runs_in_folders_of_their_own(whole):
 def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp_path, stage, after):
     run_dir = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run_method(TwoSearches(), run_dir, watch=interrupting(stage, after))
+        run_method(TwoSearches(), run_dir, watch=Interrupting(stage, after))
     assert read_result(run_dir) is None
     with pytest.raises(RunFolderError, match="has no network yet; continue it with: frugalnas resume"):
         trained_run(run_dir)

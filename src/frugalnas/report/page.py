@@ -73,13 +73,14 @@ def again(config: Mapping[str, Any]) -> str:
     )
 
 
-def figure(path: Path, alternative: str) -> str:
+def figure(path: Path, alternative: str, caption: str = "") -> str:
     """An image that is part of the page; as an image its names and styles cannot meet those of another one."""
     drawing = path.read_bytes()
     points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', drawing)
     width = f' width="{MAGNIFIED * float(points[1]):.0f}"' if points else ""
     data = base64.b64encode(drawing).decode("ascii")
-    return f'<figure><img alt="{escaped(alternative)}"{width} src="data:image/svg+xml;base64,{data}"></figure>'
+    said = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
+    return f'<figure><img alt="{escaped(alternative)}"{width} src="data:image/svg+xml;base64,{data}">{said}</figure>'
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:

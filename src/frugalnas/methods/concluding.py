@@ -1,0 +1,164 @@
+"""The end of a method: which architectures are the best, which network is the result, and where it can be found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.methods.preparing import Networks
+from frugalnas.networks.exporting import export
+from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
+from frugalnas.runs.preparing import build_network, counts_of
+from frugalnas.runs.result import SearchResult
+from frugalnas.runs.training import TrainingResult
+from frugalnas.scores import Angle, Score
+from frugalnas.scores.maximise import largest_angle
+from frugalnas.spaces import Codes, FactoredSpace, FloatArray
+from frugalnas.training import Recipe
+
+__all__ = ["Ranking", "best_of", "conclude"]
+
+KEPT = 10
+"""Architectures that the result names."""
+UNTRAINED = "untrained"
+"""Folder of the network that nothing was trained for, where there are no labels."""
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best architectures that a search allows, the best first; each is another network.
+
+    Attributes:
+        codes: shape [n, genes].
+        scores: shape [n].
+        how: why these are the best, for people.
+        found: whether the search itself had found the first.
+    """
+
+    codes: Codes
+    scores: FloatArray
+    how: str
+    found: bool
+
+
+def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
+    """The best architectures by a score: of the whole space where it can be listed, else of those that a search found.
+
+    Where the angle's largest value can be computed (spaces of layers), the architecture that has it is the first.
+
+    Args:
+        found: by the search, in a space of the networks that will be retrained, with its limits.
+        score: of the supernet.
+        most: how many.
+    """
+    space = found.space
+    searched = found.codes[np.isfinite(found.values)]
+    if space.enumerable:
+        codes = space.enumerate()
+        how = f"the best of all {len(codes):,} codes"
+    else:
+        codes = searched
+        how = f"the best of {len(codes):,} architectures that the search looked at"
+        if isinstance(score, Angle) and isinstance(space, FactoredSpace):
+            largest = largest_angle(score.table, space)
+            codes = np.concatenate([largest.code[None], codes])
+            how = "no architecture has a larger angle" if largest.certified else (
+                f"no architecture has an angle above {largest.at_most:.6g}"
+            )
+    scores = np.asarray(score(codes), np.float64)
+    order = np.argsort(-scores, kind="stable")
+    networks = space.networks(codes[order])
+    first = np.sort(np.unique(networks, return_index=True)[1])[:most]
+    rows = order[first]
+    looked_at = set(space.networks(searched).tolist())
+    return Ranking(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
+
+
+def conclude(
+    run_dir: Path,
+    networks: Networks,
+    ranking: Ranking,
+    trained: Sequence[TrainingResult],
+    card: ModelCard,
+) -> dict[str, Any]:
+    """What a method has come to, with the winner's network exported.
+
+    The winner is the retrained network with the highest validation accuracy, of equals the one with the higher score; where
+    none was retrained it is the architecture with the highest score, and its network has random weights.
+
+    Args:
+        run_dir: the method's run.
+        networks: the spaces.
+        ranking: the best architectures.
+        trained: those that were retrained, the first of the ranking first.
+        card: what an untrained network's card says of data and classes.
+    """
+    space = networks.retrained
+    counts = {name: space.count(name, ranking.codes) for name in ("params", "macs")}
+    candidates = [
+        {
+            "architecture": space.format(code),
+            "score": float(ranking.scores[row]),
+            **{name: float(column[row]) for name, column in counts.items()},
+            **(_retrained(run_dir, trained[row]) if row < len(trained) else {}),
+        }
+        for row, code in enumerate(ranking.codes)
+    ]
+    winner = max(range(len(trained)), key=lambda row: (_validated(trained[row]), -row)) if trained else 0
+    if trained:
+        network = str(trained[winner].run_dir.relative_to(run_dir))
+    else:
+        network = UNTRAINED
+        _save_untrained(run_dir / UNTRAINED, networks, ranking.codes[0], card)
+    exported, note = _export(run_dir, network)
+    return {
+        "architecture": candidates[winner]["architecture"],
+        "winner": winner,
+        "how": ranking.how,
+        "found_by_search": ranking.found,
+        "candidates": candidates,
+        "trained": bool(trained),
+        "network": network,
+        "exported": exported,
+        "notes": [note] if note else [],
+    }
+
+
+def _retrained(run_dir: Path, result: TrainingResult) -> dict[str, Any]:
+    return {
+        "run": str(result.run_dir.relative_to(run_dir)),
+        "val": None if _validated(result) < 0 else _validated(result),
+        "test": None if result.test is None else result.test.top1,
+    }
+
+
+def _validated(result: TrainingResult) -> float:
+    """Validation accuracy of the weights that were kept, -1 where there are no validation images."""
+    kept = next((record for record in result.epochs if record["epoch"] == result.selected), {})
+    accuracy = kept.get("val_accuracy")
+    return -1.0 if accuracy is None else float(accuracy)
+
+
+def _save_untrained(folder: Path, networks: Networks, code: Codes, card: ModelCard) -> None:
+    space = networks.retrained
+    network = build_network(space, code, Recipe(), int(card.provenance.get("seed", 0)))
+    pixels = int(card.preprocessing["input_size"])
+    own = {"space": described(space), "architecture": space.format(code), "counts": counts_of(network, pixels)}
+    save_model(folder, network, ModelCard(**{**card.__dict__, **own}))
+
+
+def _export(run_dir: Path, network: str) -> tuple[list[str], str]:
+    """The files that the network was exported to, and what kept it from becoming ONNX."""
+    loaded = load(run_dir / network)
+    target = run_dir / "export" / f"{run_dir.resolve().name}.onnx"
+    target.parent.mkdir(exist_ok=True)
+    try:
+        return [str(export(loaded, card_of(loaded), target).relative_to(run_dir))], ""
+    except FrugalnasError as error:
+        folder = export(loaded, card_of(loaded), target.with_suffix(""), "safetensors")
+        return [str(folder.relative_to(run_dir))], f"exported as safetensors: {error}"

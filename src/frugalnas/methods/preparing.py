@@ -1,0 +1,184 @@
+"""What a method is about, checked and with nothing left open, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalnas.data import ImageData, open_data
+from frugalnas.errors import FrugalnasError
+from frugalnas.methods.recipe import MethodRecipe
+from frugalnas.registry import SPACES, STRATEGIES
+from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.runs.preparing import prepare
+from frugalnas.runs.supernets import prepare_supernet
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces.constraint import Constraint
+from frugalnas.strategies import Strategy
+
+__all__ = ["Networks", "Settled", "evaluations", "genetic_search", "networks_of", "settle", "smallest"]
+
+SMALL = 64
+"""Pixels up to which images are searched in the cells of nasbench201, and darts has its networks for CIFAR."""
+SEARCHED = {"cifar": {"width": 16, "layers": 8}, "imagenet": {"width": 48, "layers": 14}}
+"""Sizes of the supernets in which cells of darts are searched; networks that are retrained are larger."""
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The space of a method at the two sizes in which it builds networks.
+
+    Attributes:
+        supernet: of the supernet, without limits on cost.
+        retrained: of the networks that are retrained, which the limits are about.
+    """
+
+    supernet: SearchSpace
+    retrained: SearchSpace
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A method's recipe with nothing left open, and what is known once the data are.
+
+    Attributes:
+        recipe: with the space's description and the data's place filled in.
+        networks: of its space.
+        data: opened, split for the supernet.
+        classes: that the networks tell apart: the data's, or so many numbers where there are no labels.
+        notes: what was decided, a sentence each.
+    """
+
+    recipe: MethodRecipe
+    networks: Networks
+    data: ImageData
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def settle(
+    recipe: MethodRecipe, space: SearchSpace | None, classes: int | None, reading: Mapping[str, Any], devices: int = 1
+) -> Settled:
+    """A method's recipe, data and space fitted to each other, and every stage checked.
+
+    Args:
+        recipe: what is wanted.
+        space: instead of the recipe's; its limits on cost are about the networks that are retrained.
+        classes: that random labels are drawn from; None: as many as the data have, or ten.
+        reading: further arguments of `open_data`: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
+        devices: that share each batch.
+
+    Raises:
+        FrugalnasError: where something does not fit.
+    """
+    path = Path(recipe.data).expanduser()
+    recipe = replace(recipe, data=str(path.resolve()) if path.exists() else recipe.data)
+    data = open_data(recipe.data, split=recipe.supernet.get("split"), **reading)
+    notes: list[str] = []
+    recipe = _in_space(recipe, space, data, notes)
+    if classes is not None:
+        recipe = replace(recipe, supernet={**recipe.supernet, "classes": classes})
+    name, settings = recipe.training("supernet")
+    described = dict(recipe.space or {})
+    whole = build_space(described).with_network(**dict(recipe.supernet.get("space", {})))
+    common = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0, **reading}
+    supernet = prepare_supernet(
+        whole, recipe.data, name, settings, split=recipe.supernet.get("split"), devices=devices, **common
+    )
+    names = data.classes if data.labelled else tuple(str(number) for number in range(supernet.recipe.classes or 0))
+    networks = networks_of(recipe, data.input_size, len(names))
+    if recipe.top and data.labelled:
+        name, settings = recipe.training("retrain")
+        code = networks.retrained.sample(1, np.random.default_rng(0))[0]
+        split = recipe.retrain.get("split")
+        prepare(networks.retrained, code, recipe.data, name, settings, split=split, devices=devices, **common)
+    genetic_search(recipe, networks.retrained, 0)
+    return Settled(recipe, networks, data, names, (*supernet.notes, *notes))
+
+
+def _in_space(recipe: MethodRecipe, space: SearchSpace | None, data: ImageData, notes: list[str]) -> MethodRecipe:
+    """The recipe with its space described, or the one that suits the images, and all limits on cost together."""
+    large = data.input_size > SMALL
+    if space is not None:
+        described = describe_space(space)
+    elif recipe.space is None:
+        name = "mobilenet" if large else "nasbench201"
+        side = f"images of {data.input_size} x {data.input_size} pixels"
+        notes.append(f"{side} are searched in {name} (--space chooses another)")
+        described = describe_space(SPACES.create(name))
+    else:
+        described = describe_space(build_space(recipe.space))
+    limits = dict(described.get("limits") or {})
+    where = ",".join(str(limit) for limit in (limits.pop("where", None), recipe.where) if limit)
+    supernet = dict(recipe.supernet)
+    if described["name"] == "darts":
+        said = isinstance(recipe.space, Mapping) and "macro" in (recipe.space.get("options") or {})
+        said = said or space is not None or "macro" in supernet.get("space", {})
+        if large and not said:
+            notes.append(f"images are larger than {SMALL} pixels: networks are darts' for ImageNet")
+            described = describe_space(SPACES.create({"name": "darts", "options": {"macro": "imagenet"}}))
+        macro = supernet.get("space", {}).get("macro", described["options"]["macro"])
+        supernet["space"] = {**SEARCHED[macro], **supernet.get("space", {})}
+    return replace(recipe, space={**described, "limits": limits}, where=where or None, supernet=supernet)
+
+
+def networks_of(recipe: MethodRecipe, input_size: int, classes: int) -> Networks:
+    """The spaces of a settled recipe for images of this size and so many classes.
+
+    Raises:
+        FrugalnasError: where no architecture meets the limits; it says what the smallest one costs.
+    """
+    assert recipe.space is not None
+    whole = build_space(recipe.space).with_network(input_size=input_size, classes=classes)
+    supernet = whole.with_network(**dict(recipe.supernet.get("space", {})))
+    retrained = whole.with_network(**dict(recipe.retrain.get("space", {})))
+    return Networks(supernet, retrained if recipe.where is None else _limited(retrained, recipe.where))
+
+
+def _limited(space: SearchSpace, where: str) -> SearchSpace:
+    """The space under limits that some of its architectures meet."""
+    for rule in Constraint.parse(where):
+        if rule.quantity in space.quantities and rule.relation in ("<", "<="):
+            least = smallest(space, rule.quantity)
+            if not rule.met_by(np.array([least]))[0]:
+                raise FrugalnasError(
+                    f"no architecture of {space.name} meets {rule}: the smallest has {rule.quantity}={least:.6g}; "
+                    f"raise the budget"
+                )
+    limited = space.where(where)
+    limited.sample(1, np.random.default_rng(0))  # says what is wrong where nothing is left
+    return limited
+
+
+def smallest(space: SearchSpace, quantity: str) -> float:
+    """The least that any architecture has of a quantity.
+
+    Exact where the space can be listed or the quantity adds up over genes; else what descending one edit at a time finds.
+    """
+    if space.enumerable:
+        return float(space.count(quantity, space.enumerate()).min())
+    code: Codes = space.sample(1, np.random.default_rng(0))
+    least = float(space.count(quantity, code)[0])
+    while True:
+        near, _ = space.neighbours(code)
+        values = space.count(quantity, near)
+        if not len(near) or values.min() >= least:
+            return least
+        least, code = float(values.min()), near[int(values.argmin())][None]
+
+
+def genetic_search(recipe: MethodRecipe, space: SearchSpace, seed: int) -> Strategy:
+    """The genetic search that a recipe asks for."""
+    options = {name: value for name, value in recipe.search.items() if name != "generations"}
+    name = "genetic-paper" if "preset" in options else "genetic"
+    made: Strategy = STRATEGIES.create({"name": name, "options": {**options, "seed": seed}}, space)
+    return made
+
+
+def evaluations(recipe: MethodRecipe, strategy: Strategy) -> int:
+    """How many networks the search looks at, at most."""
+    return min(int(recipe.search.get("generations", 20)) * strategy.round_size, strategy.space.size)

@@ -1,0 +1,129 @@
+"""Figures of a method that trains a supernet: how it learned, how the scores lie, who led when, and what size has to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from frugalnas.report.certainty import Certainty
+from frugalnas.report.style import COLUMN, GREY, LINES, new_figure, paper_style
+from frugalnas.spaces import FloatArray
+
+__all__ = ["rank_figure", "score_figure", "size_figure", "supernet_figure"]
+
+HEIGHT = 2.35
+BINS = 60
+FOLLOWED = 5
+"""Architectures whose ranks are drawn."""
+
+
+def supernet_figure(epochs: Sequence[Mapping[str, Any]], classes: int, labels: str) -> Figure:
+    """A figure, one column wide, of a supernet's training loss after each epoch; dashed: guessing among the classes."""
+    with paper_style():
+        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+        axes = figure.add_subplot()
+        places = [record["epoch"] for record in epochs]
+        marker = "o" if len(places) == 1 else None
+        axes.plot(places, [record["train_loss"] for record in epochs], color=LINES[0], marker=marker, markersize=3)
+        chance = float(np.log(classes))
+        axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+        axes.set(xlabel="epoch", ylabel=f"training loss ({labels} labels)")
+        axes.annotate(
+            f"guessing: ln {classes}",
+            (1, chance),
+            (0, 2),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            size=6.5,
+            color=GREY,
+            ha="right",
+        )
+        axes.set_xlim(0, max(places) * 1.015 + 0.2 * (len(places) == 1))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+    return figure
+
+
+def score_figure(sure: Certainty, name: str) -> Figure:
+    """A figure, one column wide, of how the scores of all networks lie; lines mark the winner and those behind it."""
+    with paper_style():
+        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+        axes = figure.add_subplot()
+        low, high = np.quantile(sure.scores, 0.001), float(sure.scores.max())
+        shown = sure.scores[sure.scores >= low]
+        axes.hist(shown, bins=BINS, color="#77AADD", linewidth=0)
+        for leader in sure.leaders[1:FOLLOWED]:
+            axes.axvline(leader.score, ymax=0.12, color=GREY, linewidth=0.7)
+        winner = sure.leaders[0].score
+        axes.axvline(winner, color=LINES[3], linewidth=1.1)
+        right = winner > (low + high) / 2
+        axes.annotate(
+            "the winner",
+            (winner, 1),
+            (-3 if right else 3, -2),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            size=6.5,
+            color=LINES[3],
+            ha="right" if right else "left",
+            va="top",
+        )
+        what = "networks" if sure.whole else "networks of a sample"
+        axes.set(xlabel=name, ylabel=what)
+        axes.set_xlim(right=high + 0.02 * (high - low or 1))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    return figure
+
+
+def rank_figure(sure: Certainty) -> Figure:
+    """A figure, one column wide: the rank that each of the last epoch's best networks had after every epoch."""
+    with paper_style():
+        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+        axes = figure.add_subplot()
+        followed = sure.leaders[:FOLLOWED]
+        for place in range(len(followed) - 1, -1, -1):
+            colour = LINES[3] if place == 0 else (LINES[0], LINES[1], LINES[2], LINES[6])[(place - 1) % 4]
+            said = "the winner" if place == 0 else f"rank {followed[place].ranks[-1]:,} at the end"
+            axes.plot(
+                sure.epochs,
+                followed[place].ranks,
+                color=colour,
+                linewidth=1.5 if place == 0 else 0.9,
+                marker="o",
+                markersize=2.2 if len(sure.epochs) < 40 else 0,
+                label=said,
+            )
+        axes.set_yscale("log")
+        axes.invert_yaxis()
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.set(xlabel="epoch of the supernet", ylabel=f"rank among {len(sure.scores):,}")
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(axis="y")
+        axes.set_axisbelow(True)
+        handles, labels = axes.get_legend_handles_labels()
+        figure.legend(
+            handles[::-1], labels[::-1], loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.0
+        )
+    return figure
+
+
+def size_figure(sure: Certainty, macs: FloatArray, name: str) -> Figure:
+    """A figure, one column wide: the score of every network against its multiply-adds, the winner marked."""
+    with paper_style():
+        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+        axes = figure.add_subplot()
+        millions = np.asarray(macs) / 1e6
+        axes.plot(
+            millions, sure.scores, ".", color="#77AADD", markersize=1.6, alpha=0.5, markeredgewidth=0, rasterized=True
+        )
+        axes.plot(millions[0], sure.scores[0], "D", color=LINES[3], markersize=4, label="the winner", zorder=3)
+        axes.set_ylim(bottom=np.quantile(sure.scores, 0.001))
+        axes.set(xlabel="multiply-adds an image, millions", ylabel=name)
+        axes.legend(loc="lower right", handletextpad=0.2)
+    return figure
