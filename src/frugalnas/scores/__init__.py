@@ -4,10 +4,12 @@
 - `Angle`: how far the weights of each architecture's path through a supernet have turned. It needs an `AngleTable`,
   which `angle_table` makes of the supernet, of three sums for each of its tensors (`triples`, by `tensor_names`), and of an
   `AngleRule`: which tensors count (`rule_for`, `RULES`). A `Weighting` makes many tables of one supernet.
+- `largest_angle`: the best architecture of a layer-wise space, exactly, under limits too; `MaximumAngle`: that, and its proof.
 """
 
 from frugalnas.scores.angle import Angle, AngleTable, Weighting, angle_table
 from frugalnas.scores.base import Score
+from frugalnas.scores.maximise import MaximumAngle, largest_angle
 from frugalnas.scores.rules import RULES, AngleRule, rule_for
 from frugalnas.scores.triples import tensor_names, triples
 
@@ -16,9 +18,11 @@ __all__ = [
     "Angle",
     "AngleRule",
     "AngleTable",
+    "MaximumAngle",
     "Score",
     "Weighting",
     "angle_table",
+    "largest_angle",
     "rule_for",
     "tensor_names",
     "triples",

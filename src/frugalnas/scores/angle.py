@@ -66,7 +66,7 @@ class AngleTable:
         angles = np.empty(len(codes))
         for start, block in zip(range(0, len(codes), BLOCK), self._blocks(codes), strict=True):
             times = self._multiplicity(block)
-            angles[start : start + BLOCK] = angle_of(*self._sums(block, times))
+            angles[start : start + BLOCK] = np.arccos(cosine_of(*self._sums(block, times))).round(DECIMALS)
             if self.dead is not None:
                 angles[start : start + BLOCK][~times.any(axis=0)] = self.dead
         return angles
@@ -93,11 +93,10 @@ class AngleTable:
         return sums
 
 
-def angle_of(dot: FloatArray, before: FloatArray, after: FloatArray) -> NDArray[np.float64]:
-    """The angle between vectors of this dot product and these squared norms, in radians; 0 where one has no length."""
+def cosine_of(dot: FloatArray, before: FloatArray, after: FloatArray) -> NDArray[np.float64]:
+    """The cosine between vectors of this dot product and these squared norms; 1 where one of them has no length."""
     lengths = np.sqrt(before * after)
-    cosine = np.divide(dot, lengths, out=np.ones_like(lengths), where=lengths > 0)
-    return np.arccos(np.clip(cosine, -1, 1)).round(DECIMALS)
+    return np.divide(dot, lengths, out=np.ones_like(lengths), where=lengths > 0).clip(-1, 1)
 
 
 class Weighting:
