@@ -30,7 +30,9 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.architectures:
         return _architectures()
     if parsed.recipes:
-        print_columns(_recipes(), ("recipe", "source"))
+        print_columns(_recipes("training"), ("recipe", "source"))
+        print("\nfor supernets (frugalnas supernet train):")
+        print_columns(_recipes("supernets"), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.strategies.acquisition import ACQUISITIONS
@@ -46,11 +48,11 @@ def run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _recipes() -> list[tuple[str, str]]:
-    """Name and source of the recipes for training, read without torch, which their own room imports."""
+def _recipes(room: str) -> list[tuple[str, str]]:
+    """Name and source of the recipes in a room, read without torch, which the room imports."""
     import yaml
 
-    folder = Path(frugalnas.__file__).parent / "training" / "recipes"
+    folder = Path(frugalnas.__file__).parent / room / "recipes"
     return [(path.stem, yaml.safe_load(path.read_text()).get("source", "")) for path in sorted(folder.glob("*.yaml"))]
 
 

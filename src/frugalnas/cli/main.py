@@ -19,6 +19,7 @@ from frugalnas.cli import (
     reporting,
     runs,
     searching,
+    supernets,
     tabling,
     training,
 )
@@ -60,6 +61,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     reporting.add(commands)
     counting.add(commands)
     drawing.add(commands)
+    supernets.add(commands)
     exporting.add(commands)
     data.add(commands)
     tabling.add(commands)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli import comparing, searching, training
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run, show_training
+from frugalnas.cli.supernets import show_supernet
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
@@ -53,7 +54,7 @@ def _resume(parsed: argparse.Namespace) -> int:
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] != "training":
+    if parsed.device is not None and config["kind"] not in ("training", "supernet"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
@@ -61,8 +62,8 @@ def _resume(parsed: argparse.Namespace) -> int:
         with comparing.watched(run_dir, quiet) as on_finished:
             resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
         return show_comparison(run_dir)
-    if config["kind"] == "training":
-        return _resume_training(run_dir, parsed)
+    if config["kind"] in ("training", "supernet"):
+        return _resume_training(run_dir, config["kind"], parsed)
     budget = None
     if parsed.queries is not None or parsed.seconds is not None:
         own = config["budget"]
@@ -76,14 +77,18 @@ def _resume(parsed: argparse.Namespace) -> int:
     return show_run(run_dir)
 
 
-def _resume_training(run_dir: Path, parsed: argparse.Namespace) -> int:
+def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> int:
+    from frugalnas.runs.supernets import resume_supernet
     from frugalnas.runs.training import resume_training
 
     if parsed.queries is not None or parsed.seconds is not None:
         raise FrugalnasError("a training has no queries; it ends with the epochs it began with")
     with training.watched(run_dir, parsed.quiet) as callbacks:
-        resume_training(run_dir, device=parsed.device, callbacks=callbacks)
-    return show_training(run_dir)
+        if kind == "supernet":
+            resume_supernet(run_dir, device=parsed.device, callbacks=callbacks)
+        else:
+            resume_training(run_dir, device=parsed.device, callbacks=callbacks)
+    return show_supernet(run_dir) if kind == "supernet" else show_training(run_dir)
 
 
 def _show(parsed: argparse.Namespace) -> int:
@@ -94,6 +99,8 @@ def _show(parsed: argparse.Namespace) -> int:
         return show_comparison(parsed.run_dir, as_json=parsed.json)
     if kind == "training":
         return show_training(parsed.run_dir, as_json=parsed.json)
+    if kind == "supernet":
+        return show_supernet(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
 
 
@@ -109,6 +116,9 @@ def _list(parsed: argparse.Namespace) -> int:
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
+        if config["kind"] == "supernet":
+            rows.append(_supernet_row(folder, lines))
+            continue
         if config["kind"] == "training":
             rows.append(_training_row(folder, lines))
             continue
@@ -124,6 +134,15 @@ def _list(parsed: argparse.Namespace) -> int:
             rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
     print_columns(rows, ("run", "kind", "on", "done", "best"))
     return 0
+
+
+def _supernet_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:
+    """A supernet's line in the list: in place of a best value, how far its weights have turned."""
+    config = folder.config
+    turned = f"{epochs[-1]['angle']:.3f} rad" if epochs else ""
+    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs"
+    on = f"{config['space']['name']}, {Path(config['data']['spec']).name}"
+    return [str(folder.path), "supernet", on, done, turned]
 
 
 def _training_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:

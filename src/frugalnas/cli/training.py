@@ -13,6 +13,16 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, sizes_of, slug
 from frugalnas.cli.showing import show_evaluation, show_training
 from frugalnas.cli.text import print_columns
+from frugalnas.cli.training_options import (
+    LARGE,
+    add_data,
+    add_device,
+    add_recipe,
+    chosen_split,
+    image_size,
+    pixels,
+    settings_of,
+)
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
@@ -20,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "watched"]
 
-LARGE = 64
-"""Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
 TOGETHER = 64
 """Pictures that pass through a network at a time."""
 
@@ -36,27 +44,11 @@ def add(commands: Any) -> None:
         epilog="Example: frugalnas train RelativeNAS --data cifar10 --root ~/data --recipe cifar --epochs 600",
     )
     add_architecture(train)
-    _add_data(train, "digits")
-    group = train.add_argument_group("how it is trained")
-    group.add_argument(
-        "--recipe",
-        default="default",
-        metavar="NAME|FILE",
-        help="published settings (frugalnas list --recipes), or your own YAML [default]",
-    )
-    group.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
-    group.add_argument("--batch-size", type=int, metavar="N", help="the recipe's images a step")
-    group.add_argument("--lr", type=float, metavar="X", help="the recipe's learning rate")
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
-    )
+    add_data(train, "digits")
+    group = add_recipe(train)
     group.add_argument("--weights", type=Path, metavar="PATH", help="start from these: a run, a model, or a checkpoint")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation [0]")
-    _add_device(train)
+    add_device(train)
     group = train.add_argument_group("how it is carried out")
     group.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
@@ -78,10 +70,10 @@ def add(commands: Any) -> None:
         "classes, preprocessed as in training.",
     )
     evaluate.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
-    _add_data(evaluate, None)
+    add_data(evaluate, None)
     evaluate.add_argument("--part", default="test", choices=("train", "val", "test"), help="of the data [test]")
     evaluate.add_argument("--batch-size", type=int, metavar="N", help="images at a time")
-    _add_device(evaluate)
+    add_device(evaluate)
     evaluate.add_argument("--json", action="store_true", help="as JSON, with the confusion matrix")
     evaluate.set_defaults(run=_evaluate)
     predict = commands.add_parser(
@@ -97,31 +89,6 @@ def add(commands: Any) -> None:
     predict.set_defaults(run=_predict)
 
 
-def _add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
-    group = parser.add_argument_group("data")
-    said = f"[{default}]" if default else "[what it was trained on]"
-    group.add_argument(
-        "--data",
-        default=default,
-        metavar="NAME|PATH",
-        help=f"digits, cifar10, cifar100, imagenet, imagenet16-120, or a folder or .npz file of your own {said}",
-    )
-    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
-    group.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
-    if default is not None:
-        group.add_argument(
-            "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
-        )
-        group.add_argument("--split-seed", type=int, metavar="N", help="draw the split with another seed [0]")
-    group.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
-    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read large images [0]")
-
-
-def _add_device(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="[auto]")
-    parser.add_argument("--precision", default="32", choices=("32", "bf16", "16"), help="of the arithmetic [32]")
-
-
 # -- train -------------------------------------------------------------------------------------------------------------
 
 
@@ -129,7 +96,7 @@ def _train(parsed: argparse.Namespace) -> int:
     from frugalnas.runs.folder import unused_name
     from frugalnas.runs.training import train
 
-    recipe_settings, space_settings = _settings(parsed)
+    recipe_settings, space_settings = settings_of(parsed)
     if parsed.classes is not None or "classes" in space_settings:
         raise FrugalnasError("the data say how many classes there are; leave --classes out")
     found = _for_data(parsed, space_settings)
@@ -137,8 +104,8 @@ def _train(parsed: argparse.Namespace) -> int:
         "settings": recipe_settings,
         "root": parsed.root,
         "download": parsed.download,
-        "input_size": _pixels(parsed.input),
-        "split": _split(parsed),
+        "input_size": pixels(parsed.input),
+        "split": chosen_split(parsed),
         "max_corrupt": parsed.max_corrupt,
         "workers": parsed.workers,
         "device": parsed.device,
@@ -169,71 +136,17 @@ def _train(parsed: argparse.Namespace) -> int:
     return show_training(run_dir)
 
 
-def _settings(parsed: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
-    """What `--set` says of the recipe and of the space; `--epochs` and its like are settings of the recipe."""
-    recipe: dict[str, Any] = {}
-    space = {}
-    for setting in parsed.set:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise FrugalnasError(f"--set {setting!r} is not of the form NAME=VALUE, such as augmentation.cutout=8")
-        if name.startswith("space."):
-            space[name.removeprefix("space.")] = value
-        else:
-            recipe[name] = value
-    for option, name in (("epochs", "epochs"), ("batch_size", "batch_size"), ("lr", "lr")):
-        value = getattr(parsed, option)
-        if value is not None:
-            if name in recipe:
-                raise FrugalnasError(f"--{option.replace('_', '-')} and --set {name}=... say the same; give one")
-            recipe[name] = value
-    return recipe, space
-
-
 def _for_data(parsed: argparse.Namespace, settings: dict[str, str]) -> Architecture:
     """The architecture, where it is of darts and nothing says which networks, with those that the images call for."""
     found = find_architecture(parsed, settings)
     said = parsed.macro is not None or "macro" in settings or Path(parsed.architecture).expanduser().is_dir()
-    if said or not hasattr(found.space, "macro") or _image_size(parsed) <= LARGE:
+    if said or not hasattr(found.space, "macro") or image_size(parsed) <= LARGE:
         return found
     print(
         f"images are larger than {LARGE} pixels: the network is darts' for ImageNet (--macro cifar says otherwise)",
         file=sys.stderr,
     )
     return find_architecture(parsed, settings, {"macro": "imagenet"})
-
-
-def _image_size(parsed: argparse.Namespace) -> int:
-    if parsed.input is not None:
-        return _pixels(parsed.input) or 0
-    from frugalnas.data import open_data
-
-    return open_data(
-        parsed.data, root=parsed.root, download=parsed.download, max_corrupt=parsed.max_corrupt, workers=parsed.workers
-    ).input_size
-
-
-def _pixels(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return int(text)
-    except ValueError:
-        raise FrugalnasError(f"--input: {text!r} is not a number of pixels, such as 224") from None
-
-
-def _split(parsed: argparse.Namespace) -> Any:
-    """The split that the options say: a name, a file, or a named one with another seed."""
-    if parsed.split_seed is None:
-        return parsed.split
-    from dataclasses import replace
-
-    from frugalnas.data import SPLITS
-
-    named = SPLITS.get(parsed.split or "default")
-    if named is None:
-        raise FrugalnasError(f"--split-seed draws a named split ({', '.join(SPLITS)}); {parsed.split} is not drawn")
-    return replace(named, seed=parsed.split_seed)
 
 
 def _show_plan(found: Architecture, parsed: argparse.Namespace, options: dict[str, Any]) -> int:

@@ -15,8 +15,7 @@ from frugalnas.runs.preparing import training_loader
 from frugalnas.runs.supernet_trainer import build_supernet, objective_of, paths_of, random_labels
 from frugalnas.runs.supernets import PreparedSupernet, prepare_supernet
 from frugalnas.spaces import SearchSpace
-from frugalnas.supernets.recipe import SupernetRecipe
-from frugalnas.supernets.step import SupernetStep
+from frugalnas.supernets import SupernetRecipe, SupernetStep
 from frugalnas.training import check_device, fabric_for, optimizer_for, schedule_for, watching_memory
 
 __all__ = ["SupernetPlan", "plan_supernet"]

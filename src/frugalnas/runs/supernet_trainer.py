@@ -22,9 +22,7 @@ from frugalnas.runs.trainer import Trainer
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.scores.triples import tensor_names, triples
 from frugalnas.spaces import SearchSpace
-from frugalnas.supernets import PathSampler, Supernet, path_sampler, supernet_of
-from frugalnas.supernets.recipe import SupernetRecipe
-from frugalnas.supernets.step import SupernetStep
+from frugalnas.supernets import PathSampler, Supernet, SupernetRecipe, SupernetStep, path_sampler, supernet_of
 from frugalnas.training import Objective, Recipe, isolated, load_recipe, read_tensors, watching_memory, write_tensors
 
 __all__ = [
@@ -104,6 +102,11 @@ class SupernetTrainer(Trainer):
     recipe_class: ClassVar[type[Recipe]] = SupernetRecipe
     recipe: SupernetRecipe
     bare: Supernet
+    step: SupernetStep
+
+    def _set_up(self) -> None:
+        super()._set_up()
+        self.state["step"] = self.step
 
     def _network(self) -> nn.Module:
         supernet = build_supernet(self.space, self.seed)

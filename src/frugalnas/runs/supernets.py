@@ -27,8 +27,7 @@ from frugalnas.runs.preparing import digest, fill, open_described, open_for, set
 from frugalnas.runs.supernet_trainer import build_supernet, read_weights, run_supernet, triples_file, weights_file
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import SearchSpace
-from frugalnas.supernets import Supernet, path_sampler, supernet_of
-from frugalnas.supernets.recipe import SupernetRecipe
+from frugalnas.supernets import Supernet, SupernetRecipe, path_sampler, supernet_of
 from frugalnas.training import load_recipe, read_tensors
 
 __all__ = [

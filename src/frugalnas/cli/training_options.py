@@ -1,0 +1,136 @@
+"""Options that commands which train on images share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from frugalnas.errors import FrugalnasError
+
+__all__ = [
+    "LARGE",
+    "add_data",
+    "add_device",
+    "add_recipe",
+    "chosen_split",
+    "image_size",
+    "pixels",
+    "settings_of",
+]
+
+LARGE = 64
+"""Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
+
+
+def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the options that say which images, and how they are split; without a default they are optional and stay whole."""
+    group = parser.add_argument_group("data")
+    said = f"[{default}]" if default else "[what it was trained on]"
+    group.add_argument(
+        "--data",
+        default=default,
+        metavar="NAME|PATH",
+        help=f"digits, cifar10, cifar100, imagenet, imagenet16-120, or a folder or .npz file of your own {said}",
+    )
+    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
+    group.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
+    if default is not None:
+        group.add_argument(
+            "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
+        )
+        group.add_argument("--split-seed", type=int, metavar="N", help="draw the split with another seed [0]")
+    group.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
+    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read large images [0]")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where is computed, and how exactly."""
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="[auto]")
+    parser.add_argument("--precision", default="32", choices=("32", "bf16", "16"), help="of the arithmetic [32]")
+
+
+def add_recipe(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options that say how weights are trained; their group is returned, for further ones."""
+    group = parser.add_argument_group("how it is trained")
+    group.add_argument(
+        "--recipe",
+        default="default",
+        metavar="NAME|FILE",
+        help="published settings (frugalnas list --recipes), or your own YAML [default]",
+    )
+    group.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
+    group.add_argument("--batch-size", type=int, metavar="N", help="the recipe's images a step")
+    group.add_argument("--lr", type=float, metavar="X", help="the recipe's learning rate")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
+    )
+    return group
+
+
+def settings_of(
+    parsed: argparse.Namespace, options: Sequence[str] = ("epochs", "batch_size", "lr")
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What `--set` says of the recipe and of the space; options such as `--epochs` are settings of the recipe too.
+
+    Args:
+        parsed: has what `add_recipe` adds.
+        options: that are settings of the recipe, by its names for them.
+    """
+    recipe: dict[str, Any] = {}
+    space = {}
+    for setting in parsed.set:
+        name, equals, value = setting.partition("=")
+        if not equals or not name:
+            raise FrugalnasError(f"--set {setting!r} is not of the form NAME=VALUE, such as augmentation.cutout=8")
+        if name.startswith("space."):
+            space[name.removeprefix("space.")] = value
+        else:
+            recipe[name] = value
+    for name in options:
+        value = getattr(parsed, name)
+        if value is not None:
+            if name in recipe:
+                raise FrugalnasError(f"--{name.replace('_', '-')} and --set {name}=... say the same; give one")
+            recipe[name] = value
+    return recipe, space
+
+
+def image_size(parsed: argparse.Namespace) -> int:
+    """Side of the square images that the network will get, in pixels."""
+    if parsed.input is not None:
+        return pixels(parsed.input) or 0
+    from frugalnas.data import open_data
+
+    return open_data(
+        parsed.data, root=parsed.root, download=parsed.download, max_corrupt=parsed.max_corrupt, workers=parsed.workers
+    ).input_size
+
+
+def pixels(text: str | None) -> int | None:
+    """The number of pixels that `--input` says."""
+    if text is None:
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise FrugalnasError(f"--input: {text!r} is not a number of pixels, such as 224") from None
+
+
+def chosen_split(parsed: argparse.Namespace) -> Any:
+    """The split that the options say: a name, a file, or a named one with another seed."""
+    if parsed.split_seed is None:
+        return parsed.split
+    from dataclasses import replace
+
+    from frugalnas.data import SPLITS
+
+    named = SPLITS.get(parsed.split or "default")
+    if named is None:
+        raise FrugalnasError(f"--split-seed draws a named split ({', '.join(SPLITS)}); {parsed.split} is not drawn")
+    return replace(named, seed=parsed.split_seed)
