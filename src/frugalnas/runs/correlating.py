@@ -1,0 +1,399 @@
+"""Hold the scores of trained supernets against a table: after every epoch, from every base, over seeds and data sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.scoring import IMAGES, fast, open_score, supernet_folder
+from frugalnas.scores import Angle, Score, rule_for
+from frugalnas.scores.angle import Weighting
+from frugalnas.scores.combined import Combined
+from frugalnas.scores.correlation import Correlation, correlation
+from frugalnas.spaces import Codes, FloatArray
+from frugalnas.tables import Table, open_table, table_names
+
+if TYPE_CHECKING:
+    from frugalnas.runs.supernets import SupernetResult
+
+__all__ = ["Ranking", "Study", "correlate", "tables_named", "transfer"]
+
+AGAINST = ("test", "validation", "whole_test")
+"""Columns of accuracies, the one first that papers correlate with. Nothing that searches ever sees the first."""
+SAMPLE = 200
+"""Architectures of the table that a score is held against which takes long for each."""
+BASELINES = ("params", "macs")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How one score of one supernet ranks a table.
+
+    Attributes:
+        run: folder of the supernet.
+        group: what tells its training apart from the others', for people; runs of a group differ in their seeds alone.
+        seed: of the run.
+        score: its name.
+        epoch: after which the score was taken.
+        base: the epoch whose weights an angle starts from, None for other scores.
+        correlation: with the table.
+        value: of the architecture with the largest score.
+        place: of that one in the table; 1 is the best.
+    """
+
+    run: Path
+    group: str
+    seed: int
+    score: str
+    epoch: int
+    base: int | None
+    correlation: Correlation
+    value: float
+    place: int
+
+    @property
+    def line(self) -> tuple[str, str, int | None]:
+        """What it has in common with the same score of other seeds and epochs."""
+        return self.group, self.score, self.base
+
+
+@dataclass(frozen=True)
+class Study:
+    """Scores held against a table.
+
+    Attributes:
+        table: its name.
+        column: the accuracies: test, validation, whole_test.
+        split: what they were measured on, as the table says.
+        codes: the architectures that were compared, shape [n, genes].
+        truth: accuracy of each, %, shape [n].
+        params: parameters of each in the table's networks, shape [n].
+        rankings: of every run, epoch and base.
+        baselines: how parameters and multiply-adds rank the same architectures.
+        scores: the last ranking's own scores, by run, score and base, shape [n].
+        whole: whether these are all architectures of the table (in the supernet's space).
+    """
+
+    table: str
+    column: str
+    split: str
+    codes: Codes
+    truth: FloatArray
+    params: FloatArray
+    rankings: tuple[Ranking, ...]
+    baselines: Mapping[str, Correlation]
+    scores: Mapping[tuple[Path, str, int | None], FloatArray]
+    whole: bool
+
+    @cached_property
+    def lines(self) -> dict[tuple[str, str, int | None], list[Ranking]]:
+        """The rankings of each group, score and base, in the order of runs and epochs."""
+        found: dict[tuple[str, str, int | None], list[Ranking]] = {}
+        for ranking in self.rankings:
+            found.setdefault(ranking.line, []).append(ranking)
+        return found
+
+    @property
+    def epochs(self) -> list[int]:
+        """All epochs after which something was ranked."""
+        return sorted({ranking.epoch for ranking in self.rankings})
+
+    def name(self, line: tuple[str, str, int | None]) -> str:
+        """A line for people: what is not the same for all."""
+        group, score, base = line
+        words = [] if len({other[0] for other in self.lines}) == 1 else [group]
+        return ", ".join([*words, score if base is None else f"{score} from epoch {base}"])
+
+    def seeds(self, line: tuple[str, str, int | None], statistic: str = "tau") -> FloatArray:
+        """A statistic of one line, shape [seeds, epochs], NaN where a run has no such epoch."""
+        members = self.lines[line]
+        runs = list(dict.fromkeys(ranking.run for ranking in members))
+        values = np.full((len(runs), len(self.epochs)), np.nan)
+        for ranking in members:
+            values[runs.index(ranking.run), self.epochs.index(ranking.epoch)] = getattr(ranking.correlation, statistic)
+        return values
+
+    @property
+    def main(self) -> Ranking:
+        """The one to look at first: of the first run, after its last epoch, from its own base."""
+        first = [ranking for ranking in self.rankings if ranking.run == self.rankings[0].run]
+        last = max(ranking.epoch for ranking in first)
+        return [ranking for ranking in first if ranking.epoch == last][-1]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One score of one run after one epoch."""
+
+    run: SupernetResult
+    group: str
+    name: str
+    epoch: int
+    base: int | None
+    score: Score
+
+
+def correlate(
+    run_dirs: Sequence[Path | str],
+    table: str,
+    *,
+    score: str = "angle",
+    against: str | None = None,
+    rule: str | None = None,
+    bases: Sequence[int] | None = None,
+    epochs: Sequence[int] | None = None,
+    sample: int | None = None,
+    recalibrate: bool = True,
+    images: int = IMAGES,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Study:
+    """How the scores of supernets rank a table.
+
+    The angle is ranked after every epoch and from every base that the runs keep; other scores with the last weights. Of a
+    sum such as "angle+accuracy" each part is ranked too.
+
+    Args:
+        run_dirs: supernets of one space; those that differ in their seeds alone are one line.
+        table: name of a table of that space.
+        score: see `open_score`.
+        against: which column: "test" (as the papers do), "validation", "whole_test"; None: the first that there is. Test
+            accuracies serve this comparison alone.
+        rule: which weights an angle counts.
+        bases: epochs whose weights an angle starts from; None: all that a run keeps.
+        epochs: after which to look; None: after each.
+        sample: architectures of the table; None: all, or 200 where a score takes long for each.
+        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
+        images: held-out images for an accuracy.
+        seed: of samples.
+        device: where networks are looked at.
+
+    Raises:
+        FrugalnasError: for a table of another space, and runs that have nothing to rank.
+    """
+    opened = open_table(table)
+    sources = _sources(run_dirs, score, rule, bases, epochs, recalibrate, images, seed, device)
+    return _study(sources, opened, against, sample if sample or fast(score) else SAMPLE, seed)
+
+
+def transfer(
+    run_dirs: Sequence[Path | str],
+    tables: Sequence[str],
+    *,
+    score: str = "angle",
+    against: str | None = None,
+    rule: str | None = None,
+    base: int | None = None,
+    epoch: int | None = None,
+    sample: int | None = None,
+    recalibrate: bool = True,
+    images: int = IMAGES,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Study]:
+    """How one score ranks several data sets, whatever it was trained on: a study of each table, by name.
+
+    Args:
+        run_dirs: supernets of one space.
+        tables: names of tables of that space; see `tables_named`.
+        score: see `open_score`.
+        against: as in `correlate`.
+        rule: which weights an angle counts.
+        base: the epoch whose weights an angle starts from; None: what a run's recipe says.
+        epoch: after which to look; None: the last one.
+        sample: as in `correlate`.
+        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
+        images: held-out images for an accuracy.
+        seed: of samples.
+        device: where networks are looked at.
+    """
+    from frugalnas.runs.supernets import load_supernet
+
+    sources = []
+    for run_dir in run_dirs:
+        run = load_supernet(supernet_folder(run_dir))
+        last = len(run.epochs) if epoch is None else epoch
+        own = run.default_base if run.default_base < last else 0
+        sources += _sources(
+            [run_dir], score, rule, [own if base is None else base], [last], recalibrate, images, seed, device
+        )
+    if len(run_dirs) > 1:
+        groups = _groups([source.run for source in sources])
+        sources = [
+            _Source(each.run, group, each.name, each.epoch, each.base, each.score)
+            for each, group in zip(sources, groups, strict=True)
+        ]
+    size = sample if sample or fast(score) else SAMPLE
+    return {name: _study(sources, open_table(name), against, size, seed) for name in tables}
+
+
+def tables_named(text: str) -> list[str]:
+    """The tables that a text means: names joined by commas, or what stands in front of the slash of several.
+
+    Example:
+        >>> tables_named("nasbench201")[:2]
+        ['nasbench201/cifar10', 'nasbench201/cifar100']
+    """
+    known = table_names()
+    found: list[str] = []
+    for part in text.split(","):
+        name = part.strip()
+        inside = [name] if name in known else [other for other in known if other.startswith(f"{name}/")]
+        if not inside:
+            raise unknown_name("table", name, [*known, *dict.fromkeys(other.partition("/")[0] for other in known)])
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+# -- what is ranked ------------------------------------------------------------------------------------------------------
+
+
+def _sources(
+    run_dirs: Sequence[Path | str],
+    score: str,
+    rule: str | None,
+    bases: Sequence[int] | None,
+    epochs: Sequence[int] | None,
+    recalibrate: bool,
+    images: int,
+    seed: int,
+    device: str,
+) -> list[_Source]:
+    """Every score of every run."""
+    from frugalnas.runs.supernets import load_supernet
+
+    runs = [load_supernet(supernet_folder(run_dir)) for run_dir in run_dirs]
+    for run in runs:
+        if run.space.name != runs[0].space.name:
+            raise FrugalnasError(
+                f"{run.run_dir} is a supernet of {run.space.name}, {runs[0].run_dir} one of {runs[0].space.name}; compare "
+                "supernets of one space"
+            )
+        if not run.epochs:
+            raise FrugalnasError(
+                f"{run.run_dir} has done no epoch yet; continue it with: frugalnas resume {run.run_dir}"
+            )
+    sources = []
+    for run, group in zip(runs, _groups(runs), strict=True):
+        if score == "angle":
+            sources += list(_angles(run, group, rule, bases, epochs))
+            continue
+        base, epoch = (None if not chosen else chosen[-1] for chosen in (bases, epochs))
+        opened = open_score(
+            run.run_dir,
+            score,
+            rule=rule,
+            base=base,
+            epoch=epoch,
+            recalibrate=recalibrate,
+            images=images,
+            seed=seed,
+            device=device,
+        )
+        parts = opened.scores if isinstance(opened, Combined) else ()
+        last = len(run.epochs) if epoch is None else epoch
+        sources += [_Source(run, group, part.name, last, None, part) for part in (*parts, opened)]
+    if not sources:
+        raise FrugalnasError(
+            f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits --base and --epochs; an angle starts from an "
+            "earlier epoch than it ends at"
+        )
+    return sources
+
+
+def _angles(
+    run: SupernetResult, group: str, rule: str | None, bases: Sequence[int] | None, epochs: Sequence[int] | None
+) -> Iterator[_Source]:
+    """The angle after each epoch from each base, the run's own base last."""
+    import torch
+
+    from frugalnas.supernets import supernet_of
+
+    with torch.device("meta"):
+        weighting = Weighting(supernet_of(run.space), rule_for(run.space, rule))
+    kept = run.bases if bases is None else tuple(bases)
+    for epoch in range(1, len(run.epochs) + 1) if epochs is None else epochs:
+        for base in sorted(kept, key=lambda base: (base == run.default_base, base)):
+            if base < epoch:
+                table = weighting.table(run.triples(epoch, base))
+                yield _Source(run, group, "angle", epoch, base, Angle(run.space, table))
+
+
+def _groups(runs: Sequence[SupernetResult]) -> list[str]:
+    """What each run was trained on and how, in as few words as tell those apart that differ in more than the seed."""
+    keys, words = [], []
+    for run in runs:
+        data = RunFolder(run.run_dir).config["data"]
+        keys.append(json.dumps([repr(run.space), data["spec"], data["fingerprint"], run.recipe.to_json()], default=str))
+        words.append((f"{run.recipe.labels} labels", run.recipe.name, Path(str(data["spec"])).name, run.run_dir.name))
+    for many in range(1, len(words[0]) + 1):
+        names = [", ".join(word[:many]) for word in words]
+        if len(set(names)) == len(set(zip(names, keys, strict=True))):
+            return names
+    return [str(run.run_dir) for run in runs]
+
+
+# -- against what --------------------------------------------------------------------------------------------------------
+
+
+def _study(sources: Sequence[_Source], table: Table, against: str | None, sample: int | None, seed: int) -> Study:
+    own = sources[0].run.space
+    if own.name != table.space.name:
+        fitting = [name for name in table_names() if name.partition("/")[0] == own.name]
+        offered = f"choose one of: {', '.join(fitting)}" if fitting else f"there is none of {own.name}"
+        raise FrugalnasError(
+            f"{table.name} is a table of {table.space.name}, but {sources[0].run.run_dir} is a supernet of {own.name}; "
+            f"{offered} (frugalnas table list)"
+        )
+    column = _column(table, against)
+    truth = table.labels(column)
+    rows = np.flatnonzero(np.isfinite(truth))
+    for source in sources:
+        rows = rows[source.run.space.valid(table.codes[rows])]
+    whole = sample is None or sample >= len(rows)
+    if sample is not None and sample < len(rows):
+        rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
+    if len(rows) < 2:
+        raise FrugalnasError(
+            f"{table.name} knows the {column} accuracy of {len(rows)} architectures of this supernet's space; take another "
+            "table or more of a sample"
+        )
+    codes, truth = np.asarray(table.codes[rows]), truth[rows]
+    params = table.space.count("params", codes) if "params" in table.space.quantities else np.zeros(len(rows))
+    rankings, scores = [], {}
+    for source in sources:
+        values = np.asarray(source.score(codes), np.float64)
+        found = correlation(values, truth, params)
+        scores[source.run.run_dir, source.name, source.base] = values
+        best = float(truth[found.winner])
+        place = 1 + int((truth > best).sum())
+        run = source.run
+        rankings.append(
+            Ranking(run.run_dir, source.group, run.seed, source.name, source.epoch, source.base, found, best, place)
+        )
+    baselines = {
+        name: correlation(table.space.count(name, codes), truth, params)
+        for name in BASELINES
+        if name in table.space.quantities
+    }
+    split = str(table.manifest["columns"][column].get("split", ""))
+    return Study(table.name, column, split, codes, truth, params, tuple(rankings), baselines, scores, whole)
+
+
+def _column(table: Table, against: str | None) -> str:
+    known = [column for column in AGAINST if column in table.columns]
+    if not known:
+        raise FrugalnasError(f"{table.name} has no accuracies to hold a score against; take another table")
+    if against is None:
+        return known[0]
+    if against not in known:
+        raise unknown_name(f"column of {table.name}", against, known)
+    return against
