@@ -143,8 +143,8 @@ def spearman(scores: FloatArray, truth: FloatArray) -> float:
     """Spearman's rank correlation, ties with their mean rank; NaN where one side is the same throughout."""
     scores, truth = _checked(scores, truth)
     first, second = (rankdata(values) - (len(values) + 1) / 2 for values in (scores, truth))
-    norm = float(np.sqrt((first @ first) * (second @ second)))
-    return float(first @ second) / norm if norm else float("nan")
+    norm = float(np.sqrt((first * first).sum() * (second * second).sum()))
+    return float((first * second).sum()) / norm if norm else float("nan")
 
 
 def top_precision(scores: FloatArray, truth: FloatArray, k: int) -> float:
@@ -233,7 +233,7 @@ def _untied(values: FloatArray) -> float:
 
 def _top(scores: FloatArray, truth: FloatArray, k: int) -> TopCorrelation:
     chosen, best = _membership(scores, k), _membership(truth, k)
-    return TopCorrelation(k, float(chosen @ best) / k, float(chosen @ truth) / k)
+    return TopCorrelation(k, float((chosen * best).sum()) / k, float((chosen * truth).sum()) / k)
 
 
 def _membership(values: FloatArray, k: int) -> FloatArray:
