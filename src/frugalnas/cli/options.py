@@ -13,7 +13,17 @@ from typing import Any
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import constructor_options
 
-__all__ = ["add_budget", "add_constructor_options", "add_evaluator", "convert", "parse_settings"]
+__all__ = [
+    "SCORE_HELP",
+    "add_angle",
+    "add_budget",
+    "add_constructor_options",
+    "add_evaluator",
+    "convert",
+    "parse_settings",
+]
+
+SCORE_HELP = "angle, accuracy, params, macs, gradnorm, synflow, naswot, or several joined by + [angle]"
 
 
 def add_constructor_options(
@@ -96,7 +106,25 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         help="accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
         "accuracy shows the search test labels, as a study [accuracy]",
     )
-    group.add_argument("--where", metavar="LIMIT", help="search only architectures such as 'params<=0.5e6,macs<=8e7'")
+    group.add_argument(
+        "--where",
+        "--constraint",
+        metavar="LIMIT",
+        help="search only architectures such as 'params<=0.5e6,macs<=8e7'",
+    )
+    group = parser.add_argument_group("where the score of a supernet answers")
+    group.add_argument("--supernet", metavar="RUN", help="folder of a supernet's run; its space is searched")
+    group.add_argument("--score", metavar="NAME", help=SCORE_HELP)
+    add_angle(group)
+
+
+def add_angle(group: argparse._ArgumentGroup) -> None:
+    """Options that say which angle is meant."""
+    group.add_argument(
+        "--rule", metavar="NAME", help="which weights an angle counts, such as rlnas-nasbench201 [default]"
+    )
+    group.add_argument("--base", type=int, metavar="N", help="epoch whose weights an angle starts from [the recipe's]")
+    group.add_argument("--epoch", type=int, metavar="N", help="epoch of the supernet's training [the last]")
 
 
 def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:

@@ -16,6 +16,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 if TYPE_CHECKING:
+    from frugalnas.evaluation import Evaluator
     from frugalnas.runs import Callback
 
 __all__ = ["add", "describe_subject", "subject_slug", "watched"]
@@ -103,6 +104,8 @@ def run(parsed: argparse.Namespace) -> int:
     workers = 1 if parsed.workers is None else parsed.workers
     executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
     run_dir = parsed.run_dir or _free_folder(parsed.strategy, evaluator_description, strategy.seed)
+    if not parsed.quiet:
+        _say_how_else(evaluator)
     with watched(run_dir, parsed.quiet) as callbacks:
         search(strategy, evaluator, budget, run_dir=run_dir, executor=executor, callbacks=callbacks)
     return show_run(run_dir)
@@ -144,6 +147,9 @@ def describe_subject(
 
     limits = {"where": parsed.where} if parsed.where else {}
     value, _ = parse_objectives(parsed.objectives)
+    if parsed.supernet is not None or parsed.score is not None:
+        return _scored(parsed, settings, value)
+    _refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet answers; add --supernet RUN")
     if parsed.evaluator is None:
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
@@ -166,6 +172,63 @@ def describe_subject(
     }
     space = _space_description(parsed.space or "nasbench201", settings, limits)
     return space, {"name": parsed.evaluator, "options": options}
+
+
+def _scored(
+    parsed: argparse.Namespace, settings: dict[str, dict[str, str]], value: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Descriptions of a supernet's space, at the sizes and under the limits of the options, and of what scores it."""
+    from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space
+    from frugalnas.runs.folder import RunFolder
+    from frugalnas.runs.scoring import ScoreEvaluator, supernet_folder
+
+    if parsed.supernet is None:
+        raise FrugalnasError(
+            f"--score {parsed.score} is that of a supernet; add --supernet RUN, the folder of its training"
+        )
+    _refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
+    if value != "accuracy":
+        raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --supernet")
+    own = RunFolder(supernet_folder(parsed.supernet)).config["space"]
+    if parsed.space not in (None, own["name"]):
+        raise FrugalnasError(
+            f"{parsed.supernet} is a supernet of {own['name']}, not of {parsed.space}; leave --space out, or take a supernet "
+            f"of {parsed.space}"
+        )
+    changed = _space_description(own["name"], settings, {})["options"]
+    space = build_space({**own, "options": {**(own.get("options") or {}), **changed}})
+    if parsed.where:
+        space = space.where(parsed.where)
+    constructor = EVALUATORS.resolve("score")
+    options: dict[str, Any] = {
+        key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
+    }
+    named = {"supernet": str(parsed.supernet), "name": parsed.score or "angle"}
+    named |= {name: getattr(parsed, name) for name in ("rule", "base", "epoch") if getattr(parsed, name) is not None}
+    evaluator = ScoreEvaluator(space, **{**options, **named})
+    return describe_space(space), describe_evaluator(evaluator)
+
+
+def _refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Refuse options that have no meaning here."""
+    for name in names:
+        if getattr(parsed, name) is not None:
+            raise FrugalnasError(f"--{name} {getattr(parsed, name)} {why}")
+
+
+def _say_how_else(evaluator: Evaluator) -> None:
+    """Before a search by a score: what can be known without one."""
+    from frugalnas.runs.scoring import ScoreEvaluator
+    from frugalnas.spaces import FactoredSpace
+
+    if not isinstance(evaluator, ScoreEvaluator):
+        return
+    rank = f"frugalnas score {evaluator.supernet} --score {evaluator.name}"
+    if evaluator.optimum is not None:
+        best = f"the largest of all {evaluator.space.size:,} is {evaluator.optimum:.6g}"
+        print(f"{evaluator.space.name} can be listed: {best} ({rank} ranks them)", file=sys.stderr)
+    elif evaluator.name == "angle" and isinstance(evaluator.space, FactoredSpace):
+        print(f"the largest angle can also be computed: {rank} --maximise", file=sys.stderr)
 
 
 def _space_description(name: str, settings: dict[str, dict[str, str]], limits: dict[str, str]) -> dict[str, Any]:

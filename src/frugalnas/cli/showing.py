@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli.text import print_columns, shown_amount
 
 if TYPE_CHECKING:
+    from frugalnas.report import Summary
     from frugalnas.training import EvaluationResult
 
 __all__ = ["show_comparison", "show_evaluation", "show_run", "show_training"]
@@ -29,8 +30,10 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
         return 0
     rows = [
         ("architecture", summary.architecture),
-        ("value", f"{summary.value:.3f} (query {summary.best_query} of {summary.queries})"),
+        ("value", f"{_shown_value(summary)} (query {summary.best_query} of {summary.queries})"),
     ]
+    if summary.objective.startswith("score "):
+        rows.append(("which is", summary.evaluator))
     standing, oracle = summary.standing, summary.objective == "oracle-test"
     if standing is not None:
         allowed = " allowed" if summary.space != summary.space.partition("(")[0] else ""
@@ -58,6 +61,11 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     if summary.pareto is not None and summary.pareto["front"]:
         _print_front(summary.pareto)
     return 0
+
+
+def _shown_value(summary: Summary) -> str:
+    """The best value, with as many digits as tell values of its kind apart."""
+    return f"{summary.value:.6g}" if summary.objective.startswith("score ") else f"{summary.value:.3f}"
 
 
 def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json: bool = False) -> int:

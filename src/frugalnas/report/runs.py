@@ -15,6 +15,7 @@ from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, re
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder, SearchResult, load_search
 from frugalnas.runs.descriptions import build_evaluator
+from frugalnas.runs.scoring import score_title
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
 
@@ -53,7 +54,7 @@ class Summary:
         strategy: name of the strategy.
         space: name of the space, with its limits where it has any.
         evaluator: what answered.
-        objective: what its value is: accuracy or oracle-test of a table, else value.
+        objective: what its value is: accuracy or oracle-test of a table, "score NAME" of a supernet, else value.
         seed: of the strategy.
         queries: distinct networks evaluated.
         failed: how many of them failed.
@@ -106,7 +107,6 @@ def summarise(run_dir: Path | str) -> Summary:
     result = load_search(run_dir)
     config = RunFolder(Path(run_dir)).config
     best = result.best
-    options = config["evaluator"]["options"]
     table = _table(result, config["evaluator"])
     standing = None if table is None else _standing(result, table)
     fronts = _fronts(result, config, table)
@@ -116,10 +116,8 @@ def summarise(run_dir: Path | str) -> Summary:
         run=str(run_dir),
         strategy=config["strategy"]["name"],
         space=repr(result.space) if result.space.limits else result.space.name,
-        evaluator=f"table {standing.table}, label {options['label']}"
-        if standing is not None
-        else " ".join([config["evaluator"]["name"], *map(str, options.values())]),
-        objective="value" if table is None else table.objective,
+        evaluator=_answered_by(config["evaluator"], standing),
+        objective=_objective(config["evaluator"], table),
         seed=config["strategy"]["options"]["seed"],
         queries=len(result.queries),
         failed=int(np.isnan(result.values).sum()),
@@ -138,6 +136,25 @@ def summarise(run_dir: Path | str) -> Summary:
         standing=standing,
         pareto=None if fronts is None else fronts.to_json(result),
     )
+
+
+def _objective(evaluator: dict[str, Any], table: TableEvaluator | None) -> str:
+    if evaluator["name"] == "score":
+        return f"score {evaluator['options']['name']}"
+    return "value" if table is None else table.objective
+
+
+def _answered_by(evaluator: dict[str, Any], standing: Standing | None) -> str:
+    """What answered, for people."""
+    options = evaluator["options"]
+    if standing is not None:
+        return f"table {standing.table}, label {options['label']}"
+    if evaluator["name"] == "score":
+        how = [f"rule {options['rule']}, from epoch {options['base']}"] if options["rule"] else []
+        return ", ".join(
+            [f"{options['name']} of supernet {options['supernet']}", *how, f"after epoch {options['epoch']}"]
+        )
+    return " ".join([evaluator["name"], *map(str, options.values())])
 
 
 def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
@@ -163,7 +180,7 @@ def run_report(run_dir: Path | str) -> list[Path]:
     cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
         result.values,
-        unit=_unit(table),
+        unit=_unit(table, run.config),
         optimum=result.optimum,
         rank=None if standing is None else (standing.rank, standing.rows),
     )
@@ -203,8 +220,10 @@ def _standing(result: SearchResult, evaluator: TableEvaluator) -> Standing:
 def _fronts(result: SearchResult, config: dict[str, Any], table: TableEvaluator | None) -> Fronts | None:
     """The fronts of a search with costs, None for one without."""
     costs = tuple(config["strategy"]["options"].get("costs") or ())
-    return read_fronts(result, costs, value=_unit(table), evaluator=table) if costs else None
+    return read_fronts(result, costs, value=_unit(table, config), evaluator=table) if costs else None
 
 
-def _unit(table: TableEvaluator | None) -> str:
+def _unit(table: TableEvaluator | None, config: dict[str, Any]) -> str:
+    if config["evaluator"]["name"] == "score":
+        return score_title(config["evaluator"]["options"]["name"])
     return "value" if table is None else f"{VALUES[table.objective]}, %"

@@ -40,8 +40,10 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 
 
 def subject_of(description: Mapping[str, Any]) -> str:
-    """What an evaluator's description answers from, in a word: the table, the function, or its own name."""
+    """What an evaluator's description answers from, in a word: the table, the function, the score, or its own name."""
     options = description.get("options") or {}
+    if description["name"] == "score":
+        return str(options["name"])
     return str(options.get("table") or options.get("function") or description["name"])
 
 
