@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import own_parts
+import pytest
 
 from frugalnas.testing import PredictorConformance, SpaceConformance
 
@@ -28,6 +29,7 @@ class TestNeighbours(PredictorConformance):
         return own_parts.Neighbours()
 
 
+@pytest.mark.slow
 def test_the_search_finds_a_good_architecture(capsys):
     own_parts.main()
     value, _ = capsys.readouterr().out.split()

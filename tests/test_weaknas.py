@@ -214,7 +214,9 @@ def test_each_fit_has_a_seed_of_its_own() -> None:
     [{}, {"acquisition": "uniform"}, {"predictor": "ridge"}, {"predictor": GaussianProcess(encoding="onehot")}],
     ids=["default", "uniform", "ridge", "one-hot"],
 )
-@pytest.mark.parametrize("space", [Layers(6, 4), Layers(30, 4)], ids=["listed", "from a pool"])
+@pytest.mark.parametrize(
+    "space", [Layers(6, 4), pytest.param(Layers(30, 4), marks=pytest.mark.slow)], ids=["listed", "from a pool"]
+)
 def test_search_is_better_than_chance(options, space) -> None:
     best = {}
     for kind, made in (("weaknas", options | {"pool": 400}), ("random", {})):
@@ -229,6 +231,7 @@ def test_search_is_better_than_chance(options, space) -> None:
     assert max(best["weaknas"]) >= max(best["random"])
 
 
+@pytest.mark.slow
 def test_pool_is_searched_around_the_best() -> None:
     """In thirty layers of four nobody meets the optimum's surroundings by chance; mutation of the best leads there."""
 
@@ -241,7 +244,7 @@ def test_pool_is_searched_around_the_best() -> None:
     assert strategy.values.max() >= 25
 
 
-@pytest.mark.parametrize("column", ["cifar10_val200", "cifar100_val200"])
+@pytest.mark.parametrize("column", ["cifar10_val200", pytest.param("cifar100_val200", marks=pytest.mark.slow)])
 def test_optimum_of_nasbench201_is_found(shared_data: Path, column: str) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     table = parquet.read_table(shared_data / "nasbench201.parquet", columns=["arch_str", column])
