@@ -1,5 +1,7 @@
 """Figures of rank correlation: what is marked, where the zooms lie, which means are drawn."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_published_limits_are_used_where_they_fit_and_each_rectangle_is_the_next
     figure = score_against_accuracy(angles, [Truth("CIFAR-10", accuracy, tau=0.5)], params=np.arange(2000.0))
     panels = figure.axes[:3]
     np.testing.assert_allclose([axes.get_xlim() for axes in panels], ANGLE_ZOOMS)
-    for axes, following in zip(panels, panels[1:], strict=False):
+    for axes, following in pairwise(panels):
         box = axes.patches[0].get_bbox()
         np.testing.assert_allclose([box.x0, box.x1, box.y0, box.y1], [*following.get_xlim(), *following.get_ylim()])
     assert panels[0].get_title(loc="left") == "CIFAR-10: Kendall's tau 0.500"

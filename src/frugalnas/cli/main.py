@@ -18,6 +18,7 @@ from frugalnas.cli import (
     listing,
     reporting,
     runs,
+    scoring,
     searching,
     supernets,
     tabling,
@@ -58,6 +59,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     training.add(commands)
     runs.add(commands)
     comparing.add(commands)
+    scoring.add(commands)
     reporting.add(commands)
     counting.add(commands)
     drawing.add(commands)

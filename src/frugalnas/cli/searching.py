@@ -18,8 +18,9 @@ from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, const
 if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator
     from frugalnas.runs import Callback
+    from frugalnas.spaces import SearchSpace
 
-__all__ = ["add", "describe_subject", "subject_slug", "watched"]
+__all__ = ["add", "describe_subject", "subject_slug", "supernet_space", "watched"]
 
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200
@@ -178,9 +179,8 @@ def _scored(
     parsed: argparse.Namespace, settings: dict[str, dict[str, str]], value: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Descriptions of a supernet's space, at the sizes and under the limits of the options, and of what scores it."""
-    from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space
-    from frugalnas.runs.folder import RunFolder
-    from frugalnas.runs.scoring import ScoreEvaluator, supernet_folder
+    from frugalnas.runs.descriptions import describe_evaluator, describe_space
+    from frugalnas.runs.scoring import ScoreEvaluator
 
     if parsed.supernet is None:
         raise FrugalnasError(
@@ -189,16 +189,7 @@ def _scored(
     _refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
     if value != "accuracy":
         raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --supernet")
-    own = RunFolder(supernet_folder(parsed.supernet)).config["space"]
-    if parsed.space not in (None, own["name"]):
-        raise FrugalnasError(
-            f"{parsed.supernet} is a supernet of {own['name']}, not of {parsed.space}; leave --space out, or take a supernet "
-            f"of {parsed.space}"
-        )
-    changed = _space_description(own["name"], settings, {})["options"]
-    space = build_space({**own, "options": {**(own.get("options") or {}), **changed}})
-    if parsed.where:
-        space = space.where(parsed.where)
+    space = supernet_space(parsed.supernet, parsed.space, settings, parsed.where)
     constructor = EVALUATORS.resolve("score")
     options: dict[str, Any] = {
         key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
@@ -207,6 +198,28 @@ def _scored(
     named |= {name: getattr(parsed, name) for name in ("rule", "base", "epoch") if getattr(parsed, name) is not None}
     evaluator = ScoreEvaluator(space, **{**options, **named})
     return describe_space(space), describe_evaluator(evaluator)
+
+
+def supernet_space(
+    run_dir: str, name: str | None, settings: dict[str, dict[str, str]], where: str | None
+) -> SearchSpace:
+    """The space of a supernet's run, at the sizes of the settings and under the limits of `where`.
+
+    Raises:
+        FrugalnasError: where it is not the space of this name.
+    """
+    from frugalnas.runs.descriptions import build_space
+    from frugalnas.runs.folder import RunFolder
+    from frugalnas.runs.scoring import supernet_folder
+
+    own = RunFolder(supernet_folder(run_dir)).config["space"]
+    if name not in (None, own["name"]):
+        raise FrugalnasError(
+            f"{run_dir} is a supernet of {own['name']}, not of {name}; leave --space out, or take a supernet of {name}"
+        )
+    changed = _space_description(own["name"], settings, {})["options"]
+    space = build_space({**own, "options": {**(own.get("options") or {}), **changed}})
+    return space.where(where) if where else space
 
 
 def _refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
@@ -219,7 +232,7 @@ def _refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
 def _say_how_else(evaluator: Evaluator) -> None:
     """Before a search by a score: what can be known without one."""
     from frugalnas.runs.scoring import ScoreEvaluator
-    from frugalnas.spaces import FactoredSpace
+    from frugalnas.scores import Angle
 
     if not isinstance(evaluator, ScoreEvaluator):
         return
@@ -227,7 +240,7 @@ def _say_how_else(evaluator: Evaluator) -> None:
     if evaluator.optimum is not None:
         best = f"the largest of all {evaluator.space.size:,} is {evaluator.optimum:.6g}"
         print(f"{evaluator.space.name} can be listed: {best} ({rank} ranks them)", file=sys.stderr)
-    elif evaluator.name == "angle" and isinstance(evaluator.space, FactoredSpace):
+    elif isinstance(evaluator.scored, Angle) and evaluator.scored.table.paths is None:
         print(f"the largest angle can also be computed: {rank} --maximise", file=sys.stderr)
 
 

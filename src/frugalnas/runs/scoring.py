@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from frugalnas.data.images import Part
     from frugalnas.runs.supernets import SupernetResult
 
-__all__ = ["SCORES", "ScoreEvaluator", "fast", "open_score", "score_title", "supernet_folder"]
+__all__ = [
+    "SCORES",
+    "ScoreEvaluator",
+    "angle_base",
+    "fast",
+    "open_score",
+    "score_title",
+    "scored_with_parts",
+    "supernet_folder",
+]
 
 SCORES = {
     "angle": "angle, rad",
@@ -199,7 +208,7 @@ class ScoreEvaluator(Evaluator):
         self.epoch = len(run.epochs) if epoch is None else epoch
         with_angle = "angle" in [part.strip() for part in name.split("+")]
         self.rule = (rule or "default") if with_angle else rule
-        self.base = _base(run, self.epoch) if base is None and with_angle else base
+        self.base = angle_base(run, self.epoch) if base is None and with_angle else base
         self.recalibrate = recalibrate
         self.images = images
         self.reference = reference
@@ -292,7 +301,7 @@ class _Opened:
         with torch.device("meta"):
             supernet = supernet_of(self.run.space)
         rule = rule_for(self.run.space, self.rule)
-        base = _base(self.run, self.epoch) if self.base is None else self.base
+        base = angle_base(self.run, self.epoch) if self.base is None else self.base
         return Angle(self.space, angle_table(supernet, self.run.triples(self.epoch, base), rule))
 
     def _accuracy(self) -> Score:
@@ -355,7 +364,7 @@ class _Opened:
         return batches
 
 
-def _base(run: SupernetResult, epoch: int | None) -> int:
+def angle_base(run: SupernetResult, epoch: int | None) -> int:
     """The epoch that an angle starts from where nobody says it."""
     epoch = len(run.epochs) if epoch is None else epoch
     return run.default_base if run.default_base < epoch else 0

@@ -1,0 +1,348 @@
+"""`frugalnas score`: what a trained supernet says of architectures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.options import SCORE_HELP, add_angle, parse_settings
+from frugalnas.cli.searching import supernet_space
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError, unknown_name
+
+if TYPE_CHECKING:
+    from frugalnas.scores import Score
+    from frugalnas.spaces import Codes, FloatArray, SearchSpace
+
+__all__ = ["add", "add_accuracy"]
+
+DRAWN = {True: 100_000, False: 100}
+"""Architectures drawn from a space by a fast score, and by one that takes long for each, where nobody says how many."""
+TOP = 10
+SPELLINGS = 1_000
+"""How many codes of one network are looked past on average to find the next."""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "score",
+        help="rank architectures by what a trained supernet says of them",
+        description="Score architectures by a trained supernet: all of a space that can be listed, a sample of a larger "
+        "one, or those that are named. Parameters and multiply-adds stand beside the score: what it knows beyond them is "
+        "what it is worth.",
+        epilog="Example: frugalnas score runs/supernet --score angle --constraint 'params<=0.5e6' --out angles.csv",
+    )
+    parser.add_argument("run_dir", metavar="RUN", help="folder of a supernet's run, or of a method's that trained one")
+    parser.add_argument(
+        "architectures", nargs="*", metavar="ARCH", help="architectures to score, in the space's notation [the space]"
+    )
+    parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
+    add_angle(parser.add_argument_group("which angle"))
+    add_accuracy(parser)
+    group = parser.add_argument_group("of which architectures")
+    group.add_argument("--codes", type=Path, metavar="FILE", help="a text file, one architecture a line")
+    group.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="draw so many [all, where the space can be listed and the score is fast]",
+    )
+    group.add_argument("--where", "--constraint", metavar="LIMIT", help="only architectures such as 'macs<=475e6'")
+    group.add_argument(
+        "--maximise", action="store_true", help="compute the largest angle of a layer-wise space, within its limits"
+    )
+    group.add_argument("--space", metavar="NAME", help="to make sure that it is the supernet's")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="space.NAME=VALUE",
+        help="size of the networks that parameters and multiply-adds refer to, such as space.width=36",
+    )
+    group = parser.add_argument_group("what is shown")
+    group.add_argument("--top", type=int, default=TOP, metavar="N", help=f"the best of them [{TOP}]")
+    group.add_argument("--out", type=Path, metavar="FILE", help="write all scores, .csv or .parquet")
+    group.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_run)
+
+
+def add_accuracy(parser: argparse.ArgumentParser) -> None:
+    """Add the options of scores that look at images."""
+    group = parser.add_argument_group("scores that look at images")
+    group.add_argument(
+        "--images", type=int, default=1_000, metavar="N", help="held-out ones for an accuracy, at most [1000]"
+    )
+    group.add_argument(
+        "--recalibrate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="recalibrate batch norms for each path, with as many training images [yes]",
+    )
+    group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
+    group.add_argument("--seed", type=int, default=0, help="of samples, and weights of zero-cost scores [0]")
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Architectures with their scores and costs, the best first.
+
+    Attributes:
+        columns: score, its parts, costs, by name.
+        which: what architectures these are, for people.
+        named: whether somebody named them.
+    """
+
+    space: SearchSpace
+    codes: Codes
+    columns: dict[str, FloatArray]
+    which: str
+    named: bool = False
+
+    @property
+    def scores(self) -> FloatArray:
+        """Shape [n]."""
+        return next(iter(self.columns.values()))
+
+    def records(self, most: int) -> list[dict[str, Any]]:
+        """A record for each of the first; of codes that build one network the first alone, unless they were named."""
+        import numpy as np
+
+        head = self.codes[: most * SPELLINGS]
+        rows = np.arange(len(head))
+        if not self.named:
+            rows = np.sort(np.unique(self.space.networks(head), return_index=True)[1])
+        return [
+            {
+                **{name: float(values[row]) for name, values in self.columns.items()},
+                "architecture": self.space.format(self.codes[row]),
+            }
+            for row in rows[:most]
+        ]
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    import numpy as np
+
+    from frugalnas.runs.scoring import fast, open_score
+
+    settings = parse_settings(parsed.set)
+    for part in settings:
+        if part != "space":
+            raise unknown_name("part of --set", part, ("space",))
+    if parsed.top < 1 or (parsed.sample is not None and parsed.sample < 1):
+        raise FrugalnasError("--top and --sample are at least 1")
+    if parsed.out is not None and parsed.out.suffix not in (".csv", ".parquet"):
+        raise FrugalnasError(f"--out {parsed.out}: end it in .csv or .parquet")
+    space = supernet_space(parsed.run_dir, parsed.space, settings, parsed.where)
+    score = open_score(
+        parsed.run_dir,
+        parsed.score,
+        space=space,
+        rule=parsed.rule,
+        base=parsed.base,
+        epoch=parsed.epoch,
+        recalibrate=parsed.recalibrate,
+        images=parsed.images,
+        seed=parsed.seed,
+        device=parsed.device,
+    )
+    if parsed.maximise:
+        return _maximise(parsed, space, score)
+    named = [*parsed.architectures, *_lines(parsed.codes)]
+    if named and parsed.sample is not None:
+        raise FrugalnasError("--sample draws architectures; leave it out where they are named")
+    codes, which = _parsed(space, named) if named else _drawn(space, parsed.sample, fast(parsed.score), parsed.seed)
+    if not fast(parsed.score) and len(codes) > 1:
+        print(f"scoring {len(codes):,} architectures by {parsed.score}", file=sys.stderr)
+    scored = _scored(space, score, codes, which, bool(named))
+    if not np.isfinite(scored.scores).all():
+        raise FrugalnasError(f"the {score.name} of some architectures is not finite; take an earlier epoch")
+    if parsed.out is not None:
+        _write(scored, parsed.out)
+    if parsed.json:
+        print(json.dumps({"which": which, **_numbers(scored), "top": scored.records(parsed.top)}, indent=2))
+        return 0
+    _show(scored, parsed)
+    return 0
+
+
+def _lines(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrugalnasError(f"--codes {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    found = [line for line in lines if line and not line.startswith("#")]
+    if not found:
+        raise FrugalnasError(f"--codes {path} has no architecture; write one a line")
+    return found
+
+
+def _parsed(space: SearchSpace, texts: Sequence[str]) -> tuple[Codes, str]:
+    import numpy as np
+
+    codes = np.array([space.parse(text) for text in texts], np.int8)
+    outside = np.flatnonzero(~space.valid(codes))
+    if outside.size:
+        raise FrugalnasError(
+            f"{texts[outside[0]]} is not an architecture of {space!r}; leave it out, or lift the limit"
+        )
+    return codes, f"{len(codes):,} architectures" if len(codes) > 1 else "one architecture"
+
+
+def _drawn(space: SearchSpace, sample: int | None, quick: bool, seed: int) -> tuple[Codes, str]:
+    """All architectures, or a sample."""
+    import numpy as np
+
+    if space.enumerable and (sample is None if quick else (sample or DRAWN[False]) >= space.size):
+        codes = space.enumerate()
+        return codes, f"all {len(codes):,} architectures of {_words(space)}"
+    size = DRAWN[quick] if sample is None else sample
+    codes = np.unique(space.sample(size, np.random.default_rng(seed)), axis=0)
+    return codes, f"{len(codes):,} architectures drawn from {_size(space)} of {_words(space)} (seed {seed})"
+
+
+def _size(space: SearchSpace) -> str:
+    return f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4g}"
+
+
+def _words(space: SearchSpace) -> str:
+    where = space.limits.get("where")
+    return f"{space.name} with {where}" if where else space.name
+
+
+def _scored(space: SearchSpace, score: Score, codes: Codes, which: str, named: bool = False) -> _Scored:
+    import numpy as np
+
+    from frugalnas.runs.scoring import scored_with_parts
+
+    values, parts = scored_with_parts(score, codes)
+    columns: dict[str, FloatArray] = {score.name: values, **parts}
+    for name in space.quantities:
+        columns.setdefault(name, space.count(name, codes))
+    order = np.argsort(-values, kind="stable")
+    return _Scored(space, codes[order], {name: column[order] for name, column in columns.items()}, which, named)
+
+
+def _numbers(scored: _Scored) -> dict[str, Any]:
+    """How the scores are distributed, and how much of them is size."""
+    import numpy as np
+
+    from frugalnas.scores.correlation import kendall_tau
+
+    scores = scored.scores
+    shares = (0, 0.25, 0.5, 0.75, 0.95, 1)
+    known = {
+        "architectures": len(scores),
+        "distinct": len(np.unique(scores)),
+        "quantiles": {f"{share:g}": float(np.quantile(scores, share)) for share in shares},
+    }
+    if len(scores) > 1:
+        taus = {
+            name: kendall_tau(scores, scored.columns[name])
+            for name in scored.space.quantities
+            if name in scored.columns and not np.array_equal(scored.columns[name], scores)
+        }
+        known["tau"] = {name: None if tau != tau else tau for name, tau in taus.items()}
+    return known
+
+
+def _show(scored: _Scored, parsed: argparse.Namespace) -> None:
+    from frugalnas.runs.scoring import score_title
+
+    numbers = _numbers(scored)
+    rows = [("score", f"{score_title(parsed.score)}: {_how(parsed)}"), ("of", scored.which)]
+    if len(scored.codes) > 1:
+        low, first, middle, third, _, high = numbers["quantiles"].values()
+        rows.append(
+            ("spread", f"{low:.6g} to {high:.6g}, half of them {first:.6g} to {third:.6g}, median {middle:.6g}")
+        )
+        rows.append(("distinct", f"{numbers['distinct']:,} values"))
+        said = ", ".join(f"{name} {'none' if tau is None else f'{tau:.3f}'}" for name, tau in numbers["tau"].items())
+        rows.append(("Kendall's tau", f"with {said}"))
+    if parsed.out is not None:
+        rows.append(("all scores", str(parsed.out)))
+    print_columns(rows)
+    print()
+    _print_top(scored, parsed.top)
+    if len(scored.codes) > 1:
+        best = shlex.quote(scored.space.format(scored.codes[0]))
+        print(f"\nTrain the first with: frugalnas train {best} --space {scored.space.name} ...")
+
+
+def _print_top(scored: _Scored, top: int) -> None:
+    names = list(scored.columns)
+    rows = []
+    for place, record in enumerate(scored.records(top), 1):
+        shown = [_shown(name, record[name]) for name in names]
+        rows.append([str(place), *shown, record["architecture"]])
+    print_columns(rows, ("place", *names, "architecture"))
+
+
+def _shown(name: str, value: float) -> str:
+    return f"{value / 1e6:,.3f} M" if name in ("params", "macs") else f"{value:.6g}"
+
+
+def _how(parsed: argparse.Namespace) -> str:
+    """From which weights to which."""
+    from frugalnas.runs.scoring import angle_base, supernet_folder
+    from frugalnas.runs.supernets import load_supernet
+
+    folder = supernet_folder(parsed.run_dir)
+    run = load_supernet(folder)
+    epoch = len(run.epochs) if parsed.epoch is None else parsed.epoch
+    words = [str(folder), f"after epoch {epoch} of {run.total_epochs}"]
+    if "angle" in parsed.score.split("+"):
+        base = angle_base(run, epoch) if parsed.base is None else parsed.base
+        words += [f"from the weights after epoch {base}", f"rule {parsed.rule or 'default'}"]
+    return ", ".join(words)
+
+
+def _write(scored: _Scored, path: Path) -> None:
+    """All scores, as CSV or Parquet."""
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    texts = [scored.space.format(code) for code in scored.codes]
+    table = pyarrow.table({"architecture": texts, **scored.columns})
+    if not path.parent.is_dir():
+        raise FrugalnasError(f"--out {path}: there is no folder {path.parent}; make it, or choose another file")
+    if path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        pyarrow.parquet.write_table(table, path, compression="zstd")
+
+
+def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> int:
+    """Show the architecture of the largest angle."""
+    from frugalnas.scores import Angle
+    from frugalnas.scores.maximise import largest_angle
+
+    if not isinstance(score, Angle):
+        raise FrugalnasError(f"--maximise computes the largest angle; of {parsed.score} rank a sample (leave it out)")
+    if parsed.architectures or parsed.codes is not None or parsed.sample is not None:
+        raise FrugalnasError("--maximise looks at the whole space; leave architectures, --codes and --sample out")
+    found = largest_angle(score.table, space, seed=parsed.seed)
+    scored = _scored(space, score, found.code[None], "the largest angle")
+    if parsed.json:
+        print(json.dumps({"certified": found.certified, "at_most": found.at_most, **scored.records(1)[0]}, indent=2))
+        return 0
+    sure = "certified: no architecture has a larger one" if found.certified else f"none is above {found.at_most:.6g}"
+    rows = [
+        ("score", f"angle, rad: {_how(parsed)}"),
+        ("of", f"all {_size(space)} architectures of {_words(space)}"),
+        ("largest", f"{found.angle:.9g} ({sure})"),
+        *((name, _shown(name, float(scored.columns[name][0]))) for name in space.quantities),
+        ("architecture", space.format(found.code)),
+    ]
+    print_columns(rows)
+    return 0
