@@ -1,0 +1,274 @@
+"""Which paths a supernet is trained on, and what a step does to its weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+import frugalnas as fn
+from frugalnas.errors import FrugalnasError
+from frugalnas.supernets import PATHS, SupernetRecipe, SupernetStep, path_sampler, supernet_of
+from frugalnas.training import Checkpoints, Objective, Position, fabric_for, fit, launched, optimizer_for, schedule_for
+
+SPACE = fn.NASBench201(width=2, cells=1, input_size=8)
+RESTRICTED = np.ones((6, 5), bool)
+RESTRICTED[:, 3] = False
+
+# -- paths -------------------------------------------------------------------------------------------------------------
+
+FITTING = [
+    ("uniform", SPACE, 3),
+    ("cell", SPACE, 3),
+    ("fair", SPACE, 3),
+    ("uniform", SPACE.restrict(RESTRICTED), 3),
+    ("cell", SPACE.where("params<=20e3"), 3),
+    ("uniform", fn.DARTS(), 20),
+    ("cell", fn.DARTS(), 20),
+    ("projected", fn.DARTS(none=True), 20),
+    ("projected-shared", fn.DARTS(), 20),
+    ("uniform", fn.MobileNet(), 1),
+    ("depth-uniform", fn.MobileNet(), 1),
+    ("depth-uniform", fn.OnceForAll(), 1),
+    ("fair", fn.FairNAS(), 1),
+]
+
+
+@pytest.mark.parametrize(("name", "space", "draws"), FITTING)
+def test_paths_are_a_function_of_seed_and_step_and_stay_in_their_space(name, space, draws):
+    sampler = path_sampler(name, space, draws, 7)
+    paths = [sampler(step) for step in range(8)]
+    again = path_sampler(name, space, draws, 7)
+    for step in (5, 2, 7):
+        assert np.array_equal(again(step), paths[step])
+    assert not all(np.array_equal(paths[0], path) for path in paths)
+    assert not all(np.array_equal(path_sampler(name, space, draws, 8)(step), paths[step]) for step in range(8))
+    for path in paths:
+        assert path.shape[1:] == (draws if name == "cell" else 1, space.genes)
+        assert space.valid(path.reshape(-1, space.genes)).all()
+
+
+def test_uniform_paths_use_every_operation_equally_often():
+    sampler = path_sampler("uniform", SPACE, 3, 0)
+    codes = np.concatenate([sampler(step)[0] for step in range(1500)])
+    counts = np.stack([(codes == value).sum(axis=0) for value in range(5)])
+    assert np.abs(counts - 300).max() < 5 * (300 * 0.8) ** 0.5
+
+
+def test_every_node_of_a_cell_of_its_own_is_fed():
+    codes = np.concatenate([path_sampler("cell", SPACE, 15, 0)(step)[0] for step in range(60)])
+    present = codes != 0
+    assert (present[:, 0] & present[:, 1:3].any(axis=1) & present[:, 3:].any(axis=1)).all()
+    # One of 25 draws for node 2 is both none, and drawn again.
+    assert np.mean(codes[:, 1] == 0) == pytest.approx(4 / 24, abs=0.05)
+
+
+def test_fair_paths_use_every_value_once():
+    paths = path_sampler("fair", fn.FairNAS(), 1, 0)(3)
+    assert paths.shape == (6, 1, 19)
+    assert np.array_equal(np.sort(paths[:, 0], axis=0), np.tile(np.arange(6)[:, None], 19))
+    assert path_sampler("fair", SPACE.restrict(RESTRICTED), 3, 0)(0).shape == (4, 1, 6)
+
+
+def test_projected_paths_read_two_different_states():
+    for name in ("projected", "projected-shared"):
+        for step in range(30):
+            code = path_sampler(name, fn.DARTS(none=True), 8, 0)(step)[0, 0]
+            states = code.reshape(8, 2) // 8
+            assert (states[:, 0] != states[:, 1]).all()
+            assert (code % 8 != 0).all()
+            if name == "projected-shared":
+                assert np.array_equal(code[:8], code[8:])
+
+
+def test_depth_is_uniform():
+    sampler = path_sampler("depth-uniform", fn.MobileNet(), 1, 0)
+    left_out = np.array([(sampler(step) == 6).sum() for step in range(800)])
+    assert set(left_out) == set(range(16))
+    assert np.abs(np.bincount(left_out) - 50).max() < 5 * 50**0.5
+    stages = path_sampler("depth-uniform", fn.OnceForAll(), 1, 0)
+    depths = np.concatenate([(stages(step) != 9).reshape(5, 4).sum(axis=1) for step in range(100)])
+    assert np.abs(np.bincount(depths)[2:] - 500 / 3).max() < 60
+
+
+@pytest.mark.parametrize(
+    ("name", "space", "draws", "message"),
+    [
+        ("fair", fn.MobileNet(), 1, "genes have from 6 to 7 values.*; take uniform, or restrict the space"),
+        ("fair", SPACE.where("params<=20e3"), 3, "cannot keep its limits; take uniform"),
+        ("fair", fn.OnceForAll(), 1, "genes have from 9 to 10 values"),
+        ("cell", fn.FairNAS(), 1, "one chain, with one code; take uniform"),
+        ("projected", SPACE, 3, "only DARTS cells"),
+        ("depth-uniform", fn.FairNAS(), 1, "the same depth"),
+        ("unifrom", SPACE, 3, "did you mean 'uniform'.* fair"),
+    ],
+)
+def test_paths_that_do_not_fit_say_what_does(name, space, draws, message):
+    with pytest.raises(FrugalnasError, match=message):
+        path_sampler(name, space, draws, 0)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+class Training:
+    """A supernet, its step, and batches that are a function of their number."""
+
+    steps_per_epoch = 5
+
+    def __init__(self, paths: str = "uniform", fabric=None, **settings) -> None:
+        settings = {"epochs": 2, "optimizer": "momentum", "lr": 0.05, "weight_decay": 1e-2} | settings
+        recipe = SupernetRecipe(**settings)
+        torch.manual_seed(0)
+        self.supernet = supernet_of(SPACE)
+        optimizer = optimizer_for(recipe, self.supernet)
+        if fabric is None:
+            fabric = fabric_for("cpu")
+            fabric.launch()
+        network, wrapped = fabric.setup(self.supernet, optimizer)
+        self.sampler = path_sampler(paths, SPACE, self.supernet.draws, 0)
+        schedule = schedule_for(recipe, optimizer, self.steps_per_epoch)
+        self.step = SupernetStep(fabric, network, wrapped, schedule, recipe, Objective(recipe, 10), self.sampler)
+        self.state = {"network": self.supernet, "optimizer": optimizer, "step": self.step}
+        self.rank = fabric.global_rank
+
+    def batches(self, epoch: int, begin: int):
+        for number in range(begin, self.steps_per_epoch):
+            generator = torch.Generator().manual_seed(1000 * self.rank + 10 * epoch + number)
+            yield torch.randn(6, 3, 8, 8, generator=generator), torch.randint(10, (6,), generator=generator)
+
+    def take(self, steps: int) -> None:
+        for step in range(steps):
+            epoch, number = divmod(step, self.steps_per_epoch)
+            self.step(next(iter(self.batches(epoch, number))), Position(epoch, number, 2, self.steps_per_epoch))
+
+    def run(self, folder=None, stop_after: int | None = None) -> None:
+        def on_step(position: Position) -> None:
+            if position.done + 1 == stop_after:
+                raise KeyboardInterrupt
+
+        fit(
+            self.step,
+            self.state,
+            self.batches,
+            epochs=2,
+            steps_per_epoch=self.steps_per_epoch,
+            seed=0,
+            checkpoints=None if folder is None else Checkpoints(folder, {}),
+            save_every=0.0,
+            on_step=on_step,
+        )
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.supernet.named_parameters()}
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def of_path(training: Training, step: int) -> set[str]:
+    """Names of the weights that a step uses."""
+    used = {
+        id(weight)
+        for module in training.supernet.path_modules(training.sampler(step)[0])
+        for weight in module.parameters()
+    }
+    prefixes = tuple(f"{choice.prefix}." for choice in training.supernet.choices())
+    named = training.supernet.named_parameters()
+    return {name for name, weight in named if id(weight) in used or not name.startswith(prefixes)}
+
+
+@pytest.mark.parametrize("decay_unsampled", [False, True])
+def test_weights_off_the_path_move_only_where_the_recipe_says_so(decay_unsampled):
+    training = Training("cell", decay_unsampled=decay_unsampled)
+    begin = training.weights()
+    training.take(1)
+    first = training.weights()
+    assert moved(begin, first) == of_path(training, 0)
+    training.step(next(iter(training.batches(0, 1))), Position(0, 1, 2, 5))
+    second = moved(first, training.weights())
+    here, before = of_path(training, 1), of_path(training, 0)
+    assert before - here
+    assert second == (here | before if decay_unsampled else here)
+
+
+def test_gradients_of_fair_paths_are_added():
+    training = Training("fair", lr=0.0)
+    images, labels = next(iter(training.batches(0, 0)))
+    sums = training.step((images, labels), Position(0, 0, 2, 5))
+    found = {name: weight.grad for name, weight in training.supernet.named_parameters()}
+    other = Training("fair").supernet
+    losses = []
+    for path in training.sampler(0):
+        loss = F.cross_entropy(other(images, path), labels)
+        loss.backward()
+        losses.append(loss.detach())
+    for name, weight in other.named_parameters():
+        if weight.grad is None:
+            assert found[name] is None, name
+        else:
+            assert torch.allclose(weight.grad, found[name], atol=1e-6), name
+    assert float(sums["loss"]) / 6 == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"decay_unsampled": True},
+        {"decay_unsampled": True, "optimizer_options": {"nesterov": False}, "momentum": 0.0},
+        {"paths": "cell", "accumulate": 2, "clip_norm": 1.0},
+    ],
+    ids=["sampled alone", "decay of all", "decay of all without momentum", "clipped parts"],
+)
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, settings):
+    whole = Training(**settings)
+    whole.run()
+    for stop in (3, 7):
+        with pytest.raises(KeyboardInterrupt):
+            Training(**settings).run(tmp_path, stop_after=stop)
+    resumed = Training(**settings)
+    resumed.run(tmp_path)
+    assert not moved(whole.weights(), resumed.weights())
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpoint(tmp_path):
+    training = Training(lr=0.05)
+    good = training.batches
+
+    def batches(epoch: int, begin: int):
+        for number, (images, labels) in enumerate(good(epoch, begin), begin):
+            yield images * (float("nan") if (epoch, number) == (1, 2) else 1.0), labels
+
+    training.batches = batches
+    with pytest.raises(
+        FrugalnasError, match=r"^the loss of step 8 \(epoch 2\) is nan at learning rate 0.025: .*lower lr \(now 0.05\)"
+    ):
+        training.run(tmp_path)
+    kept = Checkpoints(tmp_path, {}).latest()
+    assert kept is not None
+    assert kept.step == 7
+    assert all(tensor.isfinite().all() for tensor in kept.state["network"].values())
+
+
+def train_in_process(fabric, paths: str, decay_unsampled: bool) -> dict[str, torch.Tensor]:
+    training = Training(paths, fabric, decay_unsampled=decay_unsampled)
+    training.run()
+    weights = training.weights()
+    for name, weight in weights.items():  # every process has the same
+        other = fabric.broadcast(weight, src=0)
+        assert torch.equal(weight, other), name
+    return weights
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("paths", "decay_unsampled"), [("cell", False), ("uniform", True), ("fair", False)])
+def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(paths, decay_unsampled):
+    weights = launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled)
+    assert all(weight.isfinite().all() for weight in weights.values())
+
+
+def test_all_samplers_are_tested():
+    assert {name for name, *_ in FITTING} == set(PATHS)
