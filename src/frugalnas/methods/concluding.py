@@ -5,23 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.methods.preparing import Networks
 from frugalnas.networks.exporting import export
 from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
 from frugalnas.runs.preparing import build_network, counts_of
 from frugalnas.runs.result import SearchResult
 from frugalnas.runs.training import TrainingResult
 from frugalnas.scores import Angle, Score
+from frugalnas.scores.live_paths import LivePaths
 from frugalnas.scores.maximise import largest_angle
-from frugalnas.spaces import Codes, FactoredSpace, FloatArray
+from frugalnas.spaces import Codes, FactoredSpace, FloatArray, SearchSpace
 from frugalnas.training import Recipe
 
-__all__ = ["Ranking", "best_of", "conclude"]
+if TYPE_CHECKING:
+    from frugalnas.methods.rlnas import RLNAS
+
+__all__ = ["Ranking", "alive", "best_of", "conclude"]
 
 KEPT = 10
 """Architectures that the result names."""
@@ -67,9 +70,12 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
         if isinstance(score, Angle) and isinstance(space, FactoredSpace):
             largest = largest_angle(score.table, space)
             codes = np.concatenate([largest.code[None], codes])
-            how = "no architecture has a larger angle" if largest.certified else (
-                f"no architecture has an angle above {largest.at_most:.6g}"
+            how = (
+                "no architecture has a larger angle"
+                if largest.certified
+                else (f"no architecture has an angle above {largest.at_most:.6g}")
             )
+    codes = alive(space, codes)
     scores = np.asarray(score(codes), np.float64)
     order = np.argsort(-scores, kind="stable")
     networks = space.networks(codes[order])
@@ -79,13 +85,21 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
     return Ranking(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
 
 
-def conclude(
-    run_dir: Path,
-    networks: Networks,
-    ranking: Ranking,
-    trained: Sequence[TrainingResult],
-    card: ModelCard,
-) -> dict[str, Any]:
+def alive(space: SearchSpace, codes: Codes) -> Codes:
+    """The architectures that see their images: in a space of cells, those with a path from input to output.
+
+    Raises:
+        FrugalnasError: where there is none.
+    """
+    paths = LivePaths.of(space)
+    if paths is not None:
+        codes = codes[paths.through(codes).any(axis=0)]
+    if not len(codes):
+        raise FrugalnasError(f"no architecture of {space!r} leads from its input to its output; widen the limits")
+    return codes
+
+
+def conclude(run_dir: Path, method: RLNAS, ranking: Ranking, trained: Sequence[TrainingResult]) -> dict[str, Any]:
     """What a method has come to, with the winner's network exported.
 
     The winner is the retrained network with the highest validation accuracy, of equals the one with the higher score; where
@@ -93,12 +107,11 @@ def conclude(
 
     Args:
         run_dir: the method's run.
-        networks: the spaces.
+        method: what was carried out.
         ranking: the best architectures.
         trained: those that were retrained, the first of the ranking first.
-        card: what an untrained network's card says of data and classes.
     """
-    space = networks.retrained
+    space = method.networks.retrained
     counts = {name: space.count(name, ranking.codes) for name in ("params", "macs")}
     candidates = [
         {
@@ -114,7 +127,7 @@ def conclude(
         network = str(trained[winner].run_dir.relative_to(run_dir))
     else:
         network = UNTRAINED
-        _save_untrained(run_dir / UNTRAINED, networks, ranking.codes[0], card)
+        _save_untrained(run_dir / UNTRAINED, method, ranking.codes[0])
     exported, note = _export(run_dir, network)
     return {
         "architecture": candidates[winner]["architecture"],
@@ -144,12 +157,19 @@ def _validated(result: TrainingResult) -> float:
     return -1.0 if accuracy is None else float(accuracy)
 
 
-def _save_untrained(folder: Path, networks: Networks, code: Codes, card: ModelCard) -> None:
-    space = networks.retrained
-    network = build_network(space, code, Recipe(), int(card.provenance.get("seed", 0)))
-    pixels = int(card.preprocessing["input_size"])
-    own = {"space": described(space), "architecture": space.format(code), "counts": counts_of(network, pixels)}
-    save_model(folder, network, ModelCard(**{**card.__dict__, **own}))
+def _save_untrained(folder: Path, method: RLNAS, code: Codes) -> None:
+    """Write the network as it is before any training, with a card that says so."""
+    space = method.networks.retrained
+    network = build_network(space, code, Recipe(), method.seed)
+    card = ModelCard(
+        space=described(space),
+        architecture=space.format(code),
+        classes=method.classes,
+        preprocessing=dict(method.preprocessing),
+        counts=counts_of(network, int(method.preprocessing["input_size"])),
+        provenance={"weights": "random: this network was not trained", "seed": method.seed},
+    )
+    save_model(folder, network, card)
 
 
 def _export(run_dir: Path, network: str) -> tuple[list[str], str]:

@@ -58,19 +58,14 @@ def plan_method(settled: Settled, reading: Mapping[str, Any], device: Mapping[st
         device: `device`, `devices`, `precision`.
     """
     recipe, networks = settled.recipe, settled.networks
-    name, settings = recipe.training("supernet")
     options = {**reading, **device}
-    supernet = plan_supernet(
-        networks.supernet, recipe.data, name, settings=settings, split=recipe.supernet.get("split"), **options
-    )
+    supernet = plan_supernet(networks.supernet, recipe.data, **recipe.on_random_labels, **options)
     retrained, top = None, recipe.top if settled.data.labelled else 0
     rng = np.random.default_rng(0)
     codes = networks.retrained.sample(SAMPLED, rng)
     if top:
         middle = codes[np.argsort(networks.retrained.count("macs", codes))[len(codes) // 2]]
-        name, settings = recipe.training("retrain")
-        split = recipe.retrain.get("split")
-        retrained = plan(networks.retrained, middle, recipe.data, name, settings=settings, split=split, **options)
+        retrained = plan(networks.retrained, middle, recipe.data, **recipe.from_scratch, **options)
     return MethodPlan(
         settled=settled,
         supernet=supernet,

@@ -82,20 +82,15 @@ def settle(
     recipe = _in_space(recipe, space, data, notes)
     if classes is not None:
         recipe = replace(recipe, supernet={**recipe.supernet, "classes": classes})
-    name, settings = recipe.training("supernet")
     described = dict(recipe.space or {})
     whole = build_space(described).with_network(**dict(recipe.supernet.get("space", {})))
     common = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0, **reading}
-    supernet = prepare_supernet(
-        whole, recipe.data, name, settings, split=recipe.supernet.get("split"), devices=devices, **common
-    )
+    supernet = prepare_supernet(whole, recipe.data, devices=devices, **recipe.on_random_labels, **common)
     names = data.classes if data.labelled else tuple(str(number) for number in range(supernet.recipe.classes or 0))
     networks = networks_of(recipe, data.input_size, len(names))
     if recipe.top and data.labelled:
-        name, settings = recipe.training("retrain")
         code = networks.retrained.sample(1, np.random.default_rng(0))[0]
-        split = recipe.retrain.get("split")
-        prepare(networks.retrained, code, recipe.data, name, settings, split=split, devices=devices, **common)
+        prepare(networks.retrained, code, recipe.data, devices=devices, **recipe.from_scratch, **common)
     genetic_search(recipe, networks.retrained, 0)
     return Settled(recipe, networks, data, names, (*supernet.notes, *notes))
 

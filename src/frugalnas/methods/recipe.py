@@ -29,7 +29,8 @@ class MethodRecipe:
         where: limits on the network that is retrained, such as "macs<=475e6".
         supernet: its `recipe`, `split` and `space` (options of the space, for the supernet alone), and settings that replace
             some of that recipe's.
-        score: the `name` of what ranks architectures, and the `rule` and `base` of an angle; None: the defaults.
+        score: the `name` of what ranks architectures, and the `rule` and `base` of an angle, or how many `images` an
+            accuracy is measured on and whether batch norms are recalibrated first (`recalibrate`).
         search: options of genetic search (`population`, `parents`, `mutations`, `crossovers`, `mutation_rate`), or the name
             of a paper's as `preset`, and the number of `generations`.
         retrain: its `recipe`, `split` and `space` (options of the space, for the networks that are retrained), settings that
@@ -50,7 +51,7 @@ class MethodRecipe:
         for part in ("supernet", "score", "search", "retrain"):
             if not isinstance(getattr(self, part), Mapping):
                 raise FrugalnasError(f"{part} of a method's recipe holds settings, not {getattr(self, part)!r}")
-        _refuse_unknown("score", self.score, ("name", "rule", "base"))
+        _refuse_unknown("score", self.score, ("name", "rule", "base", "recalibrate", "images"))
         _refuse_unknown("search", self.search, ("preset", "generations", *_BREEDING))
         if "preset" in self.search and set(self.search) & set(_BREEDING):
             raise FrugalnasError(
@@ -67,17 +68,24 @@ class MethodRecipe:
         """How many architectures are retrained."""
         return int(self.retrain.get("top", 1))
 
-    def training(self, part: Literal["supernet", "retrain"]) -> tuple[str, dict[str, Any]]:
-        """The name of the recipe that a stage trains with, and the settings that replace some of its own."""
-        settings = dict(getattr(self, part))
-        name = str(settings.pop("recipe", "default"))
-        for own in ("space", "split", "top"):
-            settings.pop(own, None)
-        return name, settings
+    @property
+    def on_random_labels(self) -> dict[str, Any]:
+        """How the supernet is trained: `recipe`, `settings` and `split`."""
+        return _training(self.supernet)
+
+    @property
+    def from_scratch(self) -> dict[str, Any]:
+        """How networks are retrained: `recipe`, `settings` and `split`."""
+        return _training(self.retrain)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `load_method_recipe` makes an equal recipe."""
         return asdict(self)
+
+
+def _training(part: Mapping[str, Any]) -> dict[str, Any]:
+    settings = {name: value for name, value in part.items() if name not in ("recipe", "split", "space", "top")}
+    return {"recipe": str(part.get("recipe", "default")), "settings": settings, "split": part.get("split")}
 
 
 _BREEDING = ("population", "parents", "mutations", "crossovers", "mutation_rate")
@@ -147,7 +155,7 @@ def _read(name: str) -> dict[str, Any]:
 def _yaml(text: str, where: str) -> Any:
     try:
         value = yaml.safe_load(text)
-        return float(value) if isinstance(value, str) and where.rpartition(".")[2] != "where" else value
+        return float(value) if isinstance(value, str) else value
     except ValueError:  # text, and not the number that YAML 1.1 takes for text, such as 1e-3
         return value
     except yaml.YAMLError as error:

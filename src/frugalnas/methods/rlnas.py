@@ -7,12 +7,12 @@ evolve towards the largest angle; train the winner from scratch with the true la
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from frugalnas.methods.concluding import best_of, conclude
-from frugalnas.methods.preparing import evaluations, genetic_search, networks_of
+from frugalnas.methods.preparing import Networks, evaluations, genetic_search, networks_of
 from frugalnas.methods.recipe import load_method_recipe
-from frugalnas.networks.saving import ModelCard
 from frugalnas.runs import search
 from frugalnas.runs.scoring import ScoreEvaluator
 from frugalnas.runs.stages import Method, Stages
@@ -23,14 +23,15 @@ __all__ = ["RLNAS"]
 
 
 class RLNAS(Method):
-    """A cell or network found without a label: supernet, angle, evolution, retraining.
+    """An architecture found without looking at a label; `frugalnas.methods.rlnas` carries it out.
 
     Args:
-        recipe: what each stage does, settled, as plain data; see `MethodRecipe` and `settle`.
-        images: side and preprocessing of the images, and the names of the classes.
+        recipe: what each stage does, with nothing left open; see `MethodRecipe`.
+        preprocessing: how an image becomes a network's input.
+        classes: names of those that the networks tell apart.
         labelled: whether the images have labels to retrain with.
         reading: how the data are opened: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
-        device: on what is trained: `device`, `devices`, `precision`, `channels_last`.
+        device: where it is computed: `device`, `devices`, `precision`.
         seed: of every stage.
     """
 
@@ -40,58 +41,63 @@ class RLNAS(Method):
         self,
         *,
         recipe: Mapping[str, Any],
-        images: Mapping[str, Any],
+        preprocessing: Mapping[str, Any],
+        classes: tuple[str, ...],
         labelled: bool,
         reading: Mapping[str, Any],
         device: Mapping[str, Any],
         seed: int = 0,
     ) -> None:
-        self.recipe = recipe
-        self.images = images
+        self.recipe = load_method_recipe(recipe).to_json()
+        self.preprocessing = preprocessing
+        self.classes = tuple(classes)
         self.labelled = labelled
         self.reading = reading
         self.device = device
         self.seed = seed
 
+    @cached_property
+    def networks(self) -> Networks:
+        """The space at the sizes of the supernet and of the networks that are retrained."""
+        recipe = load_method_recipe(self.recipe)
+        return networks_of(recipe, int(self.preprocessing["input_size"]), len(self.classes))
+
     def carry_out(self, stages: Stages) -> dict[str, Any]:
         """Train on random labels, take the angle, evolve, retrain."""
-        recipe = load_method_recipe(self.recipe)
-        networks = networks_of(recipe, self.images["preprocessing"]["input_size"], len(self.images["classes"]))
-        options = {"seed": self.seed, **self.reading, **self.device}
+        recipe, space = load_method_recipe(self.recipe), self.networks.retrained
+        common = {"seed": self.seed, **self.reading, **self.device}
 
-        labels_at_random, settings = recipe.training("supernet")
         supernet = stages.run(
             "supernet",
             "supernet",
-            lambda folder, watch: train_supernet(
-                networks.supernet, recipe.data, labels_at_random, run_dir=folder, settings=settings,
-                split=recipe.supernet.get("split"), callbacks=watch, **options,
+            lambda folder, watching: train_supernet(
+                self.networks.supernet,
+                recipe.data,
+                run_dir=folder,
+                callbacks=watching,
+                **recipe.on_random_labels,
+                **common,
             ),
-        )  # fmt: skip
-
-        angle = ScoreEvaluator(networks.retrained, supernet=str(supernet.run_dir), **recipe.score)
-        evolution = genetic_search(recipe, networks.retrained, self.seed)
+        )
+        angle = ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=self.seed, **recipe.score)
+        evolution = genetic_search(recipe, space, self.seed)
         found = stages.run(
             "search",
             "search",
-            lambda folder, watch: search(
-                evolution, angle, evaluations(recipe, evolution), run_dir=folder, callbacks=watch
+            lambda folder, watching: search(
+                evolution, angle, evaluations(recipe, evolution), run_dir=folder, callbacks=watching
             ),
         )
         best = best_of(found, angle.scored)
-
-        from_scratch, settings = recipe.training("retrain")
-        trained = [
+        retrained = [
             stages.run(
                 f"retrain-{place}",
                 "training",
-                lambda folder, watch, code=code: train(
-                    networks.retrained, code, recipe.data, from_scratch, run_dir=folder, settings=settings,
-                    split=recipe.retrain.get("split"), callbacks=watch, **options,
+                lambda folder, watching, code=code: train(
+                    space, code, recipe.data, run_dir=folder, callbacks=watching, **recipe.from_scratch, **common
                 ),
             )
             for place, code in enumerate(best.codes[: recipe.top if self.labelled else 0], 1)
-        ]  # fmt: skip
-
+        ]
         stages.begin("report")
-        return conclude(stages.folder.path, networks, best, trained, ModelCard(...))
+        return conclude(stages.folder.path, self, best, retrained)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.methods.concluding import alive
 from frugalnas.scores.correlation import kendall_tau, spearman
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
@@ -103,7 +104,7 @@ def certainty(
         seed: of the sample, where the space cannot be listed.
     """
     codes = space.enumerate() if space.enumerable else space.sample(SAMPLED, np.random.default_rng(seed))
-    codes = np.concatenate([best, codes])
+    codes = np.concatenate([best, alive(space, codes)])
     codes = codes[np.sort(np.unique(space.networks(codes), return_index=True)[1])]
     history = np.array([np.asarray(score(codes), np.float64) for score in scores])
     last = history[-1]

@@ -298,7 +298,9 @@ def _doubts(sure: Certainty, unit: str) -> list[str]:
             else "It was not the first after the last epoch."
         )
         before = [(1, -2), (5, -6)]
-        taus = [f"{sure.taus[row]:.3f} {ago} epoch{'s' if ago > 1 else ''} before" for ago, row in before if epochs >= -row]
+        taus = [
+            f"{sure.taus[row]:.3f} {ago} epoch{'s' if ago > 1 else ''} before" for ago, row in before if epochs >= -row
+        ]
         said.append(f"The whole ranking's Kendall tau with the last one: {', '.join(taus)}.")
     named = {"params": "parameters", "macs": "multiply-adds"}
     size = [f"{value:.2f} with {named[name]}" for name, value in sure.size.items() if math.isfinite(value)]
@@ -347,16 +349,22 @@ def _costs(run: MethodRun) -> str:
             trained = next((each for each in run.trained if each.run_dir == stage.path), None)
             what = f"{len(trained.epochs)} epochs" if trained is not None else ""
         done = what if stage.finished else f"{what} so far"
-        rows.append([escaped(stage.name), escaped(done), duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"])
+        rows.append(
+            [escaped(stage.name), escaped(done), duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"]
+        )
     rows.append(["<strong>all</strong>", "", duration(run.seconds), ""])
     return table(["stage", "done", "time", "share"], rows, 2)
 
 
 def _files(run: MethodRun) -> str:
-    rows = [[f"<code>{stage.path.relative_to(run.path)}</code>", f"the run of stage {stage.name}"] for stage in run.stages]
+    rows = [
+        [f"<code>{stage.path.relative_to(run.path)}</code>", f"the run of stage {stage.name}"] for stage in run.stages
+    ]
     if run.result is not None:
         words = "the trained network" if run.result["trained"] else "the winner with random weights"
-        rows.append([f"<code>{run.result['network']}</code>", f"{words}: frugalnas evaluate, predict and export take it"])
+        rows.append(
+            [f"<code>{run.result['network']}</code>", f"{words}: frugalnas evaluate, predict and export take it"]
+        )
         rows += [[f"<code>{path}</code>", "exported"] for path in run.result["exported"]]
         rows.append(["<code>result.json</code>", "what is said here of the best architectures, as data"])
     return f"<p>In <code>{escaped(str(run.path))}</code>:</p>" + table(["file", ""], rows, 0)
