@@ -132,7 +132,7 @@ def test_loading_leaves_the_generator_alone(tmp_path):
 def test_a_training_run_is_where_its_model_is(tmp_path):
     network, card = trained()
     (tmp_path / "config.yaml").write_text("kind: training\n")
-    with pytest.raises(FrugalnasError, match=r"holds no trained network yet.*frugalnas resume"):
+    with pytest.raises(FrugalnasError, match=r"holds no trained network; .*frugalnas resume"):
         load(tmp_path)
     save_model(tmp_path / "model", network, card)
     assert model_folder(tmp_path) == tmp_path / "model"

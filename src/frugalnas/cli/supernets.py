@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, sizes_of, slug
 from frugalnas.cli.text import print_columns
@@ -21,6 +21,9 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.runs.supernets import SupernetResult
 
 __all__ = ["add", "show_supernet"]
 
@@ -136,7 +139,7 @@ def _show_plan(space: Any, parsed: argparse.Namespace, options: dict[str, Any]) 
 
 
 def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
-    """Print what the training of a supernet came to."""
+    """Print what the training of a supernet came to, and draw its loss."""
     from frugalnas.runs.supernets import load_supernet
     from frugalnas.runs.watching import duration
 
@@ -174,9 +177,21 @@ def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
         rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
     rows.append(("run folder", str(run_dir)))
     if done:
+        rows.append(("picture", str(_picture(result))))
         rows.append(("next", f"frugalnas score {run_dir} --score angle"))
     print_columns(rows)
     return 0
+
+
+def _picture(result: SupernetResult) -> Path:
+    """Draw the loss of every epoch into the run's report."""
+    from frugalnas.report.method_figures import supernet_figure
+    from frugalnas.report.style import save_figure
+
+    folder = result.run_dir / "report"
+    folder.mkdir(exist_ok=True)
+    drawn = supernet_figure(result.epochs, result.recipe.classes or 0, result.recipe.labels)
+    return save_figure(drawn, folder / "supernet")[0]
 
 
 def labels_words(labels: str, classes: int | None) -> str:

@@ -260,7 +260,7 @@ def model_folder(path: str | Path) -> Path:
             return folder
     if (path / "config.yaml").is_file():
         raise FrugalnasError(
-            f"{path} holds no trained network yet; a training writes it at its end (frugalnas resume {path} continues one)"
+            f"{path} holds no trained network; a training has one at its end (frugalnas resume {path} continues it)"
         )
     raise FrugalnasError(f"there is no trained network at {path}: it has no {WEIGHTS_FILE}")
 
