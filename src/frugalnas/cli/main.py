@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import frugalnas
 from frugalnas.cli import (
     comparing,
+    correlating,
     counting,
     data,
     drawing,
@@ -60,6 +61,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     runs.add(commands)
     comparing.add(commands)
     scoring.add(commands)
+    correlating.add(commands)
     reporting.add(commands)
     counting.add(commands)
     drawing.add(commands)

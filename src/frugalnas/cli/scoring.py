@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP, add_angle, parse_settings
 from frugalnas.cli.searching import supernet_space
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = ["add", "add_accuracy"]
 DRAWN = {True: 100_000, False: 100}
 """Architectures drawn from a space by a fast score, and by one that takes long for each, where nobody says how many."""
 TOP = 10
+COUNTS = ("params", "macs", "thop", "latency")
 SPELLINGS = 1_000
 """How many codes of one network are looked past on average to find the next."""
 
@@ -288,7 +289,7 @@ def _print_top(scored: _Scored, top: int) -> None:
 
 
 def _shown(name: str, value: float) -> str:
-    return f"{value / 1e6:,.3f} M" if name in ("params", "macs") else f"{value:.6g}"
+    return shown_amount(name, value) if name in COUNTS else f"{value:.6g}"
 
 
 def _how(parsed: argparse.Namespace) -> str:

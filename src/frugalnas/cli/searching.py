@@ -236,7 +236,8 @@ def _say_how_else(evaluator: Evaluator) -> None:
 
     if not isinstance(evaluator, ScoreEvaluator):
         return
-    rank = f"frugalnas score {evaluator.supernet} --score {evaluator.name}"
+    limit = evaluator.space.limits.get("where")
+    rank = f"frugalnas score {evaluator.supernet} --score {evaluator.name}" + f" --constraint '{limit}'" * bool(limit)
     if evaluator.optimum is not None:
         best = f"the largest of all {evaluator.space.size:,} is {evaluator.optimum:.6g}"
         print(f"{evaluator.space.name} can be listed: {best} ({rank} ranks them)", file=sys.stderr)

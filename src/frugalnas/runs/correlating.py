@@ -18,7 +18,7 @@ from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
 from frugalnas.scores.combined import Combined
 from frugalnas.scores.correlation import Correlation, correlation
-from frugalnas.spaces import Codes, FloatArray
+from frugalnas.spaces import Codes, FloatArray, SearchSpace
 from frugalnas.tables import Table, open_table, table_names
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Study:
         table: its name.
         column: the accuracies: test, validation, whole_test.
         split: what they were measured on, as the table says.
+        space: the table's, in whose networks parameters and multiply-adds are counted.
         codes: the architectures that were compared, shape [n, genes].
         truth: accuracy of each, %, shape [n].
         params: parameters of each in the table's networks, shape [n].
@@ -85,6 +86,7 @@ class Study:
     table: str
     column: str
     split: str
+    space: SearchSpace
     codes: Codes
     truth: FloatArray
     params: FloatArray
@@ -385,7 +387,9 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
         if name in table.space.quantities
     }
     split = str(table.manifest["columns"][column].get("split", ""))
-    return Study(table.name, column, split, codes, truth, params, tuple(rankings), baselines, scores, whole)
+    return Study(
+        table.name, column, split, table.space, codes, truth, params, tuple(rankings), baselines, scores, whole
+    )
 
 
 def _column(table: Table, against: str | None) -> str:

@@ -1,0 +1,213 @@
+"""`frugalnas correlate` and `frugalnas robustness`: trained supernets held against tables."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.options import SCORE_HELP
+from frugalnas.cli.scoring import add_accuracy
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.runs.correlating import Study
+
+__all__ = ["add"]
+
+MOST_EPOCHS = 12
+"""Of one score on the terminal, evenly spaced; the CSV file has all."""
+SHOWN_TOPS = (10, 100)
+
+
+def add(commands: Any) -> None:
+    """Add the commands."""
+    correlate = commands.add_parser(
+        "correlate",
+        help="how supernets rank a table",
+        description="Hold what trained supernets say against the accuracies of a table: Kendall's tau (ties known, tau-b), "
+        "the tau that RLNAS and ABS publish (of places in sorted lists), Spearman's correlation, tau among networks with "
+        "equally many parameters, and how many of the best are among the first; after every epoch and from every base. "
+        "Several runs are seeds where they differ in nothing else. Parameters and multiply-adds stand beside them. Test "
+        "accuracies serve this comparison alone: nothing that searches sees them.",
+        epilog="Example: frugalnas correlate runs/supernet-seed0 runs/supernet-seed1 --table nasbench201/cifar10",
+    )
+    _add_common(correlate, "nasbench201/cifar10", "name of a table (frugalnas table list)")
+    correlate.add_argument(
+        "--base", action="append", type=int, metavar="N", help="epoch an angle starts from, may be repeated [all kept]"
+    )
+    correlate.add_argument(
+        "--epoch", action="append", type=int, metavar="N", help="epoch to look after, may be repeated [each]"
+    )
+    correlate.set_defaults(run=_correlate)
+    robustness = commands.add_parser(
+        "robustness",
+        help="how one supernet ranks several data sets",
+        description="Hold one score of trained supernets against all data sets of a benchmark: how well an architecture "
+        "that was found on one of them transfers to the others (the transfer figure of RLNAS).",
+        epilog="Example: frugalnas robustness runs/supernet --table nasbench201",
+    )
+    _add_common(
+        robustness, "nasbench201", "a benchmark, whose tables NAME/... are all taken, or tables joined by commas"
+    )
+    robustness.add_argument("--base", type=int, metavar="N", help="epoch an angle starts from [the recipe's]")
+    robustness.add_argument("--epoch", type=int, metavar="N", help="epoch to look after [the last]")
+    robustness.set_defaults(run=_robustness)
+
+
+def _add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
+    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN", help="folders of supernets of one space")
+    parser.add_argument("--table", default=table, metavar="NAME", help=f"{what} [{table}]")
+    parser.add_argument(
+        "--against", metavar="COLUMN", help="test, validation or whole_test accuracies [test, where the table has them]"
+    )
+    parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
+    parser.add_argument("--rule", metavar="NAME", help="which weights an angle counts [default]")
+    parser.add_argument(
+        "--sample",
+        type=int,
+        metavar="N",
+        help="architectures of the table [all; 200 where a score takes long for each]",
+    )
+    add_accuracy(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for CSV file and figures [the first run's report]")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+    if parsed.sample is not None and parsed.sample < 2:
+        raise FrugalnasError(f"--sample {parsed.sample}: a ranking needs two architectures at least")
+    names = ("score", "against", "rule", "sample", "recalibrate", "images", "seed", "device")
+    return {name: getattr(parsed, name) for name in names}
+
+
+def _folder(parsed: argparse.Namespace) -> Path:
+    from frugalnas.runs.scoring import supernet_folder
+
+    return parsed.out or supernet_folder(parsed.run_dirs[0]) / "report"
+
+
+def _correlate(parsed: argparse.Namespace) -> int:
+    from frugalnas.report.rankings import ranking_numbers, ranking_report
+    from frugalnas.runs.correlating import correlate
+
+    study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **_options(parsed))
+    written = ranking_report(study, _folder(parsed))
+    numbers = ranking_numbers(study)
+    if parsed.json:
+        print(json.dumps(numbers, indent=2))
+        return 0
+    print(_against(study) + "\n")
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for record in numbers["rankings"]:
+        lines.setdefault(record["name"], []).append(record)
+    shown = [record for records in lines.values() for record in _spaced(records)]
+    rows = [_row(record["name"], str(record["epoch"]), record) for record in shown]
+    rows += [_row(name, "", known) for name, known in numbers["baselines"].items()]
+    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in shown[0]]
+    heading = (
+        "score",
+        "epoch",
+        "tau",
+        "of places",
+        "Spearman",
+        "equal params",
+        *(f"top {k}" for k in tops),
+        "first by score",
+    )
+    print_columns(rows, heading)
+    _print_groups(lines)
+    print()
+    _print_files(written)
+    return 0
+
+
+def _robustness(parsed: argparse.Namespace) -> int:
+    from frugalnas.report.rankings import ranking_numbers, transfer_report
+    from frugalnas.runs.correlating import tables_named, transfer
+
+    tables = tables_named(parsed.table)
+    studies = transfer(parsed.run_dirs, tables, base=parsed.base, epoch=parsed.epoch, **_options(parsed))
+    written = transfer_report(studies, _folder(parsed))
+    numbers = {name: ranking_numbers(study) for name, study in studies.items()}
+    if parsed.json:
+        print(json.dumps(numbers, indent=2))
+        return 0
+    rows = []
+    for name, known in numbers.items():
+        for record in known["rankings"]:
+            rows.append([name, known["accuracy"], *_row(record["name"], str(record["epoch"]), record)])
+        rows += [[name, known["accuracy"], *_row(cost, "", one)] for cost, one in known["baselines"].items()]
+    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in next(iter(numbers.values()))["rankings"][0]]
+    heading = (
+        "score",
+        "epoch",
+        "tau",
+        "of places",
+        "Spearman",
+        "equal params",
+        *(f"top {k}" for k in tops),
+        "first by score",
+    )
+    print_columns(rows, ("table", "accuracy", *heading))
+    print()
+    _print_files(written)
+    return 0
+
+
+def _against(study: Study) -> str:
+    which = "all" if study.whole else "a sample of"
+    split = f" ({study.split})" if study.split else ""
+    return f"{study.table}, {study.column} accuracy{split}: {which} {len(study.codes):,} architectures"
+
+
+def _spaced(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Some of many, the first and the last among them."""
+    if len(records) <= MOST_EPOCHS:
+        return records
+    step = (len(records) - 1) / (MOST_EPOCHS - 1)
+    return [records[round(place * step)] for place in range(MOST_EPOCHS)]
+
+
+def _row(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
+    """A line of the table; statistics are [mean, deviation] over seeds, or a number."""
+    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in known]
+    statistics = [_shown(known[key]) for key in ("tau", "position_tau", "spearman", "within")]
+    found = [_share(known[f"top{k}_precision"]) for k in tops]
+    first = _shown(known["winner_accuracy"] if "winner_accuracy" in known else known.get("top1_accuracy"), 2)
+    places = known.get("winner_place")
+    said = "" if not places else f", place {' '.join(f'{place:,}' for place in places[:5])}"
+    return [name, epoch, *statistics, *found, f"{first} %{said}"]
+
+
+def _shown(value: Any, digits: int = 3) -> str:
+    """A number, or mean and standard deviation over seeds."""
+    mean, deviation = value if isinstance(value, list) else (value, None)
+    if mean is None:
+        return "-"
+    return f"{mean:.{digits}f}" + (f" ±{deviation:.{digits}f}" if deviation is not None else "")
+
+
+def _share(value: Any) -> str:
+    mean = value[0] if isinstance(value, list) else value
+    return "-" if mean is None else f"{100 * mean:.0f} %"
+
+
+def _print_groups(lines: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Tau within each of the largest groups of equal parameters, after the last epoch of each line."""
+    last = {name: records[-1] for name, records in lines.items()}
+    sizes = [key for key in next(iter(last.values())) if key.startswith("within_")]
+    if not sizes:
+        return
+    print("\nKendall's tau among networks with equally many parameters:")
+    rows = [
+        [f"{name}, epoch {record['epoch']}", *(_shown(record[size]) for size in sizes)] for name, record in last.items()
+    ]
+    print_columns(rows, ("score", *(f"{float(size.removeprefix('within_')) / 1e6:.3f} M" for size in sizes)))
+
+
+def _print_files(paths: list[Path]) -> None:
+    print_columns([("numbers", str(paths[0])), ("figures", ", ".join(str(p) for p in paths[1:] if p.suffix == ".png"))])

@@ -1,0 +1,195 @@
+"""How supernets rank tables, as numbers and files: every run and epoch as CSV, means over seeds, figures."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
+from frugalnas.report.style import save_figure
+from frugalnas.runs.correlating import Ranking, Study
+from frugalnas.runs.scoring import score_title
+from frugalnas.scores.correlation import Correlation
+from frugalnas.spaces import FloatArray
+
+__all__ = ["ranking_numbers", "ranking_report", "ranking_rows", "transfer_report"]
+
+STATISTICS = {"tau": "Kendall's tau", "within": "tau within equal parameters"}
+"""What the figures over epochs show."""
+BASELINES = {"params": "parameters", "macs": "multiply-adds"}
+
+
+def ranking_rows(study: Study) -> list[dict[str, Any]]:
+    """One record for every run, epoch and base, and one for each baseline, with all statistics."""
+    rows = []
+    for ranking in study.rankings:
+        rows.append(
+            {
+                "table": study.table,
+                "accuracy": study.column,
+                "run": str(ranking.run),
+                "group": ranking.group,
+                "seed": ranking.seed,
+                "score": ranking.score,
+                "base": ranking.base,
+                "epoch": ranking.epoch,
+                **_statistics(ranking.correlation),
+                "winner": study.space.format(study.codes[ranking.correlation.winner]),
+                "winner_accuracy": ranking.value,
+                "winner_place": ranking.place,
+            }
+        )
+    for name, known in study.baselines.items():
+        rows.append({"table": study.table, "accuracy": study.column, "score": name, **_statistics(known)})
+    return rows
+
+
+def ranking_numbers(study: Study) -> dict[str, Any]:
+    """The study as plain data: mean and standard deviation over seeds of every line and epoch, and the baselines.
+
+    The standard deviation is that of a sample (None of one seed); NaN, where a statistic is not defined, is None.
+    """
+    lines = []
+    for line, rankings in study.lines.items():
+        for epoch in sorted({ranking.epoch for ranking in rankings}):
+            members = [ranking for ranking in rankings if ranking.epoch == epoch]
+            lines.append(
+                {
+                    "name": study.name(line),
+                    "group": line[0],
+                    "score": line[1],
+                    "base": line[2],
+                    "epoch": epoch,
+                    "seeds": [ranking.seed for ranking in members],
+                    **_over_seeds(members),
+                    "winner_accuracy": _mean_and_deviation([ranking.value for ranking in members]),
+                    "winner_place": [ranking.place for ranking in members],
+                }
+            )
+    return {
+        "table": study.table,
+        "accuracy": study.column,
+        "split": study.split,
+        "architectures": len(study.codes),
+        "whole": study.whole,
+        "rankings": lines,
+        "baselines": {name: _without_nan(_statistics(known)) for name, known in study.baselines.items()},
+    }
+
+
+def ranking_report(study: Study, folder: Path) -> list[Path]:
+    """A CSV file with every run and epoch, and the figures: score against accuracy, and tau over epochs if there are several."""
+    stem = f"correlation-{study.table.replace('/', '-')}"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [_write_csv(ranking_rows(study), folder / f"{stem}.csv")]
+    main = study.main
+    figure = score_against_accuracy(
+        study.scores[main.run, main.score, main.base],
+        [_truth(study, main)],
+        score=score_title(main.score),
+        params=study.params if study.params.any() else None,
+        title=f"{study.name(main.line)}, after epoch {main.epoch}",
+    )
+    written += save_figure(figure, folder / stem)
+    if len(study.epochs) > 1:
+        written += save_figure(_by_epoch(study), folder / f"{stem}-epochs")
+    return written
+
+
+def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
+    """A CSV file with every table and run, and the figures: score against accuracy of each table, and all taus."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for study in studies.values() for row in ranking_rows(study)]
+    written = [_write_csv(rows, folder / "robustness.csv")]
+    first = next(iter(studies.values()))
+    main = first.main
+    alike = [study for study in studies.values() if np.array_equal(study.codes, first.codes)]
+    figure = score_against_accuracy(
+        first.scores[main.run, main.score, main.base],
+        [_truth(study, _same(study, main)) for study in alike],
+        score=score_title(main.score),
+        params=first.params if first.params.any() else None,
+        title=f"One supernet, {len(alike)} data sets: {first.name(main.line)}, after epoch {main.epoch}",
+    )
+    written += save_figure(figure, folder / "robustness")
+    taus = {
+        name: {
+            **{study.name(line): study.seeds(line)[:, -1] for line in study.lines},
+            **{BASELINES[name]: np.array([known.tau]) for name, known in study.baselines.items()},
+        }
+        for name, study in studies.items()
+    }
+    return [*written, *save_figure(tau_by_data_set(taus), folder / "robustness-taus")]
+
+
+def _by_epoch(study: Study) -> Any:
+    panels: dict[str, dict[str, FloatArray]] = {}
+    constant: dict[str, dict[str, float]] = {}
+    for statistic, title in STATISTICS.items():
+        curves = {study.name(line): study.seeds(line, statistic) for line in study.lines}
+        if any(np.isfinite(curve).any() for curve in curves.values()):
+            panels[title] = curves
+            constant[title] = {BASELINES[name]: getattr(known, statistic) for name, known in study.baselines.items()}
+    return tau_by_epoch(panels, study.epochs, constant, title=f"{study.table}, {study.column} accuracy")
+
+
+def _truth(study: Study, ranking: Ranking) -> Truth:
+    return Truth(study.table, study.truth, f"{study.column.replace('_', ' ')} accuracy, %", ranking.correlation.tau)
+
+
+def _same(study: Study, ranking: Ranking) -> Ranking:
+    """The ranking of another table by the same score of the same run."""
+    return next(
+        other
+        for other in study.rankings
+        if (other.run, other.score, other.base, other.epoch)
+        == (ranking.run, ranking.score, ranking.base, ranking.epoch)
+    )
+
+
+def _statistics(known: Correlation) -> dict[str, Any]:
+    """Every statistic by a name that fits a column."""
+    return {
+        "architectures": known.architectures,
+        "tau": known.tau,
+        "position_tau": known.position_tau,
+        "spearman": known.spearman,
+        "within": known.within,
+        **{f"within_{group.params:.0f}": group.tau for group in known.groups},
+        **{f"top{top.k}_precision": top.precision for top in known.top},
+        **{f"top{top.k}_accuracy": top.value for top in known.top},
+    }
+
+
+def _over_seeds(members: list[Ranking]) -> dict[str, Any]:
+    """Mean and standard deviation of every statistic."""
+    records = [_statistics(ranking.correlation) for ranking in members]
+    names = [name for name in records[0] if name != "architectures"]
+    return {name: _mean_and_deviation([record.get(name, np.nan) for record in records]) for name in names}
+
+
+def _mean_and_deviation(values: list[float]) -> list[float | None]:
+    """[mean, standard deviation], None where there is none."""
+    sample = np.array(values, np.float64)
+    mean = float(sample.mean())
+    if not np.isfinite(mean):
+        return [None, None]
+    return [mean, float(sample.std(ddof=1)) if len(sample) > 1 else None]
+
+
+def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if value != value else value for key, value in record.items()}
+
+
+def _write_csv(rows: list[dict[str, Any]], path: Path) -> Path:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: "" if value is None or value != value else value for name, value in row.items()})
+    return path
