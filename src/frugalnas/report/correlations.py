@@ -237,19 +237,25 @@ def _spans(scores: FloatArray, zooms: Sequence[tuple[float, float]]) -> list[tup
     spans: list[tuple[float, float]] = []
     for quantile in ZOOM_QUANTILES:
         low = float(np.quantile(scores, quantile))
-        pad = 0.04 * (best - low) or 0.05 * max(abs(best), 1e-9)
+        # Where the best are all equal a panel is half as wide as the one that it is in.
+        pad = 0.04 * (best - low) or (0.5 * (spans[-1][1] - best) if spans else 0.05 * max(abs(best), 1e-9))
         spans.append((low - pad, float(best) + pad))
     return spans
 
 
 def _limits(scores: FloatArray, truth: FloatArray, span: tuple[float, float]) -> Limits:
-    """Both limits of a panel: all accuracies that belong to these scores but the lowest few."""
+    """Both limits of a panel: all accuracies that belong to these scores but the lowest few, the winner's among them."""
     inside = truth[(scores >= span[0]) & (scores <= span[1]) & np.isfinite(truth)]
     if not inside.size:
         inside = truth[np.isfinite(truth)]
-    low, high = float(np.quantile(inside, STRAY)), float(inside.max())
+    low, high = min(float(np.quantile(inside, STRAY)), float(truth[_winner(scores, truth)])), float(inside.max())
     pad = 0.05 * (high - low) or 0.5
     return span, (low - pad, high + pad)
+
+
+def _winner(scores: FloatArray, truth: FloatArray) -> int:
+    """The largest score of which the truth is known."""
+    return int(np.nanargmax(np.where(np.isfinite(truth), scores, np.nan)))
 
 
 def _inside(scores: FloatArray, truth: FloatArray, limits: Limits) -> BoolArray:
@@ -268,7 +274,7 @@ def _draw_panel(
     dots = axes.scatter(
         scores[rows], truth.values[rows], s=size, alpha=0.6, linewidth=0, rasterized=True, zorder=2, **pen
     )
-    winner = int(np.nanargmax(np.where(np.isfinite(truth.values), scores, np.nan)))
+    winner = _winner(scores, truth.values)
     best = int(np.nanargmax(truth.values))
     accuracies = truth.values[np.isfinite(truth.values)]
     place = 1 + int((accuracies > truth.values[winner]).sum())
@@ -294,7 +300,7 @@ def _draw_panel(
     axes.set(xlim=limits[0], ylim=limits[1])
     if last:
         axes.set_title(found, loc="right", size=7, color=LINES[3])
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5g}"))
     axes.grid()
     axes.set_axisbelow(True)
