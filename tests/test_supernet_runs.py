@@ -19,8 +19,9 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.runs import RunFolder
 from frugalnas.runs import trainer as trainer_module
 from frugalnas.runs.supernet_planning import plan_supernet
+from frugalnas.runs.supernet_preparing import prepare_supernet
 from frugalnas.runs.supernet_trainer import SupernetTrainer, weights_file
-from frugalnas.runs.supernets import load_supernet, prepare_supernet, resume_supernet, train_supernet
+from frugalnas.runs.supernets import load_supernet, resume_supernet, train_supernet
 from frugalnas.runs.training import load_training
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import DARTS

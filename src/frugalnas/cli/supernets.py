@@ -105,7 +105,8 @@ def _train(parsed: argparse.Namespace) -> int:
         "channels_last": parsed.channels_last,
     }
     if parsed.where:
-        space = space.where(parsed.where)
+        # A limit is on networks for these images.
+        space = space.with_network(input_size=image_size(parsed)).where(parsed.where)
     if parsed.dry_run:
         return _show_plan(space, parsed, options)
     data = slug(Path(str(parsed.data).rstrip("/")).name)

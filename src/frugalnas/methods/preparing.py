@@ -15,7 +15,7 @@ from frugalnas.methods.recipe import MethodRecipe
 from frugalnas.registry import SPACES, STRATEGIES
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.preparing import prepare
-from frugalnas.runs.supernets import prepare_supernet
+from frugalnas.runs.supernet_preparing import prepare_supernet
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import Strategy

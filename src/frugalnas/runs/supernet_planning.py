@@ -12,8 +12,8 @@ import torch
 from frugalnas.data import SplitSpec
 from frugalnas.runs.planning import seconds_a_step
 from frugalnas.runs.preparing import training_loader
+from frugalnas.runs.supernet_preparing import PreparedSupernet, prepare_supernet
 from frugalnas.runs.supernet_trainer import build_supernet, objective_of, paths_of, random_labels
-from frugalnas.runs.supernets import PreparedSupernet, prepare_supernet
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import SupernetRecipe, SupernetStep
 from frugalnas.training import check_device, fabric_for, optimizer_for, schedule_for, watching_memory

@@ -56,7 +56,7 @@ class SupernetRecipe(Recipe):
         plain = {each.name: each.default for each in fields(Recipe)}
         for name in _OF_NETWORKS:
             if getattr(self, name) != plain[name]:
-                raise FrugalnasError(f"{name} is not for supernets, whose weights are only compared; leave it out")
+                raise FrugalnasError(f"{name} is not for supernets; leave it out")
         for name in ("angle_base", *(["classes"] if self.classes is not None else [])):
             if getattr(self, name) < 0:
                 raise FrugalnasError(f"{name} is {getattr(self, name)}; it must be 0 or more")
