@@ -67,7 +67,7 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
     else:
         codes = searched
         how = f"the best of {len(codes):,} architectures that the search looked at"
-        if isinstance(score, Angle) and isinstance(space, FactoredSpace):
+        if isinstance(score, Angle) and score.table.paths is None and isinstance(space, FactoredSpace):
             largest = largest_angle(score.table, space)
             codes = np.concatenate([largest.code[None], codes])
             how = (
