@@ -20,7 +20,7 @@ __all__ = ["LabelledTensor", "labelled_tensors", "tensor_names", "triples"]
 
 def tensor_names(supernet: nn.Module) -> tuple[str, ...]:
     """The names of the trainable floating-point tensors, in the order of the state dict."""
-    return tuple(name for name, tensor in supernet.named_parameters() if tensor.is_floating_point())
+    return tuple(f"{layer}.{leaf}".lstrip(".") for layer, _, leaf, _ in _parameters(supernet))
 
 
 def triples(names: Sequence[str], base: Mapping[str, Tensor], trained: Mapping[str, Tensor]) -> NDArray[np.float64]:
@@ -82,13 +82,9 @@ def labelled_tensors(supernet: Supernet, choices: Sequence[Choice]) -> Iterator[
         choices: all that it has.
     """
     owners = {choice.prefix: choice for choice in choices}
-    modules = dict(supernet.named_modules())
     layers: dict[tuple[str, str], list[str]] = {}
-    for name, tensor in supernet.named_parameters():
-        if not tensor.is_floating_point():
-            continue
-        layer, _, leaf = name.rpartition(".")
-        kind = _kind(modules[layer], tensor.dim())
+    for layer, module, leaf, tensor in _parameters(supernet):
+        name, kind = f"{layer}.{leaf}".lstrip("."), _kind(module, tensor.dim())
         choice = next((owners[prefix] for prefix in _prefixes(layer) if prefix in owners), None)
         if choice is None:
             yield LabelledTensor(name, f"fixed/{kind}.{leaf}", None)
@@ -98,6 +94,14 @@ def labelled_tensors(supernet: Supernet, choices: Sequence[Choice]) -> Iterator[
             alike.append(layer)
         number = alike.index(layer) + 1
         yield LabelledTensor(name, f"{choice.operation}@{choice.stride}/{kind}{number}.{leaf}", choice)
+
+
+def _parameters(supernet: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
+    """Module and its name, floating-point parameter and its name there."""
+    for layer, module in supernet.named_modules():
+        for leaf, tensor in module.named_parameters(recurse=False):
+            if tensor.is_floating_point():
+                yield layer, module, leaf, tensor
 
 
 def _kind(module: nn.Module, dimensions: int) -> str:
