@@ -119,14 +119,15 @@ class Weighting:
         self._paths = LivePaths.of(supernet.space, rule.ends)
         # Tensors are added up in places: one for each value of each gene, the last for the fixed parts.
         entries = [
-            (index, place, times)
+            (index, place, times, rule.stays(label))
             for index, (_, label, choice) in enumerate(tensors)
             if (times := rule.times(label))
             for place in ([genes * values] if choice is None else [g * values + v for g, v in choice.genes])
         ]
-        self._tensors = np.array([index for index, _, _ in entries], np.intp)
-        self._places = np.array([place for _, place, _ in entries], np.intp)
-        self._times = np.array([times for _, _, times in entries], np.float64)
+        self._tensors = np.array([index for index, *_ in entries], np.intp)
+        self._places = np.array([place for _, place, _, _ in entries], np.intp)
+        self._times = np.array([times for _, _, times, _ in entries], np.float64)
+        self._still = np.array([still for *_, still in entries], np.bool_)
         self._constants = np.zeros((genes, values))
         for choice in choices:
             for gene, value in choice.genes:
@@ -150,6 +151,7 @@ class Weighting:
         if not (finite := np.isfinite(counted).all(axis=1)).all():
             name = self.names[self._tensors[np.argmin(finite)]]
             raise FrugalnasError(f"the weights of {name} are not finite: there is no angle; take an earlier epoch")
+        counted[self._still] = counted[self._still, 1:2]
         genes, values = self._shape
         sums = np.zeros((genes * values + 1, 3))
         np.add.at(sums, self._places, self._times[:, None] * counted)

@@ -25,6 +25,7 @@ class AngleRule:
         name: of the rule, for people.
         tensors: (pattern, times): how often the tensors are counted whose label matches; the last pattern that matches
             decides, and what none matches is not counted. Patterns are those of `fnmatch`.
+        still: patterns of tensors that are counted as if they had stayed what they were.
         constants: (pattern, share): choices whose `operation@stride` matches add `share` times their channels to all three
             sums, as parts that never turn do: a pooling's C x 3 x 3 kernel of 1/9 is a share of 1/9, an identity's unit
             matrix one of 1.
@@ -37,6 +38,7 @@ class AngleRule:
 
     name: str
     tensors: tuple[tuple[str, float], ...]
+    still: tuple[str, ...] = ()
     constants: tuple[tuple[str, float], ...] = ()
     ends: tuple[int, ...] | None = None
     repeated: bool = True
@@ -46,6 +48,10 @@ class AngleRule:
     def times(self, label: str) -> float:
         """How often a tensor of this label is counted."""
         return _last_match(self.tensors, label)
+
+    def stays(self, label: str) -> bool:
+        """Whether a tensor of this label is counted as if it had not turned."""
+        return any(fnmatchcase(label, pattern) for pattern in self.still)
 
     def share(self, operation: str, stride: int) -> float:
         """What a choice adds to each sum for each of its channels."""
@@ -72,24 +78,33 @@ _MOBILE_SPACES = ("mobilenet", "fairnas")
 RULES: dict[str, AngleRule] = {
     rule.name: rule
     for rule in (
-        AngleRule("default", (*_KERNELS, ("*/linear*.weight", 1.0), ("*/matrix*", 1.0))),
-        AngleRule("rlnas-nasbench201", _NASBENCH201, _POOLINGS, dead=0.0, spaces=("nasbench201",)),
-        AngleRule("abs-nasbench201", _NASBENCH201, _POOLINGS, spaces=("nasbench201",)),
-        AngleRule("rlnas-darts-cifar10", _DARTS_CIFAR10, (*_POOLINGS, _SKIPS), spaces=("darts",)),
         AngleRule(
-            "rlnas-darts-imagenet", (*_DARTS_CIFAR10, *_CLASSIFIER_BIAS), (*_POOLINGS, _SKIPS), spaces=("darts",)
+            "default",
+            (*_KERNELS, ("*/linear*.weight", 1.0), ("*/matrix*", 1.0), ("fixed/*", 1.0)),
+            still=("fixed/*",),
+            constants=(("*_pool_3x3@*", 1 / 3),),
+            repeated=False,
+        ),
+        AngleRule("rlnas-nasbench201", _NASBENCH201, constants=_POOLINGS, dead=0.0, spaces=("nasbench201",)),
+        AngleRule("abs-nasbench201", _NASBENCH201, constants=_POOLINGS, spaces=("nasbench201",)),
+        AngleRule("rlnas-darts-cifar10", _DARTS_CIFAR10, constants=(*_POOLINGS, _SKIPS), spaces=("darts",)),
+        AngleRule(
+            "rlnas-darts-imagenet",
+            (*_DARTS_CIFAR10, *_CLASSIFIER_BIAS),
+            constants=(*_POOLINGS, _SKIPS),
+            spaces=("darts",),
         ),
         AngleRule(
             "abs-darts",
             (*_KERNELS, ("skip_connect@*", 0.0), *_CLASSIFIER),
-            _POOLINGS,
+            constants=_POOLINGS,
             ends=(5,),
             spaces=("darts",),
         ),
         AngleRule(
             "rlnas-mobilenet",
             (*_KERNELS, ("mb*/norm[12].*", 1.0), *_CLASSIFIER),
-            (("identity@*", 1.0),),
+            constants=(("identity@*", 1.0),),
             spaces=_MOBILE_SPACES,
         ),
         AngleRule("abs-mobilenet", (*_KERNELS, *_CLASSIFIER), spaces=_MOBILE_SPACES),
@@ -97,8 +112,13 @@ RULES: dict[str, AngleRule] = {
 }
 """By name: "default", and what the programs of RLNAS (Zhang et al., CVPR 2021) and ABS (Hu et al., ECCV 2020) count.
 
-`default` counts every weight of a convolution or a linear layer of the network that a code builds, and nothing else: no
-batch norms or biases, which start equal for all, and no constants. The presets differ from one another as the programs do:
+`default` is ours, chosen by measurement (benchmarks/README.md): the convolutions and linear layers of every choice on a live path
+turn, once each, however many paths run through them; what all networks share stands still at its base weights, so that it
+weighs a choice against the whole network without a turn of its own; and a pooling counts as a convolution that has not
+turned, whose squared norm PyTorch makes a third of its channels. Batch norms and biases of choices are left out: they start
+equal for all.
+
+The presets differ from one another as the programs do:
 
 - `*-nasbench201`: all fixed parts; choices' kernels; a pooling as a constant. RLNAS gives a network without live path 0.
 - `rlnas-darts-*`: all batch norms, dilated convolutions' weight twice and bias not; poolings and identities as constants;
