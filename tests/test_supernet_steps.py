@@ -253,21 +253,16 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpo
     assert all(tensor.isfinite().all() for tensor in kept.state["network"].values())
 
 
-def train_in_process(fabric, paths: str, decay_unsampled: bool) -> dict[str, torch.Tensor]:
+def train_in_process(fabric, paths: str, decay_unsampled: bool) -> bool:
     training = Training(paths, fabric, decay_unsampled=decay_unsampled)
     training.run()
-    weights = training.weights()
-    for name, weight in weights.items():  # every process has the same
-        other = fabric.broadcast(weight, src=0)
-        assert torch.equal(weight, other), name
-    return weights
+    return all(torch.equal(weight, fabric.broadcast(weight, src=1)) for weight in training.weights().values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("paths", "decay_unsampled"), [("cell", False), ("uniform", True), ("fair", False)])
 def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(paths, decay_unsampled):
-    weights = launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled)
-    assert all(weight.isfinite().all() for weight in weights.values())
+    assert launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled)
 
 
 def test_all_samplers_are_tested():

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 import frugalnas as fn
@@ -16,6 +17,7 @@ from frugalnas.networks import build, skeleton_of
 from frugalnas.networks.layered import LayerSkeleton
 from frugalnas.supernets import path_sampler, recalibrate, supernet_of
 from frugalnas.supernets.darts import DARTSSupernet
+from frugalnas.supernets.states import choice_module
 
 SMALL = {
     "nasbench201": fn.NASBench201(width=2, cells=1, input_size=8),
@@ -307,3 +309,19 @@ def test_recalibration_takes_the_mean_over_all_images_and_leaves_other_choices_a
         supernet.train()(torch.randn(8, 3, 8, 8), paths(step)[0])
     recalibrate(supernet, code, batches)
     assert torch.allclose(supernet(batches[0], code), first, atol=1e-5)  # whatever came before
+
+
+# -- pooling -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_average_pooling_of_channels_last_images_is_average_pooling(stride):
+    pool = choice_module("avg_pool_3x3", 5, stride, affine=False)
+    images = torch.randn(2, 5, 7, 8)
+    last = images.to(memory_format=torch.channels_last).requires_grad_()
+    out = pool(last)
+    wanted = F.avg_pool2d(images, 3, stride, 1, count_include_pad=False)
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert torch.allclose(out, wanted, atol=1e-6)
+    out.sum().backward()
+    assert torch.allclose(last.grad.sum(), torch.tensor(float(out.numel())), rtol=1e-5)

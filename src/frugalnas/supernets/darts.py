@@ -15,12 +15,12 @@ from frugalnas.networks.darts import (
     reduction_layers,
     refuse_small_network,
 )
-from frugalnas.networks.operations import FactorizedReduce, ReLUConvBN, Zero, operation
+from frugalnas.networks.operations import FactorizedReduce, ReLUConvBN, Zero
 from frugalnas.spaces import DARTS, Codes
 from frugalnas.spaces.darts import EDGES
 from frugalnas.spaces.genotype import PRIMITIVES
 from frugalnas.supernets.base import Choice, Supernet
-from frugalnas.supernets.states import State, added
+from frugalnas.supernets.states import State, added, choice_module
 
 __all__ = ["DARTSSupernet", "SearchCell"]
 
@@ -62,7 +62,7 @@ class SearchCell(nn.Module):
         for edge, (source, _) in enumerate(EDGES):
             operations = nn.ModuleDict()
             for index in self.uses(space, edge):
-                made = operation(PRIMITIVES[index], channels, self.stride(source), affine=affine)
+                made = choice_module(PRIMITIVES[index], channels, self.stride(source), affine=affine)
                 if normed_pools and PRIMITIVES[index] in POOLS:
                     made = nn.Sequential(made, nn.BatchNorm2d(channels, affine=affine))
                 operations[str(index)] = made

@@ -7,10 +7,9 @@ from functools import cache
 from torch import Tensor, nn
 
 from frugalnas.networks.nasbench201 import OPERATIONS, SOURCES, STAGES, TARGETS, ResidualBlock
-from frugalnas.networks.operations import operation
 from frugalnas.spaces import Codes, NASBench201
 from frugalnas.supernets.base import Choice, Supernet
-from frugalnas.supernets.states import State, added
+from frugalnas.supernets.states import State, added, choice_module
 
 __all__ = ["NASBench201Supernet", "SearchCell"]
 
@@ -30,7 +29,7 @@ class SearchCell(nn.Module):
         self.channels = channels
         self.edges = nn.ModuleList(
             nn.ModuleDict(
-                {str(value): operation(OPERATIONS[value], channels, affine=False) for value in allowed.nonzero()[0]}
+                {str(value): choice_module(OPERATIONS[value], channels, affine=False) for value in allowed.nonzero()[0]}
             )
             for allowed in space.allowed
         )

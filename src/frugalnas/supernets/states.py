@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
-__all__ = ["State", "added"]
+from frugalnas.networks.operations import operation
+
+__all__ = ["State", "added", "choice_module"]
 
 
 class State:
@@ -42,3 +46,29 @@ def added(parts: Sequence[Tensor]) -> Tensor:
     for place, part in enumerate(parts[1:]):
         total = total.add_(part) if place else total + part  # in place once it is nobody else's
     return total
+
+
+class AveragePool(nn.AvgPool2d):
+    """3x3 average pooling over the pixels that are there, on processors as a convolution with ones.
+
+    For channels-last images torch's own pooling takes twice the time there, forward and backward; sums of nine numbers may
+    differ in the last bit.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(3, stride, padding=1, count_include_pad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Shape [n, channels, ceil(height / stride), ceil(width / stride)]."""
+        fits = features.dtype is torch.float32 and features.is_contiguous(memory_format=torch.channels_last)
+        if not (features.is_cpu and fits):
+            return super().forward(features)
+        channels, *size = features.shape[1:]
+        ones = features.new_ones(channels, 1, 3, 3)
+        pixels = F.conv2d(features.new_ones(1, 1, *size), ones[:1], stride=self.stride, padding=1)
+        return F.conv2d(features, ones, stride=self.stride, padding=1, groups=channels) * pixels.reciprocal()
+
+
+def choice_module(name: str, channels: int, stride: int = 1, *, affine: bool) -> nn.Module:
+    """`networks.operations.operation`, pooling as supernets do it."""
+    return AveragePool(stride) if name == "avg_pool_3x3" else operation(name, channels, stride, affine=affine)
