@@ -5,10 +5,16 @@
   which `angle_table` makes of the supernet, of three sums for each of its tensors (`triples`, by `tensor_names`), and of an
   `AngleRule`: which tensors count (`rule_for`, `RULES`). A `Weighting` makes many tables of one supernet.
 - `largest_angle`: the best architecture of a layer-wise space, exactly, under limits too; `MaximumAngle`: that, and its proof.
+- `Counted`: parameters and multiply-adds, the baseline of every other score; `combine`: several scores, by rank.
+
+Those that run networks import torch, and stay in modules of their own: `accuracy.SupernetAccuracy`; `zero_cost.GradientNorm`,
+`zero_cost.SynFlow`, `zero_cost.NASWOT`. `correlation` says how well a score ranks.
 """
 
 from frugalnas.scores.angle import Angle, AngleTable, Weighting, angle_table
 from frugalnas.scores.base import Score
+from frugalnas.scores.combined import Combined, combine
+from frugalnas.scores.counts import Counted
 from frugalnas.scores.maximise import MaximumAngle, largest_angle
 from frugalnas.scores.rules import RULES, AngleRule, rule_for
 from frugalnas.scores.triples import tensor_names, triples
@@ -18,10 +24,13 @@ __all__ = [
     "Angle",
     "AngleRule",
     "AngleTable",
+    "Combined",
+    "Counted",
     "MaximumAngle",
     "Score",
     "Weighting",
     "angle_table",
+    "combine",
     "largest_angle",
     "rule_for",
     "tensor_names",
