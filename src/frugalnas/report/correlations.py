@@ -29,7 +29,7 @@ ZOOM_QUANTILES = (0.025, 0.5, 0.95)
 """Of the scores: where the panels begin if the published limits do not fit."""
 ENOUGH = 0.01
 """Share of the architectures that a published zoom must show to be used."""
-STRAY = 0.005
+STRAY = 0.01
 """Share of the accuracies in a panel that may lie below its axis."""
 NOTE_POINTS = 6.5
 DASHES = ((0, (4, 3)), (0, (1, 1.5)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.scoring import IMAGES, fast, open_score, supernet_folder
 from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
-from frugalnas.scores.combined import Combined
+from frugalnas.scores.combined import combine
 from frugalnas.scores.correlation import Correlation, correlation
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 from frugalnas.tables import Table, open_table, table_names
@@ -133,14 +133,19 @@ class Study:
 
 @dataclass(frozen=True)
 class _Source:
-    """One score of one run after one epoch."""
+    """One score of one run after one epoch; of a sum its parts, which are ranked among what is compared."""
 
     run: SupernetResult
     group: str
     name: str
     epoch: int
     base: int | None
-    score: Score
+    parts: tuple[Score, ...]
+
+    def __call__(self, codes: Codes) -> FloatArray:
+        """Shape [n]."""
+        score = self.parts[0] if len(self.parts) == 1 else combine(self.parts, codes)
+        return np.asarray(score(codes), np.float64)
 
 
 def correlate(
@@ -161,7 +166,7 @@ def correlate(
     """How the scores of supernets rank a table.
 
     The angle is ranked after every epoch and from every base that the runs keep; other scores with the last weights. Of a
-    sum such as "angle+accuracy" each part is ranked too.
+    sum such as "angle+accuracy", the mean rank among the architectures that are compared, each part is ranked too.
 
     Args:
         run_dirs: supernets of one space; those that differ in their seeds alone are one line.
@@ -229,10 +234,7 @@ def transfer(
         )
     if len(run_dirs) > 1:
         groups = _groups([source.run for source in sources])
-        sources = [
-            _Source(each.run, group, each.name, each.epoch, each.base, each.score)
-            for each, group in zip(sources, groups, strict=True)
-        ]
+        sources = [replace(each, group=group) for each, group in zip(sources, groups, strict=True)]
     size = sample if sample or fast(score) else SAMPLE
     return {name: _study(sources, open_table(name), against, size, seed) for name in tables}
 
@@ -289,20 +291,24 @@ def _sources(
             sources += list(_angles(run, group, rule, bases, epochs))
             continue
         base, epoch = (None if not chosen else chosen[-1] for chosen in (bases, epochs))
-        opened = open_score(
-            run.run_dir,
-            score,
-            rule=rule,
-            base=base,
-            epoch=epoch,
-            recalibrate=recalibrate,
-            images=images,
-            seed=seed,
-            device=device,
+        parts = tuple(
+            open_score(
+                run.run_dir,
+                part,
+                rule=rule,
+                base=base,
+                epoch=epoch,
+                recalibrate=recalibrate,
+                images=images,
+                seed=seed,
+                device=device,
+            )
+            for part in score.split("+")
         )
-        parts = opened.scores if isinstance(opened, Combined) else ()
         last = len(run.epochs) if epoch is None else epoch
-        sources += [_Source(run, group, part.name, last, None, part) for part in (*parts, opened)]
+        for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
+            name = "+".join(part.name for part in members)
+            sources.append(_Source(run, group, name, last, None, members))
     if not sources:
         raise FrugalnasError(
             f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits --base and --epochs; an angle starts from an "
@@ -326,7 +332,7 @@ def _angles(
         for base in sorted(kept, key=lambda base: (base == run.default_base, base)):
             if base < epoch:
                 table = weighting.table(run.triples(epoch, base))
-                yield _Source(run, group, "angle", epoch, base, Angle(run.space, table))
+                yield _Source(run, group, "angle", epoch, base, (Angle(run.space, table),))
 
 
 def _groups(runs: Sequence[SupernetResult]) -> list[str]:
@@ -372,7 +378,7 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
     params = table.space.count("params", codes) if "params" in table.space.quantities else np.zeros(len(rows))
     rankings, scores = [], {}
     for source in sources:
-        values = np.asarray(source.score(codes), np.float64)
+        values = source(codes)
         found = correlation(values, truth, params)
         scores[source.run.run_dir, source.name, source.base] = values
         best = float(truth[found.winner])

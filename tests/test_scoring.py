@@ -1,0 +1,398 @@
+"""Scores of a supernet's run: by name, in searches, on the command line, and held against tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+import frugalnas as fn
+from frugalnas.cache import cache_folder
+from frugalnas.data import loader
+from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Trials
+from frugalnas.report.rankings import ranking_numbers
+from frugalnas.runs import Budget, Callback, RunFolder, resume, search
+from frugalnas.runs.correlating import correlate, tables_named, transfer
+from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
+from frugalnas.runs.scoring import ScoreEvaluator, fast, open_score
+from frugalnas.runs.supernets import load_supernet, supernet_data, train_supernet
+from frugalnas.scores import Angle, angle_table, rule_for
+from frugalnas.scores.correlation import kendall_tau
+from frugalnas.strategies import RandomSearch
+from frugalnas.supernets import supernet_of
+from frugalnas.tables import Column, open_table, write_table
+from frugalnas.tables.catalogue import table_folder
+
+SPACE = fn.NASBench201(width=2, cells=1)
+QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1}
+CODES = fn.NASBench201().sample(6, np.random.default_rng(0))
+ALL_3X3 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two seeds on random labels, and one on true labels."""
+    root = tmp_path_factory.mktemp("supernets")
+    for seed in (0, 1):
+        train_supernet(SPACE, run_dir=root / f"seed{seed}", settings=QUICK, seed=seed, device="cpu")
+    true = {**QUICK, "labels": "true", "epochs": 2}
+    train_supernet(SPACE, run_dir=root / "true", settings=true, device="cpu")
+    return root
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """Small tables with known accuracies: of this space, with and without tests, and of another."""
+    rng = np.random.default_rng(0)
+    codes = np.unique(fn.NASBench201().sample(80, rng), axis=0)
+    names = {}
+    for name, roles in (("toy/a", ("validation", "test")), ("toy/b", ("validation",))):
+        columns = [Column(role, rng.uniform(10, 95, (len(codes), 1)), split=f"the {role} images") for role in roles]
+        names[name] = columns
+        write_table(
+            table_folder(name),
+            name=name,
+            space=fn.NASBench201(),
+            codes=codes,
+            columns=columns,
+            source={"file": "none"},
+            licence="none",
+        )
+    other = fn.MobileNet()
+    write_table(
+        table_folder("toymobile/a"),
+        name="toymobile/a",
+        space=other,
+        codes=other.sample(3, rng),
+        columns=[Column("validation", rng.random((3, 1)))],
+        source={"file": "none"},
+        licence="none",
+    )
+    yield sorted(names)
+    for name in ("toy", "toymobile"):
+        shutil.rmtree(cache_folder() / "tables" / name)
+
+
+def angles(run, epoch, base, codes, rule=None):
+    with torch.device("meta"):
+        supernet = supernet_of(run.space)
+    return Angle(run.space, angle_table(supernet, run.triples(epoch, base), rule_for(run.space, rule)))(codes)
+
+
+# -- by name -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_angle_is_that_of_the_epochs_and_rule_asked_for(runs):
+    run = load_supernet(runs / "seed0")
+    np.testing.assert_array_equal(open_score(run.run_dir)(CODES), angles(run, 3, 1, CODES))
+    chosen = open_score(run.run_dir, "angle", epoch=2, base=0, rule="rlnas-nasbench201")
+    np.testing.assert_array_equal(chosen(CODES), angles(run, 2, 0, CODES, "rlnas-nasbench201"))
+    early = open_score(run.run_dir, epoch=1)  # before the recipe's base there is the initial one
+    np.testing.assert_array_equal(early(CODES), angles(run, 1, 0, CODES))
+
+
+def test_accuracy_is_that_of_the_path_on_the_images_held_out(runs):
+    run = load_supernet(runs / "true")
+    data = supernet_data(run.run_dir)
+    images, labels = next(loader(data.val, batch_size=len(data.val)).epoch(0))
+    supernet = run.supernet()
+    with torch.no_grad():
+        paths = run.space.canonical(CODES)  # codes of one network have one score
+        right = [(supernet(images, code).argmax(1) == labels).double().mean() for code in paths]
+    score = open_score(run.run_dir, "accuracy", recalibrate=False)
+    np.testing.assert_allclose(score(CODES), 100 * np.array(right), atol=1e-9)
+    recalibrated = open_score(run.run_dir, "accuracy", images=100)
+    assert recalibrated.images == 100
+    assert np.ptp(recalibrated(CODES)) > 0
+
+
+def test_counts_refer_to_the_space_that_is_given(runs):
+    wide = SPACE.with_network(width=16, cells=5, input_size=32)
+    np.testing.assert_array_equal(open_score(runs / "seed0", "params", space=wide)(CODES), wide.count("params", CODES))
+    assert (open_score(runs / "seed0", "macs")(CODES) < wide.count("macs", CODES)).all()
+
+
+def test_zero_cost_scores_and_sums_by_rank(runs):
+    together = open_score(runs / "seed0", "synflow+naswot+gradnorm", reference=4, images=32)
+    parts = together.parts(CODES)
+    assert sorted(parts) == ["gradnorm", "naswot", "synflow"]
+    assert all(np.isfinite(values).all() for values in parts.values())
+    np.testing.assert_array_equal(together.rank(parts), together(CODES))
+    cheap = open_score(runs / "seed0", "angle+params")
+    everything = cheap.space.enumerate()
+    ranks = cheap(everything)
+    assert ranks.min() >= 0
+    assert ranks.max() <= 1
+    assert fast("angle+params")
+    assert not fast("angle+accuracy")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "angel"}, "did you mean 'angle'"),
+        ({"name": "angle+angle"}, "name each once"),
+        ({"base": 2}, "from epoch 0 or 1, not 2"),
+        ({"epoch": 9}, "has done 3 of 3 epochs"),
+        ({"rule": "abs-darts"}, "is for darts, not for nasbench201"),
+        ({"space": fn.DARTS()}, "supernet of nasbench201, but darts is scored"),
+        ({"name": "accuracy", "images": 0}, "at least one image"),
+    ],
+)
+def test_what_a_run_cannot_answer_is_said_with_the_mend(runs, options, said):
+    with pytest.raises(FrugalnasError, match=said):
+        open_score(runs / "seed0", **options)
+
+
+# -- in searches ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_evaluator_is_settled_and_built_again_from_its_description(runs):
+    space = SPACE.where("params<=4000")
+    evaluator = ScoreEvaluator(space, supernet=str(runs / "seed0"), name="angle+params", reference=50)
+    description = describe_evaluator(evaluator)
+    assert description["name"] == "score"
+    assert [description["options"][name] for name in ("epoch", "base", "rule")] == [3, 1, "default"]
+    json.dumps(description)
+    codes = space.sample(20, np.random.default_rng(1))
+    trials = Trials(codes, np.arange(20))
+    answers = evaluator.evaluate(trials, runs)
+    again = build_evaluator(description, space).evaluate(trials, runs)
+    np.testing.assert_array_equal(answers.values, again.values)
+    assert sorted(answers.metrics) == ["angle", "macs", "params"]
+    np.testing.assert_array_equal(answers.metrics["angle"], angles(load_supernet(runs / "seed0"), 3, 1, codes))
+    assert evaluator.optimum == evaluator.scored(space.enumerate()).max()
+
+
+class Interrupt(Callback):
+    def on_query(self, query, ledger):
+        if len(ledger) == 13:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_search_ends_as_if_it_had_not_been(runs, tmp_path):
+    def begin(folder, callbacks=()):
+        evaluator = ScoreEvaluator(SPACE, supernet=str(runs / "seed0"))
+        search(RandomSearch(SPACE, seed=2), evaluator, Budget(30), run_dir=tmp_path / folder, callbacks=callbacks)
+
+    begin("whole")
+    with pytest.raises(KeyboardInterrupt):
+        begin("cut", [Interrupt()])
+    resume(tmp_path / "cut")
+    assert (tmp_path / "cut" / "journal.jsonl").read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+
+
+def test_a_search_does_not_go_on_with_another_supernet(runs, tmp_path):
+    shutil.copytree(runs / "seed0", tmp_path / "supernet")
+    evaluator = ScoreEvaluator(SPACE, supernet=str(tmp_path / "supernet"))
+    search(RandomSearch(SPACE), evaluator, Budget(10), run_dir=tmp_path / "search")
+    shutil.rmtree(tmp_path / "supernet")
+    shutil.copytree(runs / "seed1", tmp_path / "supernet")
+    with pytest.raises(FrugalnasError, match="another supernet than the search began with"):
+        resume(tmp_path / "search", budget=Budget(20))
+
+
+def test_the_command_line_searches_by_score_within_limits(runs, cli, tmp_path):
+    found = cli(
+        *("search", "genetic", "--score", "angle", "--supernet", runs / "seed0", "--rule", "rlnas-nasbench201"),
+        *("--constraint", "params<=400000", "--set", "space.width=16", "--set", "space.cells=5"),
+        *("--population", "20", "--parents", "5", "--mutations", "10", "--crossovers", "5"),
+        *("--queries", 60, "--run-dir", tmp_path / "run"),
+    )
+    assert found.code == 0, found.err
+    assert "can be listed: the largest of all" in found.err
+    config = RunFolder(tmp_path / "run").config
+    assert config["space"]["limits"]["where"] == "params<=400000"
+    assert config["space"]["options"]["width"] == 16
+    assert config["evaluator"]["options"]["rule"] == "rlnas-nasbench201"
+    summary = json.loads(cli("show", tmp_path / "run", "--json").out)
+    assert summary["objective"] == "score angle"
+    assert summary["counts"]["params"] <= 400_000
+    code = np.array([summary["code"]], np.int8)
+    assert summary["value"] == angles(load_supernet(runs / "seed0"), 3, 1, code, "rlnas-nasbench201")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--score", "angle"], "add --supernet RUN"),
+        (["--base", "1"], "add --supernet RUN"),
+        (["--supernet", "{run}", "--table", "nasbench201/cifar10"], "has no meaning with --supernet"),
+        (["--supernet", "{run}", "--space", "darts"], "is a supernet of nasbench201, not of darts"),
+        (["--supernet", "{run}", "--constraint", "params<=9"], "params lie between"),
+        (["--supernet", "{run}/nowhere"], "there is no run at"),
+    ],
+)
+def test_a_search_that_cannot_be_says_so_and_leaves_nothing(runs, cli, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli("search", "random", *(text.format(run=runs / "seed0") for text in arguments))
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert not (tmp_path / "runs").exists()
+
+
+# -- frugalnas score -----------------------------------------------------------------------------------------------------
+
+
+def test_score_ranks_the_whole_space_and_writes_it(runs, cli, tmp_path):
+    run = load_supernet(runs / "seed0")
+    codes = run.space.enumerate()
+    known = angles(run, 3, 1, codes)
+    shown = cli("score", runs / "seed0", "--top", 3, "--out", tmp_path / "all.csv")
+    assert shown.code == 0, shown.err
+    assert "all 15,625 architectures" in shown.out
+    assert "Kendall's tau  with params" in shown.out
+    with (tmp_path / "all.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(codes)
+    assert float(rows[0]["angle"]) == known.max()
+    written = {row["architecture"]: float(row["angle"]) for row in rows}
+    assert written[ALL_3X3] == angles(run, 3, 1, run.space.parse(ALL_3X3)[None])[0]
+    top = json.loads(cli("score", runs / "seed0", "--top", 4, "--json").out)["top"]
+    networks = run.space.networks(np.array([run.space.parse(one["architecture"]) for one in top]))
+    assert len(set(networks.tolist())) == 4
+    assert [one["angle"] for one in top] == sorted((one["angle"] for one in top), reverse=True)
+
+
+def test_score_of_named_architectures_a_sample_and_the_maximum(runs, cli, tmp_path):
+    (tmp_path / "codes.txt").write_text(f"# mine\n{ALL_3X3}\n\n")
+    said = json.loads(
+        cli("score", runs / "true", "--score", "accuracy", "--codes", tmp_path / "codes.txt", "--json").out
+    )
+    assert said["architectures"] == 1
+    assert 0 <= said["top"][0]["accuracy"] <= 100
+    sample = json.loads(cli("score", runs / "seed0", "--sample", 30, "--where", "params<=3500", "--json").out)
+    assert sample["architectures"] <= 30
+    assert max(one["params"] for one in sample["top"]) <= 3500
+    best = json.loads(cli("score", runs / "seed0", "--maximise", "--json").out)
+    assert best["certified"]
+    assert best["angle"] == json.loads(cli("score", runs / "seed0", "--json").out)["quantiles"]["1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], "unknown architecture"),
+        (["--codes", "missing.txt"], "cannot be read"),
+        (["--out", "angles.txt"], "end it in .csv or .parquet"),
+        (["--maximise", "--score", "params"], "computes the largest angle"),
+        (["--set", "evaluator.images=3"], "unknown part of --set"),
+        ([ALL_3X3, "--sample", "3"], "leave it out where they are named"),
+        ([ALL_3X3, "--where", "params<=3000"], "is not an architecture of"),
+    ],
+)
+def test_score_refuses_in_one_line(runs, cli, arguments, said):
+    outcome = cli("score", runs / "seed0", *arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+
+
+# -- against tables ------------------------------------------------------------------------------------------------------
+
+
+def test_correlate_ranks_every_epoch_from_every_base(runs, tables):
+    study = correlate([runs / "seed0", runs / "seed1"], "toy/a")
+    table = open_table("toy/a")
+    assert (study.column, study.split) == ("test", "the test images")
+    run = load_supernet(runs / "seed1")
+    expected = {
+        (epoch, base): kendall_tau(angles(run, epoch, base, table.codes), table.labels("test"))
+        for epoch in (1, 2, 3)
+        for base in (0, 1)
+        if base < epoch
+    }
+    mine = {(r.epoch, r.base): r.correlation.tau for r in study.rankings if r.run == run.run_dir}
+    assert mine == expected
+    from_first = study.seeds(("random labels", "angle", 1))
+    assert from_first.shape == (2, 3)
+    assert np.isnan(from_first[:, 0]).all()
+    assert from_first[1, 2] == expected[3, 1]
+    params = table.space.count("params", table.codes)
+    assert study.baselines["params"].tau == kendall_tau(params, table.labels("test"))
+    assert (study.main.run, study.main.epoch, study.main.base) == (runs / "seed0", 3, 1)
+    assert correlate([runs / "seed0"], "toy/a", against="validation", epochs=[3], bases=[0]).column == "validation"
+
+
+def test_runs_that_differ_in_more_than_the_seed_are_lines_of_their_own(runs, tables):
+    study = correlate([runs / "seed0", runs / "true"], "toy/b", epochs=[2], bases=[1])
+    assert [study.name(line) for line in study.lines] == [
+        "random labels, angle from epoch 1",
+        "true labels, angle from epoch 1",
+    ]
+
+
+def test_sums_are_ranked_with_their_parts_on_a_sample(runs, tables):
+    study = correlate([runs / "true"], "toy/a", score="angle+accuracy", sample=10, images=50)
+    assert [ranking.score for ranking in study.rankings] == ["angle", "accuracy", "angle+accuracy"]
+    assert len(study.codes) == 10
+    assert not study.whole
+
+
+def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, cli, tmp_path):
+    shown = cli("correlate", runs / "seed0", runs / "seed1", "--table", "toy/a", "--out", tmp_path)
+    assert shown.code == 0, shown.err
+    assert "angle from epoch 0" in shown.out
+    assert "±" in shown.out
+    with (tmp_path / "correlation-toy-a.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * 5 + 2
+    assert {row["score"] for row in rows} == {"angle", "params", "macs"}
+    for figure in ("correlation-toy-a", "correlation-toy-a-epochs"):
+        assert (tmp_path / f"{figure}.png").stat().st_size > 10_000
+        assert (tmp_path / f"{figure}.svg").exists()
+
+
+def test_numbers_of_one_seed_have_no_deviation(runs, tables):
+    numbers = json.loads(json.dumps(ranking_numbers(correlate([runs / "seed0"], "toy/a")), allow_nan=False))
+    assert numbers["accuracy"] == "test"
+    assert [(record["epoch"], record["base"]) for record in numbers["rankings"]] == [
+        (1, 0),
+        (2, 0),
+        (3, 0),
+        (2, 1),
+        (3, 1),
+    ]
+    mean, deviation = numbers["rankings"][-1]["tau"]
+    assert -1 < mean < 1
+    assert deviation is None
+
+
+def test_robustness_covers_the_tables_of_a_benchmark(runs, tables):
+    assert tables_named("toy") == tables
+    studies = transfer([runs / "seed0", runs / "seed1"], tables)
+    assert list(studies) == tables
+    for name, study in studies.items():
+        assert [(ranking.seed, ranking.epoch, ranking.base) for ranking in study.rankings] == [(0, 3, 1), (1, 3, 1)]
+        assert study.rankings[0].correlation.tau == correlate([runs / "seed0"], name).main.correlation.tau
+
+
+@pytest.mark.slow
+def test_robustness_on_the_command_line(runs, tables, cli, tmp_path):
+    shown = cli("robustness", runs / "seed0", "--table", "toy", "--out", tmp_path)
+    assert shown.code == 0, shown.err
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "robustness.csv",
+        *(f"robustness{part}.{kind}" for part in ("", "-taus") for kind in ("png", "svg")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--table", "toymobile/a"], "toymobile/a is a table of mobilenet, but"),
+        (["--table", "toy/zzz"], "unknown table"),
+        (["--table", "toy/b", "--against", "test"], "unknown column of toy/b 'test'"),
+        (["--table", "toy/a", "--base", "2"], "from epoch 0 or 1, not 2"),
+        (["--table", "toy/a", "--sample", "1"], "two architectures at least"),
+    ],
+)
+def test_correlate_refuses_in_one_line(runs, tables, cli, arguments, said):
+    outcome = cli("correlate", runs / "seed0", *arguments)
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1
