@@ -29,7 +29,7 @@ from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
 from frugalnas.training import fabric_for, load_recipe, read_tensors, recipes, write_tensors
 
 SPACE = fn.NASBench201(width=2, cells=1)
-QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1]}
+QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1, "decay_unsampled": False}
 
 
 DIVERGING = {"epochs": 2, "batch_size": 64, "optimizer": "momentum", "lr": 1e3, "momentum": 1.0, "weight_decay": 10}
