@@ -264,7 +264,20 @@ def _in_folder(path: Path) -> Architecture:
     if config["kind"] == "training":
         space = build_space(config["space"])
         return Architecture(str(config.get("name") or path), space, space.parse(config["architecture"]))
+    if config["kind"] == "method":
+        return _of_method(path)
     raise FrugalnasError(f"{path} is a {config['kind']}, which has no one architecture; give a search or a training")
+
+
+def _of_method(path: Path) -> Architecture:
+    """What a method found, at the sizes in which it retrains."""
+    from frugalnas.methods.launching import load_method
+    from frugalnas.runs.descriptions import build_space, describe_space
+
+    found = load_method(path)
+    # Without the limits of the search, which networks of another size need not meet.
+    space = build_space({**describe_space(found.space), "limits": {}})
+    return Architecture(f"what {path} found", space, found.code)
 
 
 def _known(text: str, space: str | None) -> Architecture | None:

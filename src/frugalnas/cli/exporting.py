@@ -64,8 +64,9 @@ def add(commands: Any) -> None:
 def _export(parsed: argparse.Namespace) -> int:
     from frugalnas.networks.exporting import FORMATS, export
     from frugalnas.networks.saving import card_of, load
+    from frugalnas.runs.stages import network_of
 
-    network = load(parsed.run_dir)
+    network = load(network_of(parsed.run_dir))
     card = card_of(network)
     path = parsed.out or _default_path(parsed.run_dir, parsed.format, FORMATS[parsed.format])
     existed = path.parent.exists()

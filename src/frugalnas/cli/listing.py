@@ -33,6 +33,8 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns(_recipes("training"), ("recipe", "source"))
         print("\nfor supernets (frugalnas supernet train):")
         print_columns(_recipes("supernets"), ("recipe", "source"))
+        print("\nfor methods (frugalnas rlnas):")
+        print_columns(_recipes("methods"), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.strategies.acquisition import ACQUISITIONS

@@ -18,6 +18,7 @@ from frugalnas.cli import (
     exporting,
     listing,
     reporting,
+    rlnas,
     runs,
     scoring,
     searching,
@@ -65,6 +66,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     reporting.add(commands)
     counting.add(commands)
     drawing.add(commands)
+    rlnas.add(commands)
     supernets.add(commands)
     exporting.add(commands)
     data.add(commands)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import comparing, searching, training
+from frugalnas.cli import comparing, rlnas, searching, training
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.supernets import show_supernet
@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
     """Add the commands."""
     resume = commands.add_parser(
         "resume",
-        help="continue an interrupted search, comparison or training",
+        help="continue an interrupted search, comparison, training or method",
         description="Continue a run: its journal ends as if it had never been interrupted.",
     )
     resume.add_argument("run_dir", type=Path, metavar="RUN")
@@ -54,7 +54,7 @@ def _resume(parsed: argparse.Namespace) -> int:
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] not in ("training", "supernet"):
+    if parsed.device is not None and config["kind"] not in ("training", "supernet", "method"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
@@ -62,6 +62,10 @@ def _resume(parsed: argparse.Namespace) -> int:
         with comparing.watched(run_dir, quiet) as on_finished:
             resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
         return show_comparison(run_dir)
+    if config["kind"] == "method":
+        if parsed.queries is not None or parsed.seconds is not None:
+            raise FrugalnasError("a method's run keeps the budget of its search; leave --queries and --seconds out")
+        return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet)
     if config["kind"] in ("training", "supernet"):
         return _resume_training(run_dir, config["kind"], parsed)
     budget = None
@@ -101,6 +105,8 @@ def _show(parsed: argparse.Namespace) -> int:
         return show_training(parsed.run_dir, as_json=parsed.json)
     if kind == "supernet":
         return show_supernet(parsed.run_dir, as_json=parsed.json)
+    if kind == "method":
+        return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
 
 
@@ -116,6 +122,9 @@ def _list(parsed: argparse.Namespace) -> int:
     for folder in folders:
         config = folder.config
         lines = list(folder.lines())
+        if config["kind"] == "method":
+            rows.append(_method_row(folder, lines))
+            continue
         if config["kind"] == "supernet":
             rows.append(_supernet_row(folder, lines))
             continue
@@ -134,6 +143,18 @@ def _list(parsed: argparse.Namespace) -> int:
             rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
     print_columns(rows, ("run", "kind", "on", "done", "best"))
     return 0
+
+
+def _method_row(folder: RunFolder, stages: list[dict[str, Any]]) -> list[str]:
+    """A method's line in the list: the stages that are finished, and the test accuracy of its network."""
+    from frugalnas.runs.stages import read_result
+
+    method = folder.config["method"]
+    done = ", ".join(stage["stage"] for stage in stages) or "begun"
+    result = read_result(folder.path)
+    test = None if result is None else result["candidates"][result["winner"]].get("test")
+    best = "" if test is None else f"{test:.2f} % test"
+    return [str(folder.path), method["name"], Path(method["options"]["recipe"]["data"]).name, done, best]
 
 
 def _supernet_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:

@@ -222,8 +222,9 @@ def _predict(parsed: argparse.Namespace) -> int:
 
     from frugalnas.data import CorruptImage, preprocess
     from frugalnas.networks.saving import card_of, load
+    from frugalnas.runs.stages import trained_run
 
-    network = load(parsed.run_dir)
+    network = load(trained_run(parsed.run_dir))
     card = card_of(network)
     if not card.preprocessing:
         raise FrugalnasError(

@@ -143,7 +143,8 @@ def _certainty(run: MethodRun) -> Certainty | None:
     """How sure the angle's ranking is; None for other scores, of which nothing is known before the last epoch."""
     from frugalnas.runs.scoring import open_score
 
-    assert run.supernet is not None and run.result is not None
+    assert run.supernet is not None
+    assert run.result is not None
     score = dict(run.method.recipe["score"])
     if score.get("name", "angle") != "angle":
         return None

@@ -22,7 +22,19 @@ from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
 from frugalnas.registry import METHODS, import_object
 from frugalnas.runs.folder import RunFolder, write_atomically
 
-__all__ = ["Method", "Stage", "Stages", "Watch", "load_stages", "resume_method", "run_method"]
+__all__ = [
+    "Method",
+    "Stage",
+    "Stages",
+    "Watch",
+    "load_stages",
+    "method_of",
+    "network_of",
+    "read_result",
+    "resume_method",
+    "run_method",
+    "trained_run",
+]
 
 Start: TypeAlias = Callable[[Path, list[Any]], object]
 """Begins a stage: a new folder to run in, and callbacks that look on."""
@@ -235,8 +247,8 @@ def read_result(run_dir: Path | str) -> dict[str, Any] | None:
     return result
 
 
-def trained_run(run_dir: Path | str) -> Path:
-    """The run whose network is a method's result: the folder itself where it is no method's run.
+def network_of(run_dir: Path | str) -> Path:
+    """The folder of the network that a method's run has come to; the folder itself where it is no method's run.
 
     Raises:
         RunFolderError: where the method has no network yet.
@@ -248,6 +260,20 @@ def trained_run(run_dir: Path | str) -> Path:
     if result is None:
         raise RunFolderError(f"{path} has no network yet; continue it with: frugalnas resume {path}")
     return path / result["network"]
+
+
+def trained_run(run_dir: Path | str) -> Path:
+    """The run in which the network of a method was trained; the folder itself where it is no method's run.
+
+    Raises:
+        RunFolderError: where the method has no network yet, or one with random weights.
+    """
+    path = network_of(run_dir)
+    if path != Path(run_dir) and not (read_result(run_dir) or {}).get("trained", True):
+        raise RunFolderError(
+            f"the network of {run_dir} has random weights; train it with: frugalnas train {run_dir} --data FOLDER"
+        )
+    return path
 
 
 # -- carrying out --------------------------------------------------------------------------------------------------------

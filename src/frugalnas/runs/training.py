@@ -20,6 +20,7 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.network_trainer import run_training
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
+from frugalnas.runs.stages import trained_run
     build_network,
     check_compile,
     describe,
@@ -242,7 +243,7 @@ def evaluate_run(
         device: "auto", "cpu", "cuda" or "mps".
         precision: "32", "bf16" or "16".
     """
-    path = Path(run_dir)
+    path = trained_run(run_dir)
     network = load(path)
     card = card_of(network)
     opened = _data_to_evaluate(path, data, card.preprocessing, root, download, max_corrupt, workers)
