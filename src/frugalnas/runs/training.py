@@ -20,7 +20,6 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.network_trainer import run_training
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
-from frugalnas.runs.stages import trained_run
     build_network,
     check_compile,
     describe,
