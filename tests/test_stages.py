@@ -40,14 +40,13 @@ class TwoSearches(Method):
         self.queries = queries
 
     def carry_out(self, stages: Stages) -> dict:
-        def start(seed):
+        def found(name, seed):
             space = NASBench201()
             evaluator = FunctionEvaluator(space, function="test_stages:convolutions")
-            strategy = RandomSearch(space, seed=seed, initial=2)
-            return lambda path, callbacks: search(strategy, evaluator, self.queries, run_dir=path, callbacks=callbacks)
+            return stages.run(name, search, RandomSearch(space, seed=seed, initial=2), evaluator, self.queries)
 
-        found = stages.run("broad", "search", start(0))
-        better = [stages.run(f"narrow-{place}", "search", start(int(found.best.value) + place)) for place in (1, 2)]
+        first = int(found("broad", 0).best.value)
+        better = [found(f"narrow-{place}", first + place) for place in (1, 2)]
         stages.begin("report")
         return {"best": max(result.best.value for result in better), "network": "stages/02-narrow-1"}
 

@@ -82,8 +82,8 @@ def settle(
     recipe = _in_space(recipe, space, data, notes)
     if classes is not None:
         recipe = replace(recipe, supernet={**recipe.supernet, "classes": classes})
-    described = dict(recipe.space or {})
-    whole = build_space(described).with_network(**dict(recipe.supernet.get("space", {})))
+    assert recipe.space is not None
+    whole = build_space(recipe.space).with_network(**dict(recipe.supernet.get("space", {})))
     common = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0, **reading}
     supernet = prepare_supernet(whole, recipe.data, devices=devices, **recipe.on_random_labels, **common)
     names = data.classes if data.labelled else tuple(str(number) for number in range(supernet.recipe.classes or 0))

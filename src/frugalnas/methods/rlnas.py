@@ -68,35 +68,14 @@ class RLNAS(Method):
         common = {"seed": self.seed, **self.reading, **self.device}
 
         supernet = stages.run(
-            "supernet",
-            "supernet",
-            lambda folder, watching: train_supernet(
-                self.networks.supernet,
-                recipe.data,
-                run_dir=folder,
-                callbacks=watching,
-                **recipe.on_random_labels,
-                **common,
-            ),
+            "supernet", train_supernet, self.networks.supernet, recipe.data, **recipe.on_random_labels, **common
         )
         angle = ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=self.seed, **recipe.score)
         evolution = genetic_search(recipe, space, self.seed)
-        found = stages.run(
-            "search",
-            "search",
-            lambda folder, watching: search(
-                evolution, angle, evaluations(recipe, evolution), run_dir=folder, callbacks=watching
-            ),
-        )
+        found = stages.run("search", search, evolution, angle, evaluations(recipe, evolution))
         best = best_of(found, angle.scored)
         retrained = [
-            stages.run(
-                f"retrain-{place}",
-                "training",
-                lambda folder, watching, code=code: train(
-                    space, code, recipe.data, run_dir=folder, callbacks=watching, **recipe.from_scratch, **common
-                ),
-            )
+            stages.run(f"retrain-{place}", train, space, code, recipe.data, **recipe.from_scratch, **common)
             for place, code in enumerate(best.codes[: recipe.top if self.labelled else 0], 1)
         ]
         stages.begin("report")

@@ -54,7 +54,7 @@ def score_figure(sure: Certainty, name: str) -> Figure:
     with paper_style():
         figure = new_figure(COLUMN, HEIGHT, layout="constrained")
         axes = figure.add_subplot()
-        low, high = np.quantile(sure.scores, 0.001), float(sure.scores.max())
+        low, high = float(np.quantile(sure.scores, 0.001)), float(sure.scores.max())
         shown = sure.scores[sure.scores >= low]
         axes.hist(shown, bins=BINS, color="#77AADD", linewidth=0)
         for leader in sure.leaders[1:FOLLOWED]:
@@ -123,7 +123,7 @@ def size_figure(sure: Certainty, macs: FloatArray, name: str) -> Figure:
             millions, sure.scores, ".", color="#77AADD", markersize=1.6, alpha=0.5, markeredgewidth=0, rasterized=True
         )
         axes.plot(millions[0], sure.scores[0], "D", color=LINES[3], markersize=4, label="the winner", zorder=3)
-        axes.set_ylim(bottom=np.quantile(sure.scores, 0.001))
+        axes.set_ylim(bottom=float(np.quantile(sure.scores, 0.001)))
         axes.set(xlabel="multiply-adds an image, millions", ylabel=name)
         axes.legend(loc="lower right", handletextpad=0.2)
     return figure

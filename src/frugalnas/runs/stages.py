@@ -36,8 +36,6 @@ __all__ = [
     "trained_run",
 ]
 
-Start: TypeAlias = Callable[[Path, list[Any]], object]
-"""Begins a stage: a new folder to run in, and callbacks that look on."""
 Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
 """Callbacks that look on while a stage runs."""
 
@@ -47,6 +45,8 @@ _KINDS = {
     "supernet": ("frugalnas.runs.supernets:resume_supernet", "frugalnas.runs.supernets:load_supernet"),
 }
 """What carries on with each kind of run, and what reads it."""
+_KIND_OF = {"search": "search", "train": "training", "train_supernet": "supernet"}
+"""The kind of run that each function begins."""
 RESULT = "result.json"
 """What the method concluded, in its run's folder."""
 
@@ -113,17 +113,18 @@ class Stages:
         self._reached = False
         self._asked = 0
 
-    def run(self, name: str, kind: str, start: Start) -> Any:
+    def run(self, name: str, begin: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         """The result of a stage, which is read, carried on with or begun, as far as it has come.
 
         Args:
             name: distinct within the method.
-            kind: of run that `start` makes.
-            start: makes the stage's run in the new folder that it is given.
+            begin: `search`, `train` or `train_supernet`, called with the stage's new folder as `run_dir`, and `callbacks`.
+            arguments, options: further ones of `begin`.
         """
         self._asked += 1
         path = self.folder.path / "stages" / f"{self._asked:02d}-{name}"
-        resume, load = _KINDS[kind]
+        kind = _KIND_OF[begin.__name__]
+        resume, load = (import_object(target) for target in _KINDS[kind])
         stage = _stage(path, kind)
         self._pass(stage)
         if not stage.finished:
@@ -133,15 +134,15 @@ class Stages:
                 with self.watch(stage) as callbacks:
                     if path.exists():
                         moved = {} if self.device is None or kind == "search" else {"device": self.device}
-                        import_object(resume)(path, callbacks=callbacks, **moved)
+                        resume(path, callbacks=callbacks, **moved)
                     else:
-                        start(path, callbacks)
+                        begin(*arguments, run_dir=path, callbacks=callbacks, **options)
             finally:
                 seconds = round(time.monotonic() - started, 6)
                 self.folder.append({"stage": name, "seconds": seconds}, "timing.jsonl")
         if all(line["stage"] != name for line in self.folder.lines()):
             self.folder.append({"stage": name, "kind": kind, "folder": f"stages/{path.name}"})
-        return import_object(load)(path)
+        return load(path)
 
     def begin(self, name: str) -> None:
         """Announce a stage that has no folder of its own, such as a report."""

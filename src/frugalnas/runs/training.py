@@ -28,6 +28,7 @@ from frugalnas.runs.preparing import (
     prepare,
     warm_start,
 )
+from frugalnas.runs.stages import trained_run
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
