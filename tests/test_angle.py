@@ -217,18 +217,23 @@ def live_genes(space: str, code: Codes) -> set[int]:
     return live
 
 
+@cache
+def shared(space: str) -> list[Pair]:
+    """The base weights of what every architecture has, as if they had stayed."""
+    supernet, before, _ = trained(space)
+    prefixes = tuple(f"{choice.prefix}." for choice in supernet.choices())
+    return [(each.double(),) * 2 for name, each in before.items() if not name.startswith(prefixes)]
+
+
 def default_parts(space: str, code: Codes) -> list[Pair]:
     """What all share stands still; every live choice turns once; poolings stand still with a third of their channels."""
-    supernet, before, _ = trained(space)
-    choices = supernet.choices()
-    outside = [name for name in before if not any(name.startswith(f"{choice.prefix}.") for choice in choices)]
-    parts = [(before[name].double(),) * 2 for name in outside]
-    for gene in live_genes(space, code):
-        for choice in choices:
-            if (gene, int(code[gene])) in choice.genes:
-                parts += convs(space, choice.prefix) + linears(space, choice.prefix, bias=False)
-                if "pool" in choice.operation:
-                    parts.append((torch.full((choice.channels,), 3**-0.5, dtype=torch.float64),) * 2)
+    parts = [*shared(space)]
+    live = {(gene, int(code[gene])) for gene in live_genes(space, code)}
+    for choice in trained(space)[0].choices():
+        for _ in live.intersection(choice.genes):
+            parts += convs(space, choice.prefix) + linears(space, choice.prefix, bias=False)
+            if "pool" in choice.operation:
+                parts.append((torch.full((choice.channels,), 3**-0.5, dtype=torch.float64),) * 2)
     return parts
 
 
