@@ -27,6 +27,7 @@ from frugalnas.strategies import RandomSearch
 from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, open_table, write_table
 from frugalnas.tables.catalogue import table_folder
+from frugalnas.testing import EvaluatorConformance
 
 SPACE = fn.NASBench201(width=2, cells=1)
 QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1}
@@ -167,6 +168,20 @@ def test_an_evaluator_is_settled_and_built_again_from_its_description(runs):
     assert sorted(answers.metrics) == ["angle", "macs", "params"]
     np.testing.assert_array_equal(answers.metrics["angle"], angles(load_supernet(runs / "seed0"), 3, 1, codes))
     assert evaluator.optimum == evaluator.scored(space.enumerate()).max()
+
+
+class TestScoreEvaluator(EvaluatorConformance):
+    """A sum, whose value may not depend on what else is scored."""
+
+    @pytest.fixture(autouse=True)
+    def trained(self, runs):
+        self.supernet = str(runs / "true")
+
+    def space(self):
+        return SPACE
+
+    def make(self):
+        return ScoreEvaluator(SPACE, supernet=self.supernet, name="angle+synflow", reference=4)
 
 
 class Interrupt(Callback):

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.scoring import IMAGES, fast, open_score, supernet_folder
+from frugalnas.runs.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
 from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
 from frugalnas.scores.combined import combine
@@ -187,7 +187,8 @@ def correlate(
         FrugalnasError: for a table of another space, and runs that have nothing to rank.
     """
     opened = open_table(table)
-    sources = _sources(run_dirs, score, rule, bases, epochs, recalibrate, images, seed, device)
+    how = {"recalibrate": recalibrate, "images": images, "seed": seed, "device": device}
+    sources = _sources(run_dirs, score, rule, bases, epochs, how)
     return _study(sources, opened, against, sample if sample or fast(score) else SAMPLE, seed)
 
 
@@ -224,14 +225,12 @@ def transfer(
     """
     from frugalnas.runs.supernets import load_supernet
 
+    how = {"recalibrate": recalibrate, "images": images, "seed": seed, "device": device}
     sources = []
     for run_dir in run_dirs:
         run = load_supernet(supernet_folder(run_dir))
         last = len(run.epochs) if epoch is None else epoch
-        own = run.default_base if run.default_base < last else 0
-        sources += _sources(
-            [run_dir], score, rule, [own if base is None else base], [last], recalibrate, images, seed, device
-        )
+        sources += _sources([run_dir], score, rule, [angle_base(run, last) if base is None else base], [last], how)
     if len(run_dirs) > 1:
         groups = _groups([source.run for source in sources])
         sources = [replace(each, group=group) for each, group in zip(sources, groups, strict=True)]
@@ -266,10 +265,7 @@ def _sources(
     rule: str | None,
     bases: Sequence[int] | None,
     epochs: Sequence[int] | None,
-    recalibrate: bool,
-    images: int,
-    seed: int,
-    device: str,
+    how: Mapping[str, Any],
 ) -> list[_Source]:
     """Every score of every run."""
     from frugalnas.runs.supernets import load_supernet
@@ -292,18 +288,7 @@ def _sources(
             continue
         base, epoch = (None if not chosen else chosen[-1] for chosen in (bases, epochs))
         parts = tuple(
-            open_score(
-                run.run_dir,
-                part,
-                rule=rule,
-                base=base,
-                epoch=epoch,
-                recalibrate=recalibrate,
-                images=images,
-                seed=seed,
-                device=device,
-            )
-            for part in score.split("+")
+            open_score(run.run_dir, part, rule=rule, base=base, epoch=epoch, **how) for part in score.split("+")
         )
         last = len(run.epochs) if epoch is None else epoch
         for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
