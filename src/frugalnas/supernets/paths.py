@@ -122,12 +122,12 @@ class Projected(PathSampler):
     is, for the whole space, drawing from all such architectures; so it is done at once.
     """
 
+    name = "projected"
+
     def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
         if not isinstance(space, DARTS):
             raise _misfit(self.name, space, "only DARTS cells have nodes with two predecessors", "uniform")
         super().__init__(space.with_network(duplicates=False, none=False), draws, seed)
-
-    name = "projected"
 
     def draw(self, rng: np.random.Generator) -> Codes:
         """Shape [1, 1, 16]."""
