@@ -32,7 +32,7 @@ SPACE = fn.NASBench201(width=2, cells=1)
 QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1, "decay_unsampled": False}
 
 
-DIVERGING = {"epochs": 2, "batch_size": 64, "optimizer": "momentum", "lr": 1e3, "momentum": 1.0, "weight_decay": 10}
+DIVERGING = {"epochs": 2, "batch_size": 256, "optimizer": "momentum", "lr": 1e3, "momentum": 1.0, "weight_decay": 10}
 
 
 class Stop(TrainingCallback):
@@ -291,12 +291,25 @@ def test_the_published_settings_fit_their_spaces():
 
 
 @pytest.mark.parametrize(
-    ("space", "paths"), [(SPACE, "cell"), (DARTS(layers=3, width=2), "projected"), (fn.FairNAS(), "uniform")]
+    ("space", "paths"),
+    [
+        (SPACE, "cell"),
+        (DARTS(layers=3, width=2), "projected"),
+        pytest.param(fn.FairNAS(), "uniform", marks=pytest.mark.slow),
+    ],
 )
 def test_without_a_word_paths_are_what_fits_the_space(space, paths):
     prepared = prepare_supernet(space, "digits", "default", {}, None, False, 32, None, 0, 0, 1)
     assert prepared.recipe.paths == paths
-    assert (prepared.recipe.epochs, prepared.recipe.classes) == (8, 10)
+    assert prepared.recipe.classes == 10
+
+
+@pytest.mark.parametrize(("epochs", "base"), [(1, 1), (7, 1), (8, 2), (100, 25)])
+def test_without_a_word_an_angle_starts_after_a_quarter_of_the_epochs(epochs, base):
+    settled = SupernetRecipe(epochs=epochs, angle_base=None).settled(1000)
+    assert settled.angle_base == base
+    assert settled.kept_epochs == tuple(sorted({0, 1, base}))
+    assert SupernetRecipe(epochs=epochs).settled(1000).angle_base == 0
 
 
 def test_a_plan_says_what_would_happen():

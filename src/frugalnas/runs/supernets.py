@@ -77,7 +77,8 @@ class SupernetResult:
     @property
     def default_base(self) -> int:
         """The epoch that the recipe measures angles from; 0 as long as no epoch after it is done."""
-        return self.recipe.angle_base if self.recipe.angle_base < len(self.epochs) else 0
+        base = self.recipe.angle_base or 0
+        return base if base < len(self.epochs) else 0
 
     def weights(self, epoch: int | None = None) -> dict[str, Tensor]:
         """Weights and buffers by name, on the CPU.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 from frugalnas.data.labels import LabelMode
@@ -37,7 +37,8 @@ class SupernetRecipe(Recipe):
         decay_unsampled: whether weights off the path of a step decay and move on by their momentum, as in programs from
             before torch 2; else they stay as they are.
         base_epochs: epochs after which weights are kept to measure angles from; 0, the initial ones, are always kept.
-        angle_base: the epoch whose weights an angle starts from where nobody says otherwise; it is kept too.
+        angle_base: the epoch whose weights an angle starts from where nobody says otherwise; it is kept too. None: after a
+            quarter of all epochs, before which the weights leave their random start and tell less of the architectures.
         schedule_epochs: epochs that the learning rate's schedule is laid out for, where they are more than `epochs`.
     """
 
@@ -46,7 +47,7 @@ class SupernetRecipe(Recipe):
     classes: int | None = None
     decay_unsampled: bool = False
     base_epochs: tuple[int, ...] = (0, 1)
-    angle_base: int = 0
+    angle_base: int | None = 0
     schedule_epochs: int | None = None
 
     package: ClassVar[str] = "frugalnas.supernets"
@@ -57,9 +58,8 @@ class SupernetRecipe(Recipe):
         for name in _OF_NETWORKS:
             if getattr(self, name) != plain[name]:
                 raise FrugalnasError(f"{name} is not for supernets; leave it out")
-        for name in ("angle_base", *(["classes"] if self.classes is not None else [])):
-            if getattr(self, name) < 0:
-                raise FrugalnasError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.angle_base is not None and self.angle_base < 0:
+            raise FrugalnasError(f"angle_base is {self.angle_base}; it must be 0 or more")
         if any(epoch < 0 for epoch in self.base_epochs):
             raise FrugalnasError(f"base_epochs are {list(self.base_epochs)}; none may be below 0")
         if self.schedule_epochs is not None and self.schedule_epochs < (self.epochs or 0):
@@ -67,7 +67,14 @@ class SupernetRecipe(Recipe):
                 f"schedule_epochs is {self.schedule_epochs}, fewer than the {self.epochs} epochs; raise it, or set it to null"
             )
 
+    def settled(self, images: int, devices: int = 1) -> SupernetRecipe:
+        """This recipe with nothing left open, for so many training images; see `Recipe.settled`."""
+        settled = super().settled(images, devices)
+        assert settled.epochs is not None
+        base = settled.angle_base
+        return replace(settled, angle_base=max(1, settled.epochs // 4) if base is None else base)
+
     @property
     def kept_epochs(self) -> tuple[int, ...]:
         """Epochs after which weights are kept to measure angles from, 0 first."""
-        return tuple(sorted({0, self.angle_base, *self.base_epochs}))
+        return tuple(sorted({0, self.angle_base or 0, *self.base_epochs}))
