@@ -179,7 +179,8 @@ def _row(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
     found = [_share(known[f"top{k}_precision"]) for k in tops]
     first = _shown(known["winner_accuracy"] if "winner_accuracy" in known else known.get("top1_accuracy"), 2)
     places = known.get("winner_place")
-    said = "" if not places else f", place {' '.join(f'{place:,}' for place in places[:5])}"
+    said = "" if not places else f", place {' and '.join(f'{place:,}' for place in places[:3])}"
+    said += " ..." if places and len(places) > 3 else ""
     return [name, epoch, *statistics, *found, f"{first} %{said}"]
 
 

@@ -18,6 +18,9 @@ from frugalnas.strategies.objectives import VALUES
 
 __all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
 
+SMALL = 4.0
+"""Below it values are no percentages, and get more digits."""
+
 
 def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = None) -> dict[str, Any]:
     """The statistics of a comparison as plain data.
@@ -72,7 +75,9 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     numbers = comparison_numbers(comparison, budgets)
     values, seeds = numbers["values"], numbers["seeds"]
     header = [f"{budget} queries" for budget in next(iter(values.values()))]
-    rows = [[name, *(_interval(estimate, 3) for estimate in at.values())] for name, at in values.items()]
+    known = [estimate[0] for at in values.values() for estimate in at.values() if estimate is not None]
+    digits = 3 if max(map(abs, known)) >= SMALL else 6  # angles lie close together
+    rows = [[name, *(_interval(estimate, digits) for estimate in at.values())] for name, at in values.items()]
     parts = [
         f"# {comparison.subject}: {', '.join(values)}",
         f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best value so far, with its 95 % bootstrap interval.",
