@@ -6,6 +6,7 @@ So all processes of a training agree on it without a word, and a training that i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 
@@ -41,6 +42,14 @@ class PathSampler(ABC):
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> IntArray | Codes:
         """Paths of one step, shape [paths, draws or 1, genes]."""
+
+    def valid(self, name: str, propose: Callable[[], Codes]) -> Codes:
+        """The first code that is valid, shape [1, 1, genes], of those that `propose` makes, shape [genes]."""
+        for _ in range(MAX_ROUNDS):
+            code = propose()
+            if self.space.valid(code[None])[0]:
+                return code[None, None]
+        raise _misfit(name, self.space, "hardly any of its codes keeps the space's limits", "uniform")
 
 
 class Uniform(PathSampler):
@@ -98,11 +107,7 @@ class DepthUniform(PathSampler):
         """Shape [1, 1, genes]."""
         if isinstance(self.space, OnceForAll):
             return self.space.sample(1, rng)[None]
-        for _ in range(MAX_ROUNDS):
-            code = self._chain(rng)
-            if self.space.valid(code[None])[0]:
-                return code[None, None]
-        raise _misfit("depth-uniform", self.space, "hardly any code of a random depth keeps its limits", "uniform")
+        return self.valid("depth-uniform", lambda: self._chain(rng))
 
     def _chain(self, rng: np.random.Generator) -> Codes:
         built, left_out = self.space.allowed[:, :-1], self.space.allowed[:, -1]
@@ -142,8 +147,7 @@ class ProjectedShared(Projected):
     def draw(self, rng: np.random.Generator) -> Codes:
         """Shape [1, 1, 16], normal and reduction cell alike."""
         half = self.space.genes // 2
-        normal = self.space.sample(1, rng)[0, :half]
-        return np.tile(normal, 2)[None, None]
+        return self.valid(self.name, lambda: np.tile(self.space.sample(1, rng)[0, :half], 2))
 
 
 class Fair(PathSampler):

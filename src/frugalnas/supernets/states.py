@@ -52,7 +52,7 @@ class AveragePool(nn.AvgPool2d):
     """3x3 average pooling over the pixels that are there, on processors as a convolution with ones.
 
     For channels-last images torch's own pooling takes twice the time there, forward and backward; sums of nine numbers may
-    differ in the last bit.
+    differ in the last bit. What is not float32 and channels-last takes torch's own.
     """
 
     def __init__(self, stride: int) -> None:
@@ -60,8 +60,8 @@ class AveragePool(nn.AvgPool2d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape [n, channels, ceil(height / stride), ceil(width / stride)]."""
-        fits = features.dtype is torch.float32 and features.is_contiguous(memory_format=torch.channels_last)
-        if not (features.is_cpu and fits):
+        plain = features.is_cpu and features.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+        if not (plain and features.is_contiguous(memory_format=torch.channels_last)):
             return super().forward(features)
         channels, *size = features.shape[1:]
         ones = features.new_ones(channels, 1, 3, 3)
