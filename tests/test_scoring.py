@@ -118,6 +118,15 @@ def test_counts_refer_to_the_space_that_is_given(runs):
     assert (open_score(runs / "seed0", "macs")(CODES) < wide.count("macs", CODES)).all()
 
 
+def test_a_methods_run_stands_for_the_supernet_that_it_trained(runs, tmp_path):
+    method = tmp_path / "method"
+    RunFolder.create(method, {"kind": "method", "method": {"name": "rlnas", "options": {}}})
+    with pytest.raises(FrugalnasError, match="has trained no supernet yet; continue it with: frugalnas resume"):
+        open_score(method)
+    shutil.copytree(runs / "seed0", method / "stages" / "01-supernet")
+    np.testing.assert_array_equal(open_score(method)(CODES), open_score(runs / "seed0")(CODES))
+
+
 def test_zero_cost_scores_and_sums_by_rank(runs):
     together = open_score(runs / "seed0", "synflow+naswot+gradnorm", reference=4, images=32)
     parts = together.parts(CODES)

@@ -92,7 +92,7 @@ def ranking_report(study: Study, folder: Path) -> list[Path]:
         [_truth(study, main)],
         score=score_title(main.score),
         params=study.params if study.params.any() else None,
-        title=f"{study.name(main.line)}, after epoch {main.epoch}",
+        title=_whose(study, main),
     )
     written += save_figure(figure, folder / stem)
     if len(study.epochs) > 1:
@@ -113,7 +113,7 @@ def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
         [_truth(study, _same(study, main)) for study in alike],
         score=score_title(main.score),
         params=first.params if first.params.any() else None,
-        title=f"One supernet, {len(alike)} data sets: {first.name(main.line)}, after epoch {main.epoch}",
+        title=f"{_whose(first, main)}, {len(alike)} data sets",
     )
     written += save_figure(figure, folder / "robustness")
     taus = {
@@ -135,6 +135,12 @@ def _by_epoch(study: Study) -> Any:
             panels[title] = curves
             constant[title] = {BASELINES[name]: getattr(known, statistic) for name, known in study.baselines.items()}
     return tau_by_epoch(panels, study.epochs, constant, title=f"{study.table}, {study.column} accuracy")
+
+
+def _whose(study: Study, ranking: Ranking) -> str:
+    """Which score of which supernet a figure shows."""
+    seed = f", seed {ranking.seed}" if len({other.run for other in study.rankings}) > 1 else ""
+    return f"{study.name(ranking.line)}, after epoch {ranking.epoch}{seed}"
 
 
 def _truth(study: Study, ranking: Ranking) -> Truth:
