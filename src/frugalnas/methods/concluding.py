@@ -77,7 +77,7 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
             )
     codes = alive(space, codes)
     scores = np.asarray(score(codes), np.float64)
-    order = np.argsort(-scores, kind="stable")
+    order = np.lexsort((space.count("macs", codes), -scores))  # the smaller one of equals
     networks = space.networks(codes[order])
     first = np.sort(np.unique(networks, return_index=True)[1])[:most]
     rows = order[first]

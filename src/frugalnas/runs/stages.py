@@ -119,7 +119,8 @@ class Stages:
         Args:
             name: distinct within the method.
             begin: `search`, `train` or `train_supernet`, called with the stage's new folder as `run_dir`, and `callbacks`.
-            arguments, options: further ones of `begin`.
+            *arguments: of `begin`.
+            **options: of `begin`.
         """
         self._asked += 1
         path = self.folder.path / "stages" / f"{self._asked:02d}-{name}"
