@@ -24,6 +24,8 @@ __all__ = ["Networks", "Settled", "evaluations", "genetic_search", "networks_of"
 
 SMALL = 64
 """Pixels up to which images are searched in the cells of nasbench201, and darts has its networks for CIFAR."""
+TINY = 32
+"""Pixels below which networks of nasbench201 have two cells a stage where nobody says how many; it was made for 32."""
 SEARCHED = {"cifar": {"width": 16, "layers": 8}, "imagenet": {"width": 48, "layers": 14}}
 """Sizes of the supernets in which cells of darts are searched; networks that are retrained are larger."""
 
@@ -107,6 +109,13 @@ def _in_space(recipe: MethodRecipe, space: SearchSpace | None, data: ImageData, 
         described = describe_space(SPACES.create(name))
     else:
         described = describe_space(build_space(recipe.space))
+    named = space is None and (recipe.space is None or isinstance(recipe.space, str))
+    sized = "cells" in recipe.supernet.get("space", {}) or "cells" in recipe.retrain.get("space", {})
+    if described["name"] == "nasbench201" and named and not sized and data.input_size < TINY:
+        described["options"]["cells"] = 2
+        notes.append(
+            f"networks have 2 cells a stage, as images are below {TINY} pixels (--space nasbench201 --set space.cells=5 for more)"
+        )
     limits = dict(described.get("limits") or {})
     where = ",".join(str(limit) for limit in (limits.pop("where", None), recipe.where) if limit)
     supernet = dict(recipe.supernet)

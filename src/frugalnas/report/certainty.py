@@ -16,7 +16,7 @@ __all__ = ["Certainty", "Leader", "certainty"]
 
 SAMPLED = 10_000
 """Architectures that stand for a space which cannot be listed."""
-LEADERS = 8
+LEADERS = 12
 """Architectures that are followed through the epochs."""
 LAST = 5
 """Epochs over which a lead's fluctuation is measured."""

@@ -85,7 +85,10 @@ def rank_figure(sure: Certainty) -> Figure:
     with paper_style():
         figure = new_figure(COLUMN, HEIGHT, layout="constrained")
         axes = figure.add_subplot()
-        followed = sure.leaders[:FOLLOWED]
+        apart = {leader.ranks: leader for leader in reversed(sure.leaders)}  # equals would lie on one another
+        followed = sorted(apart.values(), key=lambda leader: (leader is not sure.leaders[0], leader.ranks[-1]))[
+            :FOLLOWED
+        ]
         for place in range(len(followed) - 1, -1, -1):
             colour = LINES[3] if place == 0 else (LINES[0], LINES[1], LINES[2], LINES[6])[(place - 1) % 4]
             said = "the winner" if place == 0 else f"rank {followed[place].ranks[-1]:,} at the end"
@@ -120,7 +123,7 @@ def size_figure(sure: Certainty, macs: FloatArray, name: str) -> Figure:
         axes = figure.add_subplot()
         millions = np.asarray(macs) / 1e6
         axes.plot(
-            millions, sure.scores, ".", color="#77AADD", markersize=1.6, alpha=0.5, markeredgewidth=0, rasterized=True
+            millions, sure.scores, ".", color="#77AADD", markersize=2.6, alpha=0.6, markeredgewidth=0, rasterized=True
         )
         axes.plot(millions[0], sure.scores[0], "D", color=LINES[3], markersize=4, label="the winner", zorder=3)
         axes.set_ylim(bottom=float(np.quantile(sure.scores, 0.001)))

@@ -268,7 +268,7 @@ def _searched(run: MethodRun) -> list[str]:
     if run.search is not None:
         found = "found the same first" if run.result and run.result["found_by_search"] else "had not found it"
         how = f" The winner is {run.result['how']}; the search itself {found}." if run.result else ""
-        said.append(f"Genetic search: {len(run.search.queries):,} architectures scored, {run.search.stop}.{how}")
+        said.append(f"Genetic search: {len(run.search.queries):,} architectures scored.{how}")
     if run.trained:
         first = run.trained[0]
         count = "The best" if len(run.trained) == 1 else f"The best {len(run.trained)}"
@@ -317,7 +317,7 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
     rows = []
     for place, each in enumerate(run.result["candidates"]):
         leader = followed.get(each["architecture"])
-        text = f"<code>{escaped(each['architecture'])}</code>"
+        text = f"<code>{escaped(each['architecture']).replace('+', '+<wbr>')}</code>"
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
@@ -327,11 +327,11 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
         if run.trained:
             row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
         rows.append(row)
-    headings = ["", "architecture", _score_name(run), *(["behind the winner"] if sure is not None else [])]
+    headings = ["", "architecture", _score_name(run), *(["behind"] if sure is not None else [])]
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
     note = ""
     if sure is not None:
-        note = "<p class=sub>In brackets: in standard deviations of the difference over the last epochs.</p>"
+        note = "<p class=sub>Behind the winner; in brackets in standard deviations of that difference over the last epochs.</p>"
     return table(headings, rows, len(headings) - 2) + note
 
 

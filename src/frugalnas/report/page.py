@@ -21,6 +21,7 @@ main { max-width: 1160px; margin: 0 auto; padding: 28px 24px 60px; }
 h1 { font-size: 24px; margin: 0 0 2px; overflow-wrap: anywhere; }
 h2 { font-size: 17px; margin: 36px 0 10px; }
 h3 { font-size: 15px; margin: 0 0 6px; }
+.figures + h3 { margin-top: 26px; }
 p.sub { color: #5a5a5a; margin: 0 0 22px; }
 dl.key { display: flex; flex-wrap: wrap; gap: 10px 34px; margin: 0; }
 dl.key dt { color: #5a5a5a; font-size: 13px; }
@@ -33,7 +34,7 @@ img { max-width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; color: #5a5a5a; border-bottom: 1px solid #bbb; padding: 3px 18px 3px 0; }
 td { padding: 2px 18px 2px 0; border-bottom: 1px solid #eee; }
-td.n, th.n { text-align: right; }
+td.n, th.n { text-align: right; white-space: nowrap; }
 ul { padding-left: 20px; margin: 6px 0; }
 code, pre { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; white-space: pre-wrap; }
 pre { background: #f6f6f6; padding: 10px 12px; margin: 8px 0; }
