@@ -100,7 +100,8 @@ def _correlate(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps(numbers, indent=2))
         return 0
-    print(_against(study) + "\n")
+    print(_against(study))
+    print(_rule(study))
     lines: dict[str, list[dict[str, Any]]] = {}
     for record in numbers["rankings"]:
         lines.setdefault(record["name"], []).append(record)
@@ -152,6 +153,7 @@ def _robustness(parsed: argparse.Namespace) -> int:
         *(f"top {k}" for k in tops),
         "first by score",
     )
+    print(_rule(next(iter(studies.values()))))
     print_columns(rows, ("table", "accuracy", *heading))
     print()
     _print_files(written)
@@ -162,6 +164,12 @@ def _against(study: Study) -> str:
     which = "all" if study.whole else "a sample of"
     split = f" ({study.split})" if study.split else ""
     return f"{study.table}, {study.column} accuracy{split}: {which} {len(study.codes):,} architectures"
+
+
+def _rule(study: Study) -> str:
+    """Which weights the angles count, for people; empty where there are none."""
+    rules = dict.fromkeys(ranking.rule for ranking in study.rankings if ranking.rule)
+    return f"angles by the rule {', '.join(rules)}\n" if rules else ""
 
 
 def _spaced(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

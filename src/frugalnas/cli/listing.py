@@ -37,6 +37,7 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns(_recipes("methods"), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
+    from frugalnas.runs.scoring import SCORES
     from frugalnas.strategies.acquisition import ACQUISITIONS
 
     for registry, heading in ((SPACES, "spaces"), (STRATEGIES, "strategies"), (PREDICTORS, "predictors")):
@@ -46,6 +47,7 @@ def run(parsed: argparse.Namespace) -> int:
     print("tables:")
     print_columns([[f"  {name}", detail] for name, _, detail in table_states()])
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
+    print(f"scores of a supernet: {', '.join(SCORES)}, and sums such as angle+accuracy")
     print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
     return 0
 

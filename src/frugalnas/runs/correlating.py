@@ -44,6 +44,7 @@ class Ranking:
         score: its name.
         epoch: after which the score was taken.
         base: the epoch whose weights an angle starts from, None for other scores.
+        rule: which weights an angle counts, None for other scores.
         correlation: with the table.
         value: of the architecture with the largest score.
         place: of that one in the table; 1 is the best.
@@ -55,6 +56,7 @@ class Ranking:
     score: str
     epoch: int
     base: int | None
+    rule: str | None
     correlation: Correlation
     value: float
     place: int
@@ -140,6 +142,7 @@ class _Source:
     name: str
     epoch: int
     base: int | None
+    rule: str | None
     parts: tuple[Score, ...]
 
     def __call__(self, codes: Codes) -> FloatArray:
@@ -293,7 +296,8 @@ def _sources(
         last = len(run.epochs) if epoch is None else epoch
         for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
             name = "+".join(part.name for part in members)
-            sources.append(_Source(run, group, name, last, None, members))
+            counted = (rule or "default") if "angle" in name.split("+") else None
+            sources.append(_Source(run, group, name, last, None, counted, members))
     if not sources:
         raise FrugalnasError(
             f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits --base and --epochs; an angle starts from an "
@@ -310,14 +314,15 @@ def _angles(
 
     from frugalnas.supernets import supernet_of
 
+    counted = rule_for(run.space, rule)
     with torch.device("meta"):
-        weighting = Weighting(supernet_of(run.space), rule_for(run.space, rule))
+        weighting = Weighting(supernet_of(run.space), counted)
     kept = run.bases if bases is None else tuple(bases)
     for epoch in range(1, len(run.epochs) + 1) if epochs is None else epochs:
         for base in sorted(kept, key=lambda base: (base == run.default_base, base)):
             if base < epoch:
                 table = weighting.table(run.triples(epoch, base))
-                yield _Source(run, group, "angle", epoch, base, (Angle(run.space, table),))
+                yield _Source(run, group, "angle", epoch, base, counted.name, (Angle(run.space, table),))
 
 
 def _groups(runs: Sequence[SupernetResult]) -> list[str]:
@@ -369,9 +374,8 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
         best = float(truth[found.winner])
         place = 1 + int((truth > best).sum())
         run = source.run
-        rankings.append(
-            Ranking(run.run_dir, source.group, run.seed, source.name, source.epoch, source.base, found, best, place)
-        )
+        what = (run.run_dir, source.group, run.seed, source.name, source.epoch, source.base, source.rule)
+        rankings.append(Ranking(*what, found, best, place))
     baselines = {
         name: correlation(table.space.count(name, codes), truth, params)
         for name in BASELINES
