@@ -111,6 +111,20 @@ def test_operations_have_the_papers_parameters(name: str, parameters: int) -> No
     assert sum(each.numel() for each in operation(name, 10).parameters()) == parameters
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_gradients_are_those_of_the_processor_in_any_layout(name: str) -> None:
+    torch.manual_seed(0)
+    module, images = operation(name, 8).double(), torch.randn(2, 8, 6, 6, dtype=torch.float64)
+    wanted = torch.randn(2, 8, 6, 6, dtype=torch.float64)
+    gradients = []
+    for device in ("cpu", "cuda"):
+        given = images.to(device, memory_format=torch.channels_last).requires_grad_()
+        (module.to(device)(given) * wanted.to(device)).sum().backward()
+        gradients.append(given.grad.cpu())
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_misspelled_operation_is_named() -> None:
     with pytest.raises(FrugalnasError, match="unknown operation 'sep_conv3x3'; did you mean 'sep_conv_3x3'"):
         operation("sep_conv3x3", 8)

@@ -43,8 +43,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv_a = ReLUConvBN(inputs, channels, 3, stride=2)
         self.conv_b = ReLUConvBN(channels, channels, 3)
-        # An odd side is rounded up, as the convolution does; the benchmark has even ones only.
-        pool = nn.AvgPool2d(2, 2, ceil_mode=True)
+        # An odd side is rounded up, as the convolution does; the benchmark has even ones only. A window that overhangs has
+        # the same mean either way, but torch.compile gets its gradient wrong where padding counts (pytorch issue 198119).
+        pool = nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
         self.downsample = nn.Sequential(pool, nn.Conv2d(inputs, channels, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 
 __all__ = [
     "OPERATIONS",
+    "AveragePool",
     "DilatedConvolution",
     "DropPath",
     "FactorizedReduce",
@@ -118,6 +119,21 @@ class FactorizedReduce(nn.Module):
         return out
 
 
+class AveragePool(nn.AvgPool2d):
+    """3x3 average pooling over the pixels that are there.
+
+    On NVIDIA's GPUs the gradients of torch's own are wrong for padded channels-last images in releases before the middle of
+    2026 (pytorch issue 188344), without a word: there the images are laid out anew.
+    """
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(3, stride, padding=1, count_include_pad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Shape [n, channels, ceil(height / stride), ceil(width / stride)]."""
+        return super().forward(x.contiguous() if x.is_cuda else x)
+
+
 def _skip(channels: int, stride: int, affine: bool) -> nn.Module:
     return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels, affine)
 
@@ -134,7 +150,7 @@ def _conv_7x1_1x7(channels: int, stride: int, affine: bool) -> nn.Module:
 OPERATIONS: dict[str, Callable[[int, int, bool], nn.Module]] = {
     "none": lambda channels, stride, affine: Zero(stride),
     "max_pool_3x3": lambda channels, stride, affine: nn.MaxPool2d(3, stride, padding=1),
-    "avg_pool_3x3": lambda channels, stride, affine: nn.AvgPool2d(3, stride, padding=1, count_include_pad=False),
+    "avg_pool_3x3": lambda channels, stride, affine: AveragePool(stride),
     "skip_connect": _skip,
     "sep_conv_3x3": lambda channels, stride, affine: SeparableConvolution(channels, 3, stride, affine),
     "sep_conv_5x5": lambda channels, stride, affine: SeparableConvolution(channels, 5, stride, affine),

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
-from frugalnas.networks.operations import operation
+from frugalnas.networks.operations import AveragePool, operation
 
-__all__ = ["State", "added", "choice_module"]
+__all__ = ["FastAveragePool", "State", "added", "choice_module"]
 
 
 class State:
@@ -48,15 +48,12 @@ def added(parts: Sequence[Tensor]) -> Tensor:
     return total
 
 
-class AveragePool(nn.AvgPool2d):
+class FastAveragePool(AveragePool):
     """3x3 average pooling over the pixels that are there, on processors as a convolution with ones.
 
     For channels-last images torch's own pooling takes twice the time there, forward and backward; sums of nine numbers may
     differ in the last bit. What is not float32 and channels-last takes torch's own.
     """
-
-    def __init__(self, stride: int) -> None:
-        super().__init__(3, stride, padding=1, count_include_pad=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape [n, channels, ceil(height / stride), ceil(width / stride)]."""
@@ -71,4 +68,4 @@ class AveragePool(nn.AvgPool2d):
 
 def choice_module(name: str, channels: int, stride: int = 1, *, affine: bool) -> nn.Module:
     """`networks.operations.operation`, pooling as supernets do it."""
-    return AveragePool(stride) if name == "avg_pool_3x3" else operation(name, channels, stride, affine=affine)
+    return FastAveragePool(stride) if name == "avg_pool_3x3" else operation(name, channels, stride, affine=affine)
