@@ -275,7 +275,8 @@ def _show(scored: _Scored, parsed: argparse.Namespace) -> None:
     print()
     _print_top(scored, parsed.top)
     if len(scored.codes) > 1:
-        best = shlex.quote(scored.space.format(scored.codes[0]))
+        text = scored.space.format(scored.codes[0])
+        best = shlex.quote(text) if "'" not in text else f'"{text}"'  # a genotype reads better so
         print(f"\nTrain the first with: frugalnas train {best} --space {scored.space.name} ...")
 
 
