@@ -49,7 +49,7 @@ class Ranking:
     found: bool
 
 
-def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
+def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = KEPT) -> Ranking:
     """The best architectures by a score: of the whole space where it can be listed, else of those that a search found.
 
     Where the angle's largest value can be computed (spaces of layers), the architecture that has it is the first.
@@ -57,11 +57,12 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
     Args:
         found: by the search, in a space of the networks that will be retrained, with its limits.
         score: of the supernet.
+        quick: whether it takes so little time that all of a space can be scored.
         most: how many.
     """
     space = found.space
     searched = found.codes[np.isfinite(found.values)]
-    if space.enumerable:
+    if space.enumerable and quick:
         codes = space.enumerate()
         how = f"the best of all {len(codes):,} codes"
     else:
@@ -70,11 +71,8 @@ def best_of(found: SearchResult, score: Score, most: int = KEPT) -> Ranking:
         if isinstance(score, Angle) and score.table.paths is None and isinstance(space, FactoredSpace):
             largest = largest_angle(score.table, space)
             codes = np.concatenate([largest.code[None], codes])
-            how = (
-                "no architecture has a larger angle"
-                if largest.certified
-                else (f"no architecture has an angle above {largest.at_most:.6g}")
-            )
+            bound = f"the best that is known; no architecture has an angle above {largest.at_most:.6g}"
+            how = "the one with the largest angle there is, proved" if largest.certified else bound
     codes = alive(space, codes)
     scores = np.asarray(score(codes), np.float64)
     order = np.lexsort((space.count("macs", codes), -scores))  # the smaller one of equals

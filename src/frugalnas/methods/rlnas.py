@@ -14,7 +14,7 @@ from frugalnas.methods.concluding import best_of, conclude
 from frugalnas.methods.preparing import Networks, evaluations, genetic_search, networks_of
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.runs import search
-from frugalnas.runs.scoring import ScoreEvaluator
+from frugalnas.runs.scoring import ScoreEvaluator, fast
 from frugalnas.runs.stages import Method, Stages
 from frugalnas.runs.supernets import train_supernet
 from frugalnas.runs.training import train
@@ -73,7 +73,7 @@ class RLNAS(Method):
         angle = ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=self.seed, **recipe.score)
         evolution = genetic_search(recipe, space, self.seed)
         found = stages.run("search", search, evolution, angle, evaluations(recipe, evolution))
-        best = best_of(found, angle.scored)
+        best = best_of(found, angle.scored, quick=fast(angle.name))
         retrained = [
             stages.run(f"retrain-{place}", train, space, code, recipe.data, **recipe.from_scratch, **common)
             for place, code in enumerate(best.codes[: recipe.top if self.labelled else 0], 1)

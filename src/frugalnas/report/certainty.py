@@ -18,8 +18,6 @@ SAMPLED = 10_000
 """Architectures that stand for a space which cannot be listed."""
 LEADERS = 12
 """Architectures that are followed through the epochs."""
-LAST = 5
-"""Epochs over which a lead's fluctuation is measured."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Leader:
         score: after the last epoch.
         ranks: among all that are compared, after each epoch; 1 is the best.
         behind: by how much its score is smaller than the winner's.
-        fluctuation: standard deviation of that over the last epochs; NaN where there are fewer than three.
+        fluctuation: standard deviation of that over the second half of the epochs; NaN where there are fewer than three.
     """
 
     code: Codes
@@ -75,7 +73,7 @@ class Certainty:
 
     @property
     def lead_in_fluctuations(self) -> float:
-        """The lead, in standard deviations of what it was over the last epochs; NaN where that is unknown."""
+        """The lead, in standard deviations of what it was over the second half of the epochs; NaN where that is unknown."""
         if len(self.leaders) < 2 or not self.leaders[1].fluctuation > 0:
             return float("nan")
         return self.lead / self.leaders[1].fluctuation
@@ -125,7 +123,7 @@ def certainty(
                 float(last[row]),
                 tuple(ranks[:, row].tolist()),
                 float(behind[-1, row]),
-                float(behind[-LAST:, row].std(ddof=1)) if len(history) >= 3 else float("nan"),
+                float(behind[-(len(history) // 2 + 1) :, row].std(ddof=1)) if len(history) >= 3 else float("nan"),
             )
             for row in leaders
         ),

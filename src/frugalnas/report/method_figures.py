@@ -34,13 +34,13 @@ def supernet_figure(epochs: Sequence[Mapping[str, Any]], classes: int, labels: s
         axes.set(xlabel="epoch", ylabel=f"training loss ({labels} labels)")
         axes.annotate(
             f"guessing: ln {classes}",
-            (1, chance),
-            (0, 2),
+            (0, chance),
+            (3, 2),
             xycoords=("axes fraction", "data"),
             textcoords="offset points",
             size=6.5,
             color=GREY,
-            ha="right",
+            ha="left",
         )
         axes.set_xlim(0, max(places) * 1.015 + 0.2 * (len(places) == 1))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MethodRun", "method_numbers", "method_report", "read_method"]
 
+LONGEST, SHOWN = 120, 64
+"""Letters up to which an architecture is shown whole in a table, and how many of a longer one are."""
 MOST_EPOCHS = 60
 """Epochs whose rankings the page compares; of more, so many evenly spread."""
 
@@ -288,8 +290,9 @@ def _doubts(sure: Certainty, unit: str) -> list[str]:
         elif sure.lead == 0:
             lead += ": both are equal to the score"
         elif math.isfinite(times):
-            lead += f", {times:.1f} times what that lead fluctuated over the last epochs"
+            lead += f", {times:.1f} times what that lead fluctuated over the second half of the training"
             lead += ": the order of the first is hardly more than chance" if times < 2 else ""
+            lead += "; another seed may move it by more"
         said.append(lead + ".")
     if len(sure.epochs) > 1:
         epochs = len(sure.epochs)
@@ -298,11 +301,10 @@ def _doubts(sure: Certainty, unit: str) -> list[str]:
             if sure.led
             else "It was not the first after the last epoch."
         )
-        before = [(1, -2), (5, -6)]
-        taus = [
-            f"{sure.taus[row]:.3f} {ago} epoch{'s' if ago > 1 else ''} before" for ago, row in before if epochs >= -row
-        ]
-        said.append(f"The whole ranking's Kendall tau with the last one: {', '.join(taus)}.")
+        taus = [f"{sure.taus[-2]:.3f} one epoch before the last"]
+        if epochs >= 6:
+            taus.append(f"{sure.taus[-6]:.3f} five epochs before")
+        said.append(f"Kendall tau of the whole ranking with what it was: {', '.join(taus)}.")
     named = {"params": "parameters", "macs": "multiply-adds"}
     size = [f"{value:.2f} with {named[name]}" for name, value in sure.size.items() if math.isfinite(value)]
     if size:
@@ -317,7 +319,7 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
     rows = []
     for place, each in enumerate(run.result["candidates"]):
         leader = followed.get(each["architecture"])
-        text = f"<code>{escaped(each['architecture']).replace('+', '+<wbr>')}</code>"
+        text = _notation(each["architecture"])
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
@@ -331,8 +333,19 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
     note = ""
     if sure is not None:
-        note = "<p class=sub>Behind the winner; in brackets in standard deviations of that difference over the last epochs.</p>"
+        note = (
+            "<p class=sub>Behind the winner; in brackets in standard deviations of that over the second half of the "
+            "training.</p>"
+        )
     return table(headings, rows, len(headings) - 2) + note
+
+
+def _notation(text: str) -> str:
+    """An architecture in a table: long ones are folded up."""
+    shown = f"<code>{escaped(text).replace('+', '+<wbr>')}</code>"
+    if len(text) <= LONGEST:
+        return shown
+    return f"<details><summary><code>{escaped(text[:SHOWN])}…</code></summary>{shown}</details>"
 
 
 def _costs(run: MethodRun) -> str:
