@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from frugalnas.scores.correlation import kendall_tau, within_groups
+
 USUAL: dict[str, Any] = {
     "seed": 0,
     "labels": "random",
@@ -208,12 +210,21 @@ class Cells:
         self.times = np.stack([both + first, second, both, direct, first, second + both], axis=1)
 
     def tau(self, values: np.ndarray) -> float:
-        from scipy.stats import kendalltau
+        return kendall_tau(values, self.accuracy)
 
-        return float(kendalltau(values, self.accuracy).statistic)
+    def within(self, values: np.ndarray) -> float:
+        """Tau over pairs of cells with equally many parameters."""
+        return within_groups(values, self.accuracy, self.params)[0]
 
-    def angles(self, run: dict[str, np.ndarray], base: float, epoch: float, rule: str) -> np.ndarray:
-        """As RLNAS's program has it, or by frugalnas's default rule."""
+    @property
+    def live_params(self) -> np.ndarray:
+        """Weights of the convolutions on live paths, in units of channels squared."""
+        return ((self.times > 0) * np.array([0, 0, 1, 9, 0])[self.codes]).sum(axis=1).astype(float)
+
+    def angles(
+        self, run: dict[str, np.ndarray], base: float, epoch: float, rule: str, averaged: bool = False
+    ) -> np.ndarray:
+        """As RLNAS's program has it, or by frugalnas's default rule; `averaged` as if all edges turned alike."""
         first, last = list(run["epochs"]).index(base), list(run["epochs"]).index(epoch)
         triples = np.stack([run["dot"][pair] for pair in ((first, last), (first, first), (last, last))], axis=1)
         table, fixed = np.zeros((6, 5, 3)), np.zeros(3)
@@ -224,6 +235,8 @@ class Cells:
                     table[int(parts[3]), 2 if parts[2] == "k1" else 3] += triple
             else:
                 fixed += triple if rule == "rlnas" else triple[1]
+        if averaged:
+            table[:] = table.mean(axis=0)
         table[:, 4] += CHANNELS / (9 if rule == "rlnas" else 3)
         times = self.times if rule == "rlnas" else np.minimum(self.times, 1)
         sums = fixed + (times[:, :, None] * table[np.arange(6), self.codes]).sum(axis=1)
@@ -234,7 +247,6 @@ class Cells:
 def report(folder: Path, table: Path) -> None:
     """Tau of every study by both rules: from the initial weights, and from those after one epoch."""
     cells = Cells(table)
-    print(f"parameters alone {cells.tau(cells.params):.3f}")
     ways = [(0.0, 0.25), (0.0, 1.0), (0.0, 2.0), (0.0, 4.0), (0.0, 8.0), (0.5, 1.0), (1.0, 2.0), (1.0, 4.0), (1.0, 8.0)]
     for rule in ("rlnas", "default"):
         print(f"{rule:<26}" + " ".join(f"{base:g}-{epoch:g}".rjust(8) for base, epoch in ways))
@@ -242,6 +254,27 @@ def report(folder: Path, table: Path) -> None:
             run = dict(np.load(folder / f"{name}.npz"))
             taus = [cells.tau(cells.angles(run, base, epoch, rule)) for base, epoch in ways]
             print(f"{name:<26}" + " ".join(f"{tau:8.3f}" for tau in taus))
+
+    print("tau, within groups of equal parameters, accuracy of the first cell, mean of the first hundred")
+    summary(cells, "parameters", cells.params)
+    summary(cells, "parameters on live paths", cells.live_params)
+    for name in ("random-0", "random-1", "random-2", "true-0"):
+        run = dict(np.load(folder / f"{name}.npz"))
+        for what, rule, averaged in (
+            ("rlnas", "rlnas", False),
+            ("default", "default", False),
+            ("averaged", "default", True),
+        ):
+            summary(cells, f"{name} 1-6 {what}", cells.angles(run, 1.0, 6.0, rule, averaged))
+
+
+def summary(cells: Cells, name: str, values: np.ndarray) -> None:
+    """One line about one ranking."""
+    first = np.argsort(-values, kind="stable")[:100]
+    within = "    -" if name == "parameters" else f"{cells.within(values):.3f}"
+    print(
+        f"{name:<26} {cells.tau(values):.3f} {within} {cells.accuracy[first[0]]:.2f} {cells.accuracy[first].mean():.2f}"
+    )
 
 
 def main() -> None:
