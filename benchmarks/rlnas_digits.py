@@ -22,6 +22,7 @@ import numpy as np
 
 from frugalnas.methods.concluding import alive
 from frugalnas.methods.launching import MethodResult, load_method, resume_rlnas, rlnas
+from frugalnas.runs import RunFolder
 from frugalnas.runs.training import load_training, resume_training, train
 from frugalnas.spaces import Codes, SearchSpace
 
@@ -38,8 +39,9 @@ def main() -> None:
     for seed in options.seeds:
         found = search(options.folder / f"seed{seed}", seed, options.budget)
         codes = similar(found, seed)
+        layout = bool(RunFolder(found.network).config["device"]["channels_last"])
         jobs = [
-            (found.space, code, options.folder / f"seed{seed}-random{place:02d}", seed)
+            (found.space, code, options.folder / f"seed{seed}-random{place:02d}", seed, layout)
             for place, code in enumerate(codes)
         ]
         with ProcessPoolExecutor(2) as pool:
@@ -68,11 +70,11 @@ def similar(found: MethodResult, seed: int) -> Codes:
     return near[np.random.default_rng(seed).permutation(len(near))[:RANDOM]]
 
 
-def accuracies(job: tuple[SearchSpace, Codes, Path, int]) -> tuple[float, float]:
+def accuracies(job: tuple[SearchSpace, Codes, Path, int, bool]) -> tuple[float, float]:
     """(validation, test) accuracy in % of a cell that is trained as RLNAS retrains the one it found."""
-    space, code, run_dir, seed = job
+    space, code, run_dir, seed, layout = job
     if not run_dir.exists():
-        train(space, code, "digits", "default", run_dir=run_dir, seed=seed, device="cpu")
+        train(space, code, "digits", "default", run_dir=run_dir, seed=seed, device="cpu", channels_last=layout)
     result = load_training(run_dir)
     if not result.finished:
         result = resume_training(run_dir)

@@ -142,7 +142,9 @@ def settled_rlnas(
     wanted = load_method_recipe(recipe, {**(settings or {}), **changes})
     root = reading.get("root")
     reading = {**reading, "root": None if root is None else str(Path(root).expanduser().resolve())}
-    device = {**device, "device": check_device(device["device"], device["devices"], device["precision"])}
+    # The layout that is the faster one on most processors and GPUs, for retraining as for supernets.
+    checked = check_device(device["device"], device["devices"], device["precision"])
+    device = {"channels_last": True, **device, "device": checked}
     given = space if isinstance(space, SearchSpace) else None
     if given is not None:
         wanted = replace(wanted, space=None)

@@ -31,7 +31,7 @@ class RLNAS(Method):
         classes: names of those that the networks tell apart.
         labelled: whether the images have labels to retrain with.
         reading: how the data are opened: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
-        device: where it is computed: `device`, `devices`, `precision`.
+        device: where it is computed: `device`, `devices`, `precision`, `channels_last`.
         seed: of every stage.
     """
 
