@@ -189,12 +189,14 @@ def test_a_checkpoint_from_other_initial_weights_is_refused(tmp_path, cli):
     assert said.err.count("\n") == 1
     assert "is a checkpoint of another initial weights (000" in said.err
     assert "take it away" in said.err
+    with pytest.raises(RunFolderError, match="is a checkpoint of another initial weights"):
+        load_supernet(path).weights()
 
 
 def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_path):
     path = tmp_path / "run"
     settings = {**DIVERGING, "epochs": 4, "warmup_epochs": 2, "warmup_lr": 0.0}
-    said = r"^the loss of step \d+ \(epoch [234]\) is (nan|inf) at learning rate [\d.e+]+: .* lower lr .* checkpoint is kept$"
+    said = r"^the loss of step \d+ \(epoch [234]\) is (nan|inf) at learning rate [\d.e+]+: .* lower lr .* is kept$"
     with pytest.raises(FrugalnasError, match=said):
         train_supernet(SPACE, run_dir=path, settings=settings, device="cpu")
     assert len(load_supernet(path).epochs) >= 1
@@ -244,6 +246,7 @@ def test_what_does_not_fit_leaves_nothing(tmp_path):
         ({"settings": {"paths": "projected"}}, "only DARTS cells"),
         ({"settings": {"schedule_epochs": 3, "epochs": 4}}, "schedule_epochs is 3, fewer than the 4 epochs"),
         ({"space": fn.NASBench101()}, "has no supernet"),
+        ({"seed": -1}, "seed -1: seeds are 0 or more"),
     ):
         options = {"space": SPACE, "run_dir": tmp_path / "run", "device": "cpu", **how}
         with pytest.raises(FrugalnasError, match=said):
@@ -398,7 +401,7 @@ def test_two_processes_train_one_supernet(tmp_path):
     result = train_supernet(SPACE, run_dir=tmp_path / "two", settings=QUICK, seed=3, device="cpu", devices=2)
     assert result.finished
     assert result.triples(3, 0).shape == result.triples(3, 1).shape
-    with pytest.raises(FrugalnasError, match=r"^the loss of step \d+ .* checkpoint is kept$"):
+    with pytest.raises(FrugalnasError, match=r"^the loss of step \d+ .* checkpoint, where there is one, is kept$"):
         train_supernet(SPACE, run_dir=tmp_path / "no", settings=DIVERGING, device="cpu", devices=2)
 
 

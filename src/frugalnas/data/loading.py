@@ -48,6 +48,8 @@ class Loader:
         rank, processes = share
         if batch_size < 1:
             raise FrugalnasError(f"batch_size is {batch_size}; give at least 1")
+        if seed < 0:
+            raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
         if batch_size % processes or not 0 <= rank < processes:
             raise FrugalnasError(f"a batch of {batch_size} images cannot be shared evenly by {processes} processes")
         if not len(part):

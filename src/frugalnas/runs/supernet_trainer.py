@@ -28,6 +28,7 @@ from frugalnas.training import Objective, Recipe, isolated, load_recipe, read_te
 __all__ = [
     "SupernetTrainer",
     "build_supernet",
+    "identity_of",
     "objective_of",
     "paths_of",
     "random_labels",
@@ -72,6 +73,17 @@ def paths_of(recipe: SupernetRecipe, supernet: Supernet, seed: int) -> PathSampl
     """Which path each step of a settled recipe takes."""
     assert recipe.paths is not None
     return path_sampler(recipe.paths, supernet.space, supernet.draws, seed)
+
+
+def identity_of(folder: RunFolder, recipe: SupernetRecipe) -> dict[str, Any]:
+    """What a checkpoint must agree with to be one of this run's."""
+    config = folder.config
+    return {
+        "space": config["space"],
+        "recipe": recipe.to_json(),
+        "seed": int(config["seed"]),
+        "initial weights": config["initial"],
+    }
 
 
 def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
@@ -134,13 +146,7 @@ class SupernetTrainer(Trainer):
         )
 
     def _identity(self) -> dict[str, Any]:
-        config = self.folder.config
-        return {
-            "space": config["space"],
-            "recipe": self.recipe.to_json(),
-            "seed": self.seed,
-            "initial weights": config["initial"],
-        }
+        return identity_of(self.folder, self.recipe)
 
     # -- what is written ---------------------------------------------------------------------------------------------
 

@@ -25,11 +25,18 @@ from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.preparing import digest, fill, open_described
 from frugalnas.runs.supernet_preparing import prepare_supernet
-from frugalnas.runs.supernet_trainer import build_supernet, read_weights, run_supernet, triples_file, weights_file
+from frugalnas.runs.supernet_trainer import (
+    build_supernet,
+    identity_of,
+    read_weights,
+    run_supernet,
+    triples_file,
+    weights_file,
+)
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import Supernet, SupernetRecipe, supernet_of
-from frugalnas.training import load_recipe, read_tensors
+from frugalnas.training import Checkpoints, load_recipe, read_tensors
 
 __all__ = [
     "SupernetResult",
@@ -88,7 +95,7 @@ class SupernetResult:
                 are: of a run that is not finished, those of its last checkpoint.
 
         Raises:
-            RunFolderError: where they are not what was written.
+            RunFolderError: where they are not what was written, or the last checkpoint is of another training.
             FrugalnasError: where that epoch's weights were not kept.
         """
         folder = RunFolder(self.run_dir)
@@ -110,14 +117,9 @@ class SupernetResult:
 
     def _latest(self) -> dict[str, Tensor]:
         """The weights in the newest checkpoint that can be read; the initial ones where there is none."""
-        for path in sorted((self.run_dir / "checkpoints").glob("step-*.safetensors"), reverse=True):
-            try:
-                tensors, _ = read_tensors(path)
-            except Exception:  # cut short: the one before it will do
-                continue
-            mine = "network/"
-            return {name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)}
-        return read_weights(RunFolder(self.run_dir), 0)
+        folder = RunFolder(self.run_dir)
+        found = Checkpoints(self.run_dir / "checkpoints", identity_of(folder, self.recipe)).latest()
+        return read_weights(folder, 0) if found is None else found.state["network"]
 
     def supernet(self, epoch: int | None = None, device: str | torch.device = "cpu") -> Supernet:
         """The supernet with the weights after an epoch (see `weights`), in eval mode."""

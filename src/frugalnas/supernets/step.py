@@ -83,7 +83,7 @@ class SupernetStep(WeightStep):
         raise FrugalnasError(
             f"the loss of step {step + 1} (epoch {epoch + 1}) is {float(loss)} at learning rate {lr:g}: the training has "
             f"diverged; lower lr (now {self.recipe.lr:g}), set clip_norm, or take precision bf16 or 32; the last good "
-            "checkpoint is kept"
+            "checkpoint, where there is one, is kept"
         )
 
     # -- as a state that `fit` keeps -----------------------------------------------------------------------------------

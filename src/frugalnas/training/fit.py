@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from frugalnas.errors import FrugalnasError
 from frugalnas.training.checkpoint import Checkpoints, Stateful
 
 __all__ = ["Batches", "Position", "Step", "fit", "isolated", "reseed"]
@@ -133,7 +134,13 @@ def _exact(value: torch.Tensor) -> torch.dtype:
 
 
 def reseed(seed: int, step: int, stream: int = 0) -> None:
-    """Set the global generators of Python, NumPy and torch to what this step draws from."""
+    """Set the global generators of Python, NumPy and torch to what this step draws from.
+
+    Raises:
+        FrugalnasError: for a seed below 0.
+    """
+    if seed < 0:
+        raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
     words = np.random.SeedSequence((seed, step, stream)).generate_state(2)
     number = int(words[0]) | int(words[1]) << 32
     random.seed(number)
