@@ -252,6 +252,26 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpo
     assert all(tensor.isfinite().all() for tensor in kept.state["network"].values())
 
 
+def test_weights_that_are_not_finite_are_not_kept_though_the_loss_is(tmp_path):
+    training = Training(lr=0.05)
+    good = training.batches
+
+    def batches(epoch: int, begin: int):
+        for number, batch in enumerate(good(epoch, begin), begin):
+            if (epoch, number) == (1, 2):  # the last step: no loss will tell
+                training.supernet.classifier.weight.register_hook(lambda gradient: gradient * float("inf"))
+            yield batch
+
+    training.batches = batches
+    with pytest.raises(
+        FrugalnasError, match=r"^the weights after step 6 \(epoch 2\) are not finite at learning rate 0.025"
+    ):
+        training.run(tmp_path)
+    kept = Checkpoints(tmp_path, {}).latest()
+    assert kept is not None
+    assert kept.step == 5
+
+
 def train_in_process(fabric, paths: str, decay_unsampled: bool) -> bool:
     training = Training(paths, fabric, decay_unsampled=decay_unsampled)
     training.run()

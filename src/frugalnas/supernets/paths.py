@@ -131,7 +131,9 @@ class Projected(PathSampler):
 
     def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
         if not isinstance(space, DARTS):
-            raise _misfit(self.name, space, "only DARTS cells have nodes with two predecessors", "uniform")
+            raise _misfit(
+                self.name, space, "only DARTS cells have nodes with two predecessors", "uniform, or the space darts"
+            )
         super().__init__(space.with_network(duplicates=False, none=False), draws, seed)
 
     def draw(self, rng: np.random.Generator) -> Codes:

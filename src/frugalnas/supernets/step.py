@@ -28,8 +28,8 @@ class SupernetStep(WeightStep):
     `decay_unsampled`: then decay and momentum move them in every step, as in the programs of the papers' time, whose
     gradients were zero and not absent.
 
-    A loss that is not finite ends the training before the next checkpoint is written; the step must be among the states
-    that `fit` keeps for that, and so that a resumed training knows which weights were used before.
+    A loss or a weight that is not finite ends the training before the next checkpoint is written; the step must be among
+    the states that `fit` keeps for that, and so that a resumed training knows which weights were used before.
 
     Args:
         fabric: that set up network and optimiser.
@@ -63,7 +63,7 @@ class SupernetStep(WeightStep):
         """Sums over the batch; see `WeightStep`.
 
         Raises:
-            FrugalnasError: where a loss of the last steps was not finite.
+            FrugalnasError: where a loss of the last steps was not finite, or a weight is not.
         """
         sums = super().__call__(batch, position)
         self._unseen.append((position.done, position.epoch, self.lr, sums["loss"]))
@@ -72,18 +72,22 @@ class SupernetStep(WeightStep):
         return sums
 
     def check(self) -> None:
-        """Raise where the loss of a step since the last look is not finite."""
+        """Raise where the loss of a step since the last look is not finite, or what the last one made of the weights."""
         seen, self._unseen = self._unseen, []
         if not seen:
             return
         finite = torch.stack([loss for *_, loss in seen]).isfinite().tolist()
         if all(finite):
-            return
-        step, epoch, lr, loss = seen[finite.index(False)]
+            step, epoch, lr, _ = seen[-1]
+            if all(weight.isfinite().all() for weight in self.bare.parameters()):
+                return
+            what = f"the weights after step {step + 1} (epoch {epoch + 1}) are not finite"
+        else:
+            step, epoch, lr, loss = seen[finite.index(False)]
+            what = f"the loss of step {step + 1} (epoch {epoch + 1}) is {float(loss)}"
         raise FrugalnasError(
-            f"the loss of step {step + 1} (epoch {epoch + 1}) is {float(loss)} at learning rate {lr:g}: the training has "
-            f"diverged; lower lr (now {self.recipe.lr:g}), set clip_norm, or take precision bf16 or 32; the last good "
-            "checkpoint, where there is one, is kept"
+            f"{what} at learning rate {lr:g}: the training has diverged; lower lr (now {self.recipe.lr:g}), set "
+            "clip_norm, or take precision bf16 or 32; the last good checkpoint, where there is one, is kept"
         )
 
     # -- as a state that `fit` keeps -----------------------------------------------------------------------------------
