@@ -56,7 +56,7 @@ def test_recalibrated_accuracy_leaves_the_supernet_as_it_was(space) -> None:
     before = copy.deepcopy(made.state_dict())
     codes = space.sample(3, np.random.default_rng(0))
     calibration = [images for images, _ in batches(space.input_size, seed=1)]
-    values = SupernetAccuracy(made, data, calibration)(codes)
+    values = SupernetAccuracy(made, data, [*calibration, calibration[0][:1]])(codes)  # what is left of a data set
     assert made.training
     for name, tensor in made.state_dict().items():
         assert torch.equal(tensor, before[name]), name
@@ -83,6 +83,7 @@ def test_what_accuracy_cannot_do_without_is_said() -> None:
         "none were given": ([], None),
         "without labels": ([(data[0][0], torch.full((20,), -1))], None),
         "needs images": (data, []),
+        "two a batch at least": (data, [data[0][0][:1]]),
     }
     for why, (held_out, calibration) in refused.items():
         with pytest.raises(FrugalnasError, match=why):

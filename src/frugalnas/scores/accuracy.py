@@ -27,11 +27,11 @@ class SupernetAccuracy(CachedScore):
     Args:
         supernet: trained, on the device of the images.
         batches: held-out (images, labels), float [n, 3, height, width] and int64 [n].
-        calibration: batches of training images; a few thousand images in all will do. None keeps the statistics of the
-            training.
+        calibration: batches of training images; a few thousand images in all will do, and batches of one are left out.
+            None keeps the statistics of the training.
 
     Raises:
-        FrugalnasError: where an image has no label, or there are no images.
+        FrugalnasError: where a held-out image has no label, or there are no images.
 
     Example:
         >>> import frugalnas as fn, numpy as np, torch
@@ -57,8 +57,12 @@ class SupernetAccuracy(CachedScore):
             raise FrugalnasError("accuracy needs held-out images; none were given")
         if any(bool((labels < 0).any()) for _, labels in batches):
             raise FrugalnasError("accuracy needs labelled images; the angle ranks architectures without labels")
-        if calibration is not None and not any(len(images) for images in calibration):
-            raise FrugalnasError("recalibration needs images; give some, or None to keep the training's statistics")
+        if calibration is not None:  # one image, where it is down to one pixel, has no variance
+            calibration = [images for images in calibration if len(images) > 1]
+            if not calibration:
+                raise FrugalnasError(
+                    "recalibration needs images, two a batch at least; give some, or None to keep the training's statistics"
+                )
         self.supernet = supernet
         self.batches = batches
         self.calibration = calibration
