@@ -10,8 +10,8 @@ carries it through:
     >>> result.architecture
     '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|'
 
-The folders answer one question each: `spaces` and `networks` (what can be built?), `tables` and `predictors` (what do we know
-cheaply?), `strategies` (what do we try next?), `runs`, `training`, `data` and `report` (how is it carried through, and what does a
+The folders answer one question each: `spaces`, `networks` and `supernets` (what can be built?), `tables`, `scores` and
+`predictors` (what do we know cheaply?), `strategies` (what do we try next?), `runs`, `training`, `data` and `report` (how is it carried through, and what does a
 person see?).
 `methods` has one page per paper. Names are loaded when they are first used.
 """
@@ -27,6 +27,7 @@ _HOMES = {
     "frugalnas.data": ("Augmentation", "open_data"),
     "frugalnas.errors": ("FrugalnasError",),
     "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
+    "frugalnas.methods.launching": ("MethodResult", "load_method", "resume_rlnas", "rlnas"),
     "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
     "frugalnas.runs": (
@@ -41,7 +42,11 @@ _HOMES = {
         "resume",
         "search",
     ),
+    "frugalnas.runs.correlating": ("correlate",),
+    "frugalnas.runs.scoring": ("ScoreEvaluator", "open_score"),
+    "frugalnas.runs.supernets": ("SupernetResult", "load_supernet", "train_supernet"),
     "frugalnas.runs.training": ("TrainingResult", "train"),
+    "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
     "frugalnas.spaces": (
         "DARTS",
         "FairNAS",
@@ -58,12 +63,14 @@ _HOMES = {
     ),
     "frugalnas.strategies": (
         "Evolution",
+        "GeneticSearch",
         "LocalSearch",
         "RandomSearch",
         "RegularizedEvolution",
         "Strategy",
         "WeakNAS",
     ),
+    "frugalnas.supernets": ("Supernet", "supernet_of"),
     "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
@@ -78,6 +85,10 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator as Evaluator
     from frugalnas.evaluation import FunctionEvaluator as FunctionEvaluator
     from frugalnas.evaluation import Trials as Trials
+    from frugalnas.methods.launching import MethodResult as MethodResult
+    from frugalnas.methods.launching import load_method as load_method
+    from frugalnas.methods.launching import resume_rlnas as resume_rlnas
+    from frugalnas.methods.launching import rlnas as rlnas
     from frugalnas.networks import build as build
     from frugalnas.networks import count_network as count_network
     from frugalnas.networks import load as load
@@ -98,8 +109,18 @@ if TYPE_CHECKING:
     from frugalnas.runs import load_search as load_search
     from frugalnas.runs import resume as resume
     from frugalnas.runs import search as search
+    from frugalnas.runs.correlating import correlate as correlate
+    from frugalnas.runs.scoring import ScoreEvaluator as ScoreEvaluator
+    from frugalnas.runs.scoring import open_score as open_score
+    from frugalnas.runs.supernets import SupernetResult as SupernetResult
+    from frugalnas.runs.supernets import load_supernet as load_supernet
+    from frugalnas.runs.supernets import train_supernet as train_supernet
     from frugalnas.runs.training import TrainingResult as TrainingResult
     from frugalnas.runs.training import train as train
+    from frugalnas.scores import Angle as Angle
+    from frugalnas.scores import AngleRule as AngleRule
+    from frugalnas.scores import Score as Score
+    from frugalnas.scores import largest_angle as largest_angle
     from frugalnas.spaces import DARTS as DARTS
     from frugalnas.spaces import FairNAS as FairNAS
     from frugalnas.spaces import Genotype as Genotype
@@ -113,11 +134,14 @@ if TYPE_CHECKING:
     from frugalnas.spaces import ShuffleNet as ShuffleNet
     from frugalnas.spaces import known as known
     from frugalnas.strategies import Evolution as Evolution
+    from frugalnas.strategies import GeneticSearch as GeneticSearch
     from frugalnas.strategies import LocalSearch as LocalSearch
     from frugalnas.strategies import RandomSearch as RandomSearch
     from frugalnas.strategies import RegularizedEvolution as RegularizedEvolution
     from frugalnas.strategies import Strategy as Strategy
     from frugalnas.strategies import WeakNAS as WeakNAS
+    from frugalnas.supernets import Supernet as Supernet
+    from frugalnas.supernets import supernet_of as supernet_of
     from frugalnas.tables import Table as Table
     from frugalnas.tables import TableEvaluator as TableEvaluator
     from frugalnas.tables import import_benchmark as import_benchmark

@@ -8,7 +8,9 @@
 - `Callback`, `Progress`: look on while a search runs.
 
 Training an architecture from scratch needs torch and lives in `runs.training` (`train`, `resume_training`, `evaluate_run`),
-`runs.planning` (what it would cost) and `runs.watching` (look on).
+`runs.planning` (what it would cost) and `runs.watching` (look on). So do supernets (`runs.supernets`), what they say of
+architectures (`runs.scoring`) and how that is held against tables (`runs.correlating`). `runs.stages` carries out methods whose
+stages are runs themselves.
 """
 
 from frugalnas.runs.budget import Budget
