@@ -11,8 +11,8 @@ carries it through:
     '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_1x1~2|'
 
 The folders answer one question each: `spaces`, `networks` and `supernets` (what can be built?), `tables`, `scores` and
-`predictors` (what do we know cheaply?), `strategies` (what do we try next?), `runs`, `training`, `data` and `report` (how is it carried through, and what does a
-person see?).
+`predictors` (what do we know cheaply?), `strategies` (what do we try next?), `runs`, `training`, `data` and `report` (how is it
+carried through, and what does a person see?).
 `methods` has one page per paper. Names are loaded when they are first used.
 """
 

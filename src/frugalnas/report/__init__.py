@@ -9,7 +9,8 @@
   (`draw_cell`).
 - `training_report`: what a training came to, as a page with `learning_curves`, `confusion_matrix` and
   `class_accuracies`; `training_numbers` has the same as data.
-- `report.correlations` and `report.rankings`: how well scores of supernets rank a table; `report.methods`: the page of a method's run.
+- `report.correlations` and `report.rankings`: how well scores of supernets rank a table; `report.methods`: the page
+  of a method's run.
 - `regret_curves`, `optimum_found`, `search_progress`: curves.
 - `save_figure`: any of them as SVG and PNG.
 """
