@@ -293,6 +293,8 @@ def test_score_of_named_architectures_a_sample_and_the_maximum(runs, cli, tmp_pa
     sample = json.loads(cli("score", runs / "seed0", "--sample", 30, "--where", "params<=3500", "--json").out)
     assert sample["architectures"] <= 30
     assert max(one["params"] for one in sample["top"]) <= 3500
+    named = json.loads(cli("score", runs / "seed0", "--top", 1, "--json", ALL_3X3).out)
+    assert [one["architecture"] for one in named["top"]] == [ALL_3X3]
     best = json.loads(cli("score", runs / "seed0", "--maximise", "--json").out)
     assert best["certified"]
     assert best["angle"] == json.loads(cli("score", runs / "seed0", "--json").out)["quantiles"]["1"]
@@ -355,6 +357,15 @@ def test_sums_are_ranked_with_their_parts_on_a_sample(runs, tables):
     assert [ranking.score for ranking in study.rankings] == ["angle", "accuracy", "angle+accuracy"]
     assert len(study.codes) == 10
     assert not study.whole
+
+
+def test_scores_other_than_the_angle_are_ranked_after_every_epoch_that_is_named(runs, tables):
+    study = correlate([runs / "seed0"], "toy/a", score="angle+macs", epochs=[2, 3], bases=[0, 1])
+    found = [(ranking.score, ranking.epoch, ranking.base) for ranking in study.rankings]
+    assert [one for one in found if one[0] == "angle"] == [("angle", e, b) for e in (2, 3) for b in (0, 1)]
+    assert [one for one in found if one[0] == "macs"] == [("macs", 2, None), ("macs", 3, None)]
+    assert len(correlate([runs / "seed0", runs / "seed0"], "toy/a").rankings) == 5  # one run is one seed
+    assert study.main.score == "angle+macs"
 
 
 def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, cli, tmp_path):

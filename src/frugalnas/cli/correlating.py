@@ -14,7 +14,7 @@ from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
-    from frugalnas.runs.correlating import Study
+    from frugalnas.runs.studies import Study
 
 __all__ = ["add"]
 
@@ -40,9 +40,13 @@ def add(commands: Any) -> None:
         "--base", action="append", type=int, metavar="N", help="epoch an angle starts from, may be repeated [all kept]"
     )
     correlate.add_argument(
-        "--epoch", action="append", type=int, metavar="N", help="epoch to look after, may be repeated [each]"
+        "--epoch",
+        action="append",
+        type=int,
+        metavar="N",
+        help="epoch to look after, may be repeated [each; of other scores the last]",
     )
-    correlate.set_defaults(run=_correlate)
+    correlate.set_defaults(run=_correlate, rest="run_dirs")
     robustness = commands.add_parser(
         "robustness",
         help="how one supernet ranks several data sets",
@@ -55,7 +59,7 @@ def add(commands: Any) -> None:
     )
     robustness.add_argument("--base", type=int, metavar="N", help="epoch an angle starts from [the recipe's]")
     robustness.add_argument("--epoch", type=int, metavar="N", help="epoch to look after [the last]")
-    robustness.set_defaults(run=_robustness)
+    robustness.set_defaults(run=_robustness, rest="run_dirs")
 
 
 def _add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:

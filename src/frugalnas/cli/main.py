@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # so that package.module:Class finds the user's own modules
     try:
-        parsed = _parser(arguments).parse_args(arguments)
+        parsed = _parsed(arguments)
         return int(parsed.run(parsed) or 0)
     except (FrugalnasError, ModuleNotFoundError) as error:
         known = missing_extra(error) if isinstance(error, ModuleNotFoundError) else error
@@ -51,6 +51,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments by name.
+
+    Where a list may be empty, argparse takes it for empty at the first option: `score RUN --score angle ARCH` leaves ARCH
+    over. It belongs to the list that the command names as its `rest`.
+    """
+    parser = _parser(arguments)
+    parsed, left = parser.parse_known_args(arguments)
+    rest = getattr(parsed, "rest", None)
+    if left and (rest is None or any(argument.startswith("-") for argument in left)):
+        parser.error(f"unrecognized arguments: {' '.join(left)}")
+    if left and rest is not None:
+        getattr(parsed, rest).extend(left)
+    return parsed
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

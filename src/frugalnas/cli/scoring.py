@@ -57,7 +57,9 @@ def add(commands: Any) -> None:
     )
     group.add_argument("--where", "--constraint", metavar="LIMIT", help="only architectures such as 'macs<=475e6'")
     group.add_argument(
-        "--maximise", action="store_true", help="compute the largest angle of a layer-wise space, within its limits"
+        "--maximise",
+        action="store_true",
+        help="compute the largest angle of a space of layers or one that can be listed",
     )
     group.add_argument("--space", metavar="NAME", help="to make sure that it is the supernet's")
     group.add_argument(
@@ -71,7 +73,7 @@ def add(commands: Any) -> None:
     group.add_argument("--top", type=int, default=TOP, metavar="N", help=f"the best of them [{TOP}]")
     group.add_argument("--out", type=Path, metavar="FILE", help="write all scores, .csv or .parquet")
     group.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, rest="architectures")
 
 
 def add_accuracy(parser: argparse.ArgumentParser) -> None:

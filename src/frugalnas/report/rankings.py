@@ -11,8 +11,8 @@ import numpy as np
 
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
 from frugalnas.report.style import save_figure
-from frugalnas.runs.correlating import Ranking, Study
 from frugalnas.runs.scoring import score_title
+from frugalnas.runs.studies import Ranking, Study
 from frugalnas.scores.correlation import Correlation
 from frugalnas.spaces import FloatArray
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,123 +13,24 @@ import numpy as np
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
+from frugalnas.runs.studies import Ranking, Study
 from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
 from frugalnas.scores.combined import combine
-from frugalnas.scores.correlation import Correlation, correlation
-from frugalnas.spaces import Codes, FloatArray, SearchSpace
+from frugalnas.scores.correlation import correlation
+from frugalnas.spaces import Codes, FloatArray
 from frugalnas.tables import Table, open_table, table_names
 
 if TYPE_CHECKING:
     from frugalnas.runs.supernets import SupernetResult
 
-__all__ = ["Ranking", "Study", "correlate", "tables_named", "transfer"]
+__all__ = ["correlate", "tables_named", "transfer"]
 
 AGAINST = ("test", "validation", "whole_test")
 """Columns of accuracies, the one first that papers correlate with. Nothing that searches ever sees the first."""
 SAMPLE = 200
 """Architectures of the table that a score is held against which takes long for each."""
 BASELINES = ("params", "macs")
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How one score of one supernet ranks a table.
-
-    Attributes:
-        run: folder of the supernet.
-        group: what tells its training apart from the others', for people; runs of a group differ in their seeds alone.
-        seed: of the run.
-        score: its name.
-        epoch: after which the score was taken.
-        base: the epoch whose weights an angle starts from, None for other scores.
-        rule: which weights an angle counts, None for other scores.
-        correlation: with the table.
-        value: of the architecture with the largest score.
-        place: of that one in the table; 1 is the best.
-    """
-
-    run: Path
-    group: str
-    seed: int
-    score: str
-    epoch: int
-    base: int | None
-    rule: str | None
-    correlation: Correlation
-    value: float
-    place: int
-
-    @property
-    def line(self) -> tuple[str, str, int | None]:
-        """What it has in common with the same score of other seeds and epochs."""
-        return self.group, self.score, self.base
-
-
-@dataclass(frozen=True)
-class Study:
-    """Scores held against a table.
-
-    Attributes:
-        table: its name.
-        column: the accuracies: test, validation, whole_test.
-        split: what they were measured on, as the table says.
-        space: the table's, in whose networks parameters and multiply-adds are counted.
-        codes: the architectures that were compared, shape [n, genes].
-        truth: accuracy of each, %, shape [n].
-        params: parameters of each in the table's networks, shape [n].
-        rankings: of every run, epoch and base.
-        baselines: how parameters and multiply-adds rank the same architectures.
-        scores: the last ranking's own scores, by run, score and base, shape [n].
-        whole: whether these are all architectures of the table (in the supernet's space).
-    """
-
-    table: str
-    column: str
-    split: str
-    space: SearchSpace
-    codes: Codes
-    truth: FloatArray
-    params: FloatArray
-    rankings: tuple[Ranking, ...]
-    baselines: Mapping[str, Correlation]
-    scores: Mapping[tuple[Path, str, int | None], FloatArray]
-    whole: bool
-
-    @cached_property
-    def lines(self) -> dict[tuple[str, str, int | None], list[Ranking]]:
-        """The rankings of each group, score and base, in the order of runs and epochs."""
-        found: dict[tuple[str, str, int | None], list[Ranking]] = {}
-        for ranking in self.rankings:
-            found.setdefault(ranking.line, []).append(ranking)
-        return found
-
-    @property
-    def epochs(self) -> list[int]:
-        """All epochs after which something was ranked."""
-        return sorted({ranking.epoch for ranking in self.rankings})
-
-    def name(self, line: tuple[str, str, int | None]) -> str:
-        """A line for people: what is not the same for all."""
-        group, score, base = line
-        words = [] if len({other[0] for other in self.lines}) == 1 else [group]
-        return ", ".join([*words, score if base is None else f"{score} from epoch {base}"])
-
-    def seeds(self, line: tuple[str, str, int | None], statistic: str = "tau") -> FloatArray:
-        """A statistic of one line, shape [seeds, epochs], NaN where a run has no such epoch."""
-        members = self.lines[line]
-        runs = list(dict.fromkeys(ranking.run for ranking in members))
-        values = np.full((len(runs), len(self.epochs)), np.nan)
-        for ranking in members:
-            values[runs.index(ranking.run), self.epochs.index(ranking.epoch)] = getattr(ranking.correlation, statistic)
-        return values
-
-    @property
-    def main(self) -> Ranking:
-        """The one to look at first: of the first run, after its last epoch, from its own base."""
-        first = [ranking for ranking in self.rankings if ranking.run == self.rankings[0].run]
-        last = max(ranking.epoch for ranking in first)
-        return [ranking for ranking in first if ranking.epoch == last][-1]
 
 
 @dataclass(frozen=True)
@@ -168,8 +68,9 @@ def correlate(
 ) -> Study:
     """How the scores of supernets rank a table.
 
-    The angle is ranked after every epoch and from every base that the runs keep; other scores with the last weights. Of a
-    sum such as "angle+accuracy", the mean rank among the architectures that are compared, each part is ranked too.
+    The angle is ranked after every epoch and from every base that the runs keep; other scores with the last weights, or
+    those of the epochs that are named. Of a sum such as "angle+accuracy", the mean rank among the architectures that are
+    compared, each part is ranked too.
 
     Args:
         run_dirs: supernets of one space; those that differ in their seeds alone are one line.
@@ -178,8 +79,8 @@ def correlate(
         against: which column: "test" (as the papers do), "validation", "whole_test"; None: the first that there is. Test
             accuracies serve this comparison alone.
         rule: which weights an angle counts.
-        bases: epochs whose weights an angle starts from; None: all that a run keeps.
-        epochs: after which to look; None: after each.
+        bases: epochs whose weights an angle starts from; None: all that a run keeps, in a sum what its recipe says.
+        epochs: after which to look; None: after each, of scores other than the angle after the last.
         sample: architectures of the table; None: all, or 200 where a score takes long for each.
         recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
         images: held-out images for an accuracy.
@@ -230,7 +131,7 @@ def transfer(
 
     how = {"recalibrate": recalibrate, "images": images, "seed": seed, "device": device}
     sources = []
-    for run_dir in run_dirs:
+    for run_dir in dict.fromkeys(map(Path, run_dirs)):
         run = load_supernet(supernet_folder(run_dir))
         last = len(run.epochs) if epoch is None else epoch
         sources += _sources([run_dir], score, rule, [angle_base(run, last) if base is None else base], [last], how)
@@ -289,21 +190,19 @@ def _sources(
         if score == "angle":
             sources += list(_angles(run, group, rule, bases, epochs))
             continue
-        base, epoch = (None if not chosen else chosen[-1] for chosen in (bases, epochs))
-        parts = tuple(
-            open_score(run.run_dir, part, rule=rule, base=base, epoch=epoch, **how) for part in score.split("+")
-        )
-        last = len(run.epochs) if epoch is None else epoch
-        for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
-            name = "+".join(part.name for part in members)
-            counted = (rule or "default") if "angle" in name.split("+") else None
-            sources.append(_Source(run, group, name, last, None, counted, members))
+        sources += [
+            source
+            for epoch in ([len(run.epochs)] if epochs is None else epochs)
+            for base in _bases(run, score, bases, epoch)
+            for source in _parts(run, group, score, rule, base, epoch, how)
+        ]
     if not sources:
         raise FrugalnasError(
             f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits --base and --epochs; an angle starts from an "
             "earlier epoch than it ends at"
         )
-    return sources
+    # Parts of a sum that know no base would be there once for each; and a run that is named twice is no second seed.
+    return list({(source.run.run_dir, source.name, source.epoch, source.base): source for source in sources}.values())
 
 
 def _angles(
@@ -323,6 +222,35 @@ def _angles(
             if base < epoch:
                 table = weighting.table(run.triples(epoch, base))
                 yield _Source(run, group, "angle", epoch, base, counted.name, (Angle(run.space, table),))
+
+
+def _bases(run: SupernetResult, score: str, bases: Sequence[int] | None, epoch: int) -> Sequence[int | None]:
+    """The epochs from which the angle in a sum is measured; of other scores none."""
+    if "angle" not in _names(score):
+        return [None]
+    return [angle_base(run, epoch)] if bases is None else [base for base in bases if base < epoch]
+
+
+def _parts(
+    run: SupernetResult,
+    group: str,
+    score: str,
+    rule: str | None,
+    base: int | None,
+    epoch: int,
+    how: Mapping[str, Any],
+) -> Iterator[_Source]:
+    """Each part of a sum after one epoch, and the sum itself."""
+    parts = tuple(open_score(run.run_dir, name, rule=rule, base=base, epoch=epoch, **how) for name in _names(score))
+    for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
+        names = [part.name for part in members]
+        turned = "angle" in names
+        counted = (rule or "default") if turned else None
+        yield _Source(run, group, "+".join(names), epoch, base if turned else None, counted, members)
+
+
+def _names(score: str) -> list[str]:
+    return [name.strip() for name in score.split("+")]
 
 
 def _groups(runs: Sequence[SupernetResult]) -> list[str]:
