@@ -206,7 +206,7 @@ def train_supernet(
         >>> import frugalnas as fn
         >>> result = train_supernet(fn.NASBench201(), "digits", run_dir="runs/supernet")  # doctest: +SKIP
         >>> result.triples().shape  # doctest: +SKIP
-        (218, 3)
+        (201, 3)
     """
     path = Path(run_dir)
     refuse_taken(path)
