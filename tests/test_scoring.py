@@ -304,6 +304,7 @@ def test_score_of_named_architectures_a_sample_and_the_maximum(runs, cli, tmp_pa
     ("arguments", "said"),
     [
         (["nonsense"], "unknown architecture"),
+        (["--seed", "-1", "--sample", "3"], "seeds are 0 or more"),
         (["--codes", "missing.txt"], "cannot be read"),
         (["--out", "angles.txt"], "end it in .csv or .parquet"),
         (["--maximise", "--score", "params"], "computes the largest angle"),

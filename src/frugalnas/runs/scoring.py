@@ -108,6 +108,8 @@ def open_score(
             )
     if len(set(names)) < len(names):
         raise FrugalnasError(f"--score {name} names one twice; name each once")
+    if seed < 0:
+        raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
     opened = _Opened(result, space, rule, base, epoch, recalibrate, images, seed, device)
     scores = [opened.score(part) for part in names]
     if len(scores) == 1:
