@@ -214,6 +214,7 @@ def _watch(run_dir: Path, quiet: bool) -> Watch:
 
 
 def _show_plan(planned: MethodPlan) -> int:
+    from frugalnas.methods.planning import SAMPLED
     from frugalnas.runs.watching import duration
 
     settled, supernet, retrained = planned.settled, planned.supernet, planned.retrained
@@ -224,7 +225,8 @@ def _show_plan(planned: MethodPlan) -> int:
     ]
     if recipe.where:
         least = ", ".join(f"{name} from {shown_amount(name, value)}" for name, value in planned.least.items())
-        rows.append(("budget", f"can be met: {100 * planned.share:.3g} % of the architectures do; {least}"))
+        share = f"{100 * planned.share:.3g} %" if planned.share else f"fewer than one in {SAMPLED:,}"
+        rows.append(("budget", f"can be met: {share} of the architectures do; {least}"))
     rows += [
         ("images", ", ".join(f"{count:,} {part}" for part, count in supernet.images.items())),
         (
@@ -266,7 +268,7 @@ def show_method(run_dir: Path, *, as_json: bool = False) -> int:
         winner = result["candidates"][result["winner"]]
         unit = " rad" if run.method.recipe["score"].get("name", "angle") == "angle" else ""
         rows.append(("architecture", result["architecture"]))
-        rows.append((run.method.recipe["score"].get("name", "angle"), f"{winner['score']:.4f}{unit}; {result['how']}"))
+        rows.append((run.method.recipe["score"].get("name", "angle"), f"{winner['score']:.4g}{unit}; {result['how']}"))
         rows += [(name, shown_amount(name, winner[name])) for name in ("params", "macs")]
         if winner.get("test") is not None:
             rows.append(("test accuracy", f"{winner['test']:.2f} %"))

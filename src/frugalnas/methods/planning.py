@@ -15,7 +15,7 @@ from frugalnas.runs.training import TrainingPlan, plan
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
-__all__ = ["MethodPlan", "plan_method"]
+__all__ = ["SAMPLED", "MethodPlan", "plan_method"]
 
 SAMPLED = 2_000
 """Architectures among which one of middle cost is found, and the share that meets the limits."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ import numpy as np
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
-from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
+from frugalnas.report.method_page import labels_of, method_page, score_words
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import learning_curves
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MethodRun", "method_numbers", "method_report", "read_method"]
 
-LONGEST, SHOWN = 120, 64
-"""Letters up to which an architecture is shown whole in a table, and how many of a longer one are."""
 MOST_EPOCHS = 60
 """Epochs whose rankings the page compares; of more, so many evenly spread."""
 
@@ -121,14 +117,14 @@ def method_report(run_dir: Path | str) -> list[Path]:
     sure = None
     if run.supernet is not None and run.supernet.epochs:
         recipe = run.supernet.recipe
-        save("supernet", supernet_figure(run.supernet.epochs, recipe.classes or 0, _labels(run.supernet)))
+        save("supernet", supernet_figure(run.supernet.epochs, recipe.classes or 0, labels_of(run.supernet)))
     if run.result is not None and run.supernet is not None:
         space = run.method.networks.retrained
         winner = run.result["candidates"][run.result["winner"]]
         save("architecture", draw_architecture(space, space.parse(winner["architecture"])))
         sure = _certainty(run)
     if sure is not None:
-        name = _score_words(run)
+        name = score_words(run)
         save("scores", score_figure(sure, name))
         save("size", size_figure(sure, run.method.networks.retrained.count("macs", sure.codes), name))
         if len(sure.epochs) > 1:
@@ -137,7 +133,7 @@ def method_report(run_dir: Path | str) -> list[Path]:
         if trained.epochs:
             save(f"retrain-{place}", learning_curves(trained))
     page = folder / "index.html"
-    page.write_text(_page(run, sure, figures), encoding="utf-8")
+    page.write_text(method_page(run, sure, figures), encoding="utf-8")
     return [page, *figures.values()]
 
 
@@ -163,238 +159,3 @@ def _certainty(run: MethodRun) -> Certainty | None:
     order = [run.result["winner"], *(row for row in range(len(candidates)) if row != run.result["winner"])]
     best = np.array([space.parse(candidates[row]["architecture"]) for row in order], np.int8)
     return certainty(space, best, scores, epochs, run.method.seed)
-
-
-# -- the page ------------------------------------------------------------------------------------------------------------
-
-
-def _page(run: MethodRun, sure: Certainty | None, figures: dict[str, Path]) -> str:
-    name = run.config["method"]["name"].upper()
-    data = Path(str(run.method.recipe["data"])).name
-    parts = [f"<h1>{escaped(name)} on {escaped(data)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
-    parts.append(key_numbers(_numbers(run, sure)))
-    if run.result is not None and not run.result["trained"]:
-        parts.append(
-            "<p><strong>The images have no labels, or nothing was to be retrained: the network below was found, and has "
-            "random weights.</strong></p>"
-        )
-    parts += ["<h2>What was searched</h2>", listing(_searched(run))]
-    if "architecture" in figures:
-        assert run.result is not None
-        text = run.result["architecture"]
-        parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), f"<pre>{escaped(text)}</pre>"]
-    if sure is not None:
-        parts += ["<h2>How sure the ranking is</h2>", listing(_doubts(sure, _unit(run)))]
-        parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
-        parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
-    elif run.result is not None:
-        parts += ["<h2>The best architectures</h2>", _candidates(run, None)]
-    shown = ("supernet", *(f"retrain-{place}" for place in range(1, len(run.trained) + 1)))
-    if any(which in figures for which in shown):
-        parts += ["<h2>Training</h2>", _side_by_side(figures, shown)]
-    parts += ["<h2>What it cost</h2>", _costs(run)]
-    parts += ["<h2>Files</h2>", _files(run)]
-    notes = [*(run.supernet.notes if run.supernet else ()), *(run.result or {}).get("notes", ())]
-    if notes:
-        parts += ["<h2>Notes</h2>", listing(dict.fromkeys(notes))]
-    parts += ["<h2>To do it again</h2>", again(run.config)]
-    return html_page(f"{name} on {data}", parts)
-
-
-_CAPTIONS = {
-    "supernet": "The supernet, trained on one path a step.",
-    "scores": "How the scores of all networks lie; grey: the next ones behind the winner.",
-    "ranks": "Where the last epoch's best networks stood after every epoch.",
-    "size": "Score against cost: how much of the ranking is size.",
-}
-
-
-def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> str:
-    drawn = []
-    for name in names:
-        if name in figures:
-            place = name.rpartition("-")[2]
-            caption = _CAPTIONS.get(name, f"Network {place}, trained from scratch.")
-            drawn.append(figure(figures[name], caption, caption))
-    return f'<div class="figures">{"".join(drawn)}</div>'
-
-
-def _subtitle(run: MethodRun) -> str:
-    space = run.method.networks.retrained
-    recipe = run.method.recipe["name"]
-    done = "" if run.result is not None else "; not finished yet"
-    return f"{space.name}, recipe {recipe}, seed {run.method.seed}{done}"
-
-
-def _numbers(run: MethodRun, sure: Certainty | None) -> list[tuple[str, str, str]]:
-    from frugalnas.runs.watching import duration
-
-    numbers: list[tuple[str, str, str]] = []
-    if run.result is not None:
-        winner = run.result["candidates"][run.result["winner"]]
-        if winner.get("test") is not None:
-            numbers.append(("test accuracy", f"{winner['test']:.2f} %", ""))
-        if winner.get("val") is not None:
-            numbers.append(("validation accuracy", f"{winner['val']:.2f} %", ""))
-        numbers.append((_score_name(run), f"{winner['score']:.4f}", _unit(run)))
-        if sure is not None:
-            of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
-            numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
-        numbers.append(("parameters", millions(winner["params"]), ""))
-        numbers.append(("multiply-adds", millions(winner["macs"]), "an image"))
-    return [*numbers, ("time", duration(run.seconds), "all stages")]
-
-
-def _searched(run: MethodRun) -> list[str]:
-    space, recipe = run.method.networks.retrained, run.method.recipe
-    limit = f", of which only those with {recipe['where']} may win" if recipe["where"] else ""
-    size = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
-    said = [f"Space: {space.name}, {size} architectures{limit}."]
-    if run.supernet is not None:
-        supernet = run.supernet
-        looked = "no label of an image was looked at" if supernet.recipe.labels != "true" else "labels of the images"
-        said.append(
-            f"Supernet: one network that holds all of them, {len(supernet.epochs)} of {supernet.total_epochs} epochs with "
-            f"{_labels(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
-        )
-        score = recipe["score"]
-        if _score_name(run) == "angle":
-            base = score.get("base")
-            base = supernet.default_base if base is None else base
-            start = "the initial weights" if base == 0 else f"the weights after epoch {base}"
-            said.append(
-                f"Score: the angle, in radians, between {start} and the last ones; rule {score.get('rule') or 'default'}."
-            )
-        else:
-            said.append(f"Score: {_score_name(run)}.")
-    if run.search is not None:
-        found = "found the same first" if run.result and run.result["found_by_search"] else "had not found it"
-        how = f" The winner is {run.result['how']}; the search itself {found}." if run.result else ""
-        said.append(f"Genetic search: {len(run.search.queries):,} architectures scored.{how}")
-    if run.trained:
-        first = run.trained[0]
-        count = "The best" if len(run.trained) == 1 else f"The best {len(run.trained)}"
-        chosen = "" if len(run.trained) == 1 else "; the winner has the highest validation accuracy"
-        said.append(f"Retraining: {count.lower()} from scratch with true labels, {first.total_epochs} epochs{chosen}.")
-    return said
-
-
-def _doubts(sure: Certainty, unit: str) -> list[str]:
-    """What can be said of how sure the ranking is, a sentence each."""
-    said = []
-    if math.isfinite(sure.lead):
-        lead = f"The winner leads the next network by {sure.lead:.2g}{' ' + unit if unit else ''}"
-        times = sure.lead_in_fluctuations
-        if sure.lead < 0:
-            lead = f"The winner has the best network by accuracy; by score it is {-sure.lead:.2g} behind the first"
-        elif sure.lead == 0:
-            lead += ": both are equal to the score"
-        elif math.isfinite(times):
-            lead += f", {times:.1f} times what that lead fluctuated over the second half of the training"
-            lead += ": the order of the first is hardly more than chance" if times < 2 else ""
-            lead += "; another seed may move it by more"
-        said.append(lead + ".")
-    if len(sure.epochs) > 1:
-        epochs = len(sure.epochs)
-        said.append(
-            f"It was the first after each of the last {sure.led} of {epochs} epochs."
-            if sure.led
-            else "It was not the first after the last epoch."
-        )
-        taus = [f"{sure.taus[-2]:.3f} one epoch before the last"]
-        if epochs >= 6:
-            taus.append(f"{sure.taus[-6]:.3f} five epochs before")
-        said.append(f"Kendall tau of the whole ranking with what it was: {', '.join(taus)}.")
-    named = {"params": "parameters", "macs": "multiply-adds"}
-    size = [f"{value:.2f} with {named[name]}" for name, value in sure.size.items() if math.isfinite(value)]
-    if size:
-        said.append(f"Spearman correlation of the score: {', '.join(size)}. What it knows beyond size is what is left.")
-    return said
-
-
-def _candidates(run: MethodRun, sure: Certainty | None) -> str:
-    assert run.result is not None
-    space = run.method.networks.retrained
-    followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
-    rows = []
-    for place, each in enumerate(run.result["candidates"]):
-        leader = followed.get(each["architecture"])
-        text = _notation(each["architecture"])
-        behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
-        if leader is not None and leader.fluctuation > 0 and leader.behind:
-            behind += f" ({leader.behind / leader.fluctuation:.1f})"
-        row = [str(place + 1), f"<strong>{text}</strong>" if place == run.result["winner"] else text]
-        row += [f"{each['score']:.5f}", *([behind] if sure is not None else [])]
-        row += [millions(each["params"]), millions(each["macs"])]
-        if run.trained:
-            row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
-        rows.append(row)
-    headings = ["", "architecture", _score_name(run), *(["behind"] if sure is not None else [])]
-    headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
-    note = ""
-    if sure is not None:
-        note = (
-            "<p class=sub>Behind the winner; in brackets in standard deviations of that over the second half of the "
-            "training.</p>"
-        )
-    return table(headings, rows, len(headings) - 2) + note
-
-
-def _notation(text: str) -> str:
-    """An architecture in a table: long ones are folded up."""
-    shown = f"<code>{escaped(text).replace('+', '+<wbr>')}</code>"
-    if len(text) <= LONGEST:
-        return shown
-    return f"<details><summary><code>{escaped(text[:SHOWN])}…</code></summary>{shown}</details>"
-
-
-def _costs(run: MethodRun) -> str:
-    from frugalnas.runs.watching import duration
-
-    total = run.seconds or 1.0
-    rows = []
-    for stage in run.stages:
-        what = ""
-        if stage.name == "supernet" and run.supernet is not None:
-            what = f"{len(run.supernet.epochs)} epochs"
-        elif stage.name == "search" and run.search is not None:
-            what = f"{len(run.search.queries):,} architectures scored"
-        else:
-            trained = next((each for each in run.trained if each.run_dir == stage.path), None)
-            what = f"{len(trained.epochs)} epochs" if trained is not None else ""
-        done = what if stage.finished else f"{what} so far"
-        rows.append(
-            [escaped(stage.name), escaped(done), duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"]
-        )
-    rows.append(["<strong>all</strong>", "", duration(run.seconds), ""])
-    return table(["stage", "done", "time", "share"], rows, 2)
-
-
-def _files(run: MethodRun) -> str:
-    rows = [
-        [f"<code>{stage.path.relative_to(run.path)}</code>", f"the run of stage {stage.name}"] for stage in run.stages
-    ]
-    if run.result is not None:
-        words = "the trained network" if run.result["trained"] else "the winner with random weights"
-        rows.append(
-            [f"<code>{run.result['network']}</code>", f"{words}: frugalnas evaluate, predict and export take it"]
-        )
-        rows += [[f"<code>{path}</code>", "exported"] for path in run.result["exported"]]
-        rows.append(["<code>result.json</code>", "what is said here of the best architectures, as data"])
-    return f"<p>In <code>{escaped(str(run.path))}</code>:</p>" + table(["file", ""], rows, 0)
-
-
-def _labels(supernet: SupernetResult) -> str:
-    return {"true": "true", "random": "random", "random-access": "ever new random"}[supernet.recipe.labels]
-
-
-def _score_name(run: MethodRun) -> str:
-    return str(run.method.recipe["score"].get("name", "angle"))
-
-
-def _unit(run: MethodRun) -> str:
-    return "radians" if _score_name(run) == "angle" else ""
-
-
-def _score_words(run: MethodRun) -> str:
-    return f"{_score_name(run)}{', ' + _unit(run) if _unit(run) else ''}"

@@ -1,0 +1,267 @@
+"""The page of a method that trains a supernet: what was searched, what was found, how sure it is, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frugalnas.report.certainty import Certainty
+from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
+
+if TYPE_CHECKING:
+    from frugalnas.report.methods import MethodRun
+    from frugalnas.runs.supernets import SupernetResult
+
+__all__ = ["labels_of", "method_page", "score_words"]
+
+LONGEST, SHOWN = 120, 64
+"""Letters up to which an architecture is shown whole in a table, and how many of a longer one are."""
+
+
+def method_page(run: MethodRun, sure: Certainty | None, figures: dict[str, Path]) -> str:
+    """The page as HTML, with the figures that there are, by name."""
+    name = run.config["method"]["name"].upper()
+    data = Path(str(run.method.recipe["data"])).name
+    parts = [f"<h1>{escaped(name)} on {escaped(data)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
+    parts.append(key_numbers(_numbers(run, sure)))
+    if run.result is not None and not run.result["trained"]:
+        why = "Nothing was to be retrained" if run.method.labelled else "The images have no labels"
+        parts.append(
+            f"<p><strong>{why}: the architecture below was found, and its network has random weights.</strong></p>"
+        )
+    parts += ["<h2>What was searched</h2>", listing(_searched(run))]
+    if "architecture" in figures:
+        assert run.result is not None
+        text = run.result["architecture"]
+        parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), f"<pre>{escaped(text)}</pre>"]
+    if sure is not None:
+        parts += ["<h2>How sure the ranking is</h2>", listing(_doubts(sure, unit_of(run)))]
+        parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
+        parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
+    elif run.result is not None:
+        parts += ["<h2>The best architectures</h2>", _candidates(run, None)]
+    shown = ("supernet", *(f"retrain-{place}" for place in range(1, len(run.trained) + 1)))
+    if any(which in figures for which in shown):
+        parts += ["<h2>Training</h2>", _side_by_side(figures, shown)]
+    parts += ["<h2>What it cost</h2>", _costs(run)]
+    parts += ["<h2>Files</h2>", _files(run)]
+    notes = [*(run.supernet.notes if run.supernet else ()), *(run.result or {}).get("notes", ())]
+    if notes:
+        parts += ["<h2>Notes</h2>", listing(dict.fromkeys(notes))]
+    parts += ["<h2>To do it again</h2>", again(run.config)]
+    return html_page(f"{name} on {data}", parts)
+
+
+_CAPTIONS = {
+    "supernet": "The supernet, trained on one path a step.",
+    "scores": "How the scores of all networks lie; grey: the next ones behind the winner.",
+    "ranks": "Where the last epoch's best networks stood after every epoch.",
+    "size": "Score against cost: how much of the ranking is size.",
+}
+
+
+def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> str:
+    drawn = []
+    for name in names:
+        if name in figures:
+            place = name.rpartition("-")[2]
+            caption = _CAPTIONS.get(name, f"Network {place}, trained from scratch.")
+            drawn.append(figure(figures[name], caption, caption))
+    return f'<div class="figures">{"".join(drawn)}</div>'
+
+
+def _subtitle(run: MethodRun) -> str:
+    space = run.method.networks.retrained
+    recipe = run.method.recipe["name"]
+    done = "" if run.result is not None else "; not finished yet"
+    return f"{space.name}, recipe {recipe}, seed {run.method.seed}{done}"
+
+
+def _numbers(run: MethodRun, sure: Certainty | None) -> list[tuple[str, str, str]]:
+    from frugalnas.runs.watching import duration
+
+    numbers: list[tuple[str, str, str]] = []
+    if run.result is not None:
+        winner = run.result["candidates"][run.result["winner"]]
+        if winner.get("test") is not None:
+            numbers.append(("test accuracy", f"{winner['test']:.2f} %", _images(run)))
+        if winner.get("val") is not None:
+            numbers.append(("validation accuracy", f"{winner['val']:.2f} %", ""))
+        numbers.append((score_name(run), f"{winner['score']:.4g}", unit_of(run)))
+        if sure is not None:
+            of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
+            numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
+        numbers.append(("parameters", millions(winner["params"]), ""))
+        numbers.append(("multiply-adds", millions(winner["macs"]), "an image"))
+    return [*numbers, ("time", duration(run.seconds), "all stages")]
+
+
+def _searched(run: MethodRun) -> list[str]:
+    space, recipe = run.method.networks.retrained, run.method.recipe
+    limit = f", of which only those with {recipe['where']} may win" if recipe["where"] else ""
+    size = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
+    said = [f"Space: {space.name}, {size} architectures{limit}."]
+    if run.supernet is not None:
+        supernet = run.supernet
+        looked = "no label of an image was looked at" if supernet.recipe.labels != "true" else "labels of the images"
+        said.append(
+            f"Supernet: one network that holds all of them, {len(supernet.epochs)} of {supernet.total_epochs} epochs with "
+            f"{labels_of(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
+        )
+        score = recipe["score"]
+        if score_name(run) == "angle":
+            base = score.get("base")
+            base = supernet.default_base if base is None else base
+            start = "the initial weights" if base == 0 else f"the weights after epoch {base}"
+            said.append(
+                f"Score: the angle, in radians, between {start} and the last ones; rule {score.get('rule') or 'default'}. "
+                "It stands for an accuracy that the search never saw."
+            )
+        else:
+            said.append(f"Score: {score_name(run)}.")
+    if run.search is not None:
+        found = "found the same first" if run.result and run.result["found_by_search"] else "had not found it"
+        how = f" The winner is {run.result['how']}; the search itself {found}." if run.result else ""
+        said.append(f"Genetic search: {len(run.search.queries):,} architectures scored.{how}")
+    if run.trained:
+        first = run.trained[0]
+        count = "The best" if len(run.trained) == 1 else f"The best {len(run.trained)}"
+        chosen = "" if len(run.trained) == 1 else "; the winner has the highest validation accuracy"
+        said.append(f"Retraining: {count.lower()} from scratch with true labels, {first.total_epochs} epochs{chosen}.")
+    return said
+
+
+def _images(run: MethodRun) -> str:
+    """How many images the winner was tested on, and how much of its accuracy they leave open."""
+    assert run.result is not None
+    test = run.trained[run.result["winner"]].test if run.trained else None
+    if test is None:
+        return ""
+    share = test.top1 / 100
+    # Wilson's interval is not symmetric; half of its width is what people read as "give or take".
+    half = 1.96 * math.sqrt(share * (1 - share) / test.images + (0.98 / test.images) ** 2) / (1 + 1.96**2 / test.images)
+    return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %, {test.images:,} images)"
+
+
+def _doubts(sure: Certainty, unit: str) -> list[str]:
+    """What can be said of how sure the ranking is, a sentence each."""
+    said = []
+    if math.isfinite(sure.lead):
+        lead = f"The winner leads the next network by {sure.lead:.2g}{' ' + unit if unit else ''}"
+        times = sure.lead_in_fluctuations
+        if sure.lead < 0:
+            lead = f"The winner has the best network by accuracy; by score it is {-sure.lead:.2g} behind the first"
+        elif sure.lead == 0:
+            lead += ": both are equal to the score"
+        elif math.isfinite(times):
+            lead += f", {times:.1f} times what that lead fluctuated over the second half of the training"
+            lead += ": the order of the first is hardly more than chance" if times < 2 else ""
+            lead += "; another seed may move it by more"
+        said.append(lead + ".")
+    if len(sure.epochs) > 1:
+        epochs = len(sure.epochs)
+        said.append(
+            f"It was the first after each of the last {sure.led} of {epochs} epochs."
+            if sure.led
+            else "It was not the first after the last epoch."
+        )
+        taus = [f"{sure.taus[-2]:.3f} one epoch before the last"]
+        if epochs >= 6:
+            taus.append(f"{sure.taus[-6]:.3f} five epochs before")
+        said.append(f"Kendall tau of the whole ranking with what it was: {', '.join(taus)}.")
+    named = {"params": "parameters", "macs": "multiply-adds"}
+    size = [f"{value:.2f} with {named[name]}" for name, value in sure.size.items() if math.isfinite(value)]
+    if size:
+        said.append(f"Spearman correlation of the score: {', '.join(size)}. What it knows beyond size is what is left.")
+    return said
+
+
+def _candidates(run: MethodRun, sure: Certainty | None) -> str:
+    assert run.result is not None
+    space = run.method.networks.retrained
+    followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
+    rows = []
+    for place, each in enumerate(run.result["candidates"]):
+        leader = followed.get(each["architecture"])
+        text = _notation(each["architecture"])
+        behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
+        if leader is not None and leader.fluctuation > 0 and leader.behind:
+            behind += f" ({leader.behind / leader.fluctuation:.1f})"
+        row = [str(place + 1), f"<strong>{text}</strong>" if place == run.result["winner"] else text]
+        row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
+        row += [millions(each["params"]), millions(each["macs"])]
+        if run.trained:
+            row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
+        rows.append(row)
+    headings = ["", "architecture", score_name(run), *(["behind"] if sure is not None else [])]
+    headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
+    note = ""
+    if sure is not None:
+        note = (
+            "<p class=sub>Behind the winner; in brackets in standard deviations of that over the second half of the "
+            "training.</p>"
+        )
+    return table(headings, rows, len(headings) - 2) + note
+
+
+def _notation(text: str) -> str:
+    """An architecture in a table: long ones are folded up."""
+    shown = f"<code>{escaped(text).replace('+', '+<wbr>')}</code>"
+    if len(text) <= LONGEST:
+        return shown
+    return f"<details><summary><code>{escaped(text[:SHOWN])}…</code></summary>{shown}</details>"
+
+
+def _costs(run: MethodRun) -> str:
+    from frugalnas.runs.watching import duration
+
+    total = run.seconds or 1.0
+    rows = []
+    for stage in run.stages:
+        what = ""
+        if stage.name == "supernet" and run.supernet is not None:
+            what = f"{len(run.supernet.epochs)} epochs"
+        elif stage.name == "search" and run.search is not None:
+            what = f"{len(run.search.queries):,} architectures scored"
+        else:
+            trained = next((each for each in run.trained if each.run_dir == stage.path), None)
+            what = f"{len(trained.epochs)} epochs" if trained is not None else ""
+        done = what if stage.finished else f"{what} so far"
+        rows.append(
+            [escaped(stage.name), escaped(done), duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"]
+        )
+    rows.append(["<strong>all</strong>", "", duration(run.seconds), ""])
+    return table(["stage", "done", "time", "share"], rows, 2)
+
+
+def _files(run: MethodRun) -> str:
+    rows = [
+        [f"<code>{stage.path.relative_to(run.path)}</code>", f"the run of stage {stage.name}"] for stage in run.stages
+    ]
+    if run.result is not None:
+        takes = "the trained network: frugalnas evaluate, predict and export take it"
+        takes = takes if run.result["trained"] else "the winner with random weights: frugalnas export takes it"
+        rows.append([f"<code>{run.result['network']}</code>", takes])
+        rows += [[f"<code>{path}</code>", "exported"] for path in run.result["exported"]]
+        rows.append(["<code>result.json</code>", "what is said here of the best architectures, as data"])
+    return f"<p>In <code>{escaped(str(run.path))}</code>:</p>" + table(["file", ""], rows, 0)
+
+
+def labels_of(supernet: SupernetResult) -> str:
+    """What labels a supernet was trained on, for people."""
+    return {"true": "true", "random": "random", "random-access": "ever new random"}[supernet.recipe.labels]
+
+
+def score_name(run: MethodRun) -> str:
+    return str(run.method.recipe["score"].get("name", "angle"))
+
+
+def unit_of(run: MethodRun) -> str:
+    return "radians" if score_name(run) == "angle" else ""
+
+
+def score_words(run: MethodRun) -> str:
+    """What ranks architectures, with its unit."""
+    return f"{score_name(run)}{', ' + unit_of(run) if unit_of(run) else ''}"
