@@ -294,15 +294,15 @@ def test_the_published_settings_fit_their_spaces():
 
 
 @pytest.mark.parametrize(
-    ("space", "paths"),
+    ("space", "pixels", "paths"),
     [
-        (SPACE, "cell"),
-        (DARTS(layers=3, width=2), "projected"),
-        pytest.param(fn.FairNAS(), "uniform", marks=pytest.mark.slow),
+        (SPACE, None, "cell"),
+        (DARTS(layers=3, width=2), None, "projected"),
+        pytest.param(fn.FairNAS(), 32, "uniform", marks=pytest.mark.slow),
     ],
 )
-def test_without_a_word_paths_are_what_fits_the_space(space, paths):
-    prepared = prepare_supernet(space, "digits", "default", {}, None, False, 32, None, 0, 0, 1)
+def test_without_a_word_paths_are_what_fits_the_space(space, pixels, paths):
+    prepared = prepare_supernet(space, "digits", "default", {}, None, False, pixels, None, 0, 0, 1)
     assert prepared.recipe.paths == paths
     assert prepared.recipe.classes == 10
 
