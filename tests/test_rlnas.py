@@ -441,7 +441,7 @@ def test_the_page_stands_alone(whole):
     for said in (
         whole.architecture.replace("|", "|"),
         f"{whole.test:.2f} %",
-        "(95 %, ",  # what so few test images leave open
+        "(95 %)",  # what so few test images leave open
         "How sure the ranking is",
         "What it cost",
     ):

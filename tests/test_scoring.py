@@ -211,6 +211,12 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(runs, tmp_path):
     assert (tmp_path / "cut" / "journal.jsonl").read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
 
 
+def test_a_search_whose_supernet_was_moved_says_where_it_was(runs, tmp_path):
+    options = describe_evaluator(ScoreEvaluator(SPACE, supernet=str(runs / "seed0")))["options"]
+    with pytest.raises(FrugalnasError, match=r"that the search began with, is not there; put it back"):
+        ScoreEvaluator(SPACE, **{**options, "supernet": str(tmp_path / "moved")})
+
+
 def test_a_search_does_not_go_on_with_another_supernet(runs, tmp_path):
     shutil.copytree(runs / "seed0", tmp_path / "supernet")
     evaluator = ScoreEvaluator(SPACE, supernet=str(tmp_path / "supernet"))
@@ -295,6 +301,7 @@ def test_score_of_named_architectures_a_sample_and_the_maximum(runs, cli, tmp_pa
     assert max(one["params"] for one in sample["top"]) <= 3500
     named = json.loads(cli("score", runs / "seed0", "--top", 1, "--json", ALL_3X3).out)
     assert [one["architecture"] for one in named["top"]] == [ALL_3X3]
+    assert "no weight of" in cli("score", runs / "seed0", "--score", "params", ALL_3X3).out
     best = json.loads(cli("score", runs / "seed0", "--maximise", "--json").out)
     assert best["certified"]
     assert best["angle"] == json.loads(cli("score", runs / "seed0", "--json").out)["quantiles"]["1"]

@@ -301,6 +301,8 @@ def _how(parsed: argparse.Namespace) -> str:
     from frugalnas.runs.supernets import load_supernet
 
     folder = supernet_folder(parsed.run_dir)
+    if not {"angle", "accuracy"} & set(parsed.score.split("+")):
+        return f"of the networks themselves, no weight of {folder} counts"
     run = load_supernet(folder)
     epoch = len(run.epochs) if parsed.epoch is None else parsed.epoch
     words = [str(folder), f"after epoch {epoch} of {run.total_epochs}"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from frugalnas.report.certainty import Certainty
 from frugalnas.report.style import COLUMN, GREY, LINES, new_figure, paper_style
@@ -103,6 +103,7 @@ def rank_figure(sure: Certainty) -> Figure:
             )
         axes.set_yscale("log")
         axes.invert_yaxis()
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel="epoch of the supernet", ylabel=f"rank among {len(sure.scores):,}")
@@ -128,5 +129,5 @@ def size_figure(sure: Certainty, macs: FloatArray, name: str) -> Figure:
         axes.plot(millions[0], sure.scores[0], "D", color=LINES[3], markersize=4, label="the winner", zorder=3)
         axes.set_ylim(bottom=float(np.quantile(sure.scores, 0.001)))
         axes.set(xlabel="multiply-adds an image, millions", ylabel=name)
-        axes.legend(loc="lower right", handletextpad=0.2)
+        axes.legend(loc="lower right", handletextpad=0.2, frameon=True, framealpha=0.85, edgecolor="none")
     return figure

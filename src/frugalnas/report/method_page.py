@@ -86,7 +86,7 @@ def _numbers(run: MethodRun, sure: Certainty | None) -> list[tuple[str, str, str
     if run.result is not None:
         winner = run.result["candidates"][run.result["winner"]]
         if winner.get("test") is not None:
-            numbers.append(("test accuracy", f"{winner['test']:.2f} %", _images(run)))
+            numbers.append(("test accuracy", f"{winner['test']:.2f} %", _left_open(run)))
         if winner.get("val") is not None:
             numbers.append(("validation accuracy", f"{winner['val']:.2f} %", ""))
         numbers.append((score_name(run), f"{winner['score']:.4g}", unit_of(run)))
@@ -130,11 +130,13 @@ def _searched(run: MethodRun) -> list[str]:
         count = "The best" if len(run.trained) == 1 else f"The best {len(run.trained)}"
         chosen = "" if len(run.trained) == 1 else "; the winner has the highest validation accuracy"
         said.append(f"Retraining: {count.lower()} from scratch with true labels, {first.total_epochs} epochs{chosen}.")
+        if first.test is not None:
+            said.append(f"Test: {first.test.images:,} images that nothing was chosen by, looked at once, at the end.")
     return said
 
 
-def _images(run: MethodRun) -> str:
-    """How many images the winner was tested on, and how much of its accuracy they leave open."""
+def _left_open(run: MethodRun) -> str:
+    """How much of the winner's test accuracy the number of images leaves open."""
     assert run.result is not None
     test = run.trained[run.result["winner"]].test if run.trained else None
     if test is None:
@@ -142,14 +144,15 @@ def _images(run: MethodRun) -> str:
     share = test.top1 / 100
     # Wilson's interval is not symmetric; half of its width is what people read as "give or take".
     half = 1.96 * math.sqrt(share * (1 - share) / test.images + (0.98 / test.images) ** 2) / (1 + 1.96**2 / test.images)
-    return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %, {test.images:,} images)"
+    return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %)"
 
 
 def _doubts(sure: Certainty, unit: str) -> list[str]:
     """What can be said of how sure the ranking is, a sentence each."""
     said = []
     if math.isfinite(sure.lead):
-        lead = f"The winner leads the next network by {sure.lead:.2g}{' ' + unit if unit else ''}"
+        next_one = "the next network" if sure.whole else "the next of those that were looked at"
+        lead = f"The winner leads {next_one} by {sure.lead:.2g}{' ' + unit if unit else ''}"
         times = sure.lead_in_fluctuations
         if sure.lead < 0:
             lead = f"The winner has the best network by accuracy; by score it is {-sure.lead:.2g} behind the first"

@@ -119,7 +119,7 @@ def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
     )
     written += save_figure(figure, folder / "robustness")
     taus = {
-        name: {
+        f"{name}\n{study.column.replace('_', ' ')} accuracy": {
             **{study.name(line): study.seeds(line)[:, -1] for line in study.lines},
             **{BASELINES[name]: np.array([known.tau]) for name, known in study.baselines.items()},
         }
@@ -141,8 +141,9 @@ def _by_epoch(study: Study) -> Any:
 
 def _whose(study: Study, ranking: Ranking) -> str:
     """Which score of which supernet a figure shows."""
-    seed = f", seed {ranking.seed}" if len({other.run for other in study.rankings}) > 1 else ""
-    return f"{study.name(ranking.line)}, after epoch {ranking.epoch}{seed}"
+    group = "" if len({other.group for other in study.rankings}) > 1 else f"{ranking.group}, "
+    rule = f", rule {ranking.rule}" if ranking.rule else ""
+    return f"{group}seed {ranking.seed}: {study.name(ranking.line)}, after epoch {ranking.epoch}{rule}"
 
 
 def _truth(study: Study, ranking: Ranking) -> Truth:

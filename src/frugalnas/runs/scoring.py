@@ -197,6 +197,11 @@ class ScoreEvaluator(Evaluator):
     ) -> None:
         from frugalnas.runs.supernets import load_supernet
 
+        if initial is not None and not Path(supernet).exists():
+            raise RunFolderError(
+                f"{supernet}, the supernet that the search began with, is not there; put it back, or write where it is "
+                "into the search's config.yaml"
+            )
         folder = supernet_folder(supernet)
         run = load_supernet(folder)
         if initial not in (None, run.initial):
