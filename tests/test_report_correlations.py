@@ -79,6 +79,7 @@ def test_data_sets_have_the_mean_of_each_score():
     figure = tau_by_data_set({"cifar10": {"angle": np.array([0.5, 0.6])}, "cifar100": {"angle": np.array([0.4])}})
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.550", "0.400"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cifar10", "cifar100"]
+    assert figure.axes[0].get_title(loc="left") == "mean of 2 seeds; bars: lowest to highest"
 
 
 def test_nothing_to_draw_is_said():

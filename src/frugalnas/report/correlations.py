@@ -219,9 +219,9 @@ def tau_by_data_set(
             axes.axhline(between, color="#e6e6e6", linewidth=0.6, zorder=0)
         axes.margins(x=0.15)
         axes.set_xlabel(unit)
-        seeds = max(len(np.atleast_1d(values)) for scores in taus.values() for values in scores.values())
-        if seeds > 1:
-            note = f"mean of {seeds} seeds; bars: lowest to highest"
+        most = max(len(values) for scores in taus.values() for values in scores.values())
+        if most > 1:
+            note = f"mean of {most} seeds; bars: lowest to highest"
             axes.set_title(note, loc="left", size=NOTE_POINTS, color=GREY)
         axes.grid(axis="x")
         axes.set_axisbelow(True)
