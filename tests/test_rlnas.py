@@ -19,6 +19,7 @@ from frugalnas.methods.preparing import networks_of, settle, smallest
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
 from frugalnas.networks.saving import card_of, load
 from frugalnas.report.certainty import certainty
+from frugalnas.report.method_page import _doubts
 from frugalnas.report.methods import method_report
 from frugalnas.runs import SearchResult
 from frugalnas.runs.ledger import Query
@@ -329,6 +330,7 @@ def test_limits_are_about_the_networks_that_are_retrained(name, input_size, clas
     networks = networks_of(load_method_recipe(name), input_size, classes)
     assert (networks.supernet.width, networks.retrained.width) == width
     assert networks.retrained.limits.get("where") == where
+    assert not getattr(networks.retrained, "duplicates", False)  # two inputs of a node are two, as in the paper
     assert not networks.supernet.limits
 
 
@@ -431,6 +433,13 @@ def test_certainty_of_a_ranking_that_is_known():
     assert sure.lead_in_fluctuations == pytest.approx(sure.lead / sure.leaders[1].fluctuation)
     assert sure.taus[-1] == pytest.approx(1)
     assert sure.size["params"] == pytest.approx(1, abs=1e-3)
+
+
+def test_a_search_that_missed_larger_scores_is_not_excused_by_accuracy():
+    worst = SPACE.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+    sure = certainty(SPACE, worst[None], [lambda asked: SPACE.count("params", asked).astype(float)], [1])
+    assert "missed larger scores" in _doubts(sure, "radians", by_accuracy=False)[0]
+    assert "highest validation accuracy" in _doubts(sure, "radians", by_accuracy=True)[0]
 
 
 def test_the_page_stands_alone(whole):

@@ -37,7 +37,10 @@ def method_page(run: MethodRun, sure: Certainty | None, figures: dict[str, Path]
         text = run.result["architecture"]
         parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), f"<pre>{escaped(text)}</pre>"]
     if sure is not None:
-        parts += ["<h2>How sure the ranking is</h2>", listing(_doubts(sure, unit_of(run)))]
+        parts += [
+            "<h2>How sure the ranking is</h2>",
+            listing(_doubts(sure, _unit(run), run.result is not None and run.result["winner"] > 0)),
+        ]
         parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
         parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
     elif run.result is not None:
@@ -89,7 +92,7 @@ def _numbers(run: MethodRun, sure: Certainty | None) -> list[tuple[str, str, str
             numbers.append(("test accuracy", f"{winner['test']:.2f} %", _left_open(run)))
         if winner.get("val") is not None:
             numbers.append(("validation accuracy", f"{winner['val']:.2f} %", ""))
-        numbers.append((score_name(run), f"{winner['score']:.4g}", unit_of(run)))
+        numbers.append((_score_name(run), f"{winner['score']:.4g}", _unit(run)))
         if sure is not None:
             of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
             numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
@@ -111,7 +114,7 @@ def _searched(run: MethodRun) -> list[str]:
             f"{labels_of(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
         )
         score = recipe["score"]
-        if score_name(run) == "angle":
+        if _score_name(run) == "angle":
             base = score.get("base")
             base = supernet.default_base if base is None else base
             start = "the initial weights" if base == 0 else f"the weights after epoch {base}"
@@ -120,7 +123,7 @@ def _searched(run: MethodRun) -> list[str]:
                 "It stands for an accuracy that the search never saw."
             )
         else:
-            said.append(f"Score: {score_name(run)}.")
+            said.append(f"Score: {_score_name(run)}.")
     if run.search is not None:
         found = "found the same first" if run.result and run.result["found_by_search"] else "had not found it"
         how = f" The winner is {run.result['how']}; the search itself {found}." if run.result else ""
@@ -147,15 +150,21 @@ def _left_open(run: MethodRun) -> str:
     return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %)"
 
 
-def _doubts(sure: Certainty, unit: str) -> list[str]:
-    """What can be said of how sure the ranking is, a sentence each."""
+def _doubts(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
+    """What can be said of how sure the ranking is, a sentence each; a winner by accuracy need not lead it."""
     said = []
     if math.isfinite(sure.lead):
         next_one = "the next network" if sure.whole else "the next of those that were looked at"
         lead = f"The winner leads {next_one} by {sure.lead:.2g}{' ' + unit if unit else ''}"
         times = sure.lead_in_fluctuations
-        if sure.lead < 0:
-            lead = f"The winner has the best network by accuracy; by score it is {-sure.lead:.2g} behind the first"
+        if sure.lead < 0 and by_accuracy:
+            lead = f"The winner has the highest validation accuracy; by score it is {-sure.lead:.2g} behind the first"
+        elif sure.lead < 0:
+            larger = sure.leaders[0].ranks[-1] - 1
+            lead = (
+                f"The search missed larger scores: {larger:,} of {len(sure.scores):,} networks drawn at random have one, by up "
+                f"to {-sure.lead:.2g}; let it look longer, with --set search.generations=N"
+            )
         elif sure.lead == 0:
             lead += ": both are equal to the score"
         elif math.isfinite(times):
@@ -198,7 +207,7 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
         if run.trained:
             row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
         rows.append(row)
-    headings = ["", "architecture", score_name(run), *(["behind"] if sure is not None else [])]
+    headings = ["", "architecture", _score_name(run), *(["behind"] if sure is not None else [])]
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
     note = ""
     if sure is not None:
@@ -257,14 +266,14 @@ def labels_of(supernet: SupernetResult) -> str:
     return {"true": "true", "random": "random", "random-access": "ever new random"}[supernet.recipe.labels]
 
 
-def score_name(run: MethodRun) -> str:
+def _score_name(run: MethodRun) -> str:
     return str(run.method.recipe["score"].get("name", "angle"))
 
 
-def unit_of(run: MethodRun) -> str:
-    return "radians" if score_name(run) == "angle" else ""
+def _unit(run: MethodRun) -> str:
+    return "radians" if _score_name(run) == "angle" else ""
 
 
 def score_words(run: MethodRun) -> str:
     """What ranks architectures, with its unit."""
-    return f"{score_name(run)}{', ' + unit_of(run) if unit_of(run) else ''}"
+    return f"{_score_name(run)}{', ' + _unit(run) if _unit(run) else ''}"
