@@ -107,6 +107,7 @@ def test_show_as_json(cli):
     assert said["metric_totals"]["training_seconds"] == pytest.approx(hours)
 
 
+@pytest.mark.slow
 def test_compare_and_what_it_leaves(cli):
     said = cli(
         *("compare", "random,evolution,weaknas", "--queries", 20, "--seeds", "4", "--jobs", 1, "--budgets", "10,20"),
@@ -469,6 +470,7 @@ def test_no_option_value_makes_a_traceback(cli, option, text):
     assert left_behind() == []
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(
     setting=st.from_regex(r"(predictor|evaluator|x)\.[a-z_]{1,10}=.{0,8}", fullmatch=True),

@@ -36,6 +36,7 @@ def test_two_workers_write_the_journal_of_one(tmp_path):
     assert journal(tmp_path / "processes") == content
 
 
+@pytest.mark.slow
 def test_a_table_answers_other_processes_the_same(tmp_path):
     small = SPACE.where("params<=0.8e6")
     serial = search(RandomSearch(small, seed=1), TableEvaluator(small, label="1"), 15)
@@ -46,6 +47,7 @@ def test_a_table_answers_other_processes_the_same(tmp_path):
     np.testing.assert_array_equal(with_workers.values, serial.values)
 
 
+@pytest.mark.slow
 def test_hanging_dying_and_raising_each_cost_one_row(tmp_path, monkeypatch):
     first = RandomSearch(SPACE, initial=10).ask().codes
     monkeypatch.setenv("USER_CODE_HANGS", SPACE.format(first[2]))
@@ -65,6 +67,7 @@ def test_hanging_dying_and_raising_each_cost_one_row(tmp_path, monkeypatch):
             assert query.value == expected[place]
 
 
+@pytest.mark.slow
 def test_a_worker_that_starts_slowly_is_not_too_late(tmp_path):
     # Starting Python and importing the library takes longer than this limit; evaluating does not.
     evaluator = FunctionEvaluator(SPACE, function=user_code.worth)

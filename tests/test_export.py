@@ -315,6 +315,7 @@ def test_exports_answer_like_the_network(tmp_path, format):
     assert same(tensors_of(network), before)
 
 
+@pytest.mark.slow
 def test_onnx_carries_the_card(tmp_path):
     import onnx
 

@@ -123,7 +123,10 @@ def test_shared_objects_stay_shared(protocol: int) -> None:
     assert array is first[0]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol",
+    [protocol if protocol >= 4 else pytest.param(protocol, marks=pytest.mark.slow) for protocol in PROTOCOLS],
+)
 def test_what_was_said_long_ago_can_be_come_back_to(protocol: int) -> None:
     texts = [f"text {index % 30_000}" + "." * (index % 3) for index in range(60_000)]
     inner = [[index] for index in range(20_000)]

@@ -98,6 +98,7 @@ def test_means_of_ensembles_are_those_of_the_full_prediction(predictor) -> None:
     np.testing.assert_allclose(predictor.mean(others), predictor.predict(others).mean)
 
 
+@pytest.mark.slow
 def test_means_are_those_of_the_full_prediction() -> None:
     rng = np.random.default_rng(0)
     codes = SPACE.sample(60, rng)

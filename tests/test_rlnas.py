@@ -161,7 +161,8 @@ def test_the_winner_is_exported_as_onnx(images, tmp_path):
     assert found.exported[0].stat().st_size > 1000
 
 
-@pytest.mark.parametrize(("stage", "step"), [pytest.param("supernet", 3, marks=pytest.mark.slow), ("retrain-2", 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "step"), [("supernet", 3), ("retrain-2", 1)])
 def test_an_interrupted_run_comes_to_the_same_end(whole, images, tmp_path, stage, step):
     run_dir = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
@@ -183,6 +184,7 @@ def test_an_interrupted_run_comes_to_the_same_end(whole, images, tmp_path, stage
         assert (run_dir / journal).read_text() == (whole.run_dir / journal).read_text()
 
 
+@pytest.mark.slow
 def test_without_labels_it_ends_with_an_untrained_network_and_says_so(unlabelled, cli, images):
     assert [stage.name for stage in load_stages(unlabelled.run_dir)] == ["supernet", "search"]
     assert not unlabelled.trained
@@ -442,6 +444,7 @@ def test_a_search_that_missed_larger_scores_is_not_excused_by_accuracy():
     assert "highest validation accuracy" in _doubts(sure, "radians", by_accuracy=True)[0]
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(whole):
     page, *figures = method_report(whole.run_dir)
     text = page.read_text(encoding="utf-8")

@@ -179,6 +179,7 @@ def test_an_evaluator_is_settled_and_built_again_from_its_description(runs):
     assert evaluator.optimum == evaluator.scored(space.enumerate()).max()
 
 
+@pytest.mark.slow
 class TestScoreEvaluator(EvaluatorConformance):
     """A sum, whose value may not depend on what else is scored."""
 
@@ -367,6 +368,7 @@ def test_sums_are_ranked_with_their_parts_on_a_sample(runs, tables):
     assert not study.whole
 
 
+@pytest.mark.slow
 def test_scores_other_than_the_angle_are_ranked_after_every_epoch_that_is_named(runs, tables):
     study = correlate([runs / "seed0"], "toy/a", score="angle+macs", epochs=[2, 3], bases=[0, 1])
     found = [(ranking.score, ranking.epoch, ranking.base) for ranking in study.rankings]
@@ -376,6 +378,7 @@ def test_scores_other_than_the_angle_are_ranked_after_every_epoch_that_is_named(
     assert study.main.score == "angle+macs"
 
 
+@pytest.mark.slow
 def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, cli, tmp_path):
     shown = cli("correlate", runs / "seed0", runs / "seed1", "--table", "toy/a", "--out", tmp_path)
     assert shown.code == 0, shown.err
@@ -405,6 +408,7 @@ def test_numbers_of_one_seed_have_no_deviation(runs, tables):
     assert deviation is None
 
 
+@pytest.mark.slow
 def test_robustness_covers_the_tables_of_a_benchmark(runs, tables):
     assert tables_named("toy") == tables
     studies = transfer([runs / "seed0", runs / "seed1"], tables)

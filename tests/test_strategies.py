@@ -41,6 +41,7 @@ class TestRandomSearchInManyLayers(StrategyConformance):
         return RandomSearch(Layers(40, 6), seed=seed, initial=20)
 
 
+@pytest.mark.slow  # regularized evolution is the same but for who dies
 class TestEvolution(StrategyConformance):
     def make(self, seed):
         return Evolution(SPACE, seed=seed)

@@ -263,6 +263,7 @@ def test_a_restricted_space_trains_the_supernet_of_what_is_left(tmp_path):
     assert load_supernet(tmp_path / "run").supernet().space.size == 4**6
 
 
+@pytest.mark.slow
 def test_a_schedule_may_be_laid_out_for_more_epochs(tmp_path):
     settings = {**QUICK, "epochs": 2, "schedule": "linear", "min_lr": 0.0, "schedule_epochs": 10}
     result = train_supernet(SPACE, run_dir=tmp_path / "run", settings=settings, device="cpu")
@@ -323,6 +324,7 @@ def test_a_plan_says_what_would_happen():
     assert found.seconds > 0
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sizes = ("--width", 2, "--layers", 1, "--device", "cpu", "--batch-size", 512)

@@ -184,7 +184,10 @@ def copied(supernet, code) -> nn.Module:
     return network
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in ("fairnas", "shufflenet") else name for name in SMALL],
+)
 def test_a_path_computes_what_the_network_of_its_code_does(name):
     space = SMALL[name]
     supernet = small(name)

@@ -460,6 +460,7 @@ def test_a_package_that_is_not_what_it_says_is_refused_by_a_real_command(command
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_two_processes_may_convert_at_once(python, tmp_path):
     call = "import frugalnas; print(len(frugalnas.open_table()))"
     both = [python("-c", call, FRUGALNAS_CACHE=str(tmp_path / "cache")) for _ in range(2)]

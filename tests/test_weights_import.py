@@ -361,7 +361,10 @@ def mobile(tmp_path, space_name, text, options):
     [
         ("mobilenet", "2 2 -1 0 0 -1 -1 0 5 -1 4 4 0 0 4 2 3 4 4 4 3", {"width": 0.25, "input_size": 32}),
         ("fairnas", "4 2 4 2 2 2 5 2 4 4 2 2 2 4 5 4 2 2 5", {"width": 0.25, "input_size": 32}),
-        ("shufflenet", "2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3", {"width": 0.25, "input_size": 32}),
+        pytest.param(
+            *("shufflenet", "2 1 0 1 2 0 2 0 2 0 2 3 0 0 0 0 3 2 3 3", {"width": 0.25, "input_size": 32}),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_chains_are_matched_by_order(tmp_path, name, text, options):
