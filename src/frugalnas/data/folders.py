@@ -30,7 +30,8 @@ def find_folder(folder: Path) -> Found:
     files = image_files(folder, notes)
     if not files:
         raise FrugalnasError(
-            f"{folder}: no images in it; put them into one folder per class ({', '.join(SUFFIXES[:5])}, ...)"
+            f"{folder}: no images in it; put some there ({', '.join(SUFFIXES[:5])}, ...), into one folder per class where they "
+            f"have labels"
         )
     notes.append(f"{len(files)} images without labels")
     return Found(folder.name, (), {"train": FileImages(files, None, folder)}, "flat folder", notes)
