@@ -233,7 +233,8 @@ def test_the_next_run_has_a_folder_of_its_own(cli):
 # -- one's own evaluator -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["function", pytest.param("class", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["function", "class"])
 def test_ones_own_evaluator_in_the_current_folder(command, name, tmp_path):
     here = tmp_path / "here"
     shutil.copy(user_code.__file__, here / "my_code.py")

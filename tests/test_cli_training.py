@@ -120,6 +120,7 @@ def test_export_writes_one_file(cli, trained, format, suffix):
     assert (trained / "export" / f"run{suffix}").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_folder_of_pictures_is_trained_on_and_packed(cli, photos):
     said = cli("data", "info", photos)
     assert said.code == 0

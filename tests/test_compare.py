@@ -69,7 +69,8 @@ def test_two_processes_say_what_one_says(done):
     assert [counts for counts in finished if counts[0]] == [(count, 20) for count in range(1, 21)]
 
 
-@pytest.mark.parametrize("keep", [7.5, *(pytest.param(keep, marks=pytest.mark.slow) for keep in (1, 20))])
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [1, 7.5, 20])
 def test_an_interrupted_comparison_resumes_to_the_same_queries(done, tmp_path, keep):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -226,7 +226,8 @@ def test_the_command_writes_both_figures_and_their_numbers_and_embeds_once(tmp_p
     assert all(len(row["errors_of_predicted_top"]) == 200 for row in rows)
 
 
-@pytest.mark.parametrize(("queries", "columns"), [(15, 1), pytest.param(60, 4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("queries", "columns"), [(15, 1), (60, 4)])
 def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, columns):
     dynamics = read_dynamics(run_of(tmp_path / "run", queries=queries, acquisition="uniform", labels="standard"))
     looked = embedding_figure(dynamics, Embedding(dynamics.space))

@@ -508,6 +508,7 @@ def edited(data: bytes, changes: list[tuple[int, int, str]]) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.slow
 @given(edits)
 @settings(max_examples=300)
 def test_json_damaged_before_it_was_framed_is_refused_or_well_formed(
@@ -516,6 +517,7 @@ def test_json_damaged_before_it_was_framed_is_refused_or_well_formed(
     read_or_refuse(tmp_path, [edited(GOOD[4], changes)] * 3)
 
 
+@pytest.mark.slow
 @given(edits)
 @settings(max_examples=300)
 def test_metrics_damaged_before_they_were_encoded_are_refused_or_well_formed(

@@ -107,6 +107,7 @@ def test_means_are_those_of_the_full_prediction() -> None:
     np.testing.assert_allclose(process.mean(others), process.predict(others).mean, rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_process_of_many_labels_keeps_the_best_and_some_of_the_others() -> None:
     values = np.random.default_rng(0).normal(size=3_000)
     kept = _best_and_others(values, CONDITIONED_ON)

@@ -280,6 +280,7 @@ def test_costs_are_a_tuple_of_names_each_once(costs):
 # -- what is shown -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_search_ends_with_its_front_shown_and_drawn(cli):
     said = cli("search", "weaknas", "--objectives", "accuracy,latency", "--queries", 120, "--quiet")
     assert said.code == 0
@@ -361,6 +362,7 @@ def test_an_oracle_study_is_called_one_everywhere(small_table, cli):
     assert "oracle test accuracy, %" in (run / "report" / "pareto.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_comparison_of_an_oracle_study_says_so(small_table, cli):
     small_table("validation", "test")
     arguments = ("--table", "small", "--objectives", "oracle-test", "--queries", 20, "--seeds", 2, "--quiet")
