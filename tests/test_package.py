@@ -22,6 +22,7 @@ FLOORS = {
     "errors": 0,
     "cache": 0,
     "pickles": 1,
+    "recipe_files": 1,
     "registry": 1,
     "spaces": 2,
     "evaluation": 3,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-import frugalnas
 from frugalnas.cli.tabling import table_states
 from frugalnas.cli.text import print_columns
 
@@ -30,11 +28,13 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.architectures:
         return _architectures()
     if parsed.recipes:
-        print_columns(_recipes("training"), ("recipe", "source"))
+        from frugalnas.recipe_files import recipe_sources  # which does not import the rooms, and so no torch
+
+        print_columns(list(recipe_sources("frugalnas.training").items()), ("recipe", "source"))
         print("\nfor supernets (frugalnas supernet train):")
-        print_columns(_recipes("supernets"), ("recipe", "source"))
+        print_columns(list(recipe_sources("frugalnas.supernets").items()), ("recipe", "source"))
         print("\nfor methods (frugalnas rlnas):")
-        print_columns(_recipes("methods"), ("recipe", "source"))
+        print_columns(list(recipe_sources("frugalnas.methods").items()), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.runs.scoring import SCORES
@@ -50,14 +50,6 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"scores of a supernet: {', '.join(SCORES)}, and sums such as angle+accuracy")
     print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
     return 0
-
-
-def _recipes(room: str) -> list[tuple[str, str]]:
-    """Name and source of the recipes in a room, read without torch, which the room imports."""
-    import yaml
-
-    folder = Path(frugalnas.__file__).parent / room / "recipes"
-    return [(path.stem, yaml.safe_load(path.read_text()).get("source", "")) for path in sorted(folder.glob("*.yaml"))]
 
 
 def _architectures() -> int:

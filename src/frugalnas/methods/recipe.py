@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.recipe_files import read_recipe, recipe_sources, yaml_value
 
 __all__ = ["MethodRecipe", "load_method_recipe", "method_recipes"]
+
+PACKAGE = "frugalnas.methods"
 
 Part = Literal["supernet", "score", "search", "retrain"]
 
@@ -93,9 +93,7 @@ _BREEDING = ("population", "parents", "mutations", "crossovers", "mutation_rate"
 
 def method_recipes() -> dict[str, str]:
     """Where the values of each method's recipe that comes with frugalnas are from, by its name."""
-    folder = files("frugalnas.methods").joinpath("recipes")
-    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {name: load_method_recipe(name).source for name in names}
+    return recipe_sources(PACKAGE)
 
 
 def load_method_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> MethodRecipe:
@@ -113,7 +111,7 @@ def load_method_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[s
         >>> load_method_recipe("rlnas-nasbench201-cifar10", {"supernet.epochs": "10"}).supernet["epochs"]
         10
     """
-    values = dict(name) if isinstance(name, Mapping) else _read(str(name))
+    values = dict(name) if isinstance(name, Mapping) else read_recipe(str(name), PACKAGE, example="data: cifar10")
     known = [each.name for each in fields(MethodRecipe)]
     for setting, value in (settings or {}).items():
         *parents, last = setting.split(".")
@@ -121,45 +119,11 @@ def load_method_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[s
         for parent in parents:
             inner[parent] = dict(inner.get(parent) or {})
             inner = inner[parent]
-        inner[last] = _yaml(value, setting) if isinstance(value, str) else value
+        inner[last] = yaml_value(value, setting) if isinstance(value, str) else value
     for setting in values:
         if setting not in known:
             raise unknown_name("setting", setting, known, " (a part's own as PART.NAME, such as supernet.epochs)")
     return MethodRecipe(**values)
-
-
-def _read(name: str) -> dict[str, Any]:
-    """The values of a recipe, those of its base included."""
-    own = files("frugalnas.methods").joinpath("recipes", f"{name}.yaml")
-    if "/" not in name and own.is_file():
-        values = _yaml(own.read_text(encoding="utf-8"), name)
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            values = _yaml(Path(name).expanduser().read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise FrugalnasError(f"the recipe {name} cannot be read: {error}") from None
-    else:
-        raise unknown_name("recipe", name, method_recipes(), ", or give a .yaml file")
-    if not isinstance(values, dict):
-        raise FrugalnasError(f"the recipe {name} holds no settings; write lines such as `data: cifar10`")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    inherited = _read(str(base))
-    for setting, value in values.items():
-        mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
-        inherited[setting] = {**inherited[setting], **value} if mapped else value
-    return inherited
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-        return float(value) if isinstance(value, str) else value
-    except ValueError:  # text, and not the number that YAML 1.1 takes for text, such as 1e-3
-        return value
-    except yaml.YAMLError as error:
-        raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
 
 
 def _refuse_unknown(part: Part, settings: Mapping[str, Any], known: tuple[str, ...]) -> None:

@@ -7,13 +7,11 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar, overload
 
-import yaml
-
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.recipe_files import as_number, read_recipe, recipe_sources, yaml_value
 
 __all__ = ["Recipe", "RecipeT", "load_recipe", "recipes"]
 
@@ -185,9 +183,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 def recipes(kind: type[Recipe] = Recipe) -> dict[str, str]:
     """Where the values of each recipe of a class that comes with frugalnas are from, by its name."""
-    folder = files(kind.package).joinpath("recipes")
-    names = sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-    return {name: load_recipe(name, kind=kind).source for name in names}
+    return recipe_sources(kind.package)
 
 
 @overload
@@ -214,11 +210,11 @@ def load_recipe(
         >>> load_recipe("cifar", {"epochs": "30", "augmentation.cutout": 8}).epochs
         30
     """
-    values = dict(name) if isinstance(name, Mapping) else _read(str(name), kind)
+    values = dict(name) if isinstance(name, Mapping) else read_recipe(str(name), kind.package)
     hints = _hints(kind)
     for setting, value in (settings or {}).items():
         if isinstance(value, str):
-            value = _yaml(value, f"the value of {setting}")
+            value = yaml_value(value, f"the value of {setting}")
         parent, dot, inner = setting.partition(".")
         if dot:
             if hints.get(parent) is not dict:
@@ -229,38 +225,6 @@ def load_recipe(
         else:
             values[setting] = value
     return kind(**{setting: _typed(setting, value, hints) for setting, value in values.items()})
-
-
-def _read(name: str, kind: type[Recipe]) -> dict[str, Any]:
-    """The values of a recipe, those of its base included."""
-    own = files(kind.package).joinpath("recipes", f"{name}.yaml")
-    if "/" not in name and own.is_file():
-        values = _yaml(own.read_text(encoding="utf-8"), name)
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            values = _yaml(Path(name).expanduser().read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise FrugalnasError(f"the recipe {name} cannot be read: {error}") from None
-    else:
-        raise unknown_name("recipe", name, recipes(kind), ", or give a .yaml file")
-    if not isinstance(values, dict):
-        raise FrugalnasError(f"the recipe {name} holds no settings; write lines such as `epochs: 30`")
-    base = values.pop("base", None)
-    if base is None:
-        return values
-    inherited = _read(str(base), kind)
-    for setting, value in values.items():
-        mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
-        inherited[setting] = {**inherited[setting], **value} if mapped else value
-    return inherited
-
-
-def _yaml(text: str, where: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
-    return _number(value)
 
 
 def _hints(kind: type[Recipe]) -> dict[str, Any]:
@@ -298,9 +262,9 @@ def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
         return None
     kind = next(choice for choice in choices if choice is not type(None))
     if isinstance(value, str) and kind in (int, float):
-        value = _number(value)
+        value = as_number(value)
     if kind is dict and isinstance(value, Mapping):
-        return {str(key): _number(item) for key, item in value.items()}
+        return {str(key): as_number(item) for key, item in value.items()}
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if kind is int and isinstance(value, float) and value == int(value):
@@ -311,14 +275,6 @@ def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
         null = " or null" if type(None) in choices else ""
         raise FrugalnasError(f"{setting} takes {_WORDS[kind]}{null}, not {value!r}")
     return value
-
-
-def _number(value: Any) -> Any:
-    """The number that YAML 1.1 takes for text, such as 1e-3; any other value as it is."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
