@@ -112,18 +112,7 @@ def _correlate(parsed: argparse.Namespace) -> int:
     shown = [record for records in lines.values() for record in _spaced(records)]
     rows = [_row(record["name"], str(record["epoch"]), record) for record in shown]
     rows += [_row(name, "", known) for name, known in numbers["baselines"].items()]
-    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in shown[0]]
-    heading = (
-        "score",
-        "epoch",
-        "tau",
-        "of places",
-        "Spearman",
-        "equal params",
-        *(f"top {k}" for k in tops),
-        "first by score",
-    )
-    print_columns(rows, heading)
+    print_columns(rows, _heading(shown[0]))
     _print_groups(lines)
     print()
     _print_files(written)
@@ -146,19 +135,9 @@ def _robustness(parsed: argparse.Namespace) -> int:
         for record in known["rankings"]:
             rows.append([name, known["accuracy"], *_row(record["name"], str(record["epoch"]), record)])
         rows += [[name, known["accuracy"], *_row(cost, "", one)] for cost, one in known["baselines"].items()]
-    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in next(iter(numbers.values()))["rankings"][0]]
-    heading = (
-        "score",
-        "epoch",
-        "tau",
-        "of places",
-        "Spearman",
-        "equal params",
-        *(f"top {k}" for k in tops),
-        "first by score",
-    )
     print(_rule(next(iter(studies.values()))))
-    print_columns(rows, ("table", "accuracy", *heading))
+    first = next(iter(numbers.values()))["rankings"][0]
+    print_columns(rows, ("table", "accuracy", *_heading(first)))
     print()
     _print_files(written)
     return 0
@@ -184,11 +163,21 @@ def _spaced(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [records[round(place * step)] for place in range(MOST_EPOCHS)]
 
 
+def _tops(known: Mapping[str, Any]) -> list[int]:
+    """The tops that are shown, of those that were looked at."""
+    return [k for k in SHOWN_TOPS if f"top{k}_precision" in known]
+
+
+def _heading(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Over the columns of `_row`."""
+    statistics = ("tau", "of places", "Spearman", "equal params")
+    return ("score", "epoch", *statistics, *(f"top {k}" for k in _tops(known)), "first by score")
+
+
 def _row(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
     """A line of the table; statistics are [mean, deviation] over seeds, or a number."""
-    tops = [k for k in SHOWN_TOPS if f"top{k}_precision" in known]
     statistics = [_shown(known[key]) for key in ("tau", "position_tau", "spearman", "within")]
-    found = [_share(known[f"top{k}_precision"]) for k in tops]
+    found = [_share(known[f"top{k}_precision"]) for k in _tops(known)]
     first = _shown(known["winner_accuracy"] if "winner_accuracy" in known else known.get("top1_accuracy"), 2)
     places = known.get("winner_place")
     said = "" if not places else f", place {' and '.join(f'{place:,}' for place in places[:3])}"

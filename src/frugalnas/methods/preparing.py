@@ -16,7 +16,7 @@ from frugalnas.registry import SPACES, STRATEGIES
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.preparing import prepare
 from frugalnas.runs.supernet_preparing import prepare_supernet
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import Strategy
 
@@ -161,8 +161,10 @@ def _limited(space: SearchSpace, where: str) -> SearchSpace:
 def smallest(space: SearchSpace, quantity: str) -> float:
     """The least that any architecture has of a quantity.
 
-    Exact where the space can be listed or the quantity adds up over genes; else what descending one edit at a time finds.
+    Exact where the quantity adds up over genes or the space can be listed; else what descending one edit at a time finds.
     """
+    if isinstance(space, FactoredSpace):
+        return space.extremes(quantity)[0]
     if space.enumerable:
         return float(space.count(quantity, space.enumerate()).min())
     code: Codes = space.sample(1, np.random.default_rng(0))

@@ -306,7 +306,7 @@ class FactoredSpace(SearchSpace):
             raise smaller._nothing_left()
         return smaller
 
-    def _extremes(self, quantity: str) -> tuple[float, float]:
+    def extremes(self, quantity: str) -> tuple[float, float]:
         """The least and the largest amount of a quantity, other limits aside."""
         fixed, _ = self.costs(quantity)
         costs = self._factor_costs(quantity)
@@ -315,7 +315,7 @@ class FactoredSpace(SearchSpace):
     def _nothing_left(self) -> FrugalnasError:
         rules = " and ".join(str(rule) for rule in self._constraints)
         quantity = self._constraints[0].quantity
-        least, most = self._extremes(quantity)
+        least, most = self.extremes(quantity)
         return FrugalnasError(
             f"no architecture of {self.name} was found that meets {rules}; {quantity} lie between {least:g} and {most:g}"
         )
