@@ -30,6 +30,7 @@ FLOORS = {
     "training": 4,
     "data": 4,
     "supernets": 5,
+    "encoders": 5,
     "scores": 6,
     "predictors": 6,
     "tables": 6,
