@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import unknown_name
-from frugalnas.spaces.base import Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.spaces.base import Codes, FloatArray, Graphs, IntArray, SearchSpace
 from frugalnas.spaces.hashing import row_hashes
 
 __all__ = ["Distinct", "Population"]
@@ -37,7 +37,7 @@ class Distinct:
 
 
 class Population:
-    """A frozen code matrix that remembers its networks and encodings.
+    """A frozen code matrix that remembers its networks, graphs and encodings.
 
     Args:
         space: the space the codes belong to.
@@ -55,6 +55,7 @@ class Population:
         self.codes.setflags(write=False)
         self._networks: NDArray[np.uint64] | None = None
         self._encoded: dict[tuple[str, ...], Distinct] = {}
+        self._graphs: Graphs | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -65,6 +66,13 @@ class Population:
         if self._networks is None:
             self._networks = self.space.networks(self.codes)
         return self._networks
+
+    @property
+    def graphs(self) -> Graphs:
+        """The architectures as graphs, as the space draws them."""
+        if self._graphs is None:
+            self._graphs = self.space.graphs(self.codes)
+        return self._graphs
 
     def quantity(self, name: str) -> FloatArray:
         """A quantity that the space counts, such as "params", or that is known otherwise, shape [n]."""
@@ -97,10 +105,13 @@ class Population:
         return self._encoded[key]
 
     def take(self, rows: IntArray) -> Population:
-        """The architectures in `rows`, with the encodings that are already known."""
+        """The architectures in `rows`, with the graphs and encodings that are already known."""
         part = Population(self.space, self.codes[rows], self.known)
         if self._networks is not None:
             part._networks = self._networks[rows]
+        if self._graphs is not None:
+            known = self._graphs
+            part._graphs = Graphs(known.adjacency[rows], known.operations[rows], known.names)
         for key, encoded in self._encoded.items():
             kept, inverse = np.unique(encoded.inverse[rows], return_inverse=True)
             part._encoded[key] = Distinct(encoded.rows[kept], inverse.ravel())
