@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +19,11 @@ from frugalnas.runs.descriptions import build_evaluator, build_space, subject_of
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.ledger import Query
 from frugalnas.runs.loop import search
+from frugalnas.runs.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import SearchSpace
 from frugalnas.tables import TableEvaluator
 
 __all__ = ["compare", "load_comparison", "resume_comparison"]
-
-Finished = Callable[[int, int], None]
-"""Is told how many searches are done, and how many there are: at the start and after each."""
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def compare(
@@ -72,14 +66,14 @@ def compare(
         "until_optimum": until_optimum,
     }
     _check(config)
-    _check_jobs(jobs)
+    check_jobs(jobs)
     folder = None if run_dir is None else RunFolder.create(Path(run_dir), config)
     return _run(config, folder, jobs, on_finished)
 
 
 def resume_comparison(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Comparison:
     """The comparison kept in a folder; searches that had not finished are run."""
-    _check_jobs(jobs)
+    check_jobs(jobs)
     folder = _comparison_folder(run_dir)
     return _run(folder.config, folder, jobs, on_finished)
 
@@ -132,11 +126,6 @@ def _check(config: dict[str, Any]) -> None:
         budget.check(_build_strategy(entry, space, config["seeds"][0]))
 
 
-def _check_jobs(jobs: int) -> None:
-    if jobs < 1:
-        raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
-
-
 def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Comparison:
     with nullcontext() if folder is None else folder.held():
         return _run_held(config, folder, jobs, on_finished)
@@ -146,12 +135,15 @@ def _run_held(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_fi
     labels = [_label(entry) for entry in config["strategies"]]
     done = {} if folder is None else _finished(folder)
     tasks = [
-        (place, seed) for seed in config["seeds"] for place in range(len(labels)) if (labels[place], seed) not in done
+        (config, place, seed)
+        for seed in config["seeds"]
+        for place in range(len(labels))
+        if (labels[place], seed) not in done
     ]
     total = len(done) + len(tasks)
     if on_finished is not None:
         on_finished(len(done), total)
-    for record in _in_processes(config, tasks, jobs):
+    for record in in_order(_one_search, tasks, jobs):
         done[record["strategy"], record["seed"]] = record
         if folder is not None:
             folder.append(record)
@@ -160,24 +152,6 @@ def _run_held(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_fi
     if folder is not None:
         folder.close()
     return _assemble(config, done, folder)
-
-
-def _in_processes(config: dict[str, Any], tasks: list[tuple[int, int]], jobs: int) -> Iterator[dict[str, Any]]:
-    """The finished searches, in the order of the tasks."""
-    if jobs == 1:
-        for place, seed in tasks:
-            yield _one_search(config, place, seed)
-        return
-    from pebble import ProcessPool
-
-    with _one_thread_each(), ProcessPool(max_workers=jobs, context=get_context("spawn")) as pool:
-        futures = [pool.schedule(_one_search, args=(config, place, seed)) for place, seed in tasks]
-        try:
-            for future in futures:
-                yield future.result()
-        except BaseException:
-            pool.stop()  # type: ignore[no-untyped-call]
-            raise
 
 
 def _one_search(config: dict[str, Any], place: int, seed: int) -> dict[str, Any]:
@@ -282,18 +256,3 @@ def _build_strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> 
 
 def _label(entry: Mapping[str, Any]) -> str:
     return str(entry.get("label", entry["name"]))
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Children started inside use one thread each: more would fight over the cores."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

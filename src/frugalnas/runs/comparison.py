@@ -13,7 +13,7 @@ from scipy.stats import wilcoxon
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["Comparison", "PairTest", "bootstrap_mean", "holm"]
+__all__ = ["Comparison", "PairTest", "bootstrap_mean", "holm", "paired_tests"]
 
 RESAMPLES = 10_000
 
@@ -101,23 +101,28 @@ class Comparison:
 
     def tests(self, samples: Mapping[str, NDArray[np.float64]]) -> list[PairTest]:
         """Every pair of strategies, compared on one number per seed."""
-        names = list(samples)
-        pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
-        raw, differences = [], []
-        for a, b in pairs:
-            both = np.isfinite(samples[a]) & np.isfinite(samples[b])
-            difference = samples[a][both] - samples[b][both]
-            differences.append(float(difference.mean()) if difference.size else np.nan)
-            raw.append(float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0)
-        corrected = holm(np.array(raw))
-        return [
-            PairTest(a, b, difference, float(p))
-            for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
-        ]
+        return paired_tests(samples)
 
     def default_budgets(self) -> list[int]:
         """Budgets to report: the whole, a half, a quarter and an eighth."""
         return sorted({max(self.queries // part, 1) for part in (8, 4, 2, 1)})
+
+
+def paired_tests(samples: Mapping[str, NDArray[np.float64]]) -> list[PairTest]:
+    """Wilcoxon's signed-rank test of every pair of names, on numbers paired by place, with Holm's correction over the pairs."""
+    names = list(samples)
+    pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
+    raw, differences = [], []
+    for a, b in pairs:
+        both = np.isfinite(samples[a]) & np.isfinite(samples[b])
+        difference = samples[a][both] - samples[b][both]
+        differences.append(float(difference.mean()) if difference.size else np.nan)
+        raw.append(float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0)
+    corrected = holm(np.array(raw))
+    return [
+        PairTest(a, b, difference, float(p))
+        for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
+    ]
 
 
 def bootstrap_mean(sample: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
