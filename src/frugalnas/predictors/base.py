@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces import Distinct, IntArray, Population
+from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
 __all__ = ["Prediction", "Predictor", "check_features"]
 
@@ -78,6 +78,13 @@ class Predictor(ABC):
     encoding: str | None = None
     features: tuple[str, ...] = ()
     seed: int = 0
+
+    def prepare(self, space: SearchSpace) -> None:  # noqa: B027
+        """Get ready for architectures of `space` before anything runs: load or pre-train what fits build on.
+
+        Strategies call it when they are made, so that what does not fit the space is refused then. By default there is nothing
+        to do; calling it again for the same space is cheap.
+        """
 
     @abstractmethod
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
