@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
@@ -18,6 +16,7 @@ from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
 from frugalnas.tables import known_quantities
@@ -26,7 +25,6 @@ __all__ = ["Round", "WeakNAS", "top_schedule"]
 
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
 KeepOld = Literal["all", "top", "none"]
-Labels = Literal["rank", "standard", "raw"]
 
 _Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
 
@@ -133,12 +131,13 @@ class WeakNAS(Strategy):
             raise unknown_name("acquisition", acquisition, [*ACQUISITIONS, "uniform"])
         if keep_old not in ("all", "top", "none"):
             raise unknown_name("keep_old", keep_old, ("all", "top", "none"))
-        if labels not in _LABELS:
-            raise unknown_name("labels", labels, _LABELS)
+        if labels not in LABELS:
+            raise unknown_name("labels", labels, LABELS)
         self.round_size = round_size
         self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
         if self.predictor.encoding not in (None, *space.encodings):
             raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
+        self.predictor.prepare(space)
         self._known = known_quantities(space, self.predictor.features)
         self.acquisition = acquisition
         self.top_start = top_start
@@ -211,7 +210,7 @@ class WeakNAS(Strategy):
 
     def _fitted(self, evaluated: Population, values: NDArray[np.float64]) -> _Fitted:
         """The predictor fitted to one objective, and the labels that it was fitted to."""
-        labels = _LABELS[self.labels](values)
+        labels = LABELS[self.labels](values)
         predictor = copy.copy(self.predictor)
         predictor.seed = int(self.rng.integers(2**31))
         return predictor.fit(evaluated, labels), labels
@@ -347,20 +346,3 @@ def top_schedule(start: int, end: int, decay: float, rounds: int) -> NDArray[np.
     curve = decay ** np.linspace(0, 99, rounds)
     share = (curve - curve.min()) / (curve.max() - curve.min())
     return (share * (start - end) + end).astype(np.int64)
-
-
-def _normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a normal sample would have at these ranks; only the order of the values matters."""
-    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
-    return scores
-
-
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (values - values.mean()) / max(float(values.std()), 1e-12)
-
-
-_LABELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "rank": _normal_scores,
-    "standard": _standardised,
-    "raw": np.asarray,
-}

@@ -1,0 +1,41 @@
+"""What a predictor is fitted to: the values as they come, or what makes them easier to learn.
+
+| name | label |
+| --- | --- |
+| `rank` | normal scores of the ranks; only the order of the values matters |
+| `standard` | values minus their mean, over their deviation |
+| `raw` | the values themselves |
+
+Only the values queried so far go in, never a table's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
+
+__all__ = ["LABELS", "Labels"]
+
+Labels = Literal["rank", "standard", "raw"]
+
+
+def _normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a normal sample would have at these ranks; only the order of the values matters."""
+    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
+    return scores
+
+
+def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return (values - values.mean()) / max(float(values.std()), 1e-12)
+
+
+LABELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "rank": _normal_scores,
+    "standard": _standardised,
+    "raw": np.asarray,
+}

@@ -1,0 +1,245 @@
+"""NPENAS: evolution whose children a predictor ranks before any is evaluated (Wei et al., 2020, arXiv 2003.12857)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.predictors import Predictor
+from frugalnas.registry import PREDICTORS
+from frugalnas.spaces import BoolArray, Codes, Population, SearchSpace
+from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS, paper_mutants
+from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
+from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.labels import LABELS, Labels
+from frugalnas.strategies.weaknas import Round
+from frugalnas.tables import known_quantities
+
+__all__ = ["NPENAS"]
+
+Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its"]
+Mutation = Literal["edits", "paper", "paper-padded"]
+
+FURTHER = 3
+"""Where the children of all parents are known already, mutation changes so many genes more, one after another."""
+
+
+class NPENAS(Strategy):
+    """The best architectures have many children; a predictor ranks them; the best predicted are evaluated; again.
+
+    Each round takes parents from the best so far, mutates each many times, keeps children that were never asked for until
+    there are `candidates`, and evaluates the `round_size` that the predictor likes best. Nothing is looked up while children
+    are made. The defaults are chosen by measurement (`benchmarks/README.md`); the paper's own settings are the strategies
+    `npenas-paper`, `npenas-bo` and their variants.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two rankings.
+        predictor: a name (frugalnas list shows them), an import path, or a predictor.
+        acquisition: how predicted children are ranked: `mean`, or one that weighs uncertainty too.
+        candidates: children that are ranked in each round.
+        parents: the best so far that have children, best first, until there are enough.
+        tournament: each parent is the best of so many drawn from all that were evaluated; None: the best, in order.
+        mutations: tries at a new child of each parent.
+        children: new children of a parent that are kept at most; None: all.
+        mutation: `edits` changes one gene to `edits`, uniformly; `paper` is the operator of NPENAS's program for
+            NAS-Bench-101, NAS-Bench-201 and DARTS; `paper-padded` lets cells of NAS-Bench-101 grow.
+        edits: genes that a child of mutation `edits` differs in at most.
+        labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
+            deviation of those queried (standard), or as they come (raw).
+        fixed: evaluations after which the predictor is not fitted again; None: it always is.
+        refit_growth: it is fitted again once there are so many times the evaluations of the last fit; 1 for every round.
+
+    Attributes:
+        observer: is shown every round before its architectures are asked for; None: nobody looks on.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        *,
+        seed: int = 0,
+        initial: int = 10,
+        round_size: int = 10,
+        predictor: str | Predictor = "gin",
+        acquisition: Acquisition = "mean",
+        candidates: int = 100,
+        parents: int = 50,
+        tournament: int | None = None,
+        mutations: int = 100,
+        children: int | None = None,
+        mutation: Mutation = "edits",
+        edits: int = 1,
+        labels: Labels = "rank",
+        fixed: int | None = None,
+        refit_growth: float = 1.0,
+    ) -> None:
+        super().__init__(space, seed=seed, initial=initial)
+        for name, value in (
+            ("round_size", round_size),
+            ("candidates", candidates),
+            ("parents", parents),
+            ("tournament", tournament),
+            ("mutations", mutations),
+            ("children", children),
+            ("edits", edits),
+            ("refit_growth", refit_growth),
+        ):
+            if value is not None and not value >= 1:
+                raise FrugalnasError(f"{name} is {value}; it is at least 1")
+        if candidates < round_size:
+            raise FrugalnasError(
+                f"{candidates} candidates are too few for rounds of {round_size}; rank at least as many"
+            )
+        if fixed is not None and fixed < 2:
+            raise FrugalnasError(f"fixed is {fixed}; a predictor is fitted to at least 2 evaluations")
+        if acquisition not in ACQUISITIONS:
+            raise unknown_name("acquisition", acquisition, ACQUISITIONS)
+        if labels not in LABELS:
+            raise unknown_name("labels", labels, LABELS)
+        if mutation not in _MUTATIONS:
+            raise unknown_name("mutation", mutation, _MUTATIONS)
+        if mutation != "edits" and space.name not in PAPER_MUTATIONS:
+            raise FrugalnasError(
+                f"mutation {mutation} is for {', '.join(PAPER_MUTATIONS)}; search {space.name} with mutation edits"
+            )
+        self.round_size = round_size
+        self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
+        if self.predictor.encoding not in (None, *space.encodings):
+            raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
+        self.predictor.prepare(space)
+        self._known = known_quantities(space, self.predictor.features)
+        self.acquisition = acquisition
+        self.candidates = candidates
+        self.parents = parents
+        self.tournament = tournament
+        self.mutations = mutations
+        self.children = children
+        self.mutation = mutation
+        self.edits = edits
+        self.labels = labels
+        self.fixed = fixed
+        self.refit_growth = refit_growth
+        self._round = 0
+        self._told_at_fit = 0  # how much of the history the predictor knows, 0 before its first fit
+        self._fit_seed = 0
+        self._fitted: tuple[Predictor, NDArray[np.float64]] | None = None  # made again from the two above where missing
+        self.observer: Callable[[Round], None] | None = None
+
+    def propose(self, n: int) -> Codes:
+        """The children that the predictor likes best; random architectures where there are none, or nothing to fit to."""
+        if np.isfinite(self.values).sum() < 2:
+            return self.draw_new(n, self.rng)
+        predictor, labels = self._predictor()
+        codes = self._children(max(self.candidates, n))
+        if len(codes) < n:
+            codes = np.concatenate([codes, self.draw_new(n, self.rng)])
+            codes = codes[self.unasked(codes)][:n]
+        if not len(codes):
+            return codes
+        candidates = Population(self.space, codes, self._known)
+        prediction = predictor.predict(candidates)
+        eligible = np.ones(len(codes), np.bool_)
+        best = labels.max()
+        rows = best_batch(self.acquisition, prediction, best, candidates.networks, eligible, n, self.rng)
+        self._round += 1
+        if self.observer is not None:
+            values = self.values[self._learnt()]
+            self.observer(
+                Round(self._round, predictor, labels, values, self.labels, candidates, prediction, eligible, None, rows)
+            )
+        return codes[rows]
+
+    # -- the predictor -------------------------------------------------------------------------------------------
+
+    def _predictor(self) -> tuple[Predictor, NDArray[np.float64]]:
+        """The predictor of this round, fitted anew where that is due, and the labels that it was fitted to."""
+        if self._due():
+            self._told_at_fit, self._fit_seed = len(self._values), int(self.rng.integers(2**31))
+            self._fitted = None
+        if self._fitted is None:
+            learnt = self._learnt()
+            predictor = copy.copy(self.predictor)
+            predictor.seed = self._fit_seed
+            labels = LABELS[self.labels](self.values[learnt])
+            self._fitted = predictor.fit(Population(self.space, self.codes[learnt], self._known), labels), labels
+        return self._fitted
+
+    def _learnt(self) -> BoolArray:
+        """Which of the told architectures the predictor was fitted to, shape [n]."""
+        learnt: BoolArray = np.isfinite(self.values)
+        learnt[self._told_at_fit :] = False
+        return learnt
+
+    def _due(self) -> bool:
+        before, now = int(self._learnt().sum()), int(np.isfinite(self.values).sum())
+        if not before:
+            return True
+        return now > before and now >= self.refit_growth * before and (self.fixed is None or before < self.fixed)
+
+    # -- children ------------------------------------------------------------------------------------------------
+
+    def _children(self, most: int) -> Codes:
+        """New children of the parents, those of the first parents first, at most so many, shape [<= most, genes]."""
+        parents = self._parents()
+        found = np.zeros((0, self.space.genes), np.int8)
+        for further in range(FURTHER + 1):
+            start, size = 0, 1
+            while start < len(parents) and len(found) < most:
+                found = np.concatenate([found, self._brood(parents[start : start + size], further)])
+                found = found[self.unasked(found)][:most]
+                start, size = start + size, 2 * size
+        return found
+
+    def _parents(self) -> Codes:
+        """Who has children, in this order, shape [<= parents, genes]."""
+        values = self.values
+        finite = np.flatnonzero(np.isfinite(values))
+        if self.tournament is None:
+            return self.codes[finite[np.argsort(-values[finite], kind="stable")[: self.parents]]]
+        entrants = finite[self.rng.integers(len(finite), size=(self.parents, self.tournament))]
+        return self.codes[entrants[np.arange(self.parents), np.argmax(values[entrants], axis=1)]]
+
+    def _brood(self, parents: Codes, further: int) -> Codes:
+        """Children of each parent, at most `children` new ones of each, shape [m, genes]."""
+        born = self._mutants(np.repeat(parents, self.mutations, axis=0), further)
+        if self.children is None:
+            return born
+        fresh = np.flatnonzero(self.unasked(born))
+        parent = fresh // self.mutations
+        place = np.arange(len(fresh)) - np.searchsorted(parent, parent)
+        return born[fresh[place < self.children]]
+
+    def _mutants(self, parents: Codes, further: int) -> Codes:
+        """One child of each row; the row itself, which is not new, where it has none."""
+        if self.mutation != "edits" and not further:
+            return paper_mutants(self.space, parents, self.rng, padded=self.mutation == "paper-padded")
+        edits = min(self.edits + further, self.space.genes)
+        try:
+            return self.space.mutate(parents, self.rng, edits=edits)
+        except FrugalnasError:  # one of them has no valid child so close by
+            if (parents == parents[0]).all():
+                return parents
+            middle = len(parents) // 2 // self.mutations * self.mutations or self.mutations
+            return np.concatenate([self._mutants(half, further) for half in (parents[:middle], parents[middle:])])
+
+    # -- state ---------------------------------------------------------------------------------------------------
+
+    def memory(self) -> dict[str, Any]:
+        """How many rounds there were, and what the predictor was last fitted to."""
+        return {"round": self._round, "told_at_fit": self._told_at_fit, "fit_seed": self._fit_seed}
+
+    def remember(self, memory: dict[str, Any]) -> None:
+        """Restore the rounds; the predictor is fitted again when it is needed."""
+        self._round, self._told_at_fit, self._fit_seed = memory["round"], memory["told_at_fit"], memory["fit_seed"]
+        self._fitted = None
+
+
+_MUTATIONS = ("edits", "paper", "paper-padded")
