@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from frugalnas.errors import unknown_name
-from frugalnas.spaces import Graphs, Population
+from frugalnas.spaces import BoolArray, Graphs, Population
 
 __all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "graph_tensors"]
 
@@ -88,12 +88,12 @@ def graph_tensors(
         device: where the tensors are.
     """
     graphs = architectures.graphs if isinstance(architectures, Population) else architectures
-    adjacency = graphs.adjacency
+    adjacency: BoolArray = graphs.adjacency
     if isolated_edges:
-        alone = ~(adjacency.any(axis=1) | adjacency.any(axis=2))
+        alone: BoolArray = ~np.asarray(adjacency.any(axis=1) | adjacency.any(axis=2))
         alone[:, 0] = False
-        adjacency = adjacency.copy()
-        adjacency[:, 0] |= alone
+        first = np.arange(alone.shape[1])[:, None] == 0
+        adjacency = adjacency | (first & alone[:, None])
     return GraphTensors(
         torch.from_numpy(adjacency.astype(np.float32)).to(device),
         torch.from_numpy(graphs.operations.astype(np.int64)).to(device),
