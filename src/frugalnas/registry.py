@@ -271,6 +271,11 @@ PREDICTORS = Registry(
         "adaboost": "frugalnas.predictors:AdaBoost",
         "xgboost": "frugalnas.predictors:XGBoost",
         "lightgbm": "frugalnas.predictors:LightGBM",
+        "gin": "frugalnas.predictors:GIN",
+        "gin-paper": "frugalnas.predictors:gin_paper",
+        "gin-fine-tuned-paper": "frugalnas.predictors:gin_fine_tuned_paper",
+        "gin-uncertainty": "frugalnas.predictors:GINUncertainty",
+        "gin-bo-paper": "frugalnas.predictors:gin_bo_paper",
     },
     base="frugalnas.predictors:Predictor",
 )

@@ -7,11 +7,14 @@ standard deviation or the answers of its members. A new one overrides `fit` and 
 - `MLP`, `Forest`, `ExtraTrees`, `Bagging`, `Boosting`, `AdaBoost`, `Tree`, `SVR`, `Nearest`, `Linear`: scikit-learn's
   regressors in ensembles; `mlp_paper` is WeakNAS's network; `Ridge` has a posterior instead of members.
 - `XGBoost`, `LightGBM`: where these packages are installed.
+- `GIN`, `GINUncertainty`: graph networks, from scratch or pre-trained without accuracies; `gin_paper`,
+  `gin_fine_tuned_paper` and `gin_bo_paper` are those of NPENAS and SSNENAS. They need the extra `torch` to be fitted.
 """
 
 from frugalnas.predictors.base import Prediction, Predictor
 from frugalnas.predictors.boosters import LightGBM, XGBoost
 from frugalnas.predictors.gaussian_process import GaussianProcess
+from frugalnas.predictors.gin import GIN, GINUncertainty, gin_bo_paper, gin_fine_tuned_paper, gin_paper
 from frugalnas.predictors.regressors import (
     MLP,
     SVR,
@@ -28,6 +31,7 @@ from frugalnas.predictors.regressors import (
 )
 
 __all__ = [
+    "GIN",
     "MLP",
     "SVR",
     "AdaBoost",
@@ -35,6 +39,7 @@ __all__ = [
     "Boosting",
     "ExtraTrees",
     "Forest",
+    "GINUncertainty",
     "GaussianProcess",
     "LightGBM",
     "Linear",
@@ -44,5 +49,8 @@ __all__ = [
     "Ridge",
     "Tree",
     "XGBoost",
+    "gin_bo_paper",
+    "gin_fine_tuned_paper",
+    "gin_paper",
     "mlp_paper",
 ]

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
-__all__ = ["Prediction", "Predictor", "check_features"]
+__all__ = ["Prediction", "Predictor", "check_features", "check_values"]
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
@@ -86,6 +86,13 @@ class Predictor(ABC):
         to do; calling it again for the same space is cheap.
         """
 
+    def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to prepare
+        """Get ready what does not depend on labels, such as a pre-trained encoder; refuse what does not fit the space.
+
+        Who uses a predictor calls this before anything is evaluated: it may take minutes the first time, and a mistake
+        is better found now. Afterwards it costs nothing.
+        """
+
     @abstractmethod
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Learn from `values`, shape [n], of the architectures in `population`; larger is better."""
@@ -135,3 +142,23 @@ def check_features(features: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(features)) < len(tuple(features)):
         raise FrugalnasError(f"features {', '.join(features)}: name each once")
     return tuple(features)
+
+
+def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`values` in double precision.
+
+    Raises:
+        FrugalnasError: where there are none, or one is not a finite number.
+    """
+    values = np.asarray(values, np.float64)
+    if not len(values):
+        raise FrugalnasError(
+            "a predictor needs labels to be fitted to, and there are none; evaluate architectures first"
+        )
+    odd = np.flatnonzero(~np.isfinite(values))
+    if len(odd):
+        raise FrugalnasError(
+            f"{len(odd)} of {len(values)} labels are not finite numbers, the first in row {odd[0]} ({values[odd[0]]}); "
+            f"leave these rows out"
+        )
+    return values

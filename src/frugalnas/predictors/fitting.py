@@ -1,0 +1,163 @@
+"""Training a small network on some labels, and its answers in blocks; the only file here that needs torch at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["Features", "Inputs", "Network", "Training", "loss_of", "outputs", "seeded", "train"]
+
+
+class Inputs(Protocol):
+    """What a network reads of some architectures; `GraphTensors` is one."""
+
+    def __len__(self) -> int:
+        """How many architectures."""
+        ...
+
+    def take(self, rows: Any) -> Any:
+        """Those of the architectures in `rows`, indices or a slice."""
+        ...
+
+
+class Features:
+    """Feature vectors as inputs, shape [n, ...]."""
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, rows: Tensor | slice) -> Features:
+        """The vectors in `rows`."""
+        return Features(self.rows[rows])
+
+
+class Network(nn.Module):
+    """A network with an output for each architecture; child classes override `forward`, and `loss` where it is another.
+
+    `forward` maps inputs of n architectures to shape [n, outputs]; the first output is the value.
+    """
+
+    objective: str = "mse"
+
+    def loss(self, inputs: Any, targets: Tensor) -> Tensor:
+        """What a step makes smaller, for targets of shape [n]."""
+        return loss_of(self.objective, self(inputs)[:, 0], targets)
+
+    def answers(self, inputs: Any, block: int) -> Tensor:
+        """Outputs of the trained network, shape [n, outputs]."""
+        parts = [self(inputs.take(slice(at, at + block))) for at in range(0, len(inputs), block)]
+        return torch.cat(parts) if parts else torch.zeros(0, 1)
+
+    def groups(self, training: Training) -> list[dict[str, Any]]:
+        """Adam's groups of parameters; those that need a learning rate of their own say so under `lr`."""
+        return decayed(self, training)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; see `Neural`.
+
+    Attributes:
+        bias_rate: learning rate of biases in units of the weights'.
+    """
+
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    betas: tuple[float, float]
+    clip: float = 0.0
+    bias_rate: float = 1.0
+
+
+def decayed(module: nn.Module, training: Training, lr: float | None = None) -> list[dict[str, Any]]:
+    """Weights, which decay, and biases, which do not, as groups for Adam."""
+    lr = training.lr if lr is None else lr
+    named = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
+    weights = [each for name, each in named if "bias" not in name.rpartition(".")[2]]
+    biases = [each for name, each in named if "bias" in name.rpartition(".")[2]]
+    groups = [
+        {"params": weights, "lr": lr, "weight_decay": training.weight_decay},
+        {"params": biases, "lr": lr * training.bias_rate, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"] and lr > 0]
+
+
+def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], training: Training) -> Network:
+    """The network after all epochs, in evaluation mode.
+
+    Raises:
+        FrugalnasError: where training diverges.
+    """
+    wanted = torch.from_numpy(np.ascontiguousarray(targets))
+    optimizer = torch.optim.Adam(network.groups(training), lr=training.lr, betas=training.betas, fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    batches = math.ceil(len(wanted) / training.batch)
+    steps = training.epochs * batches
+    network.train()
+    step = 0
+    for _ in range(training.epochs):
+        for rows in torch.tensor_split(torch.randperm(len(wanted)), batches):
+            remaining = 0.5 * (1.0 + math.cos(math.pi * step / max(steps - 1, 1)))
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * remaining
+            loss = network.loss(inputs.take(rows), wanted[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            if training.clip:
+                nn.utils.clip_grad_norm_(network.parameters(), training.clip)
+            optimizer.step()
+            step += 1
+    if not math.isfinite(float(loss.detach())):
+        raise FrugalnasError(
+            f"training the predictor diverged at learning rate {training.lr:g}; choose a smaller one (lr)"
+        )
+    return network.eval()
+
+
+def outputs(network: Network, inputs: Inputs, block: int) -> NDArray[np.float64]:
+    """Outputs of a trained network, shape [n, outputs], `block` architectures at a time."""
+    with torch.inference_mode():
+        return network.answers(inputs, block).numpy().astype(np.float64)
+
+
+@contextmanager
+def seeded(stream: np.random.SeedSequence) -> Iterator[None]:
+    """torch's global generator of the CPU seeded within, and as it was before afterwards."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))
+        yield
+
+
+def loss_of(objective: str, answers: Tensor, targets: Tensor) -> Tensor:
+    """A loss by name, for answers and targets of shape [n].
+
+    Args:
+        objective: mse, the squared error; mae, the absolute error; mape, the absolute error in units of the target; or
+            rank, the logistic loss of the differences of all pairs whose targets differ.
+        answers: of the network.
+        targets: what they should be, or how they should be ordered.
+    """
+    if objective == "mse":
+        return functional.mse_loss(answers, targets)
+    if objective == "mae":
+        return functional.l1_loss(answers, targets)
+    if objective == "mape":
+        return ((answers - targets).abs() / targets.abs().clamp_min(1e-6)).mean()
+    better = (targets[:, None] > targets).to(answers.dtype)
+    losses = functional.softplus(answers - answers[:, None])
+    return (better * losses).sum() / better.sum().clamp_min(1.0)

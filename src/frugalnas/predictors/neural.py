@@ -1,0 +1,143 @@
+"""What predictors that are trained by gradient descent share: options, members, the units of values."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.predictors.base import Prediction, Predictor, check_values
+from frugalnas.predictors.ensembles import positive
+from frugalnas.spaces import Population
+
+if TYPE_CHECKING:
+    from frugalnas.predictors.fitting import Inputs, Network, Training
+
+__all__ = ["Neural"]
+
+BLOCK = 8192
+"""Architectures answered for at a time."""
+FROM_ZERO = {"dropout", "weight_decay", "clip", "encoder_lr", "head", "unlabelled"}
+"""Options that may be 0."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Neural(Predictor):
+    """A predictor trained by Adam, its learning rate following half a cosine that ends at zero with the last step.
+
+    An epoch's labels are shared out over as many batches of nearly equal size as `batch` asks for, so that the schedule
+    knows its steps and no batch is left with one label; fewer labels than a batch are one batch. Values are standardised
+    with the mean and deviation of those that `fit` is given. Child classes say what one network is and what it reads.
+
+    Attributes:
+        epochs: passes over the labels.
+        batch: labels a step at most.
+        lr: learning rate at the first step.
+        weight_decay: L2 penalty of the weights, as part of the gradient; biases have none.
+        betas: Adam's.
+        clip: gradients are scaled down to this norm; 0 leaves them.
+        members: networks with seeds of their own, all fitted to all labels; their disagreement is the standard deviation.
+        seed: of every random choice.
+    """
+
+    epochs: int = 200
+    batch: int = 64
+    lr: float = 5e-3
+    weight_decay: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 0.0
+    members: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.betas = tuple(self.betas)  # type: ignore[assignment] # YAML has lists
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise FrugalnasError(f"betas is {self.betas}; give two numbers from 0 up to but not including 1")
+        for name in (field.name for field in fields(self) if field.name != "seed"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                continue
+            if name in FROM_ZERO:
+                if not 0 <= value < np.inf:
+                    raise FrugalnasError(f"{name} is {value}; it is 0 or more")
+            elif isinstance(value, Integral) and value < 1:
+                raise FrugalnasError(f"{name} is {value}; it is at least 1")
+            else:
+                positive(**{name: value})
+
+    @abstractmethod
+    def _inputs(self, population: Population) -> Inputs:
+        """What a network reads of each architecture."""
+
+    @abstractmethod
+    def _network(self, inputs: Inputs) -> Network:
+        """A network that is not trained yet; its random numbers come from torch's global generator, which is seeded."""
+
+    def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
+        """Train every member on `values`, shape [n]."""
+        from frugalnas.predictors import fitting
+
+        values = check_values(values)
+        targets = self._targets(values)
+        inputs = self._inputs(population)
+        self._fitted: list[tuple[Network, float, float]] = []
+        for stream in np.random.SeedSequence(self.seed).spawn(self.members):
+            with fitting.seeded(stream):
+                network = fitting.train(self._network(inputs), inputs, targets, self._training())
+            self._fitted.append((network, *self._units(network, inputs, targets)))
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        """The members' mean and disagreement; one member alone has no standard deviation."""
+        return Prediction.of_members(np.stack([answer[:, 0] for answer in self._answers(population)]))
+
+    def mean(self, population: Population) -> NDArray[np.float64]:
+        """The members' mean, without keeping what each of them says, shape [n]."""
+        total = np.zeros(len(population))
+        for answer in self._answers(population):
+            total += answer[:, 0]
+        return total / self.members
+
+    def _answers(self, population: Population) -> Iterator[NDArray[np.float64]]:
+        """What each member says, in the units of the values, shape [n, outputs]; the first output is the value."""
+        from frugalnas.predictors import fitting
+
+        inputs = self._inputs(population)
+        for network, slope, offset in self._fitted:
+            answer = fitting.outputs(network, inputs, BLOCK)
+            answer[:, 0] = offset + slope * answer[:, 0]
+            yield answer
+
+    def _targets(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
+        """What a network is trained towards, shape [n]: by default standardised values."""
+        self._offset, self._scale = float(values.mean()), max(float(values.std()), 1e-12)
+        return ((values - self._offset) / self._scale).astype(np.float32)
+
+    def _units(self, network: Network, inputs: Inputs, targets: NDArray[np.float32]) -> tuple[float, float]:
+        """Slope and offset of the line that brings a trained network's outputs to the units of the values."""
+        return self._scale, self._offset
+
+    def _line(self, network: Network, inputs: Inputs, targets: NDArray[np.float32]) -> tuple[float, float]:
+        """The same for outputs that only order: the least-squares line through the labels, never falling."""
+        from frugalnas.predictors import fitting
+
+        scores = fitting.outputs(network, inputs, BLOCK)[:, 0]
+        covariance = float(np.mean((scores - scores.mean()) * targets))
+        slope = max(covariance, 0.0) / max(float(scores.var()), 1e-12)
+        return self._scale * slope, self._offset + self._scale * (
+            float(np.mean(targets)) - slope * float(scores.mean())
+        )
+
+    def _training(self) -> Training:
+        """The options that training is done with."""
+        from frugalnas.predictors.fitting import Training
+
+        options: dict[str, Any] = {name: getattr(self, name) for name in ("epochs", "batch", "lr", "betas", "clip")}
+        return Training(weight_decay=self.weight_decay, **options)
