@@ -86,13 +86,6 @@ class Predictor(ABC):
         to do; calling it again for the same space is cheap.
         """
 
-    def prepare(self, space: SearchSpace) -> None:  # noqa: B027 - most have nothing to prepare
-        """Get ready what does not depend on labels, such as a pre-trained encoder; refuse what does not fit the space.
-
-        Who uses a predictor calls this before anything is evaluated: it may take minutes the first time, and a mistake
-        is better found now. Afterwards it costs nothing.
-        """
-
     @abstractmethod
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Learn from `values`, shape [n], of the architectures in `population`; larger is better."""

@@ -137,7 +137,7 @@ def outputs(network: Network, inputs: Inputs, block: int) -> NDArray[np.float64]
 
 @contextmanager
 def seeded(stream: np.random.SeedSequence) -> Iterator[None]:
-    """torch's global generator of the CPU seeded within, and as it was before afterwards."""
+    """The generator that torch draws from on the CPU, seeded within and as it was before afterwards."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(int(stream.generate_state(1, np.uint64)[0] >> 1))
         yield
