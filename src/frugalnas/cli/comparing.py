@@ -15,7 +15,7 @@ from frugalnas.cli.showing import show_comparison
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import STRATEGIES
 
-__all__ = ["add", "watched"]
+__all__ = ["add", "numbers_in", "watched"]
 
 DEFAULT_QUERIES = 200
 
@@ -86,7 +86,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parse_objectives(parsed.objectives)[1]:
         raise FrugalnasError(_ONE_OBJECTIVE)
     space, evaluator = describe_subject(parsed, settings)
-    budgets = None if parsed.budgets is None else _numbers(parsed.budgets, "--budgets")
+    budgets = None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")
@@ -106,8 +106,8 @@ def run(parsed: argparse.Namespace) -> int:
 
 
 @contextmanager
-def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over the searches of a comparison, and after Ctrl-C the line that continues it."""
+def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over the searches of a comparison, or `what` else, and after Ctrl-C the line that continues it."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -118,9 +118,9 @@ def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("searches"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
-    task = bar.add_task("searches")
+    task = bar.add_task(what)
 
     def on_finished(done: int, total: int) -> None:
         bar.start()
@@ -129,7 +129,7 @@ def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     try:
         yield on_finished
     except KeyboardInterrupt:
-        print(f"\nFinished searches are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
         raise
     finally:
         bar.stop()
@@ -138,17 +138,18 @@ def watched(run_dir: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
 def _seeds(text: str) -> list[int]:
     """`100`, `100:200` or `1,2,3` as a list of seeds."""
     if ":" in text:
-        bounds = _numbers(text.replace(":", ","), "--seeds")
+        bounds = numbers_in(text.replace(":", ","), "--seeds")
         seeds = list(range(*bounds)) if len(bounds) == 2 else []
     else:
-        numbers = _numbers(text, "--seeds")
+        numbers = numbers_in(text, "--seeds")
         seeds = numbers if "," in text else list(range(numbers[0]))
     if not seeds or min(seeds) < 0:
         raise FrugalnasError(f"--seeds {text!r} names no seeds; write 100, 100:200 or 1,2,3")
     return seeds
 
 
-def _numbers(text: str, option: str) -> list[int]:
+def numbers_in(text: str, option: str) -> list[int]:
+    """`1,2,3` as a list."""
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:

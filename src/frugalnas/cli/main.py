@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import frugalnas
 from frugalnas.cli import (
+    assessing,
     comparing,
     correlating,
     counting,
@@ -77,6 +78,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     training.add(commands)
     runs.add(commands)
     comparing.add(commands)
+    assessing.add(commands)
     scoring.add(commands)
     correlating.add(commands)
     reporting.add(commands)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli import comparing, rlnas, searching, training
+from frugalnas.cli.assessing import show_assessment
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.supernets import show_supernet
@@ -30,7 +31,7 @@ def add(commands: Any) -> None:
     )
     resume.add_argument("run_dir", type=Path, metavar="RUN")
     add_budget(resume, None)
-    resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for a comparison [1]")
+    resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for comparisons [1]")
     resume.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
     )
@@ -51,6 +52,7 @@ def add(commands: Any) -> None:
 
 def _resume(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import Budget, RunFolder, resume, resume_comparison
+    from frugalnas.runs.assessing import resume_assessment
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
@@ -62,6 +64,12 @@ def _resume(parsed: argparse.Namespace) -> int:
         with comparing.watched(run_dir, quiet) as on_finished:
             resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
         return show_comparison(run_dir)
+    if config["kind"] == "assessment":
+        if parsed.queries is not None or parsed.seconds is not None:
+            raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
+        with comparing.watched(run_dir, quiet, "fits") as on_finished:
+            resume_assessment(run_dir, jobs=parsed.jobs, on_finished=on_finished)
+        return show_assessment(run_dir)
     if config["kind"] == "method":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a method's run keeps the budget of its search; leave --queries and --seconds out")
@@ -101,6 +109,8 @@ def _show(parsed: argparse.Namespace) -> int:
     kind = RunFolder(parsed.run_dir).config["kind"]
     if kind == "comparison":
         return show_comparison(parsed.run_dir, as_json=parsed.json)
+    if kind == "assessment":
+        return show_assessment(parsed.run_dir, as_json=parsed.json)
     if kind == "training":
         return show_training(parsed.run_dir, as_json=parsed.json)
     if kind == "supernet":
@@ -131,6 +141,9 @@ def _list(parsed: argparse.Namespace) -> int:
         if config["kind"] == "training":
             rows.append(_training_row(folder, lines))
             continue
+        if config["kind"] == "assessment":
+            rows.append(_assessment_row(folder, lines))
+            continue
         subject = subject_of(config["evaluator"])
         if config["kind"] == "comparison":
             total = len(config["strategies"]) * len(config["seeds"])
@@ -143,6 +156,14 @@ def _list(parsed: argparse.Namespace) -> int:
             rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
     print_columns(rows, ("run", "kind", "on", "done", "best"))
     return 0
+
+
+def _assessment_row(folder: RunFolder, fits: list[dict[str, Any]]) -> list[str]:
+    """The line in the list of predictors that are compared."""
+    config = folder.config
+    subject = config["truth"].get("table") or Path(config["truth"]["labels"]).name
+    total = len(config["predictors"]) * len(config["budgets"]) * config["trials"]
+    return [str(folder.path), "assessment", subject, f"{len(fits)} of {total} fits", ""]
 
 
 def _method_row(folder: RunFolder, stages: list[dict[str, Any]]) -> list[str]:

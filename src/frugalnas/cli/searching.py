@@ -159,7 +159,7 @@ def describe_subject(
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
         options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
-        space = _space_description(parsed.space or table.space.name, settings, limits)
+        space = describe_space_option(parsed.space or table.space.name, settings, limits)
         return space, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")
@@ -171,7 +171,7 @@ def describe_subject(
     options = {
         key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
     }
-    space = _space_description(parsed.space or "nasbench201", settings, limits)
+    space = describe_space_option(parsed.space or "nasbench201", settings, limits)
     return space, {"name": parsed.evaluator, "options": options}
 
 
@@ -217,7 +217,7 @@ def supernet_space(
         raise FrugalnasError(
             f"{run_dir} is a supernet of {own['name']}, not of {name}; leave --space out, or take a supernet of {name}"
         )
-    changed = _space_description(own["name"], settings, {})["options"]
+    changed = describe_space_option(own["name"], settings, {})["options"]
     space = build_space({**own, "options": {**(own.get("options") or {}), **changed}})
     return space.where(where) if where else space
 
@@ -245,10 +245,13 @@ def _say_how_else(evaluator: Evaluator) -> None:
         print(f"the largest angle can also be computed: {rank} --maximise", file=sys.stderr)
 
 
-def _space_description(name: str, settings: dict[str, dict[str, str]], limits: dict[str, str]) -> dict[str, Any]:
+def describe_space_option(
+    name: str, settings: dict[str, dict[str, str]], limits: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """The description of a space by name, with its part of `--set` and under limits."""
     constructor = SPACES.resolve(name)
     options = {key: convert(constructor, key, text, f"space.{key}") for key, text in settings.get("space", {}).items()}
-    return {"name": name, "options": options, "limits": limits}
+    return {"name": name, "options": options, "limits": limits or {}}
 
 
 def subject_slug(evaluator: dict[str, Any]) -> str:

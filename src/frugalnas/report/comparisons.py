@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.curves import optimum_found, regret_curves
+from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import save_figure
 from frugalnas.runs.comparison import Comparison, bootstrap_mean
 from frugalnas.strategies.objectives import VALUES
@@ -77,11 +78,11 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     header = [f"{budget} queries" for budget in next(iter(values.values()))]
     known = [estimate[0] for at in values.values() for estimate in at.values() if estimate is not None]
     digits = 3 if max(map(abs, known)) >= SMALL else 6  # angles lie close together
-    rows = [[name, *(_interval(estimate, digits) for estimate in at.values())] for name, at in values.items()]
+    rows = [[name, *(shown_interval(estimate, digits) for estimate in at.values())] for name, at in values.items()]
     parts = [
         f"# {comparison.subject}: {', '.join(values)}",
         f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best value so far, with its 95 % bootstrap interval.",
-        _markdown(["strategy", *header], rows),
+        markdown_table(["strategy", *header], rows),
     ]
     if comparison.objective == "oracle-test":
         parts.append("Oracle study: test labels were shown to the strategies; the values are test accuracies, %.")
@@ -90,19 +91,21 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     else:
         parts += [
             "Test accuracy, %, of the architecture with the best validation value of each search:",
-            _markdown(["strategy", "test"], [[name, _interval(found, 3)] for name, found in numbers["test"].items()]),
+            markdown_table(
+                ["strategy", "test"], [[name, shown_interval(found, 3)] for name, found in numbers["test"].items()]
+            ),
         ]
     if "to_optimum" in numbers:
         parts += [
             "## Queries to the optimum",
             f"A run that had not found the optimum after {comparison.queries} queries is censored: it counts as "
             f"{comparison.queries}, and mean and median are lower bounds.",
-            _markdown(
+            markdown_table(
                 ["strategy", "mean", "median", "censored"],
                 [
                     [
                         name,
-                        ("at least " if found["censored"] else "") + _interval(found["mean"], 1),
+                        ("at least " if found["censored"] else "") + shown_interval(found["mean"], 1),
                         f"{found['median']:g}",
                         f"{found['censored']} of {len(seeds)}",
                     ]
@@ -117,12 +120,15 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
             "## Are the differences real?",
             "Difference of means and two-sided p-value: Wilcoxon signed-rank tests, paired by seed, with Holm's correction "
             "over the pairs of each column.",
-            _markdown(
+            markdown_table(
                 ["pair", *tests],
                 [
                     [
                         f"{pair['first']} - {pair['second']}",
-                        *(_difference(column[place]) for column in tests.values()),
+                        *(
+                            shown_difference(column[place]["difference"], column[place]["p"])
+                            for column in tests.values()
+                        ),
                     ]
                     for place, pair in enumerate(pairs)
                 ],
@@ -165,29 +171,6 @@ def _estimate(sample: NDArray[np.float64]) -> list[float] | None:
 def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
     """The same with None for NaN, which JSON does not know."""
     return {key: None if value != value else value for key, value in record.items()}
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )
-
-
-def _interval(estimate: Sequence[float] | None, digits: int) -> str:
-    if estimate is None:
-        return "every evaluation failed"
-    mean, low, high = estimate
-    return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def _difference(test: dict[str, Any]) -> str:
-    return "no pairs" if test["difference"] is None else f"{test['difference']:+.3g} (p {_p(test['p'])})"
-
-
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
 
 
 def _span(seeds: Sequence[int]) -> str:

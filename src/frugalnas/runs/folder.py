@@ -26,6 +26,7 @@ __all__ = ["RunFolder", "list_runs"]
 _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
+    "assessment": {"space", "predictors", "truth", "budgets", "trials", "seed", "held_out"},
     "training": {"space", "architecture", "data", "recipe", "seed", "device"},
     "supernet": {"space", "data", "recipe", "seed", "device", "initial"},
     "method": {"method"},
@@ -45,6 +46,7 @@ class RunFolder:
         split.json, checkpoints/, tensorboard/, model/, test.json: of a training, whose journal has one line per epoch.
         split.json, checkpoints/, tensorboard/, weights/, triples/: of a supernet, likewise; the initial weights are
             written once, with the folder.
+        labels.csv: of an assessment of predictors on a user's labels.
         report/: figures, made again from the journal at any time.
 
     Args:

@@ -147,19 +147,27 @@ def spearman(scores: FloatArray, truth: FloatArray) -> float:
     return float((first * second).sum()) / norm if norm else float("nan")
 
 
-def top_precision(scores: FloatArray, truth: FloatArray, k: int) -> float:
-    """The share of the k architectures with the largest scores that are among the k truly best.
+def top_precision(scores: FloatArray, truth: FloatArray, k: int, best: int | None = None) -> float:
+    """The share of the k architectures with the largest scores that are among the truly best.
 
     Where ties leave open who belongs to a top, it is the expectation under fair draws among them.
+
+    Args:
+        scores: larger is better, shape [n].
+        truth: larger is better, shape [n].
+        k: how many are chosen.
+        best: how many count as the truly best; None: k.
 
     Example:
         >>> top_precision(np.array([4.0, 3.0, 2.0, 1.0]), np.array([9.0, 1.0, 8.0, 2.0]), 2)
         0.5
     """
     scores, truth = _checked(scores, truth)
-    if not 1 <= k <= len(scores):
-        raise FrugalnasError(f"the top {k} of {len(scores)} architectures: choose 1 to {len(scores)}")
-    return _top(scores, truth, k).precision
+    best = k if best is None else best
+    for size in (k, best):
+        if not 1 <= size <= len(scores):
+            raise FrugalnasError(f"the top {size} of {len(scores)} architectures: choose 1 to {len(scores)}")
+    return float((_membership(scores, k) * _membership(truth, best)).sum()) / k
 
 
 def within_groups(

@@ -18,9 +18,10 @@ from frugalnas.tables.catalogue import table_folder
 from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
-__all__ = ["import_table"]
+__all__ = ["ARCHITECTURE_NAMES", "import_table", "numbers_of", "parse_architectures", "read_columns"]
 
 ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
+"""Columns in which architectures are looked for."""
 
 
 def import_table(
@@ -56,7 +57,7 @@ def import_table(
     file, folder = Path(file), table_folder(name)
     refuse_taken_name(name, space)
     searched: SearchSpace = SPACES.create(space)
-    content, lists = _read(file)
+    content, lists = read_columns(file)
     found = list(lists)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
     chosen = {role: [role] for role in ROLES if role in found} | {
@@ -80,11 +81,11 @@ def import_table(
             f"{file}: which column is the validation accuracy? Add --column validation=NAME; "
             f"its columns are {', '.join(found)}"
         )
-    codes = _parse(file, searched, lists[architecture])
+    codes = parse_architectures(file, searched, lists[architecture])
     made = []
     for role, used in chosen.items():
         factor = (scale or {}).get(role, 1.0)
-        values = factor * np.column_stack([_numbers(file, column, lists[column]) for column in used])
+        values = factor * np.column_stack([numbers_of(file, column, lists[column]) for column in used])
         _check(file, role, used, values)
         seeds = tuple(used) if len(used) > 1 else ()
         is_accuracy = role in ("validation", "test")
@@ -93,7 +94,7 @@ def import_table(
     return write_table(folder, name=name, space=searched, codes=codes, columns=made, source=source, licence=licence)
 
 
-def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
+def read_columns(file: Path) -> tuple[bytes, dict[str, Any]]:
     """The file's bytes, and its columns as lists of numbers or texts.
 
     A damaged file may fail anywhere in the reader, with nearly any exception.
@@ -123,7 +124,8 @@ def _read(file: Path) -> tuple[bytes, dict[str, Any]]:
     return content, lists
 
 
-def _parse(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
+def parse_architectures(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
+    """A column of architectures as codes, shape [rows, genes]; what cannot be read is named by its row."""
     codes = []
     for row, text in enumerate(texts):
         try:
@@ -138,7 +140,7 @@ def _parse(file: Path, space: SearchSpace, texts: list[Any]) -> Codes:
     return parsed
 
 
-def _numbers(file: Path, name: str, column: list[Any]) -> NDArray[np.float64]:
+def numbers_of(file: Path, name: str, column: list[Any]) -> NDArray[np.float64]:
     """A column as float64, NaN where a value is missing, shape [rows]."""
     for row, value in enumerate(column):
         if not (value is None or isinstance(value, (int, float, Decimal))):

@@ -1,0 +1,163 @@
+"""`frugalnas compare-predictors`: predictors that learn from the same labels, judged on what they have not seen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from frugalnas.cli.comparing import watched
+from frugalnas.cli.options import convert, parse_settings
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import PREDICTORS, constructor_options
+
+__all__ = ["add", "show_assessment"]
+
+DEFAULT = "gaussian-process,ridge,forest,mlp"
+DEFAULT_TRIALS = 40
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    from frugalnas.tables.catalogue import DEFAULT_TABLE
+
+    parser = commands.add_parser(
+        "compare-predictors",
+        help="how well predictors rank what they have not seen, by labels",
+        description="Fit predictors to the same random networks of a table, or of your own labelled architectures, and hold "
+        "what they say of all others against the truth: Kendall's tau, Spearman's correlation, how many of the best are "
+        "among the first, errors, whether intervals hold, and tests of every pair.",
+    )
+    parser.add_argument(
+        "predictors",
+        nargs="?",
+        default=DEFAULT,
+        help=f"names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart [{DEFAULT}]",
+    )
+    group = parser.add_argument_group("what is predicted")
+    group.add_argument("--table", metavar="NAME", help=f"table that knows the values [{DEFAULT_TABLE}]")
+    group.add_argument(
+        "--labels", type=Path, metavar="FILE", help="your own: CSV or Parquet with columns architecture and value"
+    )
+    group.add_argument("--space", metavar="NAME", help="space of the architectures in --labels")
+    group.add_argument(
+        "--column", metavar="NAME", help="validation, test or whole_test of a table; a column of --labels [the first]"
+    )
+    group.add_argument(
+        "--label",
+        metavar="WHICH",
+        help="of a table, what is learned: mean over seeds, random, or a seed's place [mean]",
+    )
+    group.add_argument(
+        "--held-out", type=int, metavar="N", help="predict N architectures, drawn once, in place of all others"
+    )
+    parser.add_argument(
+        "--budgets", metavar="A,B,...", help="numbers of labels [20,50,100,150,200, as far as there are labels]"
+    )
+    parser.add_argument(
+        "--trials", type=int, default=DEFAULT_TRIALS, metavar="N", help=f"random samples [{DEFAULT_TRIALS}]"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and of the predictors [0]")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes [1]")
+    parser.add_argument(
+        "--pretrained",
+        metavar="RUN",
+        help="encoder for every predictor that takes one and has none set: ss-ccl, ss-rl or a run",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="PREDICTOR.NAME=VALUE",
+        help="an option of one predictor, such as mlp.members=5, or of the space",
+    )
+    parser.add_argument("--run-dir", type=Path, metavar="FOLDER", help="new folder [runs/predictors-<subject>]")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Assess, then show."""
+    from frugalnas.cli.comparing import numbers_in
+    from frugalnas.cli.searching import describe_space_option
+    from frugalnas.runs.assessing import assess
+    from frugalnas.runs.folder import unused_name
+    from frugalnas.tables.catalogue import DEFAULT_TABLE
+
+    if parsed.labels is not None and parsed.table is not None:
+        raise FrugalnasError("--table and --labels both say what is predicted; give one")
+    if parsed.labels is not None and parsed.label is not None:
+        raise FrugalnasError("--label chooses among a table's runs; --labels FILE has a value for each architecture")
+    settings = parse_settings(parsed.set)
+    predictors = _described(parsed.predictors, settings, parsed.pretrained)
+    table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
+    space = None
+    if parsed.space is not None or "space" in settings:
+        name = parsed.space or _space_of(table)
+        space = describe_space_option(name, settings)
+    subject = parsed.labels.stem if table is None else table.replace("/", "-")
+    run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
+    with watched(run_dir, parsed.quiet, "fits") as on_finished:
+        assess(
+            predictors,
+            table=table,
+            labels=parsed.labels,
+            space=space,
+            budgets=None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets"),
+            trials=parsed.trials,
+            column=parsed.column,
+            label=parsed.label or "mean",
+            held_out=parsed.held_out,
+            seed=parsed.seed,
+            jobs=parsed.jobs,
+            run_dir=run_dir,
+            on_finished=on_finished,
+        )
+    return show_assessment(run_dir)
+
+
+def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
+    """Print a finished assessment and write its table, CSV and Parquet files and figures."""
+    from frugalnas.report.assessments import assessment_numbers, assessment_report, assessment_table
+    from frugalnas.runs.assessing import load_assessment
+
+    assessment = load_assessment(run_dir)
+    if as_json:
+        print(json.dumps(assessment_numbers(assessment), indent=2))
+        return 0
+    print(assessment_table(assessment))
+    for path in assessment_report(assessment, run_dir / "report"):
+        print(path)
+    return 0
+
+
+def _described(text: str, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
+    """The predictors that a list of names and the settings mean."""
+    entries = [entry.strip().rpartition("=") for entry in text.split(",") if entry.strip()]
+    named = {label or name: name for label, _, name in entries}
+    if len(named) < len(entries):
+        raise FrugalnasError("a predictor is compared with itself; tell two of a name apart as LABEL=NAME")
+    for part in settings:
+        if part not in (*named, "space"):
+            raise unknown_name("part of --set", part, (*named, "space"))
+    described, takes = [], 0
+    for label, name in named.items():
+        constructor, own = PREDICTORS.resolve(name), settings.get(label, {})
+        options = {key: convert(constructor, key, value, f"{label}.{key}") for key, value in own.items()}
+        if "pretrained" in constructor_options(constructor):
+            takes += 1
+            if pretrained is not None:
+                options.setdefault("pretrained", pretrained)
+        described.append({"name": name, "label": label, "options": options})
+    if pretrained is not None and not takes:
+        raise FrugalnasError(f"--pretrained {pretrained}: none of {', '.join(named)} takes an encoder; add gin")
+    return described
+
+
+def _space_of(table: str | None) -> str:
+    from frugalnas.tables import open_table
+
+    if table is None:
+        raise FrugalnasError("--labels need the space of their architectures, such as --space darts (frugalnas list)")
+    return open_table(table).space.name

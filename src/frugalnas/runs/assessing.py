@@ -1,0 +1,426 @@
+"""Predictors that learn from the same few labels and are judged on all others, in parallel processes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import frugalnas
+from frugalnas.cache import cache_folder
+from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.predictors import Predictor
+from frugalnas.registry import PREDICTORS, plain
+from frugalnas.runs.assessment import Assessment, calibrated, judged
+from frugalnas.runs.descriptions import build_space
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.processes import Finished, check_jobs, in_order
+from frugalnas.spaces import FloatArray, IntArray, Population
+from frugalnas.tables import known_quantities, open_table
+from frugalnas.tables.labels import read_labels
+
+__all__ = ["BUDGETS", "assess", "load_assessment", "resume_assessment"]
+
+BUDGETS = (20, 50, 100, 150, 200)
+"""The labels that SSNENAS gives its predictors."""
+COLUMNS = ("validation", "test", "whole_test")
+"""Of a table, the first that it has is predicted."""
+FEWEST_HELD_OUT = 10
+"""Networks that must be left to predict."""
+WHOLE = 20_000
+"""Of more architectures than this, means are predicted of all, and standard deviations of so many."""
+CALIBRATED = 5_000
+LABELS = "labels.csv"
+"""The user's labels, kept with the run."""
+
+
+def assess(
+    predictors: Sequence[str | Mapping[str, Any]],
+    *,
+    table: str | None = None,
+    labels: Path | str | None = None,
+    space: str | Mapping[str, Any] | None = None,
+    budgets: Sequence[int] | None = None,
+    trials: int = 40,
+    column: str | None = None,
+    label: str = "mean",
+    held_out: int | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    run_dir: Path | str | None = None,
+    on_finished: Finished | None = None,
+) -> Assessment:
+    """How well every predictor ranks the architectures that it has not seen, at several numbers of labels.
+
+    In each trial networks are drawn at random, each once; the first 20, 50, ... of them are what all predictors learn from,
+    and all architectures that build other networks are predicted.
+
+    Args:
+        predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
+        table: name of the table that knows the values.
+        labels: in place of a table, a CSV or Parquet file of labelled architectures; see `read_labels`.
+        space: of the file's architectures.
+        budgets: numbers of labels; None: 20, 50, 100, 150 and 200, of a file those that leave a fifth to predict.
+        trials: random samples.
+        column: which accuracies of the table, or column of the file; None: validation where there is one, else test.
+        label: what predictors learn from: the mean over a table's training seeds; "random", one run of each architecture;
+            or a seed's place "0", "1", ... Predictions are held against the mean.
+        held_out: architectures to predict, drawn once; None: all.
+        seed: of the samples and of the predictors.
+        jobs: processes, each with one thread.
+        run_dir: a new folder that remembers what is finished, so that an interrupted assessment can be resumed.
+        on_finished: is told how far it is, at the start and after each predictor that was fitted.
+
+    Raises:
+        FrugalnasError: before anything runs, for unknown names, wrong options, labels that cannot be read or are too few.
+    """
+    if (table is None) == (labels is None):
+        raise FrugalnasError("an assessment is of a table or of labels; give one of the two")
+    truth = {"table": table, "label": str(label)} if table is not None else {"labels": str(Path(str(labels)).resolve())}
+    described = open_table(table).space.name if space is None and table is not None else space
+    if described is None:
+        raise FrugalnasError("labels need the space of their architectures, such as --space darts (frugalnas list)")
+    config = {
+        "frugalnas": frugalnas.__version__,
+        "kind": "assessment",
+        "space": {"name": described} if isinstance(described, str) else plain(described),
+        "predictors": [{"name": entry} if isinstance(entry, str) else plain(entry) for entry in predictors],
+        "truth": {**truth, "column": column},
+        "budgets": None if budgets is None else sorted({int(budget) for budget in budgets}),
+        "trials": int(trials),
+        "held_out": held_out,
+        "seed": int(seed),
+    }
+    check_jobs(jobs)
+    subject = _Subject.open(config, None)
+    config["budgets"] = subject.budgets(config["budgets"])
+    config["truth"]["repeated"] = subject.repeated
+    _check(config, subject)
+    folder = None
+    if run_dir is not None:
+        folder = RunFolder.create(Path(run_dir), config, subject.write if labels is not None else lambda draft: None)
+    return _run(config, folder, jobs, on_finished)
+
+
+def resume_assessment(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Assessment:
+    """The assessment kept in a folder; what had not finished is run."""
+    check_jobs(jobs)
+    folder = _assessment_folder(run_dir)
+    _check(folder.config, _Subject.open(folder.config, folder.path))
+    return _run(folder.config, folder, jobs, on_finished)
+
+
+def load_assessment(run_dir: Path | str) -> Assessment:
+    """The assessment kept in a folder; nothing is run.
+
+    Raises:
+        RunFolderError: where something is missing, with the command that runs it.
+    """
+    folder = _assessment_folder(run_dir)
+    done, total = _finished(folder), len(_all_tasks(folder.config))
+    if len(done) < total:
+        raise RunFolderError(
+            f"{folder.path} has finished {len(done)} of {total} fits; run the others with: frugalnas resume {folder.path}"
+        )
+    return _assemble(folder.config, done, folder)
+
+
+# -- what is predicted -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """Architectures whose values are known.
+
+    Attributes:
+        name: table or file.
+        quantity: what the values are.
+        population: every architecture, or those to draw from and to predict.
+        truth: what predictions are held against, shape [n].
+        predicted: rows that are predicted, ascending.
+        others: the architectures in those rows.
+        table: name of the table, None of a file.
+        label: what predictors learn from.
+        role: column of the table.
+        repeated: rows of the file that named a network again.
+    """
+
+    name: str
+    quantity: str
+    population: Population
+    truth: FloatArray
+    predicted: IntArray
+    others: Population
+    table: str | None
+    label: str
+    role: str
+    repeated: int = 0
+
+    @classmethod
+    def open(cls, config: Mapping[str, Any], folder: Path | None) -> _Subject:
+        """The subject of a configuration; remembered, so that encodings are made once."""
+        wanted = {key: config[key] for key in ("space", "truth", "held_out", "seed")}
+        kept = folder if "labels" in config["truth"] else None
+        return _opened(json.dumps(wanted, sort_keys=True), kept, cache_folder())
+
+    def budgets(self, wanted: list[int] | None) -> list[int]:
+        """Numbers of labels, ascending; the usual ones that leave a fifth of a file to predict.
+
+        Raises:
+            FrugalnasError: where there are too few networks.
+        """
+        networks = self.networks
+        most = networks - FEWEST_HELD_OUT
+        if wanted is None:
+            fitting = [budget for budget in BUDGETS if budget <= min(most, 0.8 * networks)]
+            wanted = fitting or [budget for budget in (networks // 2,) if 2 <= budget <= most]
+        if not wanted or wanted[-1] > most or wanted[0] < 2:
+            named = f"--budgets {','.join(map(str, wanted))}: " if wanted else ""
+            raise FrugalnasError(
+                f"{named}{self.name} has labels of {networks:,} networks, and {FEWEST_HELD_OUT} at least are kept to be "
+                f"predicted; a budget is 2 to {most:,}"
+                if most >= 2
+                else f"{self.name} has labels of {networks} networks; label {FEWEST_HELD_OUT + 2} at least"
+            )
+        return wanted
+
+    @property
+    def networks(self) -> int:
+        """How many distinct networks have a value."""
+        return len(np.unique(self.population.networks))
+
+    def values(self, trial: int) -> FloatArray:
+        """What predictors learn from in one trial, shape [n], NaN where it is unknown."""
+        if self.table is None or self.label == "mean":
+            return self.truth
+        table = open_table(self.table)
+        drawn = table.labels(self.role, self.label, trial)
+        return drawn[table.rows(self.population.codes)]
+
+    def draw(self, values: FloatArray, budget: int, seed: int, trial: int) -> IntArray:
+        """Rows to learn from, of `budget` distinct networks; a larger budget only adds to a smaller one."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial,)))
+        seen: set[int] = set()
+        rows: list[int] = []
+        for row in rng.permutation(len(values)):
+            network = int(self.population.networks[row])
+            if network not in seen and values[row] == values[row]:
+                seen.add(network)
+                rows.append(int(row))
+                if len(rows) == budget:
+                    break
+        return np.array(rows, np.intp)
+
+    def write(self, draft: Path) -> None:
+        """Keep the labels with the run."""
+        space = self.population.space
+        with (draft / LABELS).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["architecture", "value"])
+            for code, value in zip(self.population.codes, self.truth, strict=True):
+                writer.writerow([space.format(code), repr(float(value))])
+
+
+@lru_cache(maxsize=2)
+def _opened(wanted: str, folder: Path | None, cache: Path) -> _Subject:
+    config, repeated = json.loads(wanted), 0
+    space, source = build_space(config["space"]), config["truth"]
+    if "labels" in source:
+        if folder is None:
+            found = read_labels(source["labels"], space, column=source["column"])
+        else:
+            found = read_labels(folder / LABELS, space)
+        codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
+        name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
+    else:
+        opened = open_table(source["table"])
+        if opened.space.name != space.name:
+            raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave --space out")
+        known = [column for column in COLUMNS if column in opened.columns]
+        role = source["column"] or next(iter(known), "")
+        if role not in known:
+            raise unknown_name(f"column of accuracies of {opened.name}", role, known)
+        truth = opened.labels(role)
+        opened.labels(role, source["label"])  # refused now where there is none of this name
+        rows = np.flatnonzero(np.isfinite(truth) & space.valid(opened.codes))
+        codes, truth = np.asarray(opened.codes[rows]), truth[rows]
+        name, table, label = opened.name, opened.name, source["label"]
+    if len(truth) and np.ptp(truth) == 0:
+        raise FrugalnasError(f"all {len(truth)} labels of {name} are {truth[0]:g}; there is nothing to rank")
+    population = Population(space, codes)
+    predicted = np.arange(len(truth))
+    others = population
+    if config["held_out"] is not None and config["held_out"] < len(truth):
+        rng = np.random.default_rng(np.random.SeedSequence(config["seed"], spawn_key=(2**31,)))
+        predicted = np.sort(rng.choice(len(truth), config["held_out"], replace=False))
+        others = population.take(predicted)
+    return _Subject(name, role, population, truth, predicted, others, table, label, role, repeated)
+
+
+# -- carrying it through ---------------------------------------------------------------------------------------------------
+
+
+def _check(config: dict[str, Any], subject: _Subject) -> None:
+    nameless = [entry for entry in config["predictors"] if "name" not in entry]
+    if nameless:
+        raise FrugalnasError(f"{nameless[0]} does not name a predictor; write {{'name': ..., 'options': {{...}}}}")
+    labels = [_label(entry) for entry in config["predictors"]]
+    twice = {label for label in labels if labels.count(label) > 1}
+    if twice:
+        raise FrugalnasError(f"{', '.join(sorted(twice))} is compared with itself; name each predictor once")
+    if not labels or config["trials"] < 1:
+        raise FrugalnasError("an assessment needs at least one predictor and one trial")
+    if config["held_out"] is not None and config["held_out"] < FEWEST_HELD_OUT + config["budgets"][-1]:
+        raise FrugalnasError(
+            f"--held-out {config['held_out']}: predict {FEWEST_HELD_OUT + config['budgets'][-1]} architectures at least, some "
+            "of them may be among the labels"
+        )
+    for entry in config["predictors"]:
+        _build(entry, subject, config["seed"], prepare=True)
+
+
+def _build(entry: Mapping[str, Any], subject: _Subject, seed: int, *, prepare: bool = False) -> Predictor:
+    """The predictor of an entry, with what it needs to know of the space."""
+    predictor: Predictor = PREDICTORS.create({"name": entry["name"], "options": entry.get("options") or {}})
+    space = subject.population.space
+    if predictor.encoding not in (None, *space.encodings):
+        raise unknown_name(f"encoding of {space.name}", predictor.encoding, space.encodings)
+    known = known_quantities(space, predictor.features)
+    for population in (subject.population, subject.others):
+        population.known.update(known)
+    predictor.seed = seed
+    if prepare and hasattr(predictor, "prepare"):
+        predictor.prepare(space)
+    return predictor
+
+
+def _assessment_folder(run_dir: Path | str) -> RunFolder:
+    folder = RunFolder(Path(run_dir))
+    folder.expect("assessment")
+    return folder
+
+
+def _finished(folder: RunFolder) -> dict[tuple[int, int, str], dict[str, Any]]:
+    """The lines of the journal, by trial, budget and predictor."""
+    return {(line["trial"], line["budget"], line["predictor"]): line for line in folder.lines()}
+
+
+def _all_tasks(config: Mapping[str, Any]) -> list[tuple[int, int, int]]:
+    """Trial, budget and place of the predictor: whole trials first, so that what is there of a run compares."""
+    places = range(len(config["predictors"]))
+    return [
+        (trial, budget, place) for trial in range(config["trials"]) for budget in config["budgets"] for place in places
+    ]
+
+
+def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finished: Finished | None) -> Assessment:
+    labels = [_label(entry) for entry in config["predictors"]]
+    with nullcontext() if folder is None else folder.held():
+        done = {} if folder is None else _finished(folder)
+        path = None if folder is None else folder.path
+        tasks = [
+            (config, path, trial, budget, place)
+            for trial, budget, place in _all_tasks(config)
+            if (trial, budget, labels[place]) not in done
+        ]
+        total = len(done) + len(tasks)
+        if on_finished is not None:
+            on_finished(len(done), total)
+        times = []
+        for record, timing in in_order(_one_fit, tasks, jobs):
+            done[record["trial"], record["budget"], record["predictor"]] = record
+            times.append(timing)
+            if folder is not None:
+                folder.append(record)
+                folder.append(timing, "timing.jsonl")
+            if on_finished is not None:
+                on_finished(len(done), total)
+        if folder is not None:
+            folder.close()
+    return _assemble(config, done, folder, times)
+
+
+def _one_fit(
+    config: dict[str, Any], folder: Path | None, trial: int, budget: int, place: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """One predictor fitted to one sample: its line in the journal, and how long it took."""
+    subject, entry = _Subject.open(config, folder), config["predictors"][place]
+    values = subject.values(trial)
+    rows = subject.draw(values, budget, config["seed"], trial)
+    stream = np.random.SeedSequence(config["seed"], spawn_key=(trial, budget))
+    predictor = _build(entry, subject, int(stream.generate_state(1)[0] % 2**31))
+    where = {"predictor": _label(entry), "budget": budget, "trial": trial}
+    try:
+        if len(rows) < budget:
+            raise FrugalnasError(f"{subject.name} has {len(rows)} networks with label {subject.label}, not {budget}")
+        metrics, timing = _judge(predictor, subject, rows, values[rows])
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:  # whatever goes wrong in anybody's predictor is a result
+        said = str(error) if isinstance(error, FrugalnasError) else f"{type(error).__name__}: {error}"
+        return {**where, "metrics": {}, "error": said}, where
+    return {**where, "metrics": metrics, "error": None}, {**where, **timing}
+
+
+def _judge(
+    predictor: Predictor, subject: _Subject, rows: IntArray, values: FloatArray
+) -> tuple[dict[str, float], dict[str, float]]:
+    networks = subject.population.networks
+    unseen = np.flatnonzero(~np.isin(networks[subject.predicted], networks[rows]))
+    truth = subject.truth[subject.predicted]
+    whole = len(truth) <= WHOLE
+    started = time.perf_counter()
+    predictor.fit(subject.population.take(rows), values)
+    fitted = time.perf_counter()
+    prediction = predictor.predict(subject.others) if whole else None
+    mean = predictor.mean(subject.others) if prediction is None else prediction.mean
+    predicted = time.perf_counter()
+    if prediction is None:
+        sample = unseen[np.linspace(0, len(unseen) - 1, CALIBRATED).astype(np.intp)]
+        prediction = predictor.predict(subject.others.take(sample))
+    else:
+        sample, prediction = unseen, prediction.take(unseen)
+    metrics = {**judged(mean[unseen], truth[unseen]), **calibrated(prediction, truth[sample])}
+    return metrics, {"fit_seconds": round(fitted - started, 4), "predict_seconds": round(predicted - fitted, 4)}
+
+
+def _assemble(
+    config: Mapping[str, Any],
+    done: Mapping[tuple[int, int, str], Mapping[str, Any]],
+    folder: RunFolder | None,
+    times: Sequence[Mapping[str, Any]] = (),
+) -> Assessment:
+    subject = _Subject.open(config, None if folder is None else folder.path)
+    labels = tuple(map(_label, config["predictors"]))
+    measured = times if folder is None else list(folder.lines("timing.jsonl"))
+    seconds = {(line["trial"], line["budget"], line["predictor"]): line for line in measured}
+    rows = []
+    for trial, budget, place in _all_tasks(config):
+        key = trial, budget, labels[place]
+        line, timing = done[key], seconds.get(key, {})
+        timed = {name: timing[name] for name in ("fit_seconds", "predict_seconds") if name in timing}
+        where = {"predictor": labels[place], "budget": budget, "trial": trial, "error": line["error"]}
+        rows.append({**where, **line["metrics"], **timed})
+    return Assessment(
+        rows,
+        labels,
+        tuple(config["budgets"]),
+        config["trials"],
+        len(subject.predicted),
+        subject.name,
+        subject.quantity,
+        config["truth"].get("repeated", 0),
+        None if folder is None else folder.path,
+    )
+
+
+def _label(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("label", entry["name"]))

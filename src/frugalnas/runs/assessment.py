@@ -1,0 +1,131 @@
+"""What an assessment of predictors says: how well each ranks what it has not seen, by the labels that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import unknown_name
+from frugalnas.predictors import Prediction
+from frugalnas.runs.comparison import PairTest, paired_tests
+from frugalnas.scores.calibration import coverage, gaussian_nll
+from frugalnas.scores.correlation import kendall_tau, spearman, top_precision
+from frugalnas.spaces import FloatArray
+
+__all__ = ["LEVELS", "METRICS", "TOPS", "Assessment", "calibrated", "judged"]
+
+TOPS = (10, 50, 100)
+LEVELS = (0.5, 0.8, 0.95)
+"""Of the intervals whose coverage is measured."""
+BEST = 0.01
+"""Share of the architectures that count as the truly best."""
+
+METRICS = {
+    "tau": "Kendall's tau-b",
+    "spearman": "Spearman's rank correlation",
+    **{f"top{k}": f"share of the {k} predicted best that are truly among the best" for k in TOPS},
+    "rank": "true rank of the predicted best, 1 is the best",
+    "regret": "best value less that of the predicted best",
+    "mae": "mean absolute error",
+    "rmse": "root of the mean squared error",
+    **{f"cover{100 * level:g}": f"share of values inside {100 * level:g} % intervals" for level in LEVELS},
+    "nll": "mean negative log density, nats",
+    "fit_seconds": "time to learn, s",
+    "predict_seconds": "time to predict all others, s",
+}
+"""What is measured of each fitted predictor on the architectures that it has not seen."""
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """Predictors that learned from the same labels, and how well they did.
+
+    Attributes:
+        rows: one dict per predictor, budget and trial: these three, "error" where it failed, and the `METRICS`.
+        predictors: labels.
+        budgets: numbers of labels, ascending; in a trial the larger sample contains the smaller one.
+        trials: how many random samples.
+        architectures: how many there are; those of the sample, and other forms of its networks, are not predicted.
+        subject: table or file.
+        quantity: what is predicted.
+        repeated: rows of a file that named a network again: its label is the mean.
+        folder: where the assessment is kept, None where it is not.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    predictors: tuple[str, ...]
+    budgets: tuple[int, ...]
+    trials: int
+    architectures: int
+    subject: str
+    quantity: str
+    repeated: int = 0
+    folder: Path | None = None
+
+    def sample(self, metric: str, budget: int) -> dict[str, NDArray[np.float64]]:
+        """One metric of each predictor at one budget, shape [trials], NaN where it is not known."""
+        if metric not in METRICS:
+            raise unknown_name("metric", metric, METRICS)
+        if budget not in self.budgets:
+            raise unknown_name("budget", budget, [str(known) for known in self.budgets])
+        found = {label: np.full(self.trials, np.nan) for label in self.predictors}
+        for row in self.rows:
+            value = row.get(metric)
+            if row["budget"] == budget and value is not None:
+                found[row["predictor"]][row["trial"]] = value
+        return found
+
+    def failures(self, label: str, budget: int | None = None) -> list[str]:
+        """What a predictor said where it failed."""
+        return [
+            row["error"]
+            for row in self.rows
+            if row["predictor"] == label and budget in (None, row["budget"]) and row["error"] is not None
+        ]
+
+    def tests(self, metric: str, budget: int) -> list[PairTest]:
+        """Every pair of predictors, paired by trial: both learned from the same labels."""
+        return paired_tests(self.sample(metric, budget))
+
+
+def judged(mean: FloatArray, truth: FloatArray) -> dict[str, float]:
+    """How predicted values rank and meet the true ones: the metrics that need no standard deviation.
+
+    A prediction that is the same throughout ranks nothing: its correlations are 0, what ties broken by lot come to on
+    average. A top of more than half of the architectures is left out. The truly best are a hundredth of them, and at least as
+    many as the top.
+
+    Args:
+        mean: shape [n].
+        truth: shape [n].
+
+    Raises:
+        FrugalnasError: where a number is missing.
+    """
+    constant = np.ptp(mean) == 0
+    first = truth[mean == mean.max()]
+    tops = {
+        f"top{k}": top_precision(mean, truth, k, max(k, round(BEST * len(truth)))) for k in TOPS if 2 * k <= len(truth)
+    }
+    return {
+        "tau": 0.0 if constant else kendall_tau(mean, truth),
+        "spearman": 0.0 if constant else spearman(mean, truth),
+        **tops,
+        "rank": float(1 + len(truth) - np.searchsorted(np.sort(truth), first, side="right").mean()),
+        "regret": float(truth.max() - first.mean()),
+        "mae": float(np.abs(mean - truth).mean()),
+        "rmse": float(np.sqrt(np.square(mean - truth).mean())),
+    }
+
+
+def calibrated(prediction: Prediction, truth: FloatArray) -> dict[str, float]:
+    """Coverage and likelihood of a prediction with standard deviations; nothing of one without."""
+    if not np.any(prediction.std > 0):
+        return {}
+    covered = {f"cover{100 * level:g}": coverage(prediction.mean, prediction.std, truth, level) for level in LEVELS}
+    return {**covered, "nll": gaussian_nll(prediction.mean, prediction.std, truth)}

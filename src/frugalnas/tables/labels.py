@@ -1,0 +1,73 @@
+"""A file of architectures that somebody has evaluated, for whoever learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.tables.importing import ARCHITECTURE_NAMES, numbers_of, parse_architectures, read_columns
+
+__all__ = ["Labels", "read_labels"]
+
+VALUE_NAMES = ("value", "accuracy", "validation", "val_accuracy", "label")
+"""Columns in which values are looked for."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Networks and what they are worth.
+
+    Attributes:
+        codes: one of each network, in the order of the file, shape [n, genes].
+        values: larger is better, shape [n].
+        column: the file's column that they come from.
+        repeated: rows of the file that name a network again; its value is the mean.
+    """
+
+    codes: Codes
+    values: NDArray[np.float64]
+    column: str
+    repeated: int = 0
+
+
+def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = None) -> Labels:
+    """The architectures of a CSV or Parquet file with their values.
+
+    Args:
+        file: with a column of architectures in the space's notation (architecture, arch_str or arch) and one of values.
+        space: of the architectures.
+        column: of the values; None looks for value, accuracy, validation, val_accuracy or label.
+
+    Raises:
+        FrugalnasError: naming the column, or the row that holds no architecture or no number.
+    """
+    file = Path(file)
+    _, columns = read_columns(file)
+    named = next((name for name in ARCHITECTURE_NAMES if name in columns), None)
+    valued = column or next((name for name in VALUE_NAMES if name in columns), None)
+    listed = ", ".join(columns)
+    if named is None:
+        raise FrugalnasError(f"{file}: call the column of architectures `architecture`; its columns are {listed}")
+    if valued is None:
+        raise FrugalnasError(f"{file}: which column holds the values? Add --column NAME; its columns are {listed}")
+    if valued not in columns:
+        raise FrugalnasError(f"{file}: there is no column {valued!r}; its columns are {listed}")
+    codes = parse_architectures(file, space, columns[named])
+    values = numbers_of(file, valued, columns[valued])
+    missing = np.flatnonzero(~np.isfinite(values))
+    if missing.size:
+        raise FrugalnasError(
+            f"{file}, row {missing[0] + 1}: {valued} is {values[missing[0]]:g}, not a number to learn from; remove the row, "
+            "or train this architecture again"
+        )
+    _, first, network, times = np.unique(
+        space.networks(codes), return_index=True, return_inverse=True, return_counts=True
+    )
+    means = np.bincount(network.ravel(), values) / times
+    order = np.argsort(first)
+    return Labels(codes[first[order]], means[order], valued, len(codes) - len(first))
