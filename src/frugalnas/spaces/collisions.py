@@ -11,8 +11,8 @@ from frugalnas.spaces.hashing import row_hashes
 
 __all__ = ["Resolution", "resolutions"]
 
-BLOCK = 50_000
-"""Rows encoded at a time: the widest encoding of NAS-Bench-101 would take half a gigabyte at once."""
+BLOCK = 2**22
+"""Numbers encoded at a time: the widest encodings would take gigabytes at once."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,10 @@ def resolutions(space: SearchSpace, codes: Codes) -> list[Resolution]:
 
 def _resolution(space: SearchSpace, codes: Codes, network: np.ndarray, encoding: str) -> Resolution:
     hashes = []
-    for start in range(0, len(codes), BLOCK):
-        features = np.ascontiguousarray(space.encode(codes[start : start + BLOCK], encoding))
-        hashes.append(row_hashes(features))
+    rows = max(BLOCK // space.features(codes[:1], encoding).shape[1], 1)
+    for start in range(0, len(codes), rows):
+        features = np.ascontiguousarray(space.features(codes[start : start + rows], encoding))
+        hashes.append(row_hashes(features if features.dtype == np.bool_ else features.astype(np.float32)))
     _, vector, architectures = np.unique(np.concatenate(hashes), return_inverse=True, return_counts=True)
     vector = vector.ravel()
     pairs = np.unique(np.stack([vector, network], axis=1), axis=0)

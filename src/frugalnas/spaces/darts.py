@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.base import Codes, Graphs
+from frugalnas.spaces.darts_encodings import darts_adjacency, darts_paths, darts_position_paths
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
@@ -57,7 +58,10 @@ class DARTS(FactoredSpace):
 
     Encodings: `edges` (default; 224 columns): how often each operation stands on each of the 2 x 14 edges of
     the canonical cells, the same for all codes of a network. `onehot` (state and operation of each gene, as far as the
-    space has them), `operations` (16: how many of each operation the two cells have), `integer`.
+    space has them), `operations` (16: how many of each operation the two cells have), `path` (18,724: which sequences of
+    operations lead from an input to a node, the same for all codes of a network), `position-path` (1,224: the paths by
+    length and nodes, each with its operations, NPENAS and SSNENAS; see `darts_encodings`), `adjacency` (338: upper
+    triangles of the cells' graphs and their operations), `integer`.
 
     `count` knows "params" (without auxiliary head), "macs", "thop" (linear layers counted as (2 inputs - 1) outputs, as
     in the tables of ABS and RLNAS), and "latency" in milliseconds where a table is given.
@@ -75,7 +79,7 @@ class DARTS(FactoredSpace):
     """
 
     name = "darts"
-    encodings = ("edges", "onehot", "operations", "integer")
+    encodings = ("edges", "onehot", "operations", "path", "position-path", "adjacency", "integer")
 
     def __init__(
         self,
@@ -225,6 +229,12 @@ class DARTS(FactoredSpace):
         if encoding == "operations":
             cells = (codes % OPS).reshape(len(codes), 2, CELL, 1) == np.arange(OPS)
             return cells.sum(axis=2).reshape(len(codes), 2 * OPS)
+        if encoding == "path":
+            return darts_paths(codes)
+        if encoding == "position-path":
+            return darts_position_paths(codes)
+        if encoding == "adjacency":
+            return darts_adjacency(self.graphs(codes))
         canonical = self.canonical(codes)
         place = np.repeat(np.arange(2), CELL) * len(EDGES) + FIRST_EDGE[NODE - 2] + canonical // OPS
         counted = np.zeros((len(codes), 2 * len(EDGES) * OPS), np.float32)

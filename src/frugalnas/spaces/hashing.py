@@ -21,15 +21,29 @@ def mixed(words: Words, salt: np.uint64) -> Words:
     return words ^ (words >> np.uint64(31))
 
 
-def row_hashes(features: NDArray[np.float32]) -> Words:
-    """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows."""
+def row_hashes(features: NDArray[np.float32] | NDArray[np.bool_]) -> Words:
+    """A 64-bit hash of each row, shape [n]: sorting numbers is far cheaper than sorting rows.
+
+    Rows of booleans have the hashes of the same rows of ones and zeros, and only their ones are looked at.
+    """
     width = features.shape[1]
     multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
     hashes = np.empty(len(features), np.uint64)
     with np.errstate(over="ignore"):
+        if features.dtype == np.bool_:
+            of_one = _spread(np.ones(1, np.float32).view(np.uint32).astype(np.uint64), multipliers)
+            rows, columns = np.nonzero(features)
+            sums = np.concatenate([[np.uint64(0)], np.cumsum(of_one[columns], dtype=np.uint64)])
+            ends = np.searchsorted(rows, np.arange(len(features) + 1))
+            return sums[ends[1:]] - sums[ends[:-1]]
         for start in range(0, len(features), BLOCK):
             words = features[start : start + BLOCK].view(np.uint32).astype(np.uint64)
-            spread = (words ^ (words << np.uint64(31))) * multipliers
-            spread ^= spread >> np.uint64(29)
-            hashes[start : start + BLOCK] = (spread * np.uint64(0x9E3779B97F4A7C15)).sum(axis=1, dtype=np.uint64)
+            hashes[start : start + BLOCK] = _spread(words, multipliers).sum(axis=1, dtype=np.uint64)
     return hashes
+
+
+def _spread(words: Words, multipliers: Words) -> Words:
+    """What each word adds to its row's hash: nothing where it is zero."""
+    spread = (words ^ (words << np.uint64(31))) * multipliers
+    spread ^= spread >> np.uint64(29)
+    return spread * np.uint64(0x9E3779B97F4A7C15)
