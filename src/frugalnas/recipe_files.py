@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
@@ -13,7 +17,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["as_number", "read_recipe", "recipe_sources", "yaml_value"]
+__all__ = ["as_number", "read_recipe", "recipe_sources", "with_settings", "yaml_value"]
 
 
 def recipe_sources(package: str) -> dict[str, str]:
@@ -73,6 +77,35 @@ def yaml_value(text: str, where: str) -> Any:
         raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
 
 
+def with_settings(
+    kind: type, values: Mapping[str, Any], settings: Mapping[str, Any], inherited: Mapping[str, Mapping[str, Any]] = {}
+) -> dict[str, Any]:
+    """The values of a recipe with some settings replaced, each as the recipe's class takes it.
+
+    Args:
+        kind: a dataclass, whose fields are the settings.
+        values: of the recipe, by name.
+        settings: that replace some; "augmentation.flip" reaches into a mapping. Text is read as YAML.
+        inherited: what a mapping that the recipe leaves out holds before a setting reaches into it.
+
+    Raises:
+        FrugalnasError: naming the setting that does not exist, or the value that does not fit.
+    """
+    changed, hints = dict(values), _hints(kind)
+    for setting, value in settings.items():
+        if isinstance(value, str):
+            value = yaml_value(value, f"the value of {setting}")
+        parent, dot, inner = setting.partition(".")
+        if dot:
+            if hints.get(parent) is not dict:
+                _refuse_unknown(parent, hints)
+                raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
+            changed[parent] = {**(changed.get(parent, inherited.get(parent)) or {}), inner: value}
+        else:
+            changed[setting] = value
+    return {setting: _typed(setting, value, hints) for setting, value in changed.items()}
+
+
 def as_number(value: Any) -> Any:
     """The number that YAML 1.1 takes for text, such as 1e-3; any other value as it is."""
     try:
@@ -84,3 +117,61 @@ def as_number(value: Any) -> Any:
 def _folder(package: str) -> Traversable:
     root, *rooms = package.split(".")
     return files(root).joinpath(*rooms, "recipes")
+
+
+def _hints(kind: type) -> dict[str, Any]:
+    """What each setting takes: a type, a union with None, a tuple of words, whole numbers in a row, or dict."""
+    hints = typing.get_type_hints(kind)
+    return {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind)}
+
+
+def _form(hint: Any) -> Any:
+    plain = hint in (int, float, bool, str) or typing.get_origin(hint) in (
+        Literal,
+        types.UnionType,
+        typing.Union,
+        tuple,
+    )
+    return hint if plain else dict
+
+
+def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
+    """A value as its setting takes it."""
+    _refuse_unknown(setting, hints)
+    hint = hints[setting]
+    if typing.get_origin(hint) is Literal:
+        value = str(value).lower() if isinstance(value, bool) else value  # what YAML makes of the word true
+        if value not in typing.get_args(hint):
+            raise unknown_name(setting, value, typing.get_args(hint))
+        return value
+    if typing.get_origin(hint) is tuple:
+        numbers = value if isinstance(value, (list, tuple)) else [value]
+        if not all(type(number) is int for number in numbers):
+            raise FrugalnasError(f"{setting} takes whole numbers, such as [0, 1], not {value!r}")
+        return tuple(numbers)
+    choices = typing.get_args(hint) or (hint,)
+    if value is None and type(None) in choices:
+        return None
+    kind = next(choice for choice in choices if choice is not type(None))
+    if isinstance(value, str) and kind in (int, float):
+        value = as_number(value)
+    if kind is dict and isinstance(value, Mapping):
+        return {str(key): as_number(item) for key, item in value.items()}
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value == int(value):
+        value = int(value)
+    if kind is str and isinstance(value, (int, float)):
+        value = str(value)
+    if type(value) is not kind:
+        null = " or null" if type(None) in choices else ""
+        raise FrugalnasError(f"{setting} takes {_WORDS[kind]}{null}, not {value!r}")
+    return value
+
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
+
+
+def _refuse_unknown(setting: str, hints: Mapping[str, Any]) -> None:
+    if setting not in hints:
+        raise unknown_name("setting", setting, hints)
