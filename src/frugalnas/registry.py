@@ -239,6 +239,7 @@ EVALUATORS = Registry(
     {
         "table": "frugalnas.tables:TableEvaluator",
         "score": "frugalnas.runs.scoring:ScoreEvaluator",
+        "training": "frugalnas.runs.trained:TrainingEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
     base="frugalnas.evaluation:Evaluator",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
@@ -40,10 +41,12 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 
 
 def subject_of(description: Mapping[str, Any]) -> str:
-    """What an evaluator's description answers from, in a word: the table, the function, the score, or its own name."""
+    """What an evaluator's description answers from, in a word: table, function, score, images trained on, or own name."""
     options = description.get("options") or {}
     if description["name"] == "score":
         return str(options["name"])
+    if description["name"] == "training":
+        return f"training:{Path(options.get('data', 'digits')).name}"
     return str(options.get("table") or options.get("function") or description["name"])
 
 

@@ -178,7 +178,7 @@ class NetworkTrainer(Trainer):
         return self.folder.path / "checkpoints" / f"best-{epoch:06d}.safetensors"
 
     def _finish(self) -> None:
-        """Put the selected weights into the network, write the model, and look at the test images once."""
+        """Put the selected weights into the network, write the model, and look at the test images once, if they count."""
         self.fabric.barrier()  # the first process may still be writing the best weights
         selected = len(self.book.records)
         if self.recipe.select == "best" and self.book.best:
@@ -187,10 +187,8 @@ class NetworkTrainer(Trainer):
             self.trained.load_state_dict(tensors)
         if self.first:
             save_model(self.folder.path / "model", self.trained, self._card(selected))
-        result = self._evaluate(
-            evaluation_loader(self.data.test, self.recipe, self.fabric, int(self.folder.config["data"]["workers"])),
-            "test",
-        )
+        part = self.data.test if self.folder.config.get("test", True) else None
+        result = self._evaluate(evaluation_loader(part, self.recipe, self.fabric, self.workers), "test")
         if self.first:
             test = None if result is None else result.to_json()
             record = {"selected": selected, "test": test}

@@ -170,6 +170,7 @@ def describe(
     seed: int,
     flags: Mapping[str, Any],
     weights: Path | str | None,
+    test: bool = True,
 ) -> dict[str, Any]:
     """What config.yaml says of a training."""
     data = prepared.data
@@ -188,6 +189,7 @@ def describe(
         "weights": None if weights is None else str(weights),
         "initial": digest(tensors_of(network)),
         "notes": list(prepared.notes),
+        **({} if test else {"test": False}),
     }
 
 

@@ -60,7 +60,7 @@ class TrainingResult:
         architecture: its text, or the known name it was asked for by.
         epochs: one record per epoch: "epoch" (from 1), "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"
             (without validation images the last two are None).
-        test: on the test images, once, at the end; None before that, and where there are none.
+        test: on the test images, once, at the end; None before that, and where there are none or they were not asked for.
         selected: the epoch whose weights are the result; 0 before the first one.
         total_epochs: how many the recipe asks for.
         params: without auxiliary head.
@@ -113,6 +113,7 @@ def train(
     precision: str = "32",
     channels_last: bool = False,
     compile: bool = False,
+    test: bool = True,
     callbacks: Sequence[TrainingCallback] = (),
 ) -> TrainingResult:
     """The result of training one architecture.
@@ -139,6 +140,8 @@ def train(
         precision: "32", "bf16" or "16" (mixed).
         channels_last: memory layout that GPUs' matrix units like.
         compile: through torch.compile.
+        test: whether the test images are looked at, once, at the end; a network that is only to be compared with others
+            has no business with them.
         callbacks: are told what happens; with several devices they must be picklable.
 
     Raises:
@@ -156,7 +159,7 @@ def train(
         prepared.notes += warm_start(network, Path(weights), prepared.space, code)
     folder = RunFolder.create(
         path,
-        describe(prepared, network, architecture, seed, flags, weights),
+        describe(prepared, network, architecture, seed, flags, weights, test),
         lambda draft: fill(draft, prepared.data, network),
     )
     with begun(folder):

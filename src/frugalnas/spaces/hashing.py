@@ -27,7 +27,7 @@ def row_hashes(features: NDArray[np.float32] | NDArray[np.bool_]) -> Words:
     Rows of booleans have the hashes of the same rows of ones and zeros, and only their ones are looked at.
     """
     width = features.shape[1]
-    multipliers = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
+    multipliers: Words = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
     hashes = np.empty(len(features), np.uint64)
     with np.errstate(over="ignore"):
         if features.dtype == np.bool_:
