@@ -100,6 +100,12 @@ def add_architecture(parser: argparse.ArgumentParser, macro: str = "cifar") -> N
         help="a known name (frugalnas list --architectures), an architecture string, a JSON file (genotype.json, "
         "architecture.json), or the folder of a search, a training or a model",
     )
+    parser.add_argument(
+        "--id",
+        type=int,
+        metavar="N",
+        help="where ARCH is the folder of a search: its Nth query in place of the best (frugalnas runs rank)",
+    )
     add_sizes(parser, macro)
 
 
@@ -132,7 +138,11 @@ def find_architecture(
     text = parsed.architecture.strip()
     if not text:
         raise _nothing_given()
-    found = _in_path(text, parsed.space) or _known(text, parsed.space) or _read(text, parsed.space, "")
+    found = (
+        _in_path(text, parsed.space, getattr(parsed, "id", None))
+        or _known(text, parsed.space)
+        or _read(text, parsed.space, "")
+    )
     if found.own is not None and parsed.space and found.space.name != SPACES.create(parsed.space).name:
         raise FrugalnasError(
             f"{found.name} is an architecture of {found.space.name}, not of {parsed.space}; leave --space out"
@@ -206,8 +216,14 @@ def _changes(space: SearchSpace, parsed: argparse.Namespace, settings: Mapping[s
 # -- where an architecture comes from ----------------------------------------------------------------------------------
 
 
-def _in_path(text: str, space: str | None) -> Architecture | None:
-    """The architecture in a file or folder, None where `text` is neither."""
+def _in_path(text: str, space: str | None, number: int | None) -> Architecture | None:
+    """The architecture in a file or folder, None where `text` is neither.
+
+    Args:
+        text: what the command line says.
+        space: that it names.
+        number: of a query of a search; None takes the best.
+    """
     path = Path(text).expanduser()
     content = None
     try:
@@ -218,6 +234,8 @@ def _in_path(text: str, space: str | None) -> Architecture | None:
         raise FrugalnasError(f"{path} is no text; give the JSON file or the folder that has the architecture") from None
     except (OSError, ValueError):  # too long for a path, or with characters that none has
         folder = False
+    if number is not None:
+        return _query(path, number)
     if folder:
         return _in_folder(path)
     if content is None:
@@ -267,6 +285,20 @@ def _in_folder(path: Path) -> Architecture:
     if config["kind"] == "method":
         return _of_method(path)
     raise FrugalnasError(f"{path} is a {config['kind']}, which has no one architecture; give a search or a training")
+
+
+def _query(path: Path, number: int) -> Architecture:
+    """What a search asked for in one of its queries, evaluated or failed, at the space's own sizes."""
+    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs.descriptions import build_space
+
+    if not (path / "config.yaml").is_file() or RunFolder(path).config["kind"] != "search":
+        raise FrugalnasError(f"--id {number} is a query of a search, but {path} is no folder of one; leave --id out")
+    queries = load_search(path).queries
+    if not 1 <= number <= len(queries):
+        raise FrugalnasError(f"{path} has the queries 1 to {len(queries)}, not --id {number}")
+    space = build_space({**RunFolder(path).config["space"], "limits": {}})
+    return Architecture(f"query {number} of {path}", space, queries[number - 1].code)
 
 
 def _of_method(path: Path) -> Architecture:

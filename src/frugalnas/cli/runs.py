@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import comparing, rlnas, searching, training
+from frugalnas.cli import comparing, ranking, rlnas, searching, training
 from frugalnas.cli.assessing import show_assessment
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run, show_training
@@ -43,11 +43,16 @@ def add(commands: Any) -> None:
     show.add_argument("run_dir", type=Path, metavar="RUN")
     show.add_argument("--json", action="store_true", help="as JSON")
     show.set_defaults(run=_show)
-    runs = commands.add_parser("runs", help="list the runs in a folder", description="List the runs in a folder.")
+    runs = commands.add_parser(
+        "runs",
+        help="list runs, rank what one found",
+        description="List the runs in a folder, or rank what a search found.",
+    )
     kinds = runs.add_subparsers(metavar="COMMAND", required=True)
     listed = kinds.add_parser("list", help="one line each")
     listed.add_argument("--root", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs are [runs]")
     listed.set_defaults(run=_list)
+    ranking.add(kinds)
 
 
 def _resume(parsed: argparse.Namespace) -> int:

@@ -32,7 +32,8 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
         ("architecture", summary.architecture),
         ("value", f"{_shown_value(summary)} (query {summary.best_query} of {summary.queries})"),
     ]
-    if summary.objective.startswith("score "):
+    trained = summary.objective.startswith("validation accuracy, ")
+    if summary.objective.startswith("score ") or trained:
         rows.append(("which is", summary.evaluator))
     standing, oracle = summary.standing, summary.objective == "oracle-test"
     if standing is not None:
@@ -57,6 +58,10 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     rows.append(("search", f"{summary.strategy}, seed {summary.seed}, {spent}; {summary.stop}"))
     rows.append(("run folder", str(run_dir)))
     rows.append(("pictures", ", ".join(path.relative_to(run_dir).as_posix() for path in run_report(run_dir))))
+    if trained:
+        rows.append(
+            ("next", f"frugalnas runs rank {run_dir} shows the order, frugalnas train {run_dir} --id N retrains")
+        )
     print_columns(rows)
     if summary.pareto is not None and summary.pareto["front"]:
         _print_front(summary.pareto)

@@ -16,6 +16,7 @@ from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder, SearchResult, load_search
 from frugalnas.runs.descriptions import build_evaluator
 from frugalnas.runs.scoring import score_title
+from frugalnas.runs.trained import SELECTIONS
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
 
@@ -54,7 +55,8 @@ class Summary:
         strategy: name of the strategy.
         space: name of the space, with its limits where it has any.
         evaluator: what answered.
-        objective: what its value is: accuracy or oracle-test of a table, "score NAME" of a supernet, else value.
+        objective: what its value is: accuracy or oracle-test of a table, "score NAME" of a supernet, "validation accuracy,
+            best" or "..., last5" of networks that were trained, else value.
         seed: of the strategy.
         queries: distinct networks evaluated.
         failed: how many of them failed.
@@ -141,6 +143,8 @@ def summarise(run_dir: Path | str) -> Summary:
 def _objective(evaluator: dict[str, Any], table: TableEvaluator | None) -> str:
     if evaluator["name"] == "score":
         return f"score {evaluator['options']['name']}"
+    if evaluator["name"] == "training":
+        return f"validation accuracy, {evaluator['options']['select']}"
     return "value" if table is None else table.objective
 
 
@@ -154,6 +158,8 @@ def _answered_by(evaluator: dict[str, Any], standing: Standing | None) -> str:
         return ", ".join(
             [f"{options['name']} of supernet {options['supernet']}", *how, f"after epoch {options['epoch']}"]
         )
+    if evaluator["name"] == "training":
+        return f"training on {options['data']}, recipe {options['recipe']}, {SELECTIONS[options['select']]}"
     return " ".join([evaluator["name"], *map(str, options.values())])
 
 
@@ -226,4 +232,6 @@ def _fronts(result: SearchResult, config: dict[str, Any], table: TableEvaluator 
 def _unit(table: TableEvaluator | None, config: dict[str, Any]) -> str:
     if config["evaluator"]["name"] == "score":
         return score_title(config["evaluator"]["options"]["name"])
+    if config["evaluator"]["name"] == "training":
+        return SELECTIONS[config["evaluator"]["options"]["select"]]
     return "value" if table is None else f"{VALUES[table.objective]}, %"

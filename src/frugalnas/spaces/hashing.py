@@ -27,7 +27,8 @@ def row_hashes(features: NDArray[np.float32] | NDArray[np.bool_]) -> Words:
     Rows of booleans have the hashes of the same rows of ones and zeros, and only their ones are looked at.
     """
     width = features.shape[1]
-    multipliers: Words = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
+    odd = np.random.default_rng(width).integers(2**64, size=width, dtype=np.uint64) | np.uint64(1)
+    multipliers = np.asarray(odd, np.uint64)
     hashes = np.empty(len(features), np.uint64)
     with np.errstate(over="ignore"):
         if features.dtype == np.bool_:
@@ -46,4 +47,5 @@ def _spread(words: Words, multipliers: Words) -> Words:
     """What each word adds to its row's hash: nothing where it is zero."""
     spread = (words ^ (words << np.uint64(31))) * multipliers
     spread ^= spread >> np.uint64(29)
-    return spread * np.uint64(0x9E3779B97F4A7C15)
+    spread *= np.uint64(0x9E3779B97F4A7C15)
+    return spread
