@@ -14,7 +14,7 @@ from frugalnas.registry import PREDICTORS, constructor_options
 
 __all__ = ["add", "show_assessment"]
 
-DEFAULT = "gaussian-process,ridge,forest,mlp"
+DEFAULT = "gaussian-process,ridge,forest,mlp,gin"
 DEFAULT_TRIALS = 40
 
 
@@ -32,8 +32,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "predictors",
         nargs="?",
-        default=DEFAULT,
-        help=f"names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart [{DEFAULT}]",
+        help=f"names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart [{DEFAULT}, and with --pretrained "
+        "a second gin, which starts from that encoder]",
     )
     group = parser.add_argument_group("what is predicted")
     group.add_argument("--table", metavar="NAME", help=f"table that knows the values [{DEFAULT_TABLE}]")
@@ -63,7 +63,8 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--pretrained",
         metavar="RUN",
-        help="encoder for every predictor that takes one and has none set: ss-ccl, ss-rl or a run",
+        help="encoder of every predictor that takes one and has no other set: ss-ccl or ss-rl, which are pre-trained the first "
+        "time, or a run of frugalnas pretrain",
     )
     parser.add_argument(
         "--set",
@@ -119,25 +120,32 @@ def run(parsed: argparse.Namespace) -> int:
 
 def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
     """Print a finished assessment and write its table, CSV and Parquet files and figures."""
-    from frugalnas.report.assessments import assessment_numbers, assessment_report, assessment_table
+    from frugalnas.report.assessments import assessment_numbers, assessment_report
     from frugalnas.runs.assessing import load_assessment
 
     assessment = load_assessment(run_dir)
     if as_json:
         print(json.dumps(assessment_numbers(assessment), indent=2))
         return 0
-    print(assessment_table(assessment))
-    for path in assessment_report(assessment, run_dir / "report"):
+    written = assessment_report(assessment, run_dir / "report")
+    print(written[0].read_text(encoding="utf-8"))
+    for path in written:
         print(path)
     return 0
 
 
-def _described(text: str, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
+def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
     """The predictors that a list of names and the settings mean."""
-    entries = [entry.strip().rpartition("=") for entry in text.split(",") if entry.strip()]
+    if pretrained is not None and Path(pretrained).exists():
+        pretrained = str(Path(pretrained).resolve())
+    entries = [entry.strip().rpartition("=") for entry in (text or DEFAULT).split(",") if entry.strip()]
     named = {label or name: name for label, _, name in entries}
     if len(named) < len(entries):
         raise FrugalnasError("a predictor is compared with itself; tell two of a name apart as LABEL=NAME")
+    learnt = list(named)
+    if text is None and pretrained is not None:
+        learnt = [f"gin-{Path(pretrained).name}"]
+        named[learnt[0]] = "gin"
     for part in settings:
         if part not in (*named, "space"):
             raise unknown_name("part of --set", part, (*named, "space"))
@@ -145,10 +153,9 @@ def _described(text: str, settings: dict[str, dict[str, str]], pretrained: str |
     for label, name in named.items():
         constructor, own = PREDICTORS.resolve(name), settings.get(label, {})
         options = {key: convert(constructor, key, value, f"{label}.{key}") for key, value in own.items()}
-        if "pretrained" in constructor_options(constructor):
+        if pretrained is not None and label in learnt and "pretrained" in constructor_options(constructor):
+            options.setdefault("pretrained", pretrained)
             takes += 1
-            if pretrained is not None:
-                options.setdefault("pretrained", pretrained)
         described.append({"name": name, "label": label, "options": options})
     if pretrained is not None and not takes:
         raise FrugalnasError(f"--pretrained {pretrained}: none of {', '.join(named)} takes an encoder; add gin")

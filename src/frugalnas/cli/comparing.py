@@ -132,7 +132,8 @@ def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[Call
         print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
         raise
     finally:
-        bar.stop()
+        if bar.live.is_started:  # else it would print an empty line
+            bar.stop()
 
 
 def _seeds(text: str) -> list[int]:

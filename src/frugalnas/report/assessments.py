@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,16 @@ PAGE = 7.16
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 TESTED = ("tau", "top10")
 
+_MEANS = (
+    "Means. top 10: share of the 10 predicted best that are truly good, which are the best hundredth and at least 10; rank and "
+    "regret: of the predicted best, 1 and 0 are perfect; MAE, RMSE: errors in the values' unit; in 80 %: share of values inside "
+    "80 % intervals; NLL: negative log density; seconds: medians."
+)
+
 _SHORT = {
     "spearman": ("Spearman", 3),
     **{f"top{k}": (f"top {k}", 3) for k in TOPS},
-    "rank": ("rank of best", 1),
+    "rank": ("rank", 1),
     "regret": ("regret", 3),
     "mae": ("MAE", 3),
     "rmse": ("RMSE", 3),
@@ -43,7 +50,8 @@ _SHORT = {
 def assessment_numbers(assessment: Assessment) -> dict[str, Any]:
     """The statistics of an assessment as plain data.
 
-    Intervals are [mean, low, high]: the mean over trials with its 95 % bootstrap interval, None where no trial has the number.
+    Intervals are [mean, low, high]: the mean over trials with its 95 % bootstrap interval, None where no trial has the number; of
+    seconds the median with quartiles.
     Tests are of Kendall's tau and of the first ten, at each budget.
     """
     _check(assessment)
@@ -56,7 +64,7 @@ def assessment_numbers(assessment: Assessment) -> dict[str, Any]:
         "repeated": assessment.repeated,
         "metrics": {
             label: {
-                budget: {metric: _estimate(assessment.sample(metric, budget)[label]) for metric in METRICS}
+                budget: {metric: _estimate(assessment, metric, budget, label) for metric in METRICS}
                 for budget in assessment.budgets
             }
             for label in assessment.predictors
@@ -76,7 +84,10 @@ def assessment_numbers(assessment: Assessment) -> dict[str, Any]:
 
 def assessment_table(assessment: Assessment) -> str:
     """The same as Markdown: tau at each budget with intervals, means of everything else, tests of every pair."""
-    numbers = assessment_numbers(assessment)
+    return _table(assessment, assessment_numbers(assessment))
+
+
+def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
     metrics, budgets = numbers["metrics"], assessment.budgets
     parts = [
         f"# {assessment.subject}: {', '.join(assessment.predictors)}",
@@ -125,7 +136,7 @@ def assessment_table(assessment: Assessment) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _means(assessment: Assessment, metrics: dict[str, Any]) -> str:
+def _means(assessment: Assessment, metrics: Mapping[str, Any]) -> str:
     """Means of all metrics that some predictor has, a row for each budget and predictor, and what the columns are."""
     known = {
         metric
@@ -141,23 +152,25 @@ def _means(assessment: Assessment, metrics: dict[str, Any]) -> str:
             own = metrics[label][budget]
             shown = ["" if own[metric] is None else f"{own[metric][0]:.{_SHORT[metric][1]}f}" for metric in columns]
             rows.append([str(budget), label, *shown])
-    explained = "; ".join(f"{_SHORT[metric][0]}: {METRICS[metric]}" for metric in columns if metric != "spearman")
     table = markdown_table(["labels", "predictor", *(_SHORT[metric][0] for metric in columns)], rows)
-    return f"Means ({explained}). The best are the best hundredth, and at least as many as are predicted:\n\n{table}"
+    return f"{_MEANS}\n\n{table}"
 
 
 def assessment_figure(assessment: Assessment) -> Figure:
-    """A figure, two columns wide: Kendall's tau and the share of good ones among the first ten, by labels.
+    """A figure, two columns wide: Kendall's tau and the share of good ones among the ten predicted best, by labels.
 
-    Lines are means over trials, bars their 95 % bootstrap intervals.
+    Good is the best hundredth. Lines are means over trials, bars their 95 % bootstrap intervals.
     """
-    _check(assessment)
+    return _figure(assessment, assessment_numbers(assessment)["metrics"])
+
+
+def _figure(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure:
     with paper_style():
         figure = new_figure(PAGE, 2.75, layout="constrained")
         panels = figure.subplots(1, 2)
-        titles = {"tau": "Kendall's tau", "top10": "share of the 10 predicted best that are truly best"}
+        titles = {"tau": "Kendall's tau", "top10": "share of the first 10 that are good"}
         for axes, (metric, title) in zip(panels, titles.items(), strict=True):
-            _draw(axes, assessment, metric)
+            _draw(axes, assessment, metrics, metric)
             axes.set_ylabel(title)
         figure.suptitle(f"{assessment.subject}, {assessment.trials} samples", size=8.5)
         handles, labels = panels[0].get_legend_handles_labels()
@@ -170,7 +183,10 @@ def calibration_figure(assessment: Assessment) -> Figure | None:
 
     Above the diagonal a predictor is too careful, below it too sure. None where no predictor has standard deviations.
     """
-    _check(assessment)
+    return _calibration(assessment, assessment_numbers(assessment)["metrics"])
+
+
+def _calibration(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure | None:
     budgets = sorted({assessment.budgets[0], assessment.budgets[-1]})
     with paper_style():
         figure = new_figure(PAGE, 2.9, layout="constrained")
@@ -179,12 +195,12 @@ def calibration_figure(assessment: Assessment) -> Figure | None:
         for axes, budget in zip(panels, budgets, strict=True):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
             for place, label in enumerate(assessment.predictors):
-                held = [
-                    bootstrap_mean(assessment.sample(f"cover{100 * level:g}", budget)[label])[0] for level in LEVELS
-                ]
-                if np.isfinite(held).all():
+                held = [metrics[label][budget][f"cover{100 * level:g}"] for level in LEVELS]
+                if None not in held:
                     drawn = True
-                    axes.plot(LEVELS, held, marker="o", markersize=3, label=label, **_pen(place))
+                    axes.plot(
+                        LEVELS, [share[0] for share in held], marker="o", markersize=3, label=label, **_pen(place)
+                    )
             axes.set(xlim=(0.4, 1.0), ylim=(0, 1.02), xlabel="interval", title=f"{budget} labels")
             axes.set_ylabel("share of values inside")
             axes.xaxis.set_major_locator(FixedLocator(list(LEVELS)))
@@ -202,14 +218,16 @@ def assessment_report(assessment: Assessment, folder: Path) -> list[Path]:
     """The table, its numbers as CSV, every fit as Parquet, and the figures, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "assessment.md"
-    table.write_text(assessment_table(assessment), encoding="utf-8")
+    numbers = assessment_numbers(assessment)
+    metrics = numbers["metrics"]
+    table.write_text(_table(assessment, numbers), encoding="utf-8")
     written = [
         table,
-        _write_csv(assessment, folder / "assessment.csv"),
+        _write_csv(assessment, metrics, folder / "assessment.csv"),
         _write_parquet(assessment, folder / "fits.parquet"),
     ]
-    written += save_figure(assessment_figure(assessment), folder / "tau")
-    calibration = calibration_figure(assessment)
+    written += save_figure(_figure(assessment, metrics), folder / "tau")
+    calibration = _calibration(assessment, metrics)
     return written if calibration is None else written + save_figure(calibration, folder / "calibration")
 
 
@@ -219,12 +237,11 @@ def _check(assessment: Assessment) -> None:
         raise FrugalnasError(f"no predictor could be fitted; the last one said: {errors[-1]}")
 
 
-def _draw(axes: Axes, assessment: Assessment, metric: str) -> None:
+def _draw(axes: Axes, assessment: Assessment, metrics: Mapping[str, Any], metric: str) -> None:
     budgets, count = np.array(assessment.budgets, np.float64), len(assessment.predictors)
     for place, label in enumerate(assessment.predictors):
-        estimates = np.array(
-            [bootstrap_mean(assessment.sample(metric, budget)[label]) for budget in assessment.budgets]
-        )
+        found = [metrics[label][budget][metric] for budget in assessment.budgets]
+        estimates = np.array([[np.nan] * 3 if estimate is None else estimate for estimate in found])
         known = np.isfinite(estimates[:, 0])
         # Bars that stand beside each other can be told apart.
         x = (budgets * 1.012 ** (place - (count - 1) / 2))[known]
@@ -251,16 +268,15 @@ def _pen(place: int) -> dict[str, Any]:
     return {"color": LINES[place % len(LINES)], "linestyle": DASHES[place // len(LINES) % len(DASHES)]}
 
 
-def _write_csv(assessment: Assessment, path: Path) -> Path:
+def _write_csv(assessment: Assessment, metrics: Mapping[str, Any], path: Path) -> Path:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["predictor", "labels", "metric", "mean", "low", "high", "trials"])
-        for budget in assessment.budgets:
-            for metric in METRICS:
-                for label, sample in assessment.sample(metric, budget).items():
-                    if np.isfinite(sample).any():
-                        trials = int(np.isfinite(sample).sum())
-                        writer.writerow([label, budget, metric, *map(repr, bootstrap_mean(sample)), trials])
+        writer.writerow(["predictor", "labels", "metric", "mean", "low", "high"])
+        for label in assessment.predictors:
+            for budget in assessment.budgets:
+                for metric, estimate in metrics[label][budget].items():
+                    if estimate is not None:
+                        writer.writerow([label, budget, metric, *map(repr, estimate)])
     return path
 
 
@@ -274,9 +290,15 @@ def _write_parquet(assessment: Assessment, path: Path) -> Path:
     return path
 
 
-def _estimate(sample: Any) -> list[float] | None:
-    estimate = bootstrap_mean(sample)
-    return list(estimate) if np.isfinite(estimate[0]) else None
+def _estimate(assessment: Assessment, metric: str, budget: int, label: str) -> list[float] | None:
+    """[mean, low, high]; of seconds median and quartiles: the first of many times includes what is loaded once."""
+    sample = assessment.sample(metric, budget)[label]
+    if not np.isfinite(sample).any():
+        return None
+    if metric.endswith("_seconds"):
+        low, middle, high = np.nanpercentile(sample, [25, 50, 75])
+        return [float(middle), float(low), float(high)]
+    return list(bootstrap_mean(sample))
 
 
 def _without_nan(record: dict[str, Any]) -> dict[str, Any]:

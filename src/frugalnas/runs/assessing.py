@@ -31,8 +31,10 @@ __all__ = ["BUDGETS", "assess", "load_assessment", "resume_assessment"]
 
 BUDGETS = (20, 50, 100, 150, 200)
 """The labels that SSNENAS gives its predictors."""
-COLUMNS = ("validation", "test", "whole_test")
-"""Of a table, the first that it has is predicted."""
+_SPLITS = {"validation": "validation", "test": "test", "whole_test": "whole test"}
+"""Columns of a table, of which the first that it has is predicted."""
+LARGEST = 0.8
+"""Of few labels the largest budget that nobody asked for."""
 FEWEST_HELD_OUT = 10
 """Networks that must be left to predict."""
 WHOLE = 20_000
@@ -68,7 +70,7 @@ def assess(
         table: name of the table that knows the values.
         labels: in place of a table, a CSV or Parquet file of labelled architectures; see `read_labels`.
         space: of the file's architectures.
-        budgets: numbers of labels; None: 20, 50, 100, 150 and 200, of a file those that leave a fifth to predict.
+        budgets: numbers of labels; None: 20, 50, 100, 150 and 200, of few labels those that leave a fifth, and four fifths.
         trials: random samples.
         column: which accuracies of the table, or column of the file; None: validation where there is one, else test.
         label: what predictors learn from: the mean over a table's training seeds; "random", one run of each architecture;
@@ -180,8 +182,11 @@ class _Subject:
         networks = self.networks
         most = networks - FEWEST_HELD_OUT
         if wanted is None:
-            fitting = [budget for budget in BUDGETS if budget <= min(most, 0.8 * networks)]
-            wanted = fitting or [budget for budget in (networks // 2,) if 2 <= budget <= most]
+            largest = min(most, int(LARGEST * networks))
+            usual = [budget for budget in BUDGETS if budget <= largest]
+            wanted = (
+                usual if largest >= BUDGETS[-1] else [*usual, *(b for b in (largest,) if b >= 2 and b not in usual)]
+            )
         if not wanted or wanted[-1] > most or wanted[0] < 2:
             named = f"--budgets {','.join(map(str, wanted))}: " if wanted else ""
             raise FrugalnasError(
@@ -240,11 +245,12 @@ def _opened(wanted: str, folder: Path | None, cache: Path) -> _Subject:
             found = read_labels(folder / LABELS, space)
         codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
         name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
+        quantity = role
     else:
         opened = open_table(source["table"])
         if opened.space.name != space.name:
             raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave --space out")
-        known = [column for column in COLUMNS if column in opened.columns]
+        known = [column for column in _SPLITS if column in opened.columns]
         role = source["column"] or next(iter(known), "")
         if role not in known:
             raise unknown_name(f"column of accuracies of {opened.name}", role, known)
@@ -253,6 +259,7 @@ def _opened(wanted: str, folder: Path | None, cache: Path) -> _Subject:
         rows = np.flatnonzero(np.isfinite(truth) & space.valid(opened.codes))
         codes, truth = np.asarray(opened.codes[rows]), truth[rows]
         name, table, label = opened.name, opened.name, source["label"]
+        quantity = f"{_SPLITS[role]} accuracy"
     if len(truth) and np.ptp(truth) == 0:
         raise FrugalnasError(f"all {len(truth)} labels of {name} are {truth[0]:g}; there is nothing to rank")
     population = Population(space, codes)
@@ -262,7 +269,7 @@ def _opened(wanted: str, folder: Path | None, cache: Path) -> _Subject:
         rng = np.random.default_rng(np.random.SeedSequence(config["seed"], spawn_key=(2**31,)))
         predicted = np.sort(rng.choice(len(truth), config["held_out"], replace=False))
         others = population.take(predicted)
-    return _Subject(name, role, population, truth, predicted, others, table, label, role, repeated)
+    return _Subject(name, quantity, population, truth, predicted, others, table, label, role, repeated)
 
 
 # -- carrying it through ---------------------------------------------------------------------------------------------------
@@ -297,7 +304,7 @@ def _build(entry: Mapping[str, Any], subject: _Subject, seed: int, *, prepare: b
     for population in (subject.population, subject.others):
         population.known.update(known)
     predictor.seed = seed
-    if prepare and hasattr(predictor, "prepare"):
+    if prepare:
         predictor.prepare(space)
     return predictor
 

@@ -28,7 +28,7 @@ BEST = 0.01
 METRICS = {
     "tau": "Kendall's tau-b",
     "spearman": "Spearman's rank correlation",
-    **{f"top{k}": f"share of the {k} predicted best that are truly among the best" for k in TOPS},
+    **{f"top{k}": f"share of the {k} predicted best that are among the truly best" for k in TOPS},
     "rank": "true rank of the predicted best, 1 is the best",
     "regret": "best value less that of the predicted best",
     "mae": "mean absolute error",
