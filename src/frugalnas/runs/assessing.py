@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import frugalnas
 from frugalnas.cache import cache_folder
@@ -23,11 +24,13 @@ from frugalnas.runs.assessment import Assessment, calibrated, judged
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.processes import Finished, check_jobs, in_order
-from frugalnas.spaces import FloatArray, IntArray, Population
+from frugalnas.spaces import IntArray, Population
 from frugalnas.tables import known_quantities, open_table
 from frugalnas.tables.labels import read_labels
 
 __all__ = ["BUDGETS", "assess", "load_assessment", "resume_assessment"]
+
+Values = NDArray[np.float64]
 
 BUDGETS = (20, 50, 100, 150, 200)
 """The labels that SSNENAS gives its predictors."""
@@ -86,11 +89,13 @@ def assess(
     """
     if (table is None) == (labels is None):
         raise FrugalnasError("an assessment is of a table or of labels; give one of the two")
-    truth = {"table": table, "label": str(label)} if table is not None else {"labels": str(Path(str(labels)).resolve())}
+    truth: dict[str, Any] = (
+        {"table": table, "label": str(label)} if table is not None else {"labels": str(Path(str(labels)).resolve())}
+    )
     described = open_table(table).space.name if space is None and table is not None else space
     if described is None:
         raise FrugalnasError("labels need the space of their architectures, such as --space darts (frugalnas list)")
-    config = {
+    config: dict[str, Any] = {
         "frugalnas": frugalnas.__version__,
         "kind": "assessment",
         "space": {"name": described} if isinstance(described, str) else plain(described),
@@ -158,7 +163,7 @@ class _Subject:
     name: str
     quantity: str
     population: Population
-    truth: FloatArray
+    truth: Values
     predicted: IntArray
     others: Population
     table: str | None
@@ -202,7 +207,7 @@ class _Subject:
         """How many distinct networks have a value."""
         return len(np.unique(self.population.networks))
 
-    def values(self, trial: int) -> FloatArray:
+    def values(self, trial: int) -> Values:
         """What predictors learn from in one trial, shape [n], NaN where it is unknown."""
         if self.table is None or self.label == "mean":
             return self.truth
@@ -210,7 +215,7 @@ class _Subject:
         drawn = table.labels(self.role, self.label, trial)
         return drawn[table.rows(self.population.codes)]
 
-    def draw(self, values: FloatArray, budget: int, seed: int, trial: int) -> IntArray:
+    def draw(self, values: Values, budget: int, seed: int, trial: int) -> IntArray:
         """Rows to learn from, of `budget` distinct networks; a larger budget only adds to a smaller one."""
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial,)))
         seen: set[int] = set()
@@ -378,7 +383,7 @@ def _one_fit(
 
 
 def _judge(
-    predictor: Predictor, subject: _Subject, rows: IntArray, values: FloatArray
+    predictor: Predictor, subject: _Subject, rows: IntArray, values: Values
 ) -> tuple[dict[str, float], dict[str, float]]:
     networks = subject.population.networks
     unseen = np.flatnonzero(~np.isin(networks[subject.predicted], networks[rows]))
