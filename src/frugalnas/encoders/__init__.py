@@ -2,9 +2,26 @@
 
 - `graph_tensors`, `GraphTensors`: architectures as batched dense tensors.
 - `GINEncoder`: the graph isomorphism network of NPENAS and SSNENAS, one vector for each architecture.
+- `cached_encoder`: pre-trained on the architectures of a space alone, by `PretrainingRecipe`; `load_encoder` reads it, and
+  those of `frugalnas pretrain`, with their `EncoderCard`.
 """
 
+from frugalnas.encoders.cached import cached_encoder
 from frugalnas.encoders.gin import GINEncoder
 from frugalnas.encoders.graphs import GraphTensors, graph_tensors
+from frugalnas.encoders.recipe import TASKS, PretrainingRecipe, load_pretraining_recipe, pretraining_recipes
+from frugalnas.encoders.saved import EncoderCard, load_encoder, save_encoder
 
-__all__ = ["GINEncoder", "GraphTensors", "graph_tensors"]
+__all__ = [
+    "TASKS",
+    "EncoderCard",
+    "GINEncoder",
+    "GraphTensors",
+    "PretrainingRecipe",
+    "cached_encoder",
+    "graph_tensors",
+    "load_encoder",
+    "load_pretraining_recipe",
+    "pretraining_recipes",
+    "save_encoder",
+]

@@ -29,6 +29,7 @@ _FIELDS = {
     "assessment": {"space", "predictors", "truth", "budgets", "trials", "seed", "held_out"},
     "training": {"space", "architecture", "data", "recipe", "seed", "device"},
     "supernet": {"space", "data", "recipe", "seed", "device", "initial"},
+    "pretraining": {"space", "task", "recipe", "seed", "device"},
     "method": {"method"},
 }
 """What the configuration of each kind of run must say."""

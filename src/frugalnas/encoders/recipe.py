@@ -1,0 +1,205 @@
+"""How an encoder is pre-trained: the papers' settings and ours as YAML files, and what a user changes in them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.recipe_files import read_recipe, recipe_sources, with_settings
+
+__all__ = ["TASKS", "PretrainingRecipe", "load_pretraining_recipe", "pretraining_recipes"]
+
+TASKS = ("ss-ccl", "ss-rl")
+"""Central contrastive learning, and regression of the graph edit distance of pairs."""
+
+
+@dataclass(frozen=True)
+class PretrainingRecipe:
+    """Every setting of an encoder's pre-training; a YAML file is these by name.
+
+    Attributes:
+        name: of the recipe.
+        source: where its values come from.
+        task: "ss-ccl" or "ss-rl".
+        epochs: passes over the architectures.
+        pool: architectures drawn from a space that cannot be listed; a space that can is taken whole.
+        share: of them that is used, drawn by the seed.
+        batch: architectures compared with each other (ss-ccl), or pairs (ss-rl), per step, over all devices; at most as
+            many as there are.
+        width: of the encoder, as `GINEncoder` takes it; so are `layers`, `directions` and `activation`.
+        lr: learning rate of Adam at the top of a cosine that ends at 0.
+        beta1: of Adam.
+        beta2: of Adam.
+        weight_decay: of Adam, which adds it to the gradient.
+        bias_lr: times lr is the learning rate of biases; where it is not 1, they have no weight decay.
+        per_step: whether the cosine moves with every step; else with every epoch.
+        anchors: of a batch, ss-ccl.
+        anchors_per_step: None takes a batch's anchors together, on one encoding of it. A number takes a step, and
+            encodes the batch again, for so many of them, as the paper's program does.
+        hidden: width of the map to the compared vectors, ss-ccl.
+        dimension: of these.
+        temperature: see `CentralContrast`; so are `regularisation`, `margin`, `anchor_is_positive` and `min_negatives`.
+        pairs: in an epoch of ss-rl; None: as many as architectures.
+        near: share of the pairs whose second architecture is the first after one to `edits` edits, ss-rl; the rest are two
+            architectures drawn independently.
+        edits: of these.
+        scale: what the edit distance is divided by before exp(-distance) is the target of ss-rl: "vertices" of a graph,
+            as in the paper, or "mean", the mean distance of two architectures drawn independently.
+    """
+
+    name: str = "custom"
+    source: str = ""
+    task: Literal["ss-ccl", "ss-rl"] = "ss-ccl"
+    epochs: int = 100
+    pool: int = 50_000
+    share: float = 1.0
+    batch: int = 4_000
+    width: int = 32
+    layers: int = 3
+    directions: Literal["in", "both"] = "in"
+    activation: Literal["relu", "celu"] = "relu"
+    lr: float = 0.005
+    beta1: float = 0.0
+    beta2: float = 0.9
+    weight_decay: float = 1e-4
+    bias_lr: float = 1.0
+    per_step: bool = True
+    anchors: int = 1_000
+    anchors_per_step: int | None = None
+    hidden: int = 32
+    dimension: int = 8
+    temperature: float = 0.07
+    regularisation: float = 0.5
+    margin: int = 1
+    anchor_is_positive: bool = True
+    min_negatives: int | None = None
+    pairs: int | None = None
+    near: float = 0.0
+    edits: int = 4
+    scale: Literal["vertices", "mean"] = "vertices"
+
+    package: ClassVar[str] = "frugalnas.encoders"
+
+    def __post_init__(self) -> None:
+        for setting, (least, most) in _RANGES.items():
+            value = getattr(self, setting)
+            if value is not None and not least <= value <= most:
+                raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
+        if self.anchors > self.batch and self.task == "ss-ccl":
+            raise FrugalnasError(f"anchors is {self.anchors}, more than the {self.batch} of a batch; lower it")
+        if self.min_negatives is not None and self.min_negatives >= self.batch:
+            raise FrugalnasError(
+                f"min_negatives is {self.min_negatives}, and a batch of {self.batch} has fewer; lower it, or set it to null"
+            )
+
+    def settled(self, architectures: int, devices: int = 1) -> PretrainingRecipe:
+        """This recipe for so many architectures (its share already taken): no batch is larger than they are.
+
+        Raises:
+            FrugalnasError: where they are too few for a batch on every device.
+        """
+        pairs = architectures if self.pairs is None else self.pairs
+        batch = min(self.batch, architectures if self.task == "ss-ccl" else pairs)
+        batch -= batch % devices
+        if batch < 2 * devices:
+            raise FrugalnasError(
+                f"{architectures} architectures in batches of {self.batch} leave fewer than two for each of {devices} devices; take "
+                f"more architectures, a larger batch, or fewer devices"
+            )
+        if self.min_negatives is not None and self.min_negatives >= batch:
+            raise FrugalnasError(
+                f"min_negatives is {self.min_negatives}, and a batch has {batch} architectures here; lower it, or set it to "
+                f"null"
+            )
+        return dataclasses.replace(self, batch=batch, anchors=min(self.anchors, batch), pairs=pairs)
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """The encoder's options."""
+        names = ("width", "layers", "directions", "activation")
+        return {name: getattr(self, name) for name in names}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `load_pretraining_recipe` makes an equal recipe."""
+        return dataclasses.asdict(self)
+
+
+_RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1e6),
+    "pool": (2, 1e9),
+    "share": (1e-6, 1),
+    "batch": (2, 1e7),
+    "width": (1, 1e5),
+    "layers": (1, 100),
+    "lr": (0, 1e3),
+    "beta1": (0, 0.999999),
+    "beta2": (0, 0.999999),
+    "weight_decay": (0, 10),
+    "bias_lr": (0, 100),
+    "anchors": (1, 1e7),
+    "anchors_per_step": (1, 1e7),
+    "hidden": (1, 1e5),
+    "dimension": (2, 1e5),
+    "temperature": (0.02, 100),
+    "regularisation": (0, 1e3),
+    "margin": (0, 1e4),
+    "min_negatives": (1, 1e7),
+    "pairs": (2, 1e9),
+    "near": (0, 1),
+    "edits": (1, 100),
+}
+"""Temperatures below 0.02 would put the least similarities out of a float's range."""
+
+
+def pretraining_recipes() -> dict[str, str]:
+    """Where the values of each recipe that comes with frugalnas are from, by its name."""
+    return recipe_sources(PretrainingRecipe.package)
+
+
+def load_pretraining_recipe(
+    name: str | Path | Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    task: str | None = None,
+    space: str | None = None,
+) -> PretrainingRecipe:
+    """A recipe by name or from a YAML file, with some of its settings replaced.
+
+    Args:
+        name: one of `pretraining_recipes()`; "default" or "paper", which mean those of task and space; the path of a YAML
+            file, which may build on another recipe with a line `base: NAME`; or what `PretrainingRecipe.to_json` gave.
+        settings: values by name. Text is read as YAML.
+        task: that the recipe must be of; None takes any.
+        space: name of the space, for "default" and "paper".
+
+    Raises:
+        FrugalnasError: naming what does not exist or does not fit.
+
+    Example:
+        >>> load_pretraining_recipe("paper", {"epochs": 10}, task="ss-ccl", space="nasbench101").batch
+        40000
+    """
+    if task is not None and task not in TASKS:
+        raise unknown_name("task of pre-training", task, TASKS)
+    if name in ("default", "paper"):
+        name = _name_for(str(name), task or TASKS[0], space)
+    values = dict(name) if isinstance(name, Mapping) else read_recipe(str(name), PretrainingRecipe.package)
+    recipe = PretrainingRecipe(**with_settings(PretrainingRecipe, values, settings or {}))
+    if task is not None and recipe.task != task:
+        raise FrugalnasError(f"the recipe {recipe.name} is of {recipe.task}, not of {task}; choose another recipe")
+    return recipe
+
+
+def _name_for(kind: str, task: str, space: str | None) -> str:
+    """The name of a task's default or paper's recipe, that of the space where it has its own."""
+    known = pretraining_recipes()
+    general = f"{task.replace('-', '')}-{kind}"
+    for name in (f"{general}-{space}", general):
+        if name in known:
+            return name
+    theirs = [name for name in known if name.startswith(general)]
+    raise FrugalnasError(f"the paper of {task} says nothing of {space}; choose default or one of {', '.join(theirs)}")

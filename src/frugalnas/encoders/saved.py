@@ -1,0 +1,153 @@
+"""A pre-trained encoder on disk: its weights, and a card that says what it reads and how it came about."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from frugalnas import __version__
+from frugalnas.encoders.gin import GINEncoder
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+from frugalnas.spaces import SearchSpace
+
+__all__ = ["CARD_FILE", "WEIGHTS_FILE", "EncoderCard", "load_encoder", "operations_of", "save_encoder"]
+
+WEIGHTS_FILE = "encoder.safetensors"
+CARD_FILE = "card.json"
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What an encoder reads and how it came about: everything but the weights.
+
+    Attributes:
+        space: whose architectures it reads, a description without limits.
+        operations: what the ids of its graphs' operations mean, in their order.
+        encoder: how `GINEncoder` is built.
+        task: "ss-ccl" or "ss-rl".
+        recipe: of the pre-training; empty where another program did it.
+        seed: of the pre-training.
+        isolated_edges: whether it reads graphs whose isolated vertices are joined to the input, as `graph_tensors` does.
+        version: of frugalnas that wrote it.
+        provenance: where it is from, where another program made it.
+    """
+
+    space: Mapping[str, Any]
+    operations: tuple[str, ...]
+    encoder: Mapping[str, Any]
+    task: str
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    isolated_edges: bool = False
+    version: str = __version__
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def operations_of(space: SearchSpace) -> tuple[str, ...]:
+    """What the ids of operations in the space's graphs mean."""
+    return tuple(space.graphs(space.sample(1, np.random.default_rng(0))).names)
+
+
+def save_encoder(folder: Path, encoder: GINEncoder, card: EncoderCard) -> None:
+    """Write an encoder into a folder; the card comes last, so that a folder with one is whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
+    drafts = {name: folder / f".{name}.{os.getpid()}" for name in (WEIGHTS_FILE, CARD_FILE)}
+    try:
+        save_file(tensors, drafts[WEIGHTS_FILE])
+        drafts[CARD_FILE].write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
+        for name, draft in drafts.items():
+            os.replace(draft, folder / name)
+    except OSError as error:
+        raise FrugalnasError(f"{folder} cannot be written ({error.strerror}); make room, or choose another") from None
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+
+
+def load_encoder(path: Path | str, space: SearchSpace, **expected: object) -> tuple[GINEncoder, EncoderCard]:
+    """A pre-trained encoder, in eval mode, and its card.
+
+    Args:
+        path: folder of a pre-training's run, of an imported encoder, or of the cache.
+        space: whose architectures it is to read; limits do not matter.
+        expected: arguments of `GINEncoder` that whoever asks goes by, such as `width=32`.
+
+    Raises:
+        FrugalnasError: where there is none, it is not finished, damaged, of another space, or built otherwise.
+    """
+    folder = Path(path)
+    card = _read_card(folder, space)
+    own = SPACES.describe(space)["name"]
+    if card.space["name"] != own:
+        raise FrugalnasError(
+            f"the encoder in {folder} reads architectures of {card.space['name']}, not of {own}; pre-train one with: "
+            f"frugalnas pretrain {card.task} --space {own}"
+        )
+    if tuple(card.operations) != operations_of(space):
+        raise FrugalnasError(
+            f"the encoder in {folder} reads other operations ({', '.join(card.operations)}) than {own} has here "
+            f"({', '.join(operations_of(space))}); pre-train one for this space"
+        )
+    for name, value in expected.items():
+        if card.encoder.get(name) != value:
+            raise FrugalnasError(
+                f"the encoder in {folder} has {name} {card.encoder.get(name)!r}, and {value!r} was asked for; leave {name} out, "
+                f"or pre-train one with: frugalnas pretrain {card.task} --space {own} --set {name}={value}"
+            )
+    return _with_weights(folder, card), card
+
+
+def _read_card(folder: Path, space: SearchSpace) -> EncoderCard:
+    try:
+        values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        known = {each.name for each in fields(EncoderCard)}
+        card = EncoderCard(**{name: value for name, value in values.items() if name in known})
+        return EncoderCard(**{**vars(card), "operations": tuple(card.operations), "space": {**card.space}})
+    except OSError:
+        raise _no_encoder(folder, space) from None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FrugalnasError(f"{folder / CARD_FILE} is damaged ({error}); pre-train the encoder again") from None
+
+
+def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
+    """Why there is no card in a folder, and what to do."""
+    config: Any = None
+    with suppress(OSError, ValueError, yaml.YAMLError):
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    kind = config.get("kind") if isinstance(config, dict) else None
+    if kind == "pretraining":
+        return FrugalnasError(
+            f"the pre-training in {folder} has not finished; continue it with: frugalnas resume {folder}"
+        )
+    found = f"{folder} is the run of a {kind}" if kind else f"there is no encoder in {folder}"
+    return FrugalnasError(
+        f"{found}; pre-train one with: frugalnas pretrain ss-ccl --space {space.name} --out FOLDER, or take ss-ccl or ss-rl for "
+        f"the one in the cache"
+    )
+
+
+def _with_weights(folder: Path, card: EncoderCard) -> GINEncoder:
+    path = folder / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        encoder = GINEncoder(**card.encoder)
+        encoder.load_state_dict(tensors)
+    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise FrugalnasError(
+            f"{path} is damaged, or not what its card says ({reason}); pre-train the encoder again"
+        ) from None
+    return encoder.eval()
