@@ -10,7 +10,7 @@ from torch.nn import functional
 from frugalnas.errors import unknown_name
 from frugalnas.spaces import BoolArray, Graphs, Population
 
-__all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "graph_tensors"]
+__all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "edges_of", "graph_tensors"]
 
 DIRECTIONS = ("in", "both")
 """Whose features a vertex sums: those of the vertices it reads, as the papers do, or also of those that read it."""
@@ -88,17 +88,21 @@ def graph_tensors(
         device: where the tensors are.
     """
     graphs = architectures.graphs if isinstance(architectures, Population) else architectures
-    adjacency: BoolArray = graphs.adjacency
-    if isolated_edges:
-        alone: BoolArray = ~np.asarray(adjacency.any(axis=1) | adjacency.any(axis=2))
-        alone[:, 0] = False
-        first = np.arange(alone.shape[1])[:, None] == 0
-        adjacency = adjacency | (first & alone[:, None])
     return GraphTensors(
-        torch.from_numpy(adjacency.astype(np.float32)).to(device),
+        torch.from_numpy(edges_of(graphs, isolated_edges).astype(np.float32)).to(device),
         torch.from_numpy(graphs.operations.astype(np.int64)).to(device),
         len(graphs.names),
     )
+
+
+def edges_of(graphs: Graphs, isolated_edges: bool) -> BoolArray:
+    """The edges along which features are summed, shape [n, V, V]: those of the graphs, and of isolated vertices if asked."""
+    adjacency: BoolArray = graphs.adjacency
+    if not isolated_edges:
+        return adjacency
+    alone: BoolArray = ~np.asarray(adjacency.any(axis=1) | adjacency.any(axis=2))
+    first = np.arange(alone.shape[1]) == 0
+    return adjacency | (first[:, None] & (alone & ~first)[:, None])
 
 
 def check_directions(directions: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from frugalnas.spaces.base import Codes, FloatArray, Graphs, IntArray, SearchSpa
 from frugalnas.spaces.hashing import row_hashes
 
 __all__ = ["Distinct", "Population"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Population:
         self._networks: NDArray[np.uint64] | None = None
         self._encoded: dict[tuple[str, ...], Distinct] = {}
         self._graphs: Graphs | None = None
+        self._computed: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -103,6 +107,12 @@ class Population:
             _, first, inverse = np.unique(row_hashes(features), return_index=True, return_inverse=True)
             self._encoded[key] = Distinct(features[first], inverse.ravel())
         return self._encoded[key]
+
+    def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What `make` returns: called the first time, kept from then on. What it computes depends on the codes and `key` only."""
+        if key not in self._computed:
+            self._computed[key] = make()
+        return cast("T", self._computed[key])
 
     def take(self, rows: IntArray) -> Population:
         """The architectures in `rows`, with the graphs and encodings that are already known."""

@@ -1,0 +1,265 @@
+"""Embeddings of a whole space, each neighbourhood computed once.
+
+After d layers a vertex's features depend on the tree of operations that reaches it in d steps, its colour (Weisfeiler and
+Leman, 1968), and on nothing else. The 2,965,368 vertices of NAS-Bench-101's cells have 233 colours after one layer, 23,973
+after two and 219,141 after three.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from copy import copy
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from frugalnas.cache import cached_array
+from frugalnas.encoders.gin import GINEncoder, GINLayer
+from frugalnas.encoders.graphs import check_directions, edges_of, graph_tensors
+from frugalnas.errors import FrugalnasError
+from frugalnas.spaces import BoolArray, Graphs, IntArray, Population, SearchSpace
+from frugalnas.spaces.hashing import Words, mixed
+
+__all__ = ["SharedVertices", "embed", "shared_vertices"]
+
+BLOCK = 8_192
+"""Graphs whose colours are computed at a time, so that they stay in the processor's cache."""
+DENSE = 2_000
+"""Populations below this many architectures are embedded as they are: their tables would take longer to make."""
+ROWS = 16_384
+"""Distinct vertices computed at a time, for the same reason."""
+VERSION = 1
+"""Of the tables in the cache."""
+
+
+@dataclass(frozen=True)
+class Bags:
+    """Lists of rows, one after the other: bag i is `rows[starts[i] : starts[i + 1]]`, both int32."""
+
+    rows: Tensor
+    starts: Tensor
+
+    def sums(self, features: Tensor, first: int, end: int) -> Tensor:
+        """The sum of each bag's rows of `features` [m, w], for the bags from `first` to before `end`, shape [bags, w]."""
+        starts = self.starts[first : end + 1]
+        begin = int(starts[0])
+        if end < len(self.starts):
+            stop = int(starts[-1])
+            starts = starts[:-1]
+        else:
+            stop = len(self.rows)
+        return functional.embedding_bag(self.rows[begin:stop], features, starts - begin, mode="sum")
+
+
+class SharedVertices:
+    """The distinct neighbourhoods of a population's vertices after each layer, as tables of indices.
+
+    Args:
+        graphs: the architectures.
+        layers: of the encoder that will read them.
+        directions: of that encoder.
+        isolated_edges: as in `graph_tensors`.
+
+    Attributes:
+        colours: distinct neighbourhoods after each layer, from the first.
+    """
+
+    def __init__(self, graphs: Graphs, layers: int, directions: str = "in", *, isolated_edges: bool = False) -> None:
+        check_directions(directions)
+        edges = edges_of(graphs, isolated_edges)
+        self._fill(list(_tables(edges, graphs.operations, layers, directions)), layers, directions, len(graphs.names))
+
+    def _fill(self, tables: list[NDArray[np.int32]], layers: int, directions: str, kinds: int) -> None:
+        """Sets the attributes from the arrays that `_tables` yields."""
+        self.layers, self.directions, self.kinds = layers, directions, kinds
+        tensors = [torch.from_numpy(np.array(table)) for table in tables]
+        self.bags = [Bags(*pair) for pair in zip(tensors[:-1:2], tensors[1:-1:2], strict=True)]
+        self.members = tensors[-1]
+        self.colours = tuple(len(bags.starts) for bags in self.bags)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @torch.inference_mode()
+    def embed(self, encoder: GINEncoder, head: nn.Linear | None = None) -> Tensor:
+        """What the encoder in evaluation says of every architecture, shape [n, out].
+
+        Args:
+            encoder: of the same operations, layers and directions.
+            head: a linear map of the encoder's vectors; it is applied to each distinct vertex before their mean, which
+                then is over fewer numbers.
+
+        Returns:
+            The encoder's vectors, or those of the head, on the encoder's device.
+        """
+        asked = (encoder.kinds, encoder.depth, encoder.directions)
+        if asked != (self.kinds, self.layers, self.directions):
+            raise FrugalnasError(
+                f"the encoder has (operations, layers, directions) {asked}, and these tables were made for "
+                f"{(self.kinds, self.layers, self.directions)}; make them for this encoder"
+            )
+        features = torch.eye(self.kinds, device=self.members.device)
+        for place, layer in enumerate(cast("Iterable[GINLayer]", encoder.layers)):
+            assert layer.norm.running_mean is not None
+            assert layer.norm.running_var is not None
+            scale = layer.norm.weight * torch.rsqrt(layer.norm.running_var + layer.norm.eps)
+            shift = layer.norm.bias - layer.norm.running_mean * scale
+            # Linear maps come before the sums, where there are fewer rows.
+            ahead = functional.linear(features, _by_part(layer.first.weight, self.directions)).view(-1, encoder.width)
+            last = head if place == self.layers - 1 else None
+            features = ahead.new_empty(self.colours[place], encoder.width if last is None else last.out_features)
+            for start in range(0, len(features), ROWS):
+                hidden = layer.activation(self.bags[place].sums(ahead, start, start + ROWS).add_(layer.first.bias))
+                block = layer.activation(layer.second(hidden))
+                if last is None:
+                    torch.addcmul(shift, block, scale, out=features[start : start + ROWS])
+                else:
+                    features[start : start + ROWS] = functional.linear(block, last.weight * scale, last.weight @ shift)
+        means = functional.embedding_bag(self.members, features, mode="mean")
+        return means if head is None or head.bias is None else means.add_(head.bias)
+
+    def to(self, device: torch.device | str) -> SharedVertices:
+        """The same tables on another device; these themselves where they are on it."""
+        if self.members.device == torch.device(device):
+            return self
+        moved = copy(self)
+        moved.bags = [Bags(bags.rows.to(device), bags.starts.to(device)) for bags in self.bags]
+        moved.members = self.members.to(device)
+        return moved
+
+
+def shared_vertices(
+    population: Population, layers: int, directions: str = "in", *, isolated_edges: bool = False
+) -> SharedVertices:
+    """The tables of a population: made once, and remembered by it; those of a whole space are kept in the cache."""
+
+    def make() -> SharedVertices:
+        if not _is_whole(population.space, population.codes):
+            return SharedVertices(population.graphs, layers, directions, isolated_edges=isolated_edges)
+        return _kept(population, layers, directions, isolated_edges)
+
+    check_directions(directions)
+    return population.remembered(("shared vertices", layers, directions, isolated_edges), make)
+
+
+def embed(
+    encoder: GINEncoder, population: Population, head: nn.Linear | None = None, *, isolated_edges: bool = False
+) -> Tensor:
+    """The encoder's vector of every architecture, or what `head` makes of it, shape [n, out].
+
+    Neither gradients nor batch statistics: the encoder is used as in evaluation, whatever mode it is in. Small populations are
+    computed vertex by vertex, large ones with the tables of `shared_vertices`.
+    """
+    if len(population) >= DENSE:
+        tables = shared_vertices(population, encoder.depth, encoder.directions, isolated_edges=isolated_edges)
+        return tables.embed(encoder, head)
+    was_training = encoder.training
+    encoder.eval()
+    with torch.inference_mode():
+        device = next(encoder.parameters()).device
+        vectors: Tensor = encoder(graph_tensors(population, isolated_edges=isolated_edges, device=device))
+        result = vectors if head is None else head(vectors)
+    encoder.train(was_training)
+    return result
+
+
+def _is_whole(space: SearchSpace, codes: NDArray[np.int8]) -> bool:
+    """Whether these are all architectures of a space that lists them."""
+    return len(codes) >= DENSE and space.enumerable and np.array_equal(codes, space.enumerate())
+
+
+def _kept(population: Population, layers: int, directions: str, isolated_edges: bool) -> SharedVertices:
+    """The tables of a whole space from the cache, in one array: the lengths of all tables, then all tables."""
+    names = population.graphs.names
+    digest = hashlib.sha256(population.codes.tobytes())
+    digest.update(f"{population.space.name} {names} {layers} {directions} {isolated_edges} {VERSION}".encode())
+
+    def make() -> NDArray[np.generic]:
+        edges = edges_of(population.graphs, isolated_edges)
+        tables = list(_tables(edges, population.graphs.operations, layers, directions))
+        lengths = [table.size for table in tables]
+        return np.concatenate([np.array([len(lengths), *lengths], np.int32), *(table.ravel() for table in tables)])
+
+    flat = np.asarray(cached_array(f"vertices-{population.space.name}-{digest.hexdigest()[:16]}", make), np.int32)
+    ends = np.cumsum([1 + flat[0], *flat[1 : 1 + flat[0]]])
+    tables = [flat[start:end] for start, end in pairwise(ends)]
+    tables[-1] = tables[-1].reshape(len(population), -1)
+    shared = SharedVertices.__new__(SharedVertices)
+    shared._fill(tables, layers, directions, len(names))
+    return shared
+
+
+def _by_part(weight: Tensor, directions: str) -> Tensor:
+    """The maps of a vertex's own features, of those it reads and of those that read it, one below the other.
+
+    With the direction "in" the first two are the same, and there is only this one.
+    """
+    if directions == "in":
+        return weight
+    reads, read_by = weight.chunk(2, dim=1)
+    return torch.cat([reads + read_by, reads, read_by])
+
+
+def _tables(
+    edges: BoolArray, operations: NDArray[np.integer], layers: int, directions: str
+) -> Iterator[NDArray[np.int32]]:
+    """For each layer the bags of rows that its colours sum; then the last layer's colour of all vertices.
+
+    Yields:
+        rows and starts of `Bags`, int32, where rows are the colours of the layer before, or with both directions three
+        times these and the place in `_by_part`; at last the last layer's colour of every vertex, shape [n, V].
+    """
+    n, vertices = operations.shape
+    colours = operations.astype(np.int32)
+    words = mixed(operations.astype(np.uint64), np.uint64(1))
+    for layer in range(layers):
+        words = _refined(edges, words, directions, np.uint64(3 * layer + 2))
+        _, first, inverse = np.unique(words.ravel(), return_index=True, return_inverse=True)
+        # Numbered as they first occur: architectures that stand near each other read rows that lie near each other.
+        order = np.argsort(first)
+        number = np.empty(len(order), np.int32)
+        number[order] = np.arange(len(order), dtype=np.int32)
+        yield from _bags(edges, colours, *np.divmod(first[order], vertices), directions)
+        colours = number[inverse].reshape(n, vertices)
+    yield colours
+
+
+def _bags(
+    edges: BoolArray, colours: NDArray[np.int32], graph: IntArray, vertex: IntArray, directions: str
+) -> Iterator[NDArray[np.int32]]:
+    """Rows and starts of the bags of some vertices, each given by its graph and its place in it."""
+    rows, sizes = [], []
+    for start in range(0, len(graph), BLOCK):
+        one, place = graph[start : start + BLOCK], vertex[start : start + BLOCK]
+        itself = place[:, None] == np.arange(edges.shape[1])
+        reads = edges[one, :, place]
+        parts = [itself | reads] if directions == "in" else [itself, reads, edges[one, place]]
+        member, which, part = np.nonzero(np.stack(parts, axis=2))
+        rows.append(len(parts) * colours[one[member], which] + part.astype(np.int32))
+        sizes.append(np.bincount(member))
+    yield np.concatenate(rows).astype(np.int32)
+    yield (np.cumsum(counts := np.concatenate(sizes)) - counts).astype(np.int32)
+
+
+def _refined(edges: BoolArray, words: Words, directions: str, salt: np.uint64) -> Words:
+    """A word for each vertex that stands for its own word and those of its neighbours, shape [n, V]."""
+    refined = np.empty_like(words)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(words), BLOCK):
+            block = slice(start, start + BLOCK)
+            total = mixed(words[block], salt)
+            read = mixed(words[block], salt + np.uint64(1))
+            reading = mixed(words[block], salt + np.uint64(2)) if directions == "both" else None
+            for vertex in range(words.shape[1]):
+                total += read[:, vertex, None] * edges[block, vertex]
+                if reading is not None:
+                    total += reading[:, vertex, None] * edges[block, :, vertex]
+            refined[block] = mixed(total, salt)
+    return refined
