@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import frugalnas
 from frugalnas.cli import (
+    analysing,
     assessing,
     comparing,
     correlating,
@@ -90,5 +91,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     data.add(commands)
     tabling.add(commands)
     encoding.add(commands)
+    analysing.add(commands)
     listing.add(commands)
     return parser
