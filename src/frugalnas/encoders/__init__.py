@@ -21,10 +21,13 @@ __all__ = [
     "GINEncoder",
     "GraphTensors",
     "PretrainingRecipe",
+    "SharedVertices",
     "cached_encoder",
+    "embed",
     "graph_tensors",
     "load_encoder",
     "load_pretraining_recipe",
     "pretraining_recipes",
     "save_encoder",
+    "shared_vertices",
 ]
