@@ -1,0 +1,217 @@
+"""Searches whose architectures are trained for real: what they leave, how they resume, how they are ranked and retrained."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import frugalnas as fn
+from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Trials
+from frugalnas.runs import RunFolder, load_search, network_trainer, resume, search
+from frugalnas.runs.trained import TrainingEvaluator
+from frugalnas.runs.training import load_training, train
+from frugalnas.spaces import DARTS, MobileNet, known
+from frugalnas.strategies import RandomSearch
+from frugalnas.training import load_recipe
+
+QUERIES = 2
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Three classes of 40 noisy pictures, each of its own brightness."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 40)
+    pixels = rng.integers(0, 120, (120, 8, 8, 3)) + 60 * labels[:, None, None, None]
+    path = tmp_path_factory.mktemp("images") / "shades.npz"
+    np.savez(path, images=pixels.clip(0, 255).astype(np.uint8), labels=labels)
+    return path
+
+
+def space() -> fn.NASBench201:
+    return fn.NASBench201(width=2, cells=1)
+
+
+def evaluator(images, **options) -> TrainingEvaluator:
+    return TrainingEvaluator(
+        space(), **{"data": str(images), "epochs": 2, "batch_size": 32, "device": "cpu", **options}
+    )
+
+
+def strategy():
+    return RandomSearch(space(), seed=1, initial=1)
+
+
+def journal(path):
+    return (path / "journal.jsonl").read_text()
+
+
+@pytest.fixture(scope="module")
+def finished(images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    search(strategy(), evaluator(images), QUERIES, run_dir=path)
+    return path
+
+
+def test_every_query_is_a_training_of_its_own_that_no_test_image_has_met(finished):
+    result = load_search(finished)
+    assert len(result.queries) == QUERIES
+    for number, query in enumerate(result.queries, 1):
+        own = load_training(finished / "evaluations" / f"{number:06d}" / "training")
+        assert own.finished
+        assert own.test is None
+        np.testing.assert_array_equal(own.code, query.code)
+        accuracies = [record["val_accuracy"] for record in own.epochs]
+        assert query.value == query.metrics["best"] == max(accuracies)
+        assert query.metrics["last5"] == pytest.approx(np.mean(accuracies))
+        assert (query.metrics["params"], query.metrics["macs"]) == (own.params, own.macs)
+        assert own.params == space().with_network(classes=3, input_size=8).count("params", query.code[None])[0]
+    assert "test" not in journal(finished)
+
+
+def test_a_search_killed_in_a_training_ends_as_if_it_had_not_been(finished, images, tmp_path, monkeypatch):
+    measured = network_trainer.NetworkTrainer._measured
+    epochs = []
+
+    def killed(self, epoch):
+        epochs.append(epoch)
+        if len(epochs) == 4:  # in the second training's second epoch
+            raise KeyboardInterrupt
+        return measured(self, epoch)
+
+    path = tmp_path / "killed"
+    with monkeypatch.context() as patch:
+        patch.setattr(network_trainer.NetworkTrainer, "_measured", killed)
+        with pytest.raises(KeyboardInterrupt):
+            search(strategy(), evaluator(images), QUERIES, run_dir=path)
+    half = path / "evaluations" / "000002" / "training"
+    assert not load_training(half).finished
+    assert len(load_search(path).queries) == 1
+    resume(path)
+    assert journal(path) == journal(finished)
+    assert load_training(half).finished
+
+
+def test_what_was_trained_is_not_trained_again_and_is_worth_what_is_asked(finished, images, monkeypatch):
+    monkeypatch.setattr(network_trainer.NetworkTrainer, "_measured", None)
+    first = load_search(finished).queries[0]
+    trials, folder = Trials(first.code[None], np.zeros(1, np.int64)), finished / "evaluations" / "000001"
+    assert evaluator(images).evaluate(trials, folder).values.tolist() == [first.metrics["best"]]
+    assert evaluator(images, select="last5").evaluate(trials, folder).values.tolist() == [first.metrics["last5"]]
+
+
+def test_failures_are_rows(images, tmp_path, monkeypatch):
+    codes = space().sample(2, np.random.default_rng(0))
+    train(space(), codes[1], images, run_dir=tmp_path / "training", settings={"epochs": 1}, device="cpu")
+
+    def diverged(self, epoch):
+        raise RuntimeError("the loss is not finite")
+
+    monkeypatch.setattr(network_trainer.NetworkTrainer, "_measured", diverged)
+    told = evaluator(images).evaluate(Trials(codes, np.arange(2)), tmp_path)
+    assert np.isnan(told.values).all()
+    assert np.isnan(told.metrics["best"]).all()
+    assert "move it away" in told.errors[0]  # the folder has another architecture's training
+    assert told.errors[1] == "RuntimeError: the loss is not finite"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"data": "nowhere/images"}, "nowhere"),
+        ({"recipe": "npenas"}, "npenas-darts-search"),
+        ({"split": "all"}, "evaluator.split=default"),
+        ({"settings": "clip_norm"}, "NAME=VALUE"),
+        ({"settings": "clip=5"}, "clip_norm"),
+        ({"select": "first"}, "best, last5"),
+        ({"epochs": 0}, "epochs"),
+        ({"width": 0}, "width"),
+        ({"device": "tpu"}, "cpu"),
+    ],
+)
+def test_what_would_fail_for_every_architecture_is_refused_at_once(images, options, said):
+    with pytest.raises(FrugalnasError, match=said) as raised:
+        evaluator(images, **options)
+    assert "\n" not in str(raised.value)
+
+
+def test_sizes_that_a_space_lacks_are_refused(images):
+    with pytest.raises(FrugalnasError, match="leave it out"):
+        TrainingEvaluator(MobileNet(), data=str(images), layers=4)
+
+
+def test_cells_of_darts_are_compared_in_the_papers_small_networks(images):
+    own = TrainingEvaluator(DARTS(), data=str(images), recipe="npenas-darts-search", split="half", device="cpu")
+    assert (own.trained.width, own.trained.layers) == (16, 8)
+    assert (own.space.width, own.space.layers) == (36, 20)
+    recipe = load_recipe("npenas-darts-search")
+    assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.min_lr) == (50, 64, 0.025, 1e-6)
+    assert (recipe.weight_decay, recipe.clip_norm, recipe.per_step, recipe.auxiliary) == (3e-4, 5, False, None)
+    retrain = load_recipe("ssnenas-retrain")
+    assert (retrain.epochs, retrain.batch_size, retrain.drop_path, retrain.auxiliary) == (600, 96, 0.2, "darts")
+    assert retrain.select == "best"
+    assert known("SSNENAS").options == {"none": True}
+
+
+# -- the command line ----------------------------------------------------------------------------------------------------
+
+
+def test_ranking_and_counting_by_id(cli, finished):
+    ranked = json.loads(cli("runs", "rank", str(finished), "--by", "last5", "--json").out)
+    order = [row["metrics"]["last5"] for row in ranked]
+    assert order == sorted(order, reverse=True)
+    assert sorted(row["id"] for row in ranked) == [1, 2]
+    assert all(row["seconds"] > 0 for row in ranked)
+    smallest = json.loads(cli("runs", "rank", str(finished), "--by", "params", "--json").out)
+    assert smallest[0]["metrics"]["params"] == min(row["metrics"]["params"] for row in ranked)
+    shown = cli("runs", "rank", str(finished), "--top", "1")
+    assert "and 1 more" in shown.out
+    assert f"frugalnas train {finished} --id" in shown.out
+    chosen = ranked[-1]
+    counted = cli("count", str(finished), "--id", str(chosen["id"]))
+    assert f"query {chosen['id']} of" in counted.out
+    for arguments, hint in (
+        (("runs", "rank", str(finished), "--by", "bst"), "best"),
+        (("count", str(finished), "--id", "9"), "1 to 2"),
+        (("count", "NB201_best_CIFAR10", "--id", "1"), "leave --id out"),
+    ):
+        refused = cli(*arguments)
+        assert refused.code == 2
+        assert hint in refused.err
+
+
+@pytest.mark.slow
+def test_search_and_retrain_as_typed(cli, images, tmp_path):
+    run_dir = tmp_path / "search"
+    options = (
+        "data=" + str(images),
+        "epochs=1",
+        "batch_size=32",
+        "width=4",
+        "layers=3",
+        "settings=augmentation.flip=true",
+    )
+    settings = [part for option in options for part in ("--set", f"evaluator.{option}")]
+    said = cli(
+        "search", "random", "--space", "darts", "--set", "space.width=4", "--set", "space.layers=3",
+        "--evaluator", "training", *settings, "--queries", "3", "--run-dir", str(run_dir), "--quiet",
+        "--initial", "2",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert "best validation accuracy, %" in said.out
+    assert "test accuracy" not in said.out
+    config = RunFolder(run_dir).config
+    assert config["evaluator"]["name"] == "training"
+    assert config["evaluator"]["options"]["settings"] == {"augmentation.flip": "true"}
+    final = tmp_path / "final"
+    said = cli(
+        "train", str(run_dir), "--id", "2", "--data", str(images), "--epochs", "1", "--batch-size", "32",
+        "--run-dir", str(final), "--quiet",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    retrained = load_training(final)
+    assert retrained.test is not None
+    np.testing.assert_array_equal(retrained.code, load_search(run_dir).queries[1].code)
