@@ -111,16 +111,10 @@ class GIN(Neural):
         from frugalnas.encoders import cached_encoder, load_encoder
 
         source = cached_encoder(space, self.pretrained) if self.pretrained in TASKS else self.pretrained
-        encoder, card = load_encoder(source, space)
-        found = encoder.config()
-        for name in ("width", "layers", "directions", "activation"):
-            asked = getattr(self, name)
-            if asked not in (None, found[name]):
-                raise FrugalnasError(
-                    f"the encoder in {source} has {name} {found[name]}, not {asked}; leave {name} out to take the encoder's, "
-                    f"or pre-train another: frugalnas pretrain ss-ccl --space {space.name}"
-                )
-        self._learnt = space.name, encoder, bool(card.get("isolated_edges", False))
+        asked = {name: getattr(self, name) for name in ("width", "layers", "directions", "activation")}
+        expected = {name: value for name, value in asked.items() if value is not None}
+        encoder, card = load_encoder(source, space, **expected)
+        self._learnt = space.name, encoder, card.isolated_edges
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> GIN:
         """Train every member on `values`, shape [n], from the pre-trained encoder where there is one."""
@@ -133,6 +127,12 @@ class GIN(Neural):
         graphs = graph_tensors(population, isolated_edges=bool(self._learnt and self._learnt[2]))
         graphs.sums(self._encoder_options()["directions"])
         return graphs
+
+    def _outputs(self, network: Network, population: Population) -> NDArray[np.float64]:
+        from frugalnas.predictors.graph_networks import GraphRegressor, values_of
+
+        assert isinstance(network, GraphRegressor)
+        return values_of(network, population, isolated_edges=bool(self._learnt and self._learnt[2]))
 
     def _encoder_options(self) -> dict[str, Any]:
         if self._learnt:

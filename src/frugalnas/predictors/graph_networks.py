@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from frugalnas.encoders import GINEncoder, GraphTensors
 from frugalnas.encoders.gin import ACTIVATIONS
+from frugalnas.encoders.sharing import embed
 from frugalnas.predictors.fitting import Features, Network, Training, decayed
+from frugalnas.spaces import Population
 
-__all__ = ["GaussianGraphRegressor", "GraphRegressor"]
+__all__ = ["GaussianGraphRegressor", "GraphRegressor", "values_of"]
 
 SMALLEST_DEVIATION = 1e-2
 """Of the labels' deviation: a likelihood that grows without bound around labels met exactly is of no use."""
@@ -105,3 +109,10 @@ class GaussianGraphRegressor(GraphRegressor):
         """Negative log-likelihood of the targets, the mean over them."""
         mean, deviation = self(inputs).unbind(dim=1)
         return (0.5 * ((targets - mean) / deviation) ** 2 + torch.log(deviation)).mean() + 0.5 * math.log(2 * math.pi)
+
+
+def values_of(network: GraphRegressor, population: Population, *, isolated_edges: bool) -> NDArray[np.float64]:
+    """What a trained network says of a population, shape [n, outputs]; each distinct neighbourhood is computed once."""
+    with torch.inference_mode():
+        hidden = embed(network.encoder, population, network.first, isolated_edges=isolated_edges)
+        return network.finish(hidden).numpy().astype(np.float64)

@@ -107,13 +107,16 @@ class Neural(Predictor):
 
     def _answers(self, population: Population) -> Iterator[NDArray[np.float64]]:
         """What each member says, in the units of the values, shape [n, outputs]; the first output is the value."""
-        from frugalnas.predictors import fitting
-
-        inputs = self._inputs(population)
         for network, slope, offset in self._fitted:
-            answer = fitting.outputs(network, inputs, BLOCK)
+            answer = self._outputs(network, population)
             answer[:, 0] = offset + slope * answer[:, 0]
             yield answer
+
+    def _outputs(self, network: Network, population: Population) -> NDArray[np.float64]:
+        """What a trained network says, shape [n, outputs]."""
+        from frugalnas.predictors import fitting
+
+        return fitting.outputs(network, self._inputs(population), BLOCK)
 
     def _targets(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """What a network is trained towards, shape [n]: by default standardised values."""
