@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
 from frugalnas.runs.comparison import bootstrap_mean
@@ -57,6 +57,9 @@ def landscape_figure(landscape: Landscape) -> Figure:
             axes[2].set(xlabel="best by validation, %", ylabel="tau of validation and test")
         for panel in axes:
             panel.grid(True)
+            panel.set_axisbelow(True)
+        for panel in axes[:2]:
+            panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.suptitle(f"{landscape.table}, {landscape.architectures:,} architectures", size=8.5)
     return figure
 
@@ -82,8 +85,8 @@ def landscape_report(landscape: Landscape, folder: Path) -> list[Path]:
 def samplers_figure(samplers: Samplers) -> Figure:
     """A figure, two columns wide: divergence by size of the sample, and how often each path is drawn.
 
-    Lines are means over trials, bars their 95 % bootstrap intervals. Dots are paths; on the diagonal a path is drawn as often as it
-    occurs in the whole space.
+    Lines are means over trials, bars their 95 % bootstrap intervals. Dots are paths; on the diagonal a path is drawn as often
+    as it occurs in the whole space. Paths that are never drawn lie at the lower edge.
     """
     with paper_style():
         figure = new_figure(PAGE, 2.9, layout="constrained")
@@ -100,14 +103,15 @@ def samplers_figure(samplers: Samplers) -> Figure:
         ends = [low, samplers.whole.max()]
         paths.plot(ends, ends, color=GREY, linewidth=0.6)
         sizes.set(xscale="log", yscale="log", xlabel="architectures drawn", ylabel="divergence of paths, nats")
-        sizes.xaxis.set_major_locator(FixedLocator(list(samplers.sizes)))
-        sizes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:g}"))
-        sizes.xaxis.set_minor_locator(NullLocator())
+        sizes.xaxis.set_major_locator(FixedLocator(_apart(samplers.sizes)))
         paths.set(xscale="log", yscale="log", xlabel="share of paths in the whole space", ylabel="share in samples")
-        sizes.grid(True)
-        paths.grid(True)
-        handles, labels = sizes.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center")
+        for panel in (sizes, paths):
+            for axis in (panel.xaxis, panel.yaxis):
+                axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.set_minor_formatter(NullFormatter())
+            panel.grid(True)
+        sizes.xaxis.set_minor_locator(NullLocator())
+        sizes.legend()
         trials = len(next(iter(samplers.divergences.values())))
         figure.suptitle(
             f"{samplers.space}, {samplers.architectures:,} architectures, {trials} samples of each size", size=8.5
@@ -124,6 +128,15 @@ def samplers_report(samplers: Samplers, folder: Path) -> list[Path]:
     ]
     written = [_write(folder / "divergences.csv", ["sampler", "architectures", "mean", "low", "high"], rows)]
     return written + save_figure(samplers_figure(samplers), folder / "samplers")
+
+
+def _apart(numbers: Sequence[int]) -> list[int]:
+    """Those that are far enough from each other on a logarithmic axis to be written beside each other."""
+    kept: list[int] = []
+    for number in sorted(numbers):
+        if not kept or number >= 1.8 * kept[-1]:
+            kept.append(number)
+    return kept
 
 
 def _write(path: Path, header: Sequence[str], rows: Any) -> Path:
