@@ -79,10 +79,7 @@ class GINEncoder(nn.Module):
 
     def vertices(self, graphs: GraphTensors) -> Tensor:
         """Features of every vertex, shape [n, V, width]."""
-        if graphs.kinds != self.kinds:
-            raise FrugalnasError(
-                f"the encoder reads graphs with {self.kinds} operations, and these have {graphs.kinds}: they are of another space"
-            )
+        graphs.check_kinds(self.kinds)
         matrix, sums = graphs.sums(self.directions)
         shape = len(graphs), graphs.vertices, self.width
         features = self.layers[0](sums.flatten(0, 1))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import BoolArray, Graphs, Population
 
 __all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "edges_of", "graph_tensors"]
@@ -38,6 +38,13 @@ class GraphTensors:
     def vertices(self) -> int:
         """Vertices of each graph."""
         return self.operations.shape[1]
+
+    def check_kinds(self, kinds: int) -> None:
+        """Refuses the graphs for an encoder that reads another number of operations."""
+        if kinds != self.kinds:
+            raise FrugalnasError(
+                f"the encoder reads graphs with {kinds} operations, and these have {self.kinds}: they are of another space"
+            )
 
     def sums(self, directions: str) -> tuple[Tensor, Tensor]:
         """What sums the features of each vertex and its neighbours, and these sums for the operations themselves.
