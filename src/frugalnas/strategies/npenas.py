@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.registry import PREDICTORS
-from frugalnas.spaces import BoolArray, Codes, Population, SearchSpace
+from frugalnas.spaces import BoolArray, Codes, IntArray, Population, SearchSpace
+from frugalnas.spaces.children import guessed_children
 from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS, paper_mutants
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
 from frugalnas.strategies.base import Strategy
@@ -25,6 +26,8 @@ __all__ = ["NPENAS"]
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its"]
 Mutation = Literal["edits", "paper", "paper-padded"]
 
+GUESSES = 20
+"""Random edits that are tried for each child; a parent has many."""
 FURTHER = 3
 """Where the children of all parents are known already, mutation changes so many genes more, one after another."""
 
@@ -47,7 +50,7 @@ class NPENAS(Strategy):
         candidates: children that are ranked in each round.
         parents: the best so far that have children, best first, until there are enough.
         tournament: each parent is the best of so many drawn from all that were evaluated; None: the best, in order.
-        mutations: tries at a new child of each parent.
+        mutations: children of each parent that are looked at.
         children: new children of a parent that are kept at most; None: all.
         mutation: `edits` changes one gene to `edits`, uniformly; `paper` is the operator of NPENAS's program for
             NAS-Bench-101, NAS-Bench-201 and DARTS; `paper-padded` lets cells of NAS-Bench-101 grow.
@@ -209,26 +212,32 @@ class NPENAS(Strategy):
 
     def _brood(self, parents: Codes, further: int) -> Codes:
         """Children of each parent, at most `children` new ones of each, shape [m, genes]."""
-        born = self._mutants(np.repeat(parents, self.mutations, axis=0), further)
+        born, parent = self._mutants(parents, further)
         if self.children is None:
             return born
         fresh = np.flatnonzero(self.unasked(born))
-        parent = fresh // self.mutations
+        parent = parent[fresh]
         place = np.arange(len(fresh)) - np.searchsorted(parent, parent)
         return born[fresh[place < self.children]]
 
-    def _mutants(self, parents: Codes, further: int) -> Codes:
-        """One child of each row; the row itself, which is not new, where it has none."""
-        if self.mutation != "edits" and not further:
-            return paper_mutants(self.space, parents, self.rng, padded=self.mutation == "paper-padded")
+    def _mutants(self, parents: Codes, further: int) -> tuple[Codes, IntArray]:
+        """At most `mutations` children of each parent, in random order, and the parent of each, in rising order.
+
+        Where no child was found the parent stands in for it, which is not new.
+        """
         edits = min(self.edits + further, self.space.genes)
-        try:
-            return self.space.mutate(parents, self.rng, edits=edits)
-        except FrugalnasError:  # one of them has no valid child so close by
-            if (parents == parents[0]).all():
-                return parents
-            middle = len(parents) // 2 // self.mutations * self.mutations or self.mutations
-            return np.concatenate([self._mutants(half, further) for half in (parents[:middle], parents[middle:])])
+        if self.mutation == "edits" and edits == 1:  # all there are, which random edits would find one by one
+            born, parent = self.space.neighbours(parents)
+            order = np.lexsort((self.rng.random(len(born)), parent))
+            born, parent = born[order], parent[order]
+            place = np.arange(len(born)) - np.searchsorted(parent, parent)
+            return born[place < self.mutations], parent[place < self.mutations]
+        parent = np.repeat(np.arange(len(parents)), self.mutations)
+        if self.mutation != "edits" and not further:
+            return paper_mutants(self.space, parents[parent], self.rng, padded=self.mutation == "paper-padded"), parent
+        if not (self.space.allowed.sum(axis=1) > 1).any():
+            return parents, np.arange(len(parents))
+        return guessed_children(self.space, parents[parent], self.rng, edits, GUESSES)[0], parent
 
     # -- state ---------------------------------------------------------------------------------------------------
 

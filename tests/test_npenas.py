@@ -1,0 +1,328 @@
+"""NPENAS: where candidates come from, what the predictor is shown and when, and what its presets are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_spaces import EvenBits, Layers
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Evaluations, Trials
+from frugalnas.predictors import GaussianProcess, Prediction, Predictor, Ridge
+from frugalnas.spaces import DARTS, Codes, NASBench101, NASBench201, Population
+from frugalnas.spaces.cells101 import live_parts
+from frugalnas.spaces.npenas_mutations import paper_mutants
+from frugalnas.strategies import NPENAS, RandomSearch, Strategy
+from frugalnas.testing import StrategyConformance
+from frugalnas.testing.checks import landscape
+
+SPACE = NASBench201()
+GOLDEN = Path(__file__).parent / "golden"
+
+
+class Clairvoyant(Predictor):
+    """Knows the landscape; remembers what it was fitted to and asked about."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = seed
+        self.fits: list[int] = []
+        self.asked: list[Codes] = []
+        self.prepared: list[str] = []
+
+    def prepare(self, space):
+        self.prepared.append(space.name)
+
+    def fit(self, population: Population, values):
+        self.fits.append(len(values))
+        return self
+
+    def predict(self, population: Population) -> Prediction:
+        self.asked.append(population.codes)
+        mean = self.truth(population)
+        return Prediction(mean, np.zeros(len(mean)))
+
+    def truth(self, population: Population) -> np.ndarray:
+        return landscape(population.space, population.codes)
+
+
+class WholeNumbers(Clairvoyant):
+    """Without rounding, so that every machine agrees to the last bit."""
+
+    def truth(self, population: Population) -> np.ndarray:
+        return whole_numbers(population.codes)
+
+
+def whole_numbers(codes: Codes) -> np.ndarray:
+    worth = np.array([0, 3, 7, 11, 2])[codes] * np.array([3, 1, 2, 5, 1, 4])
+    return (worth.sum(axis=1) - 6 * (codes[:, :-1] == codes[:, 1:]).sum(axis=1)).astype(np.float64)
+
+
+def step(strategy: Strategy, n: int | None = None) -> Trials:
+    trials = strategy.ask(n)
+    strategy.tell(trials, Evaluations(landscape(strategy.space, trials.codes)))
+    return trials
+
+
+class TestNPENAS(StrategyConformance):
+    def make(self, seed):
+        return NPENAS(SPACE, seed=seed, predictor="ridge", candidates=30)
+
+
+class TestNPENASThatIsSeldomFitted(StrategyConformance):
+    """What the predictor was fitted to, and with which seed, survives a restart."""
+
+    def make(self, seed):
+        return NPENAS(
+            SPACE,
+            seed=seed,
+            predictor=GaussianProcess(),
+            acquisition="ts",
+            mutation="paper",
+            tournament=3,
+            children=4,
+            fixed=25,
+            refit_growth=1.3,
+            labels="standard",
+            candidates=30,
+        )
+
+
+@pytest.mark.slow
+class TestNPENASOnDARTS(StrategyConformance):
+    def make(self, seed):
+        return NPENAS(DARTS(), seed=seed, predictor=Ridge(), mutation="paper", acquisition="its")
+
+
+@pytest.mark.slow
+class TestNPENASUnderALimit(StrategyConformance):
+    def make(self, seed):
+        return NPENAS(Layers(30, 4).where("params<=4500"), seed=seed, predictor="ridge", edits=2)
+
+
+# -- candidates ------------------------------------------------------------------------------------------------------
+
+
+def differing(codes: Codes, code: Codes) -> np.ndarray:
+    return (codes != code).sum(axis=1)
+
+
+def test_candidates_are_new_children_of_the_best_in_order() -> None:
+    strategy = NPENAS(Layers(12, 6), seed=0, predictor=Clairvoyant(), candidates=100)
+    for _ in range(4):
+        step(strategy)
+        strategy.predictor.asked.clear()
+        known = strategy.codes[np.argsort(-strategy.values)]
+        step(strategy)
+        (candidates,) = strategy.predictor.asked
+        assert len(np.unique(strategy.space.networks(candidates))) == 100
+        assert not np.isin(strategy.space.networks(candidates), strategy.space.networks(known)).any()
+        first = np.array([np.flatnonzero(differing(known, child) == 1)[0] for child in candidates])
+        assert first.max() < 8, "a parent has some fifty children: a few of the best are enough"
+        assert (first == 0).sum() > 30
+
+
+def test_few_children_come_from_many_parents() -> None:
+    strategy = NPENAS(Layers(12, 6), seed=0, initial=80, predictor=Clairvoyant(), candidates=60, children=2)
+    step(strategy)
+    step(strategy)
+    (candidates,) = strategy.predictor.asked
+    known = strategy.codes[np.argsort(-strategy.values[:80], kind="stable")]
+    parents = [int(np.argmin(differing(known, child))) for child in candidates]
+    assert max(parents.count(parent) for parent in parents) == 2
+    assert len(set(parents)) == 30
+
+
+def test_tournaments_choose_other_parents_than_the_best() -> None:
+    strategy = NPENAS(Layers(12, 6), seed=0, initial=80, predictor=Clairvoyant(), tournament=2, children=3)
+    step(strategy)
+    step(strategy)
+    known = strategy.codes[:80][np.argsort(-strategy.values[:80], kind="stable")]
+    parents = {int(np.argmin(differing(known, child))) for child in strategy.predictor.asked[0]}
+    assert max(parents) > 30
+    assert np.mean(list(parents)) < 35
+
+
+def test_mutation_goes_further_where_everything_near_is_known() -> None:
+    space = NASBench201().restrict(np.tile([True, False, False, True, True], (6, 1)))
+    strategy = NPENAS(space, seed=1, initial=5, predictor=Clairvoyant(), parents=1)
+    everything = np.unique(space.networks(space.enumerate()))
+    asked: list[int] = []
+    while len(trials := step(strategy, 7)):
+        asked += space.networks(trials.codes).tolist()
+    assert sorted(asked) == everything.tolist()
+
+
+@pytest.mark.slow
+def test_space_without_neighbours_is_searched_all_the_same() -> None:
+    strategy = NPENAS(EvenBits(30), seed=0, predictor=Clairvoyant())
+    for _ in range(3):
+        trials = step(strategy)
+        assert len(trials) == 10
+        assert EvenBits(30).valid(trials.codes).all()
+
+
+def test_search_beats_chance() -> None:
+    best = {}
+    for kind in (NPENAS, RandomSearch):
+        best[kind] = []
+        for seed in range(3):
+            strategy = kind(Layers(6, 4), seed=seed, **({} if kind is RandomSearch else {"predictor": "ridge"}))
+            while len(strategy.values) < 100:
+                step(strategy, 10)
+            best[kind].append(strategy.values.max())
+    assert np.mean(best[NPENAS]) > np.mean(best[RandomSearch])
+
+
+# -- fits ------------------------------------------------------------------------------------------------------------
+
+
+def fits(rounds: int, **options) -> list[int]:
+    strategy = NPENAS(SPACE, predictor=Clairvoyant(), **options)
+    for _ in range(rounds):
+        step(strategy)
+    return strategy.predictor.fits
+
+
+def test_predictor_is_fitted_every_round_unless_told_otherwise() -> None:
+    assert fits(6) == [10, 20, 30, 40, 50]
+    assert fits(9, fixed=50) == [10, 20, 30, 40, 50]
+    assert fits(14, refit_growth=1.5) == [10, 20, 30, 50, 80, 120]
+
+
+def test_nothing_new_is_no_reason_to_fit_again() -> None:
+    strategy = NPENAS(SPACE, predictor=Clairvoyant())
+    step(strategy)
+    for _ in range(3):
+        strategy.ask()
+    assert strategy.predictor.fits == [10]
+
+
+def test_failures_are_neither_fitted_to_nor_parents() -> None:
+    strategy = NPENAS(Layers(12, 6), predictor=Clairvoyant(), initial=10, candidates=20)
+    trials = strategy.ask()
+    values = np.arange(10.0)
+    values[8:] = np.nan
+    strategy.tell(trials, Evaluations(values))
+    strategy.ask()
+    assert strategy.predictor.fits == [8]
+    assert (differing(strategy.predictor.asked[0], trials.codes[7]) == 1).all()
+
+
+def test_predictor_gets_ready_for_the_space_before_anything_runs() -> None:
+    assert NPENAS(SPACE, predictor=Clairvoyant()).predictor.prepared == ["nasbench201"]
+
+
+def test_rounds_are_shown_to_whoever_looks_on() -> None:
+    rounds = []
+    strategy = NPENAS(SPACE, predictor=Clairvoyant(), labels="standard")
+    strategy.observer = rounds.append
+    asked = [step(strategy).codes for _ in range(4)]
+    assert [one.number for one in rounds] == [1, 2, 3]
+    for one, codes in zip(rounds, asked[1:], strict=True):
+        np.testing.assert_array_equal(one.candidates.codes[one.chosen], codes)
+        assert one.eligible.all()
+        assert len(one.values) == len(one.labels) == 10 * one.number
+
+
+# -- the papers' mutations -------------------------------------------------------------------------------------------
+
+
+def test_mutation_of_the_paper_on_nasbench101_never_grows_a_cell() -> None:
+    space = NASBench101()
+    rng = np.random.default_rng(0)
+    text = "conv3x3(0)+conv1x1(1)+output(0,2)"
+    parents = np.tile(space.parse(text), (2_000, 1))
+    children = paper_mutants(space, parents, rng)
+    assert space.valid(children).all()
+    assert (children != parents).any(axis=1).all()
+    assert live_parts(children)[1].sum(axis=1).max() == 4
+    grown = paper_mutants(space, parents, rng, padded=True)
+    assert space.valid(grown).all()
+    assert live_parts(grown)[1].sum(axis=1).max() > 4
+    changed = (children[:, [21, 22]] != parents[:, [21, 22]]).mean()
+    assert 0.4 < changed < 0.6, (
+        "each of two live operations changes with probability 1 / 2, little less as none is refused"
+    )
+
+
+def test_mutation_of_the_paper_on_nasbench201_prefers_early_edges() -> None:
+    rng = np.random.default_rng(0)
+    parents = np.full((6_000, 6), 3, np.int8)
+    children = paper_mutants(SPACE, parents, rng)
+    changed = children != parents
+    assert (changed.sum(axis=1) == 1).all()
+    np.testing.assert_allclose(changed.mean(axis=0), [1 / 3, 1 / 6, 1 / 6, 1 / 9, 1 / 9, 1 / 9], atol=0.02)
+
+
+def test_mutation_of_the_paper_on_darts_makes_two_edits_in_both_cells() -> None:
+    for space in (DARTS(), DARTS(duplicates=False, none=True)):
+        rng = np.random.default_rng(0)
+        parents = space.sample(2_000, rng)
+        children = paper_mutants(space, parents, rng)
+        assert space.valid(children).all()
+        edits = (children != parents).sum(axis=1)
+        assert set(edits.tolist()) == {1, 2}
+        assert (children != parents)[:, 8:].any()
+
+
+def test_mutation_of_the_paper_stays_within_limits_and_gives_up_where_there_is_no_child() -> None:
+    rng = np.random.default_rng(0)
+    small = SPACE.restrict(np.tile([True, False, False, True, False], (6, 1))).where("params<=0.3e6")
+    parents = small.sample(200, rng)
+    assert small.valid(paper_mutants(small, parents, rng)).all()
+    alone = SPACE.restrict(np.eye(5, dtype=bool)[[3, 0, 3, 0, 3, 0]])
+    np.testing.assert_array_equal(paper_mutants(alone, alone.enumerate(), rng), alone.enumerate())
+
+
+# -- refusals --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"candidates": 5}, "candidates"),
+        ({"mutations": 0}, "mutations"),
+        ({"parents": 0}, "parents"),
+        ({"refit_growth": 0.5}, "refit_growth"),
+        ({"refit_growth": float("nan")}, "refit_growth"),
+        ({"fixed": 1}, "fixed"),
+        ({"labels": "ranks"}, "did you mean 'rank'"),
+        ({"acquisition": "uniform"}, "acquisition"),
+        ({"mutation": "papers"}, "paper"),
+        ({"predictor": GaussianProcess(encoding="edges")}, "edges"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_mend(options, words: str) -> None:
+    with pytest.raises(FrugalnasError, match=words):
+        NPENAS(SPACE, **{"predictor": "ridge", **options})
+
+
+def test_mutation_of_the_paper_is_refused_elsewhere() -> None:
+    with pytest.raises(FrugalnasError, match="mutation edits"):
+        NPENAS(Layers(6, 4), predictor="ridge", mutation="paper")
+
+
+# -- golden trajectory -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mutation", ["edits", "paper"])
+def test_golden_trajectory(mutation: str) -> None:
+    """The first sixty queries of seed 0 with a predictor that makes no rounding errors.
+
+    After a change that is meant, run with UPDATE_GOLDEN=1 and say in CHANGELOG.md that seeds mean something else.
+    """
+    strategy = NPENAS(SPACE, seed=0, predictor=WholeNumbers(), mutation=mutation)
+    asked: list[str] = []
+    while len(asked) < 60:
+        trials = strategy.ask()
+        strategy.tell(trials, Evaluations(whole_numbers(trials.codes)))
+        asked += [SPACE.format(code) for code in trials.codes]
+    path = GOLDEN / f"npenas-{mutation}.json"
+    record = {"strategy": "npenas", "mutation": mutation, "seed": 0, "asked": asked}
+    if os.environ.get("UPDATE_GOLDEN"):
+        path.write_text(json.dumps(record, indent=1) + "\n")
+    assert json.loads(path.read_text()) == record
