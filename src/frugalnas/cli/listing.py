@@ -33,6 +33,8 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns(list(recipe_sources("frugalnas.training").items()), ("recipe", "source"))
         print("\nfor supernets (frugalnas supernet train):")
         print_columns(list(recipe_sources("frugalnas.supernets").items()), ("recipe", "source"))
+        print("\nfor encoders (frugalnas pretrain):")
+        print_columns(list(recipe_sources("frugalnas.encoders").items()), ("recipe", "source"))
         print("\nfor methods (frugalnas rlnas):")
         print_columns(list(recipe_sources("frugalnas.methods").items()), ("recipe", "source"))
         return 0

@@ -19,6 +19,7 @@ from frugalnas.cli import (
     encoding,
     exporting,
     listing,
+    pretraining,
     reporting,
     rlnas,
     runs,
@@ -87,6 +88,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     drawing.add(commands)
     rlnas.add(commands)
     supernets.add(commands)
+    pretraining.add(commands)
     exporting.add(commands)
     data.add(commands)
     tabling.add(commands)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import comparing, ranking, rlnas, searching, training
+from frugalnas.cli import comparing, pretraining, ranking, rlnas, searching, training
 from frugalnas.cli.assessing import show_assessment
 from frugalnas.cli.options import add_budget
 from frugalnas.cli.showing import show_comparison, show_run, show_training
@@ -61,7 +61,7 @@ def _resume(parsed: argparse.Namespace) -> int:
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] not in ("training", "supernet", "method"):
+    if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
@@ -79,6 +79,8 @@ def _resume(parsed: argparse.Namespace) -> int:
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a method's run keeps the budget of its search; leave --queries and --seconds out")
         return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet)
+    if config["kind"] == "pretraining":
+        return pretraining.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):
         return _resume_training(run_dir, config["kind"], parsed)
     budget = None
@@ -120,6 +122,8 @@ def _show(parsed: argparse.Namespace) -> int:
         return show_training(parsed.run_dir, as_json=parsed.json)
     if kind == "supernet":
         return show_supernet(parsed.run_dir, as_json=parsed.json)
+    if kind == "pretraining":
+        return pretraining.show_pretraining(parsed.run_dir, as_json=parsed.json)
     if kind == "method":
         return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
@@ -142,6 +146,9 @@ def _list(parsed: argparse.Namespace) -> int:
             continue
         if config["kind"] == "supernet":
             rows.append(_supernet_row(folder, lines))
+            continue
+        if config["kind"] == "pretraining":
+            rows.append(pretraining.pretraining_row(folder, lines))
             continue
         if config["kind"] == "training":
             rows.append(_training_row(folder, lines))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -180,6 +182,19 @@ class Pretraining(ABC):
         card = self.card
         identity = {"space": card.space, "recipe": card.recipe, "seed": self.seed}
         return Checkpoints(folder / "checkpoints", {**identity, "architectures": len(self.codes)})
+
+    def seconds_per_step(self, steps: int) -> float:
+        """How long a step takes, from so many after a first one; the weights are moved by them."""
+        position = Position(0, 0, 1, self.steps_per_epoch)
+        batches = itertools.islice(itertools.cycle(self._batches(0, 0)), steps + 1)
+        with isolated(self.seed):
+            self._descend(next(batches), position)
+            begun = time.perf_counter()
+            for batch in batches:
+                self._descend(batch, position)
+            if self.fabric.device.type == "cuda":
+                torch.cuda.synchronize()
+        return (time.perf_counter() - begun) / steps
 
     def _descend(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
         """One optimiser step."""

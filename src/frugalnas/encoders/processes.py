@@ -24,7 +24,7 @@ def gathered(part: Tensor) -> Tensor:
 
     The gradient of a row is the sum of what all processes found for it.
     """
-    return cast(Tensor, _Gathered.apply(part))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Gathered.apply(part))
 
 
 def share_norms(network: nn.Module) -> None:
@@ -69,7 +69,7 @@ class SharedNorm(nn.BatchNorm1d):
 
 
 def _summed_with_gradient(tensor: Tensor) -> Tensor:
-    return cast(Tensor, _Summed.apply(tensor))  # type: ignore[no-untyped-call]
+    return cast(Tensor, _Summed.apply(tensor))
 
 
 class _Gathered(torch.autograd.Function):

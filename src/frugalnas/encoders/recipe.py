@@ -107,8 +107,8 @@ class PretrainingRecipe:
         batch -= batch % devices
         if batch < 2 * devices:
             raise FrugalnasError(
-                f"{architectures} architectures in batches of {self.batch} leave fewer than two for each of {devices} devices; take "
-                f"more architectures, a larger batch, or fewer devices"
+                f"{architectures} architectures in batches of {self.batch} leave fewer than two for each of {devices} devices; "
+                f"take more architectures, a larger batch, or fewer devices"
             )
         if self.min_negatives is not None and self.min_negatives >= batch:
             raise FrugalnasError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,7 +82,7 @@ class CentralContrast:
         Raises:
             FrugalnasError: where no anchor has enough negatives.
         """
-        return ContrastLoss(*_Contrast.apply(embeddings, codes, anchors, self, summed))  # type: ignore[no-untyped-call]
+        return ContrastLoss(*_Contrast.apply(embeddings, codes, anchors, self, summed))
 
 
 class _Contrast(torch.autograd.Function):
@@ -236,4 +236,4 @@ class ContrastiveEncoder(nn.Module):
 
     def forward(self, graphs: GraphTensors) -> Tensor:
         """Unit vectors, shape [n, dimension]."""
-        return cast(Tensor, functional.normalize(self.projection(self.encoder(graphs)), dim=1))
+        return functional.normalize(self.projection(self.encoder(graphs)), dim=1)

@@ -23,9 +23,19 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.trainer import Book
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
-from frugalnas.training import Position, watching_memory
+from frugalnas.training import Position, fabric_for, watching_memory
 
-__all__ = ["PretrainingResult", "load_pretraining", "pretrain", "resume_pretraining"]
+__all__ = [
+    "PretrainingPlan",
+    "PretrainingResult",
+    "load_pretraining",
+    "plan_pretraining",
+    "pretrain",
+    "resume_pretraining",
+]
+
+TIMED_STEPS = 3
+"""Of a plan, after a first one that sets things up."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,25 @@ class PretrainingResult:
     seconds: float
     finished: bool
     run_dir: Path
+
+
+@dataclass(frozen=True)
+class PretrainingPlan:
+    """What a pre-training would do.
+
+    Attributes:
+        space: whose architectures.
+        recipe: with batches as large as there are architectures for.
+        architectures: that the encoder would see.
+        steps_per_epoch: optimiser steps.
+        seconds: an estimate of the whole, from a few steps.
+    """
+
+    space: SearchSpace
+    recipe: PretrainingRecipe
+    architectures: int
+    steps_per_epoch: int
+    seconds: float
 
 
 def pretrain(
@@ -108,6 +137,27 @@ def pretrain(
     )
     with begun(folder):
         return _carry_on(folder, callbacks)
+
+
+def plan_pretraining(
+    space: SearchSpace,
+    task: str = "ss-ccl",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    devices: int = 1,
+) -> PretrainingPlan:
+    """What `pretrain` would do with these arguments; a few steps are timed on one device, and nothing is written."""
+    chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
+    fabric_for(device, devices)
+    fabric = fabric_for(device)
+    fabric.launch()
+    pretraining = pretraining_for(fabric, space, chosen, seed)
+    steps = pretraining.steps_per_epoch * pretraining.recipe.epochs
+    seconds = steps * pretraining.seconds_per_step(TIMED_STEPS) / devices
+    return PretrainingPlan(space, pretraining.recipe, len(pretraining.codes), pretraining.steps_per_epoch, seconds)
 
 
 def resume_pretraining(

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from frugalnas.runs.pretraining import PretrainingResult
     from frugalnas.runs.supernets import SupernetResult
     from frugalnas.runs.training import TrainingResult
 
@@ -27,7 +28,7 @@ class TrainingCallback:
     def on_epoch(self, record: dict[str, Any]) -> None:
         """An epoch ended; `record` is its line in the journal."""
 
-    def on_stop(self, result: TrainingResult | SupernetResult) -> None:
+    def on_stop(self, result: TrainingResult | SupernetResult | PretrainingResult) -> None:
         """The training is over; not called when it is interrupted."""
 
 
@@ -75,7 +76,7 @@ class TrainingProgress(TrainingCallback):
             text += f", turned by {record['angle']:.3f} rad"
         self._bar.update(self._task, description=text)
 
-    def on_stop(self, result: TrainingResult | SupernetResult) -> None:
+    def on_stop(self, result: TrainingResult | SupernetResult | PretrainingResult) -> None:
         """Take the bar down."""
         self.close()
 
