@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import frugalnas
 from frugalnas.cli import (
@@ -17,6 +18,7 @@ from frugalnas.cli import (
     data,
     drawing,
     encoding,
+    experimenting,
     exporting,
     listing,
     pretraining,
@@ -29,9 +31,9 @@ from frugalnas.cli import (
     tabling,
     training,
 )
-from frugalnas.errors import FrugalnasError, missing_extra
+from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 
-__all__ = ["main"]
+__all__ = ["command_options", "main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,9 +74,23 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     return parsed
 
 
+def command_options(arguments: Sequence[str]) -> set[str]:
+    """The options that a command has: `--seed`, `--out`, ..."""
+    commands = _commands(argparse.ArgumentParser(), arguments)
+    if not arguments or arguments[0] not in commands.choices:
+        raise unknown_name("command", " ".join(arguments[:1]), commands.choices)
+    return set(commands.choices[arguments[0]]._option_string_actions)
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="frugalnas", description="Find good neural architectures cheaply.")
     parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
+    _commands(parser, arguments)
+    return parser
+
+
+def _commands(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Any:
+    """Add every command, and return them by name."""
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     searching.add(commands, arguments)
     training.add(commands)
@@ -94,5 +110,6 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     tabling.add(commands)
     encoding.add(commands)
     analysing.add(commands)
+    experimenting.add(commands)
     listing.add(commands)
-    return parser
+    return commands
