@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.options import add_evaluator, convert, parse_settings
+from frugalnas.cli.reading import show_read
 from frugalnas.cli.searching import describe_subject, subject_slug
 from frugalnas.cli.showing import show_comparison
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -29,7 +30,16 @@ def add(commands: Any) -> None:
         "optimum and tests, and write them with every query (Parquet) and figures.",
     )
     parser.add_argument(
-        "strategies", help="names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart"
+        "strategies",
+        nargs="?",
+        help="names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart",
+    )
+    parser.add_argument(
+        "--read",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="in place of strategies: pickled result files of NPENAS, SSNENAS or BANANAS, or folders of them, one trial each",
     )
     parser.add_argument(
         "--queries", type=int, default=DEFAULT_QUERIES, metavar="N", help=f"budget of each search [{DEFAULT_QUERIES}]"
@@ -66,6 +76,12 @@ def run(parsed: argparse.Namespace) -> int:
     from frugalnas.runs.folder import unused_name
     from frugalnas.strategies.objectives import parse_objectives
 
+    if parsed.read:
+        if parsed.strategies:
+            raise FrugalnasError(f"--read shows what files say and runs nothing; leave {parsed.strategies} out")
+        return show_read(parsed, None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets"))
+    if not parsed.strategies:
+        raise FrugalnasError("which strategies? Name some, such as weaknas,random, or give result files to --read")
     entries = [entry.strip().rpartition("=") for entry in parsed.strategies.split(",") if entry.strip()]
     named = {label or name: name for label, _, name in entries}
     if len(named) < len(entries):

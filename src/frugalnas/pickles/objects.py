@@ -146,6 +146,17 @@ def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
     return {}
 
 
+def _default_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    """A dict with a default is a dict: what it would make is never made."""
+    if len(arguments) > 1:
+        raise Unfit("calls collections.defaultdict with more than what it makes by default")
+    return {}
+
+
+def _list(arguments: tuple[Any, ...]) -> object:
+    raise Unfit("calls list")
+
+
 def _set(arguments: tuple[Any, ...]) -> set[Any]:
     (members,) = arguments
     if type(members) is not list:
@@ -261,6 +272,9 @@ _PLAIN = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,5}")
 
 _MAKERS: dict[str, Callable[[tuple[Any, ...]], object]] = {
     "collections.OrderedDict": _ordered_dict,
+    "collections.defaultdict": _default_dict,
+    "builtins.list": _list,
+    "__builtin__.list": _list,
     "builtins.set": _set,
     "__builtin__.set": _set,
     "builtins.frozenset": _frozenset,

@@ -11,7 +11,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.machine import Machine, OnItem
 from frugalnas.pickles.source import Source
 
-__all__ = ["read_pickle", "read_torch"]
+__all__ = ["read_pickle", "read_pickles", "read_torch"]
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -20,8 +20,8 @@ _PROTOCOL = 1001
 def read_pickle(stream: BinaryIO, *, name: str, on_item: OnItem | None = None) -> Any:
     """The object that a pickle in `stream` holds: numbers, text, bytes, containers, NumPy's numbers and arrays.
 
-    Ordered dicts become dicts; torch's things and persistent ids become `Opaque`. A container that contains itself
-    is refused, so is a dict's key that is neither a scalar nor a short tuple of such.
+    Ordered dicts and such with defaults become dicts; torch's things and persistent ids become `Opaque`. A container that
+    contains itself is refused, so is a dict's key that is neither a scalar nor a short tuple of such.
 
     Args:
         stream: of a pickle of protocol 0 to 5, read by blocks and possibly beyond the pickle's end.
@@ -33,6 +33,25 @@ def read_pickle(stream: BinaryIO, *, name: str, on_item: OnItem | None = None) -
         FrugalnasError: `{name}: byte {offset}: {reason}` for what is damaged, or asks for more than plain data.
     """
     return Machine(Source(stream, name), on_item).run()
+
+
+def read_pickles(stream: BinaryIO, *, name: str) -> list[Any]:
+    """The objects of all pickles in `stream`, one behind the other; at least one.
+
+    Args:
+        stream: of pickles and nothing else.
+        name: the file, for messages.
+
+    Raises:
+        FrugalnasError: as for `read_pickle`.
+    """
+    source = Source(stream, name)
+    found = [Machine(source).run()]
+    while True:
+        source.fill(source.at)
+        if source.ended and source.at >= source.end():
+            return found
+        found.append(Machine(source).run())
 
 
 def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[[int], None] | None = None) -> Any:

@@ -89,10 +89,11 @@ def assessment_table(assessment: Assessment) -> str:
 
 def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
     metrics, budgets = numbers["metrics"], assessment.budgets
+    number = f"of {assessment.architectures:,} architectures" if assessment.architectures else "of the space"
     parts = [
         f"# {assessment.subject}: {', '.join(assessment.predictors)}",
-        f"Predictors that learned the {assessment.quantity} of so many random networks, held against that of the others of "
-        f"{assessment.architectures:,} architectures. Mean over {assessment.trials} random samples with its 95 % bootstrap "
+        f"Predictors that learned the {assessment.quantity} of so many random networks, held against that of the others "
+        f"{number}. Mean over {assessment.trials} random samples with its 95 % bootstrap "
         "interval; all predictors learn from the same samples.",
         "Kendall's tau:",
         markdown_table(
@@ -168,7 +169,9 @@ def _figure(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure:
     with paper_style():
         figure = new_figure(PAGE, 2.75, layout="constrained")
         panels = figure.subplots(1, 2)
-        titles = {"tau": "Kendall's tau", "top10": "share of the first 10 that are good"}
+        tops = any(own["top10"] is not None for at in metrics.values() for own in at.values())
+        second = ("top10", "share of the first 10 that are good") if tops else ("spearman", METRICS["spearman"])
+        titles = dict([("tau", "Kendall's tau"), second])
         for axes, (metric, title) in zip(panels, titles.items(), strict=True):
             _draw(axes, assessment, metrics, metric)
             axes.set_ylabel(title)

@@ -15,6 +15,7 @@ from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import save_figure
 from frugalnas.runs.comparison import Comparison, bootstrap_mean
+from frugalnas.runs.references import ReadComparison
 from frugalnas.strategies.objectives import VALUES
 
 __all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
@@ -81,11 +82,13 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     rows = [[name, *(shown_interval(estimate, digits) for estimate in at.values())] for name, at in values.items()]
     parts = [
         f"# {comparison.subject}: {', '.join(values)}",
-        f"Mean over {len(seeds)} seeds ({_span(seeds)}) of the best value so far, with its 95 % bootstrap interval.",
+        f"Mean over {len(seeds)} seeds ({_span(seeds)}) of {comparison.said}, with its 95 % bootstrap interval.",
         markdown_table(["strategy", *header], rows),
     ]
     if comparison.objective == "oracle-test":
         parts.append("Oracle study: test labels were shown to the strategies; the values are test accuracies, %.")
+    elif isinstance(comparison, ReadComparison):
+        parts.append(comparison.note)
     elif numbers["test"] is None:
         parts.append(f"Test accuracy: {comparison.subject} has no test results.")
     else:
@@ -146,7 +149,7 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None
     written = [table, _write_parquet(comparison, folder / "queries.parquet")]
-    unit = f"{VALUES[comparison.objective]}, %" if comparison.knows_optimum else "value"
+    unit = f"{VALUES[comparison.objective]}, %" if comparison.knows_optimum else comparison.unit
     figure = regret_curves(curves, optimum=optimum, unit=unit, title=comparison.subject)
     written += save_figure(figure, folder / "regret")
     if optimum is not None:

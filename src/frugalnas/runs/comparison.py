@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,11 @@ class Comparison:
         objective: what the values are, where a table answered: accuracy, or oracle-test, for which `test` is None.
         folder: where the comparison is kept, None where it is not.
     """
+
+    said: ClassVar[str] = "the best value so far"
+    """What stands at a budget, for people."""
+    unit: ClassVar[str] = "value"
+    """What it is on an axis, where no table answered."""
 
     values: Mapping[str, NDArray[np.float64]]
     seeds: tuple[int, ...]
