@@ -127,16 +127,14 @@ def test_an_assessment_is_a_function_of_its_seed_and_resumes_exactly(tmp_path):
     assert [row["tau"] for row in other.rows] != [row["tau"] for row in again.rows]
 
 
-def test_a_failure_is_a_row_and_is_told(tmp_path, cli):
-    names = f"all={SCALED},late={FUSSY}"
-    options = ["--budgets", "20,40", "--trials", "2", "--held-out", "300", "--quiet"]
-    said = cli("compare-predictors", names, *options, "--run-dir", tmp_path / "run")
-    assert said.code == 0, said.err
-    assert "late failed in 2 of 4 fits, the last time: 20 labels are too few" in said.out
-    assert "every evaluation failed" in said.out
-    numbers = json.loads(cli("show", tmp_path / "run", "--json").out)
-    assert numbers["metrics"]["late"]["20"]["tau"] is None
-    assert numbers["metrics"]["late"]["40"]["tau"][0] == numbers["metrics"]["all"]["40"]["tau"][0]
+def test_a_failure_is_a_row_and_is_told():
+    found = assess([{"name": SCALED, "label": "all"}, {"name": FUSSY, "label": "late"}], **{**SMALL, "trials": 2})
+    said = assessment_table(found)
+    assert "late failed in 2 of 4 fits, the last time: 20 labels are too few" in said
+    assert "every evaluation failed" in said
+    numbers = assessment_numbers(found)
+    assert numbers["metrics"]["late"][20]["tau"] is None
+    assert numbers["metrics"]["late"][40]["tau"] == numbers["metrics"]["all"][40]["tau"]
     assert numbers["failures"] == {"all": 0, "late": 2}
     nothing = assess([FUSSY], **{**SMALL, "budgets": [20]})
     with pytest.raises(FrugalnasError, match="no predictor could be fitted; the last one said: 20 labels"):
@@ -170,6 +168,8 @@ def test_the_command_writes_tables_and_figures_and_lists_the_run(tmp_path, cli, 
 @pytest.mark.slow
 def test_a_finished_assessment_is_shown_again(tmp_path, cli):
     assess([SCALED], **SMALL, run_dir=tmp_path / "run")
+    numbers = json.loads(cli("show", tmp_path / "run", "--json").out)
+    assert numbers["budgets"] == [20, 40]
     assert cli("resume", tmp_path / "run", "--quiet").out == cli("show", tmp_path / "run").out
 
 
