@@ -277,6 +277,8 @@ PREDICTORS = Registry(
         "gin-fine-tuned-paper": "frugalnas.predictors:gin_fine_tuned_paper",
         "gin-uncertainty": "frugalnas.predictors:GINUncertainty",
         "gin-bo-paper": "frugalnas.predictors:gin_bo_paper",
+        "bananas": "frugalnas.predictors:BANANAS",
+        "seminas": "frugalnas.predictors:SemiNAS",
     },
     base="frugalnas.predictors:Predictor",
 )

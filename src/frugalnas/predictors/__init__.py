@@ -9,8 +9,10 @@ standard deviation or the answers of its members. A new one overrides `fit` and 
 - `XGBoost`, `LightGBM`: where these packages are installed.
 - `GIN`, `GINUncertainty`: graph networks, from scratch or pre-trained without accuracies; `gin_paper`,
   `gin_fine_tuned_paper` and `gin_bo_paper` are those of NPENAS and SSNENAS. They need the extra `torch` to be fitted.
+- `BANANAS`, `SemiNAS`: the predictors of these papers, trained with torch too.
 """
 
+from frugalnas.predictors.bananas import BANANAS
 from frugalnas.predictors.base import Prediction, Predictor
 from frugalnas.predictors.boosters import LightGBM, XGBoost
 from frugalnas.predictors.gaussian_process import GaussianProcess
@@ -29,8 +31,10 @@ from frugalnas.predictors.regressors import (
     Tree,
     mlp_paper,
 )
+from frugalnas.predictors.seminas import SemiNAS
 
 __all__ = [
+    "BANANAS",
     "GIN",
     "MLP",
     "SVR",
@@ -47,6 +51,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Ridge",
+    "SemiNAS",
     "Tree",
     "XGBoost",
     "gin_bo_paper",

@@ -16,7 +16,18 @@ from torch.nn import functional
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["Features", "Inputs", "Network", "Training", "loss_of", "outputs", "seeded", "train"]
+__all__ = [
+    "Features",
+    "Inputs",
+    "Network",
+    "Training",
+    "decayed",
+    "features_of",
+    "loss_of",
+    "outputs",
+    "seeded",
+    "train",
+]
 
 EPSILON = 1e-8
 
@@ -45,6 +56,11 @@ class Features:
     def take(self, rows: Tensor | slice) -> Features:
         """The vectors in `rows`."""
         return Features(self.rows[rows])
+
+
+def features_of(rows: NDArray[Any]) -> Features:
+    """Feature vectors or tokens as inputs."""
+    return Features(torch.from_numpy(np.ascontiguousarray(rows)))
 
 
 class Network(nn.Module):
