@@ -1,0 +1,94 @@
+"""NPENAS: Neural Predictor Guided Evolution for Neural Architecture Search (Wei et al., 2020, arXiv 2003.12857).
+
+Mutate the best architectures; let a graph network, trained anew on all evaluations, rank the children; evaluate the best
+ten; repeat. NPENAS-NP ranks by a predicted error, NPENAS-BO by one Thompson sample of a predicted distribution.
+
+Where paper and program differ, the paper is followed: candidates are never looked up, the learning rate ends with the
+training, a network is never evaluated under two spellings, and cells are mutated until a child is valid.
+"""
+
+from __future__ import annotations
+
+from frugalnas.predictors import gin_bo_paper, gin_paper
+from frugalnas.spaces import SearchSpace
+from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS
+from frugalnas.strategies import NPENAS
+from frugalnas.strategies.npenas import Mutation
+
+__all__ = ["npenas_bo", "npenas_fixed", "npenas_paper", "papers_mutation"]
+
+LARGEST_ERROR = {"nasbench101": 10.0, "nasbench201": 100.0, "darts": 15.0}
+"""What the program multiplies a sigmoid by, in percent."""
+
+
+def npenas_paper(
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    rate: float | None = None,
+    fixed: int | None = None,
+) -> NPENAS:
+    """NPENAS-NP with the settings of its paper: a GIN trained for 300 epochs in every round, a hundred candidates.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two rankings.
+        rate: the largest error that can be predicted, in percent; None: 10 on nasbench101, 15 on darts, otherwise 100.
+        fixed: evaluations after which the predictor is not trained again; None: it always is.
+    """
+    predictor = gin_paper(rate=LARGEST_ERROR.get(space.name, 100.0) if rate is None else rate)
+    return NPENAS(
+        space,
+        seed=seed,
+        initial=initial,
+        round_size=round_size,
+        predictor=predictor,
+        acquisition="mean",
+        candidates=100,
+        parents=5 * round_size,
+        mutations=100,
+        mutation=papers_mutation(space),
+        labels="raw",
+        fixed=fixed,
+    )
+
+
+def npenas_fixed(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, fixed: int = 50
+) -> NPENAS:
+    """NPENAS-NP whose predictor is not trained again after fifty evaluations.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two rankings.
+        fixed: evaluations after which the predictor is not trained again.
+    """
+    return npenas_paper(space, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
+
+
+def npenas_bo(space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10) -> NPENAS:
+    """NPENAS-BO with the settings of its paper: a GIN that predicts mean and deviation, ranked by Thompson samples."""
+    return NPENAS(
+        space,
+        seed=seed,
+        initial=initial,
+        round_size=round_size,
+        predictor=gin_bo_paper(),
+        acquisition="ts",
+        candidates=100,
+        parents=5 * round_size,
+        mutations=100,
+        mutation=papers_mutation(space),
+        labels="raw",
+    )
+
+
+def papers_mutation(space: SearchSpace) -> Mutation:
+    """The paper's operator on the spaces that it searched, single edits elsewhere."""
+    return "paper" if space.name in PAPER_MUTATIONS else "edits"

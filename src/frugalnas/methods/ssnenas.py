@@ -1,0 +1,102 @@
+"""Self-supervised Representation Learning for Evolutionary Neural Architecture Search (Wei et al., 2020, arXiv 2011.00186).
+
+Pre-train a graph network on architectures alone: to tell how far two of them are apart (SS-RL), or to keep an
+architecture's relatives together and everything else away (SS-CCL). Put one linear map on it, train both on the
+evaluations, rank the children of the best, evaluate the best ten, repeat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from frugalnas.methods.npenas import papers_mutation
+from frugalnas.predictors import GIN, gin_fine_tuned_paper
+from frugalnas.spaces import SearchSpace
+from frugalnas.strategies import NPENAS, WeakNAS
+
+__all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed", "ssnenas", "weaknas_ssccl"]
+
+ON_NASBENCH101 = {"ss-rl": 150, "ss-ccl": 200}
+"""Epochs of each round; 150 elsewhere."""
+
+
+def npenas_ssrl(
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-rl",
+) -> NPENAS:
+    """NPENAS-SSRL with the settings of its paper: fine-tuned in every round from an encoder that knows edit distances."""
+    return _fine_tuned(space, "ss-rl", pretrained, None, seed, initial, round_size)
+
+
+def npenas_ssccl(
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-ccl",
+) -> NPENAS:
+    """NPENAS-SSCCL with the settings of its paper: fine-tuned in every round from an encoder that knows relatives."""
+    return _fine_tuned(space, "ss-ccl", pretrained, None, seed, initial, round_size)
+
+
+def npenas_ssrl_fixed(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-rl"
+) -> NPENAS:
+    """NPENAS-SSRL whose predictor is not trained again after 50 evaluations, 90 on NAS-Bench-101."""
+    return _fine_tuned(space, "ss-rl", pretrained, _fixed(space), seed, initial, round_size)
+
+
+def npenas_ssccl_fixed(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+) -> NPENAS:
+    """NPENAS-SSCCL whose predictor is not trained again after 50 evaluations, 90 on NAS-Bench-101."""
+    return _fine_tuned(space, "ss-ccl", pretrained, _fixed(space), seed, initial, round_size)
+
+
+def ssnenas(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+) -> NPENAS:
+    """NPENAS with this package's defaults, its predictor pre-trained on the space without accuracies.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two rankings.
+        pretrained: pretext task, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
+    """
+    return NPENAS(space, seed=seed, initial=initial, round_size=round_size, predictor=GIN(pretrained=pretrained))
+
+
+def weaknas_ssccl(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+) -> WeakNAS:
+    """WeakNAS whose weak predictor is a graph network, pre-trained on the space without accuracies."""
+    predictor = GIN(pretrained=pretrained)
+    return WeakNAS(space, seed=seed, initial=initial, round_size=round_size, predictor=predictor, acquisition="mean")
+
+
+def _fixed(space: SearchSpace) -> int:
+    return 90 if space.name == "nasbench101" else 50
+
+
+def _fine_tuned(
+    space: SearchSpace, task: str, pretrained: str, fixed: int | None, seed: int, initial: int, round_size: int
+) -> NPENAS:
+    epochs = ON_NASBENCH101[task] if space.name == "nasbench101" else 150
+    predictor = replace(gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), batch=10)
+    return NPENAS(
+        space,
+        seed=seed,
+        initial=initial,
+        round_size=round_size,
+        predictor=predictor,
+        mutation=papers_mutation(space),
+        labels="raw",
+        fixed=fixed,
+    )
