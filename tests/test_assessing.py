@@ -12,13 +12,14 @@ from scipy.stats import norm
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_numbers, assessment_table
-from frugalnas.runs import assessing
 from frugalnas.runs.assessing import assess, load_assessment, resume_assessment
-from frugalnas.runs.assessment import calibrated, judged
+from frugalnas.runs.assessment import calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.labelled import Subject
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import top_precision
 from frugalnas.spaces import NASBench201
+from frugalnas.strategies.labels import LABELS
 from frugalnas.tables.labels import read_labels
 
 SCALED, FLAT, FUSSY = (f"user_predictors:{name}" for name in ("Scaled", "Flat", "Fussy"))
@@ -100,7 +101,7 @@ def test_all_learn_from_the_same_nested_samples_and_none_sees_what_it_predicts()
         "space": {"name": "nasbench201"},
         "truth": {"table": "nasbench201/cifar10", "label": "mean", "column": None},
     }
-    subject = assessing._Subject.open({**config, "held_out": None, "seed": 0}, None)
+    subject = Subject.open({**config, "held_out": None, "seed": 0}, None)
     small, large = (subject.draw(subject.values(0), budget, 0, 0) for budget in (20, 50))
     assert large[:20].tolist() == small.tolist()
     networks = subject.population.networks
@@ -125,6 +126,23 @@ def test_an_assessment_is_a_function_of_its_seed_and_resumes_exactly(tmp_path):
     assert lines(tmp_path / "cut") == whole
     other = assess(predictors, **SMALL, seed=1)
     assert [row["tau"] for row in other.rows] != [row["tau"] for row in again.rows]
+
+
+def test_targets_change_what_is_learned_and_errors_stay_in_the_values_units():
+    values = np.array([90.0, 10.0, 94.0])
+    for how in ("raw", "standard", "rank"):
+        targets = LABELS[how](values)
+        found = in_units(Prediction(targets, np.full(3, 0.1)), targets, values, how)
+        assert found.mean == pytest.approx(values)
+    assert (
+        in_units(Prediction(np.array([9.0]), np.ones(1)), targets, values, "rank").mean == 94
+    )  # none is beyond the best
+    names = [{"name": SCALED, "label": how, "targets": how} for how in ("raw", "standard", "rank")]
+    found = assess(names, **{**SMALL, "trials": 1})
+    for row in found.rows:
+        assert ("cover80" in row) == (row["predictor"] != "rank")
+        assert row["mae"] < 12
+    assert "rank to normal scores of their ranks" in assessment_table(found)
 
 
 def test_a_failure_is_a_row_and_is_told():
@@ -248,6 +266,8 @@ def test_labels_that_cannot_be_used_are_refused_in_one_line(tmp_path, cli, what)
         (["--column", "test"], "unknown column of accuracies"),
         (["--label", "9"], "unknown label"),
         (["--pretrained", "ss-ccl"], "takes an encoder; add gin"),
+        (["--targets", "log"], "unknown --targets 'log'"),
+        (["--targets", "else=rank"], "unknown predictor in --targets 'else'"),
         (["--set", "else.value=3"], "unknown part of --set 'else'"),
         (["--space", "darts"], "describes nasbench201, not darts"),
         (["--labels", "mine.csv"], "give one"),

@@ -50,6 +50,12 @@ def add(commands: Any) -> None:
         help="of a table, what is learned: mean over seeds, random, or a seed's place [mean]",
     )
     group.add_argument(
+        "--targets",
+        metavar="HOW",
+        help="what predictors are fitted to: raw values, standard, or rank, as searches do; for some of them as "
+        "LABEL=HOW,LABEL=HOW,... [raw]",
+    )
+    group.add_argument(
         "--held-out", type=int, metavar="N", help="predict N architectures, drawn once, in place of all others"
     )
     parser.add_argument(
@@ -91,7 +97,7 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.labels is not None and parsed.label is not None:
         raise FrugalnasError("--label chooses among a table's runs; --labels FILE has a value for each architecture")
     settings = parse_settings(parsed.set)
-    predictors = _described(parsed.predictors, settings, parsed.pretrained)
+    predictors = _with_targets(_described(parsed.predictors, settings, parsed.pretrained), parsed.targets)
     table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
     space = None
     if parsed.space is not None or "space" in settings:
@@ -160,6 +166,22 @@ def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained
     if pretrained is not None and not takes:
         raise FrugalnasError(f"--pretrained {pretrained}: none of {', '.join(named)} takes an encoder; add gin")
     return described
+
+
+def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[dict[str, Any]]:
+    """The predictors with what each is fitted to."""
+    from frugalnas.strategies.labels import LABELS
+
+    labels = [predictor["label"] for predictor in predictors]
+    chosen = dict.fromkeys(labels, "raw")
+    for part in [] if text is None else text.split(","):
+        label, equals, how = part.strip().rpartition("=")
+        if how not in LABELS:
+            raise unknown_name("--targets", how, LABELS)
+        if equals and label not in labels:
+            raise unknown_name("predictor in --targets", label, labels)
+        chosen.update({label: how} if equals else dict.fromkeys(labels, how))
+    return [{**predictor, "targets": chosen[predictor["label"]]} for predictor in predictors]
 
 
 def _space_of(table: str | None) -> str:

@@ -32,6 +32,8 @@ _MEANS = (
     "80 % intervals; NLL: negative log density; seconds: medians."
 )
 
+_TARGETS = {"rank": "normal scores of their ranks", "standard": "standardised values"}
+
 _SHORT = {
     "spearman": ("Spearman", 3),
     **{f"top{k}": (f"top {k}", 3) for k in TOPS},
@@ -62,6 +64,7 @@ def assessment_numbers(assessment: Assessment) -> dict[str, Any]:
         "trials": assessment.trials,
         "budgets": list(assessment.budgets),
         "repeated": assessment.repeated,
+        "targets": dict(zip(assessment.predictors, assessment.targets, strict=False)),
         "metrics": {
             label: {
                 budget: {metric: _estimate(assessment, metric, budget, label) for metric in METRICS}
@@ -105,6 +108,13 @@ def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
         ),
         _means(assessment, metrics),
     ]
+    fitted = [
+        f"{label} to {_TARGETS[how]}"
+        for label, how in zip(assessment.predictors, assessment.targets, strict=False)
+        if how != "raw"
+    ]
+    if fitted:
+        parts.append(f"Fitted to something else than the values: {'; '.join(fitted)}.")
     if assessment.repeated:
         rows = f"{assessment.repeated:,} row{'s' * (assessment.repeated > 1)}"
         parts.append(f"{rows} of {assessment.subject} named a network again: its label is the mean.")

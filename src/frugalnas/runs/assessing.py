@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 import frugalnas
-from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
-from frugalnas.predictors import Predictor
+from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS, plain
-from frugalnas.runs.assessment import Assessment, calibrated, judged
-from frugalnas.runs.descriptions import build_space
+from frugalnas.runs.assessment import Assessment, calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.labelled import FEWEST_HELD_OUT, Subject
 from frugalnas.runs.processes import Finished, check_jobs, in_order
-from frugalnas.spaces import IntArray, Population
+from frugalnas.spaces import IntArray
+from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.tables import known_quantities, open_table
-from frugalnas.tables.labels import read_labels
 
-__all__ = ["BUDGETS", "assess", "load_assessment", "resume_assessment"]
+__all__ = ["assess", "load_assessment", "resume_assessment"]
 
 Values = NDArray[np.float64]
 
-BUDGETS = (20, 50, 100, 150, 200)
-"""The labels that SSNENAS gives its predictors."""
-_SPLITS = {"validation": "validation", "test": "test", "whole_test": "whole test"}
-"""Columns of a table, of which the first that it has is predicted."""
-LARGEST = 0.8
-"""Of few labels the largest budget that nobody asked for."""
-FEWEST_HELD_OUT = 10
-"""Networks that must be left to predict."""
 WHOLE = 20_000
 """Of more architectures than this, means are predicted of all, and standard deviations of so many."""
 CALIBRATED = 5_000
-LABELS = "labels.csv"
-"""The user's labels, kept with the run."""
 
 
 def assess(
@@ -69,7 +54,8 @@ def assess(
     and all architectures that build other networks are predicted.
 
     Args:
-        predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
+        predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and "targets"
+            says what it is fitted to: the values ("raw"), "standard" or "rank" (see `strategies.labels`).
         table: name of the table that knows the values.
         labels: in place of a table, a CSV or Parquet file of labelled architectures; see `read_labels`.
         space: of the file's architectures.
@@ -107,7 +93,7 @@ def assess(
         "seed": int(seed),
     }
     check_jobs(jobs)
-    subject = _Subject.open(config, None)
+    subject = Subject.open(config, None)
     config["budgets"] = subject.budgets(config["budgets"])
     config["truth"]["repeated"] = subject.repeated
     _check(config, subject)
@@ -121,7 +107,7 @@ def resume_assessment(run_dir: Path | str, *, jobs: int = 1, on_finished: Finish
     """The assessment kept in a folder; what had not finished is run."""
     check_jobs(jobs)
     folder = _assessment_folder(run_dir)
-    _check(folder.config, _Subject.open(folder.config, folder.path))
+    _check(folder.config, Subject.open(folder.config, folder.path))
     return _run(folder.config, folder, jobs, on_finished)
 
 
@@ -140,147 +126,10 @@ def load_assessment(run_dir: Path | str) -> Assessment:
     return _assemble(folder.config, done, folder)
 
 
-# -- what is predicted -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """Architectures whose values are known.
-
-    Attributes:
-        name: table or file.
-        quantity: what the values are.
-        population: every architecture, or those to draw from and to predict.
-        truth: what predictions are held against, shape [n].
-        predicted: rows that are predicted, ascending.
-        others: the architectures in those rows.
-        table: name of the table, None of a file.
-        label: what predictors learn from.
-        role: column of the table.
-        repeated: rows of the file that named a network again.
-    """
-
-    name: str
-    quantity: str
-    population: Population
-    truth: Values
-    predicted: IntArray
-    others: Population
-    table: str | None
-    label: str
-    role: str
-    repeated: int = 0
-
-    @classmethod
-    def open(cls, config: Mapping[str, Any], folder: Path | None) -> _Subject:
-        """The subject of a configuration; remembered, so that encodings are made once."""
-        wanted = {key: config[key] for key in ("space", "truth", "held_out", "seed")}
-        kept = folder if "labels" in config["truth"] else None
-        return _opened(json.dumps(wanted, sort_keys=True), kept, cache_folder())
-
-    def budgets(self, wanted: list[int] | None) -> list[int]:
-        """Numbers of labels, ascending; the usual ones that leave a fifth of a file to predict.
-
-        Raises:
-            FrugalnasError: where there are too few networks.
-        """
-        networks = self.networks
-        most = networks - FEWEST_HELD_OUT
-        if wanted is None:
-            largest = min(most, int(LARGEST * networks))
-            usual = [budget for budget in BUDGETS if budget <= largest]
-            wanted = (
-                usual if largest >= BUDGETS[-1] else [*usual, *(b for b in (largest,) if b >= 2 and b not in usual)]
-            )
-        if not wanted or wanted[-1] > most or wanted[0] < 2:
-            named = f"--budgets {','.join(map(str, wanted))}: " if wanted else ""
-            raise FrugalnasError(
-                f"{named}{self.name} has labels of {networks:,} networks, and {FEWEST_HELD_OUT} at least are kept to be "
-                f"predicted; a budget is 2 to {most:,}"
-                if most >= 2
-                else f"{self.name} has labels of {networks} networks; label {FEWEST_HELD_OUT + 2} at least"
-            )
-        return wanted
-
-    @property
-    def networks(self) -> int:
-        """How many distinct networks have a value."""
-        return len(np.unique(self.population.networks))
-
-    def values(self, trial: int) -> Values:
-        """What predictors learn from in one trial, shape [n], NaN where it is unknown."""
-        if self.table is None or self.label == "mean":
-            return self.truth
-        table = open_table(self.table)
-        drawn = table.labels(self.role, self.label, trial)
-        return drawn[table.rows(self.population.codes)]
-
-    def draw(self, values: Values, budget: int, seed: int, trial: int) -> IntArray:
-        """Rows to learn from, of `budget` distinct networks; a larger budget only adds to a smaller one."""
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial,)))
-        seen: set[int] = set()
-        rows: list[int] = []
-        for row in rng.permutation(len(values)):
-            network = int(self.population.networks[row])
-            if network not in seen and values[row] == values[row]:
-                seen.add(network)
-                rows.append(int(row))
-                if len(rows) == budget:
-                    break
-        return np.array(rows, np.intp)
-
-    def write(self, draft: Path) -> None:
-        """Keep the labels with the run."""
-        space = self.population.space
-        with (draft / LABELS).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["architecture", "value"])
-            for code, value in zip(self.population.codes, self.truth, strict=True):
-                writer.writerow([space.format(code), repr(float(value))])
-
-
-@lru_cache(maxsize=2)
-def _opened(wanted: str, folder: Path | None, cache: Path) -> _Subject:
-    config, repeated = json.loads(wanted), 0
-    space, source = build_space(config["space"]), config["truth"]
-    if "labels" in source:
-        if folder is None:
-            found = read_labels(source["labels"], space, column=source["column"])
-        else:
-            found = read_labels(folder / LABELS, space)
-        codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
-        name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
-        quantity = role
-    else:
-        opened = open_table(source["table"])
-        if opened.space.name != space.name:
-            raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave --space out")
-        known = [column for column in _SPLITS if column in opened.columns]
-        role = source["column"] or next(iter(known), "")
-        if role not in known:
-            raise unknown_name(f"column of accuracies of {opened.name}", role, known)
-        truth = opened.labels(role)
-        opened.labels(role, source["label"])  # refused now where there is none of this name
-        rows = np.flatnonzero(np.isfinite(truth) & space.valid(opened.codes))
-        codes, truth = np.asarray(opened.codes[rows]), truth[rows]
-        name, table, label = opened.name, opened.name, source["label"]
-        quantity = f"{_SPLITS[role]} accuracy"
-    if len(truth) and np.ptp(truth) == 0:
-        raise FrugalnasError(f"all {len(truth)} labels of {name} are {truth[0]:g}; there is nothing to rank")
-    population = Population(space, codes)
-    predicted = np.arange(len(truth))
-    others = population
-    if config["held_out"] is not None and config["held_out"] < len(truth):
-        rng = np.random.default_rng(np.random.SeedSequence(config["seed"], spawn_key=(2**31,)))
-        predicted = np.sort(rng.choice(len(truth), config["held_out"], replace=False))
-        others = population.take(predicted)
-    return _Subject(name, quantity, population, truth, predicted, others, table, label, role, repeated)
-
-
 # -- carrying it through ---------------------------------------------------------------------------------------------------
 
 
-def _check(config: dict[str, Any], subject: _Subject) -> None:
+def _check(config: dict[str, Any], subject: Subject) -> None:
     nameless = [entry for entry in config["predictors"] if "name" not in entry]
     if nameless:
         raise FrugalnasError(f"{nameless[0]} does not name a predictor; write {{'name': ..., 'options': {{...}}}}")
@@ -296,10 +145,12 @@ def _check(config: dict[str, Any], subject: _Subject) -> None:
             "of them may be among the labels"
         )
     for entry in config["predictors"]:
+        if _targets(entry) not in LABELS:
+            raise unknown_name("targets", _targets(entry), LABELS)
         _build(entry, subject, config["seed"], prepare=True)
 
 
-def _build(entry: Mapping[str, Any], subject: _Subject, seed: int, *, prepare: bool = False) -> Predictor:
+def _build(entry: Mapping[str, Any], subject: Subject, seed: int, *, prepare: bool = False) -> Predictor:
     """The predictor of an entry, with what it needs to know of the space."""
     predictor: Predictor = PREDICTORS.create({"name": entry["name"], "options": entry.get("options") or {}})
     space = subject.population.space
@@ -364,7 +215,7 @@ def _one_fit(
     config: dict[str, Any], folder: Path | None, trial: int, budget: int, place: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """One predictor fitted to one sample: its line in the journal, and how long it took."""
-    subject, entry = _Subject.open(config, folder), config["predictors"][place]
+    subject, entry = Subject.open(config, folder), config["predictors"][place]
     values = subject.values(trial)
     rows = subject.draw(values, budget, config["seed"], trial)
     stream = np.random.SeedSequence(config["seed"], spawn_key=(trial, budget))
@@ -373,7 +224,7 @@ def _one_fit(
     try:
         if len(rows) < budget:
             raise FrugalnasError(f"{subject.name} has {len(rows)} networks with label {subject.label}, not {budget}")
-        metrics, timing = _judge(predictor, subject, rows, values[rows])
+        metrics, timing = _judge(predictor, subject, rows, values[rows], _targets(entry))
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever goes wrong in anybody's predictor is a result
@@ -383,14 +234,15 @@ def _one_fit(
 
 
 def _judge(
-    predictor: Predictor, subject: _Subject, rows: IntArray, values: Values
+    predictor: Predictor, subject: Subject, rows: IntArray, values: Values, how: Labels
 ) -> tuple[dict[str, float], dict[str, float]]:
     networks = subject.population.networks
     unseen = np.flatnonzero(~np.isin(networks[subject.predicted], networks[rows]))
     truth = subject.truth[subject.predicted]
     whole = len(truth) <= WHOLE
     started = time.perf_counter()
-    predictor.fit(subject.population.take(rows), values)
+    targets = LABELS[how](values)
+    predictor.fit(subject.population.take(rows), targets)
     fitted = time.perf_counter()
     prediction = predictor.predict(subject.others) if whole else None
     mean = predictor.mean(subject.others) if prediction is None else prediction.mean
@@ -400,7 +252,11 @@ def _judge(
         prediction = predictor.predict(subject.others.take(sample))
     else:
         sample, prediction = unseen, prediction.take(unseen)
-    metrics = {**judged(mean[unseen], truth[unseen]), **calibrated(prediction, truth[sample])}
+    answers = in_units(Prediction(mean[unseen], np.zeros(len(unseen))), targets, values, how).mean
+    metrics = {
+        **judged(mean[unseen], truth[unseen], answers),
+        **calibrated(in_units(prediction, targets, values, how), truth[sample]),
+    }
     return metrics, {"fit_seconds": round(fitted - started, 4), "predict_seconds": round(predicted - fitted, 4)}
 
 
@@ -410,7 +266,7 @@ def _assemble(
     folder: RunFolder | None,
     times: Sequence[Mapping[str, Any]] = (),
 ) -> Assessment:
-    subject = _Subject.open(config, None if folder is None else folder.path)
+    subject = Subject.open(config, None if folder is None else folder.path)
     labels = tuple(map(_label, config["predictors"]))
     measured = times if folder is None else list(folder.lines("timing.jsonl"))
     seconds = {(line["trial"], line["budget"], line["predictor"]): line for line in measured}
@@ -430,8 +286,15 @@ def _assemble(
         subject.name,
         subject.quantity,
         config["truth"].get("repeated", 0),
+        tuple(map(_targets, config["predictors"])),
         None if folder is None else folder.path,
     )
+
+
+def _targets(entry: Mapping[str, Any]) -> Labels:
+    """What a predictor is fitted to; the values as they come where nothing is said."""
+    targets: Labels = entry.get("targets", "raw")
+    return targets
 
 
 def _label(entry: Mapping[str, Any]) -> str:

@@ -16,8 +16,9 @@ from frugalnas.runs.comparison import PairTest, paired_tests
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, spearman, top_precision
 from frugalnas.spaces import FloatArray
+from frugalnas.strategies.labels import Labels
 
-__all__ = ["LEVELS", "METRICS", "TOPS", "Assessment", "calibrated", "judged"]
+__all__ = ["LEVELS", "METRICS", "TOPS", "Assessment", "calibrated", "in_units", "judged"]
 
 TOPS = (10, 50, 100)
 LEVELS = (0.5, 0.8, 0.95)
@@ -53,6 +54,7 @@ class Assessment:
         architectures: how many there are; those of the sample, and other forms of its networks, are not predicted.
         subject: table or file.
         quantity: what is predicted.
+        targets: what each predictor was fitted to: raw values, standard or rank; see `strategies.labels`.
         repeated: rows of a file that named a network again: its label is the mean.
         folder: where the assessment is kept, None where it is not.
     """
@@ -65,6 +67,7 @@ class Assessment:
     subject: str
     quantity: str
     repeated: int = 0
+    targets: tuple[Labels, ...] = ()
     folder: Path | None = None
 
     def sample(self, metric: str, budget: int) -> dict[str, NDArray[np.float64]]:
@@ -93,7 +96,30 @@ class Assessment:
         return paired_tests(self.sample(metric, budget))
 
 
-def judged(mean: FloatArray, truth: FloatArray) -> dict[str, float]:
+def in_units(
+    prediction: Prediction, targets: NDArray[np.float64], values: NDArray[np.float64], how: Labels
+) -> Prediction:
+    """A prediction of targets in the units of the values that they were made from.
+
+    Normal scores of ranks are read off the labels, between which the values lie on straight lines, and none beyond the largest
+    and smallest; they have no deviation then.
+
+    Args:
+        prediction: of the targets.
+        targets: what the predictor was fitted to, shape [m].
+        values: what they were made from, shape [m].
+        how: rank, standard or raw.
+    """
+    if how == "raw":
+        return prediction
+    if how == "standard":
+        middle, spread = values.mean(), max(float(values.std()), 1e-12)
+        return Prediction(middle + spread * prediction.mean, spread * prediction.std)
+    order = np.argsort(targets)
+    return Prediction(np.interp(prediction.mean, targets[order], values[order]), np.zeros(len(prediction.mean)))
+
+
+def judged(mean: FloatArray, truth: FloatArray, answers: FloatArray | None = None) -> dict[str, float]:
     """How predicted values rank and meet the true ones: the metrics that need no standard deviation.
 
     A prediction that is the same throughout ranks nothing: its correlations are 0, what ties broken by lot come to on
@@ -101,13 +127,15 @@ def judged(mean: FloatArray, truth: FloatArray) -> dict[str, float]:
     many as the top.
 
     Args:
-        mean: shape [n].
+        mean: what is ranked, shape [n].
         truth: shape [n].
+        answers: the same predictions in the units of the truth, shape [n]; None: `mean` is.
 
     Raises:
         FrugalnasError: where a number is missing.
     """
     constant = np.ptp(mean) == 0
+    errors = (mean if answers is None else answers) - truth
     first = truth[mean == mean.max()]
     tops = {
         f"top{k}": top_precision(mean, truth, k, max(k, round(BEST * len(truth)))) for k in TOPS if 2 * k <= len(truth)
@@ -118,8 +146,8 @@ def judged(mean: FloatArray, truth: FloatArray) -> dict[str, float]:
         **tops,
         "rank": float(1 + len(truth) - np.searchsorted(np.sort(truth), first, side="right").mean()),
         "regret": float(truth.max() - first.mean()),
-        "mae": float(np.abs(mean - truth).mean()),
-        "rmse": float(np.sqrt(np.square(mean - truth).mean())),
+        "mae": float(np.abs(errors).mean()),
+        "rmse": float(np.sqrt(np.square(errors).mean())),
     }
 
 

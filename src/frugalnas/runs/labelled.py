@@ -1,0 +1,170 @@
+"""Architectures whose values are known, from a table or from a user's file, to learn a few of and to predict the others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.cache import cache_folder
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.runs.descriptions import build_space
+from frugalnas.spaces import IntArray, Population
+from frugalnas.tables import open_table
+from frugalnas.tables.labels import read_labels
+
+__all__ = ["BUDGETS", "FEWEST_HELD_OUT", "Subject"]
+
+Values = NDArray[np.float64]
+
+BUDGETS = (20, 50, 100, 150, 200)
+"""The labels that SSNENAS gives its predictors."""
+_SPLITS = {"validation": "validation", "test": "test", "whole_test": "whole test"}
+"""Columns of a table, of which the first that it has is predicted."""
+LARGEST = 0.8
+"""Of few labels the largest budget that nobody asked for."""
+FEWEST_HELD_OUT = 10
+"""Networks that must be left to predict."""
+KEPT = "labels.csv"
+"""The user's labels, kept with the run."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Architectures whose values are known.
+
+    Attributes:
+        name: table or file.
+        quantity: what the values are.
+        population: every architecture, or those to draw from and to predict.
+        truth: what predictions are held against, shape [n].
+        predicted: rows that are predicted, ascending.
+        others: the architectures in those rows.
+        table: name of the table, None of a file.
+        label: what predictors learn from.
+        role: column of the table.
+        repeated: rows of the file that named a network again.
+    """
+
+    name: str
+    quantity: str
+    population: Population
+    truth: Values
+    predicted: IntArray
+    others: Population
+    table: str | None
+    label: str
+    role: str
+    repeated: int = 0
+
+    @classmethod
+    def open(cls, config: Mapping[str, Any], folder: Path | None) -> Subject:
+        """The subject of a configuration; remembered, so that encodings are made once."""
+        wanted = {key: config[key] for key in ("space", "truth", "held_out", "seed")}
+        kept = folder if "labels" in config["truth"] else None
+        return _opened(json.dumps(wanted, sort_keys=True), kept, cache_folder())
+
+    def budgets(self, wanted: list[int] | None) -> list[int]:
+        """Numbers of labels, ascending; the usual ones that leave a fifth of a file to predict.
+
+        Raises:
+            FrugalnasError: where there are too few networks.
+        """
+        networks = self.networks
+        most = networks - FEWEST_HELD_OUT
+        if wanted is None:
+            largest = min(most, int(LARGEST * networks))
+            usual = [budget for budget in BUDGETS if budget <= largest]
+            wanted = (
+                usual if largest >= BUDGETS[-1] else [*usual, *(b for b in (largest,) if b >= 2 and b not in usual)]
+            )
+        if not wanted or wanted[-1] > most or wanted[0] < 2:
+            named = f"--budgets {','.join(map(str, wanted))}: " if wanted else ""
+            raise FrugalnasError(
+                f"{named}{self.name} has labels of {networks:,} networks, and {FEWEST_HELD_OUT} at least are kept to be "
+                f"predicted; a budget is 2 to {most:,}"
+                if most >= 2
+                else f"{self.name} has labels of {networks} networks; label {FEWEST_HELD_OUT + 2} at least"
+            )
+        return wanted
+
+    @property
+    def networks(self) -> int:
+        """How many distinct networks have a value."""
+        return len(np.unique(self.population.networks))
+
+    def values(self, trial: int) -> Values:
+        """What predictors learn from in one trial, shape [n], NaN where it is unknown."""
+        if self.table is None or self.label == "mean":
+            return self.truth
+        table = open_table(self.table)
+        drawn = table.labels(self.role, self.label, trial)
+        return drawn[table.rows(self.population.codes)]
+
+    def draw(self, values: Values, budget: int, seed: int, trial: int) -> IntArray:
+        """Rows to learn from, of `budget` distinct networks; a larger budget only adds to a smaller one."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(trial,)))
+        seen: set[int] = set()
+        rows: list[int] = []
+        for row in rng.permutation(len(values)):
+            network = int(self.population.networks[row])
+            if network not in seen and values[row] == values[row]:
+                seen.add(network)
+                rows.append(int(row))
+                if len(rows) == budget:
+                    break
+        return np.array(rows, np.intp)
+
+    def write(self, draft: Path) -> None:
+        """Keep the labels with the run."""
+        space = self.population.space
+        with (draft / KEPT).open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["architecture", "value"])
+            for code, value in zip(self.population.codes, self.truth, strict=True):
+                writer.writerow([space.format(code), repr(float(value))])
+
+
+@lru_cache(maxsize=2)
+def _opened(wanted: str, folder: Path | None, cache: Path) -> Subject:
+    config, repeated = json.loads(wanted), 0
+    space, source = build_space(config["space"]), config["truth"]
+    if "labels" in source:
+        if folder is None:
+            found = read_labels(source["labels"], space, column=source["column"])
+        else:
+            found = read_labels(folder / KEPT, space)
+        codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
+        name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
+        quantity = role
+    else:
+        opened = open_table(source["table"])
+        if opened.space.name != space.name:
+            raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave --space out")
+        known = [column for column in _SPLITS if column in opened.columns]
+        role = source["column"] or next(iter(known), "")
+        if role not in known:
+            raise unknown_name(f"column of accuracies of {opened.name}", role, known)
+        truth = opened.labels(role)
+        opened.labels(role, source["label"])  # refused now where there is none of this name
+        rows = np.flatnonzero(np.isfinite(truth) & space.valid(opened.codes))
+        codes, truth = np.asarray(opened.codes[rows]), truth[rows]
+        name, table, label = opened.name, opened.name, source["label"]
+        quantity = f"{_SPLITS[role]} accuracy"
+    if len(truth) and np.ptp(truth) == 0:
+        raise FrugalnasError(f"all {len(truth)} labels of {name} are {truth[0]:g}; there is nothing to rank")
+    population = Population(space, codes)
+    predicted = np.arange(len(truth))
+    others = population
+    if config["held_out"] is not None and config["held_out"] < len(truth):
+        rng = np.random.default_rng(np.random.SeedSequence(config["seed"], spawn_key=(2**31,)))
+        predicted = np.sort(rng.choice(len(truth), config["held_out"], replace=False))
+        others = population.take(predicted)
+    return Subject(name, quantity, population, truth, predicted, others, table, label, role, repeated)
