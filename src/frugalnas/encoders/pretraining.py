@@ -299,7 +299,9 @@ class PairPretraining(Pretraining):
     def _network(self) -> nn.Module:
         return PairEncoder(self.encoder)
 
-    def _scale(self) -> float:
+    def _scale(self) -> float | None:
+        if self.recipe.scale == "raw":
+            return None
         if self.recipe.scale == "vertices":
             return float(self.graphs.vertices)
         rows = _rng(self.seed, _SCALE).integers(len(self.codes), size=(2, FEW))
@@ -348,7 +350,8 @@ class PairPretraining(Pretraining):
         answers = self.network(self.graphs.take(batch.left[own]), batch.right.take(own))
         wrong = functional.mse_loss(answers, normalised(distances, self.scale), reduction="sum")
         with torch.no_grad():
-            close = (-self.scale * answers.log() - distances).abs() < 1
+            told = answers if self.scale is None else -self.scale * answers.log()
+            close = (told - distances).abs() < 1
             sums = {"loss": summed(wrong.detach()), "accuracy": 100 * summed(close.sum())}
         return wrong / len(batch.left), {**sums, "images": torch.tensor(len(batch.left))}
 

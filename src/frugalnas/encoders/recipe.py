@@ -48,7 +48,8 @@ class PretrainingRecipe:
             architectures drawn independently.
         edits: of these.
         scale: what the edit distance is divided by before exp(-distance) is the target of ss-rl: "vertices" of a graph,
-            as in the paper, or "mean", the mean distance of two architectures drawn independently.
+            as in the paper, or "mean", the mean distance of two architectures drawn independently. "raw" makes the distance
+            itself the target, out of a sigmoid's reach beyond 1: what the paper compares with.
     """
 
     name: str = "custom"
@@ -80,7 +81,7 @@ class PretrainingRecipe:
     pairs: int | None = None
     near: float = 0.0
     edits: int = 4
-    scale: Literal["vertices", "mean"] = "vertices"
+    scale: Literal["vertices", "mean", "raw"] = "vertices"
 
     package: ClassVar[str] = "frugalnas.encoders"
 

@@ -44,10 +44,13 @@ class PairEncoder(nn.Module):
         return cast(Tensor, self.head(torch.cat(both, dim=1))[:, 0])
 
 
-def normalised(distances: Tensor, scale: float) -> Tensor:
+def normalised(distances: Tensor, scale: float | None) -> Tensor:
     """The targets of SS-RL, exp(-distance / scale): 1 for equal architectures, near 0 for unlike ones.
 
     With the paper's scale, the number of vertices, that is 0.09 on average for pairs of NAS-Bench-101's cells, whose mean
-    distance is 18.5, so that there is next to nothing to learn; with the mean distance it is 0.37 or more.
+    distance is 18.5, so that there is next to nothing to learn; with the mean distance it is 0.37 or more. Without a scale
+    they are the distances.
     """
+    if scale is None:
+        return distances.to(torch.float32)
     return torch.exp(-distances.to(torch.float32) / scale)
