@@ -9,14 +9,16 @@ standard deviation or the answers of its members. A new one overrides `fit` and 
 - `XGBoost`, `LightGBM`: where these packages are installed.
 - `GIN`, `GINUncertainty`: graph networks, from scratch or pre-trained without accuracies; `gin_paper`,
   `gin_fine_tuned_paper` and `gin_bo_paper` are those of NPENAS and SSNENAS. They need the extra `torch` to be fitted.
-- `BANANAS`, `SemiNAS`: the predictors of these papers, trained with torch too.
+- `BANANAS`, `BRPNAS`, `NeuralPredictor`, `SemiNAS`: the predictors of these papers, trained with torch too.
 """
 
 from frugalnas.predictors.bananas import BANANAS
 from frugalnas.predictors.base import Prediction, Predictor
 from frugalnas.predictors.boosters import LightGBM, XGBoost
+from frugalnas.predictors.brpnas import BRPNAS
 from frugalnas.predictors.gaussian_process import GaussianProcess
 from frugalnas.predictors.gin import GIN, GINUncertainty, gin_bo_paper, gin_fine_tuned_paper, gin_paper
+from frugalnas.predictors.neural_predictor import NeuralPredictor
 from frugalnas.predictors.regressors import (
     MLP,
     SVR,
@@ -35,6 +37,7 @@ from frugalnas.predictors.seminas import SemiNAS
 
 __all__ = [
     "BANANAS",
+    "BRPNAS",
     "GIN",
     "MLP",
     "SVR",
@@ -48,6 +51,7 @@ __all__ = [
     "LightGBM",
     "Linear",
     "Nearest",
+    "NeuralPredictor",
     "Prediction",
     "Predictor",
     "Ridge",

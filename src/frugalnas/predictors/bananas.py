@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.predictors.base import Prediction, check_features, check_values
+from frugalnas.predictors.base import Prediction, check_features
 from frugalnas.predictors.ensembles import one_of
 from frugalnas.predictors.neural import BLOCK, Neural
 from frugalnas.spaces import Population
@@ -43,6 +43,7 @@ class BANANAS(Neural):
         weight_decay: of weights.
         betas: Adam's.
         clip: largest norm of a gradient; 0 leaves it.
+        ranks: learn from the order of the values alone; see `Neural`.
         seed: of every random choice.
     """
 
@@ -66,7 +67,7 @@ class BANANAS(Neural):
         """Train all members on `values`, shape [n]."""
         from frugalnas.predictors import fitting
 
-        values = check_values(values)
+        values = self._labels(values)
         inputs = fitting.features_of(self.training_inputs(population))
         with fitting.seeded(np.random.SeedSequence(self.seed)):
             self._together = fitting.train(self._network(inputs), inputs, self._targets(values), self._training())

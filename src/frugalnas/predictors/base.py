@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
+from scipy.stats import rankdata
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
-__all__ = ["Prediction", "Predictor", "check_features", "check_values"]
+__all__ = ["Prediction", "Predictor", "check_features", "check_values", "normal_values"]
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
@@ -155,3 +157,14 @@ def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
             f"leave these rows out"
         )
     return values
+
+
+def normal_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a normal sample of the same mean and deviation would have at the ranks of `values`, shape [n].
+
+    Only the order of the values matters then, and not how far behind a few architectures that failed to train are; it is
+    still in the units of the values.
+    """
+    scores = ndtri((rankdata(values) - 0.5) / len(values))
+    normal: NDArray[np.float64] = values.mean() + scores * (values.std() / max(float(scores.std()), 1e-12))
+    return normal

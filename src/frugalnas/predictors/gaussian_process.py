@@ -1,9 +1,9 @@
-"""A Gaussian process on architecture features, small and exact."""
+"""A Gaussian process on architecture features or on edit distances, small and exact."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +11,14 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor, check_features
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.predictors.base import Prediction, Predictor, check_features, check_values, normal_values
+from frugalnas.predictors.kernels import edit_features
 from frugalnas.spaces import Distinct, IntArray, Population
 
 __all__ = ["GaussianProcess"]
 
+Kernel = Literal["matern", "adjacency", "nasbot", "path", "position-path"]
 Matrix = NDArray[np.float64]
 Real = NDArray[np.floating]
 """Double precision, or single where many means are wanted."""
@@ -34,7 +36,7 @@ NOISE_PRIOR = -2.0
 
 
 class GaussianProcess(Predictor):
-    """Gaussian process with a Matern kernel; length scale and noise maximise the marginal likelihood.
+    """Gaussian process on features or edit distances; length scale and noise maximise the marginal likelihood.
 
     The signal variance is profiled out. Length scale and noise have log-normal priors of width one, around the spread of
     the features and around a noise of exp(-2), which keep ten labels from talking themselves into certainty. Fitting
@@ -42,34 +44,52 @@ class GaussianProcess(Predictor):
     with the m distinct feature vectors, which `mean` does in single precision and in blocks.
 
     Args:
-        smoothness: 0.5, 1.5 or 2.5: how many derivatives the function is thought to have (Rasmussen and Williams, 2006,
-            section 4.2.1).
-        encoding: features; None takes the space's recommendation.
+        kernel: matern, on the encoding and features; the others are exp(-distance / length^2) of an edit distance, as in
+            NPENAS's comparison: adjacency, edges and operations that differ; nasbot, differences of sorted numbers of
+            edges in and out and of operations; path and position-path, differing bits of these encodings.
+        smoothness: of matern: 0.5, 1.5 or 2.5: how many derivatives the function is thought to have (Rasmussen and
+            Williams, 2006, section 4.2.1).
+        encoding: features; None takes the space's recommendation. Edit distances have their own.
         features: quantities beside the encoding: params, macs, or TABLE:ROLE (see `Predictor`).
+        ranks: learn from the order of the values alone, brought to their mean and deviation: a few architectures that
+            failed to train do not stretch everything then. Strategies give ranks already.
         seed: not used, the fit is deterministic.
     """
 
     def __init__(
         self,
         *,
+        kernel: Kernel = "matern",
         smoothness: float = 1.5,
         encoding: str | None = None,
         features: tuple[str, ...] = (),
+        ranks: bool = False,
         seed: int = 0,
     ) -> None:
-        if smoothness not in _MATERN:
+        if kernel not in get_args(Kernel):
+            raise unknown_name("kernel", kernel, get_args(Kernel))
+        if kernel != "matern" and (encoding or features):
+            raise FrugalnasError(
+                f"the kernel {kernel} has features of its own; leave encoding and features out, or take matern"
+            )
+        if smoothness not in (0.5, 1.5, 2.5):
             raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
+        self.kernel: Kernel = kernel
         self.smoothness = smoothness
         self.encoding = encoding
         self.features = check_features(features)
+        self.ranks = ranks
         self.seed = seed
 
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""
-        kept = _best_and_others(np.asarray(values, np.float64), CONDITIONED_ON)
+        values = check_values(values)
+        if self.ranks:
+            values = normal_values(values)
+        kept = _best_and_others(values, CONDITIONED_ON)
         self._features = self.training_inputs(population)[kept].astype(np.float64)
         self._offset = float(np.mean(values))
-        centred = np.asarray(values, np.float64)[kept] - self._offset
+        centred = values[kept] - self._offset
         squares = _squared_distances(self._features, self._features)
         self._prior_log_scale = 0.5 * np.log(max(float(squares.mean()), 1e-12))
         start = np.array([self._prior_log_scale, NOISE_PRIOR])
@@ -104,6 +124,13 @@ class GaussianProcess(Predictor):
         distinct = self._offset + np.concatenate([*means, np.zeros(0, np.float32)]).astype(np.float64)
         return distinct[candidates.inverse]
 
+    def inputs(self, population: Population) -> Distinct:
+        """Encoding and features, or 0/1 vectors whose squared distances are the kernel's edit distances."""
+        return super().inputs(population) if self.kernel == "matern" else edit_features(population, self.kernel)
+
+    def _shape(self) -> tuple[Any, Any]:
+        return _MATERN[self.smoothness] if self.kernel == "matern" else (_gaussian, _gaussian_slope)
+
     def _whitened_values(self) -> Matrix:
         solved: Matrix = self._factor.T @ self._weights
         return solved
@@ -112,14 +139,14 @@ class GaussianProcess(Predictor):
         """Kernel values, computed in place of the squared distances."""
         np.sqrt(squares, out=squares)
         squares *= squares.dtype.type(np.exp(-self._log_scale))
-        return _MATERN[self.smoothness][0](squares)
+        return self._shape()[0](squares)
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
         log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
         n = len(centred)
         distances = np.sqrt(squares) * np.exp(-log_scale)
-        kernel, slope = (part(distances) for part in _MATERN[self.smoothness])
+        kernel, slope = (part(distances) for part in self._shape())
         noise = np.exp(2 * log_noise)
         gram = kernel + (noise + JITTER) * np.eye(n)
         factor = cholesky(gram, lower=True, check_finite=False)
@@ -236,6 +263,16 @@ def _matern32_slope(r: Matrix) -> Matrix:
 def _matern52_slope(r: Matrix) -> Matrix:
     r = 5.0**0.5 * r
     slope: Matrix = r * r * (1.0 + r) / 3.0 * np.exp(-r)
+    return slope
+
+
+def _gaussian(r: Matrix) -> Matrix:
+    kernel: Matrix = np.exp(-r * r)
+    return kernel
+
+
+def _gaussian_slope(r: Matrix) -> Matrix:
+    slope: Matrix = 2.0 * r * r * np.exp(-r * r)
     return slope
 
 

@@ -64,6 +64,7 @@ class GIN(Neural):
         betas: Adam's.
         clip: largest norm of a gradient; 0 leaves it.
         members: networks with seeds of their own, whose disagreement is the standard deviation.
+        ranks: learn from the order of the values alone; see `Neural`.
         seed: of every random choice.
     """
 
@@ -284,4 +285,5 @@ _IN_PAPERS: dict[str, Any] = {
     "activation": "relu",
     "betas": (0.0, 0.9),
     "bias_rate": 2.0,
+    "ranks": False,
 }

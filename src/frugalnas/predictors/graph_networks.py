@@ -17,7 +17,7 @@ from frugalnas.encoders.sharing import embed
 from frugalnas.predictors.fitting import Features, Network, Training, decayed
 from frugalnas.spaces import Population
 
-__all__ = ["GaussianGraphRegressor", "GraphRegressor", "values_of"]
+__all__ = ["Convolutional", "GaussianGraphRegressor", "GraphRegressor", "Relation", "values_of"]
 
 SMALLEST_DEVIATION = 1e-2
 """Of the labels' deviation: a likelihood that grows without bound around labels met exactly is of no use."""
@@ -109,6 +109,55 @@ class GaussianGraphRegressor(GraphRegressor):
         """Negative log-likelihood of the targets, the mean over them."""
         mean, deviation = self(inputs).unbind(dim=1)
         return (0.5 * ((targets - mean) / deviation) ** 2 + torch.log(deviation)).mean() + 0.5 * math.log(2 * math.pi)
+
+
+class Convolutional(Network):
+    """A graph convolutional encoder, one hidden layer and a value.
+
+    Args:
+        encoder: gives a vector for each graph.
+        width: of that vector.
+        hidden: units of the hidden layer.
+        dropout: of these.
+    """
+
+    def __init__(self, encoder: nn.Module, width: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, 1))
+
+    def forward(self, inputs: GraphTensors) -> Tensor:
+        """Values, shape [n, 1]."""
+        values: Tensor = self.head(self.encoder(inputs))
+        return values
+
+
+class Relation(Network):
+    """A graph encoder, and log-odds that the first of two architectures is better, linear in their vectors.
+
+    Args:
+        encoder: gives a vector for each graph.
+        width: of that vector.
+    """
+
+    def __init__(self, encoder: nn.Module, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.parts = nn.Linear(width, 2)
+        """What a vector adds to the log-odds as the first of a pair and as the second."""
+
+    def forward(self, inputs: GraphTensors) -> Tensor:
+        """Mean log-odds against any others, each pair asked both ways, up to a constant, shape [n, 1]."""
+        first, second = self.parts(self.encoder(inputs)).chunk(2, dim=1)
+        scores: Tensor = 0.5 * (first - second)
+        return scores
+
+    def loss(self, inputs: GraphTensors, targets: Tensor) -> Tensor:
+        """Cross-entropy over all ordered pairs whose targets differ."""
+        first, second = self.parts(self.encoder(inputs)).unbind(dim=1)
+        wanted = torch.sign(targets[:, None] - targets)
+        losses = functional.softplus(-wanted * (first[:, None] + second)) * wanted.abs()
+        return losses.sum() / wanted.abs().sum().clamp_min(1.0)
 
 
 def values_of(network: GraphRegressor, population: Population, *, isolated_edges: bool) -> NDArray[np.float64]:

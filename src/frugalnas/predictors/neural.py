@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor, check_values
+from frugalnas.predictors.base import Prediction, Predictor, check_values, normal_values
 from frugalnas.predictors.ensembles import positive
 from frugalnas.spaces import Population
 
@@ -44,6 +44,8 @@ class Neural(Predictor):
         betas: Adam's.
         clip: gradients are scaled down to this norm; 0 leaves them.
         members: networks with seeds of their own, all fitted to all labels; their disagreement is the standard deviation.
+        ranks: learn what a normal sample of the same mean and deviation would have at the values' ranks, instead of the
+            values: a few architectures that failed to train do not take all attention then.
         seed: of every random choice.
     """
 
@@ -54,6 +56,7 @@ class Neural(Predictor):
     betas: tuple[float, float] = (0.9, 0.999)
     clip: float = 0.0
     members: int = 1
+    ranks: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +87,7 @@ class Neural(Predictor):
         """Train every member on `values`, shape [n]."""
         from frugalnas.predictors import fitting
 
-        values = check_values(values)
+        values = self._labels(values)
         targets = self._targets(values)
         inputs = self._inputs(population)
         self._fitted: list[tuple[Network, float, float]] = []
@@ -117,6 +120,11 @@ class Neural(Predictor):
         from frugalnas.predictors import fitting
 
         return fitting.outputs(network, self._inputs(population), BLOCK)
+
+    def _labels(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values, or what stands for their ranks, checked."""
+        values = check_values(values)
+        return normal_values(values) if self.ranks else values
 
     def _targets(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         """What a network is trained towards, shape [n]: by default standardised values."""

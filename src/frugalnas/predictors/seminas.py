@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import check_values
 from frugalnas.predictors.neural import BLOCK, Neural
 from frugalnas.spaces import Distinct, Population, SearchSpace
 
@@ -43,6 +42,7 @@ class SemiNAS(Neural):
         betas: Adam's.
         clip: largest norm of a gradient.
         members: networks with seeds of their own.
+        ranks: learn from the order of the values alone; see `Neural`.
         seed: of every random choice.
     """
 
@@ -64,12 +64,12 @@ class SemiNAS(Neural):
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Train every member on `values`, shape [n], and where asked for on predictions of others too."""
-        values = check_values(values)
         super().fit(population, values)
         if not self.unlabelled:
             return self
         from frugalnas.predictors import fitting
 
+        values = self._labels(values)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(self.members + 1)[-1])
         others = Population(population.space, population.space.sample(self.unlabelled, rng))
         repeated = np.resize(np.arange(len(values)), max(self.unlabelled, len(values)))
