@@ -25,6 +25,7 @@ from frugalnas.spaces.cells101 import (
     labelled_cells,
     network_keys,
 )
+from frugalnas.spaces.distances import edit_distances, packed
 from frugalnas.spaces.encodings101 import PATHS
 from frugalnas.testing import SpaceConformance
 
@@ -293,6 +294,14 @@ def test_encodings_have_the_published_sizes(encoding: str, width: int, distinct:
     assert features.shape == (423_624, width)
     rows = np.ascontiguousarray(features).view(np.dtype((np.void, width))).ravel()
     assert len(np.unique(rows)) == distinct
+
+
+def test_edit_distances_of_random_pairs_are_as_published() -> None:
+    words = packed(SPACE.encode(SPACE.enumerate()[::4], "position-path"))
+    first, second = np.random.default_rng(0).integers(len(words), size=(2, 100_000))
+    distances = edit_distances(words[first], words[second])
+    assert np.quantile(distances, [0.01, 0.1, 0.5, 0.9, 0.99]).tolist() == [8, 12, 18, 25, 31]
+    assert distances.mean() == pytest.approx(18.5, abs=0.1)
 
 
 CELL = "conv1x1(0)+conv3x3(0)+maxpool3x3(1,2)+output(0,3)"

@@ -122,6 +122,7 @@ def test_failures_are_rows(images, tmp_path, monkeypatch):
     ("options", "said"),
     [
         ({"data": "nowhere/images"}, "nowhere"),
+        ({"data": "cifar10", "root": "nowhere"}, "--set evaluator.root="),
         ({"recipe": "npenas"}, "npenas-darts-search"),
         ({"split": "all"}, "evaluator.split=default"),
         ({"settings": "clip_norm"}, "NAME=VALUE"),

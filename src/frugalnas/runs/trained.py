@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,6 +50,7 @@ class TrainingEvaluator(Evaluator):
         width: channels of the networks that are trained; none takes the space's, in a CIFAR network of darts 16.
         layers: cells of them; none takes the space's, in a CIFAR network of darts 8.
         root: where the files of named data are.
+        download: whether CIFAR may be fetched.
         split: which images validate: default, half (as in the papers), or a file.
         input_size: side of the square images.
         max_corrupt: unreadable images to skip.
@@ -78,6 +80,7 @@ class TrainingEvaluator(Evaluator):
         width: int | None = None,
         layers: int | None = None,
         root: str | None = None,
+        download: bool = False,
         split: str | None = None,
         input_size: int | None = None,
         max_corrupt: int = 0,
@@ -103,6 +106,7 @@ class TrainingEvaluator(Evaluator):
         self.width = proxy.get("width") if width is None else width
         self.layers = proxy.get("layers") if layers is None else layers
         self.root = None if root is None else str(Path(root).expanduser().resolve())
+        self.download = download
         self.split = None if split is None else _found(split)
         self.input_size = input_size
         self.max_corrupt = max_corrupt
@@ -140,22 +144,27 @@ class TrainingEvaluator(Evaluator):
         from frugalnas.runs.preparing import prepare
         from frugalnas.training import check_device
 
-        check_device(self.device, 1, self.precision)
         code = self.space.sample(1, np.random.default_rng(0))[0]
-        prepared = prepare(
-            self.trained,
-            code,
-            self.data,
-            self.recipe,
-            self._recipe_settings(),
-            self.root,
-            False,
-            self.input_size,
-            self.split,
-            self.max_corrupt,
-            self.loaders,
-            1,
-        )
+        try:
+            check_device(self.device, 1, self.precision)
+            prepared = prepare(
+                self.trained,
+                code,
+                self.data,
+                self.recipe,
+                self._recipe_settings(),
+                self.root,
+                self.download,
+                self.input_size,
+                self.split,
+                self.max_corrupt,
+                self.loaders,
+                1,
+            )
+        except FrugalnasError as error:
+            # Those who read data speak of options of `frugalnas train`.
+            said = str(error).replace("--download", "--set evaluator.download=true")
+            raise type(error)(_OPTION.sub(r"--set evaluator.\1=", said)) from None
         if prepared.data.val is None or not len(prepared.data.val):
             raise FrugalnasError(
                 f"{prepared.data.name} has no validation images, by which architectures are compared; set "
@@ -195,6 +204,7 @@ class TrainingEvaluator(Evaluator):
             settings=self._recipe_settings(),
             seed=self.seed,
             root=self.root,
+            download=self.download,
             input_size=self.input_size,
             split=self.split,
             max_corrupt=self.max_corrupt,
@@ -213,6 +223,9 @@ class TrainingEvaluator(Evaluator):
             "params": float(result.params),
             "macs": float(result.macs),
         }
+
+
+_OPTION = re.compile(r"--(root|split|device|precision)\b[ =]?")
 
 
 def _found(path: str) -> str:
