@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.options import add_evaluator, convert, parse_settings
+from frugalnas.cli.options import add_evaluator, parse_settings
 from frugalnas.cli.reading import show_read
-from frugalnas.cli.searching import describe_subject, subject_slug
+from frugalnas.cli.searching import (
+    PRETRAINED_HELP,
+    complete,
+    describe_subject,
+    strategy_description,
+    subject_slug,
+)
 from frugalnas.cli.showing import show_comparison
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.registry import STRATEGIES
+from frugalnas.registry import STRATEGIES, constructor_options
 
 __all__ = ["add", "numbers_in", "watched"]
 
@@ -61,7 +67,15 @@ def add(commands: Any) -> None:
         action="append",
         default=[],
         metavar="STRATEGY.NAME=VALUE",
-        help="an option of one strategy, such as weaknas.round_size=5, or of space or evaluator",
+        help="an option of one strategy or its predictor, such as weaknas.round_size=5 or npenas.predictor.members=3, or of "
+        "space or evaluator",
+    )
+    parser.add_argument(
+        "--pretrained",
+        action="append",
+        default=[],
+        metavar="[STRATEGY=]RUN",
+        help=f"{PRETRAINED_HELP}. With a strategy's name its alone, otherwise of those that have a pre-trained one anyway",
     )
     parser.add_argument(
         "--run-dir", type=Path, metavar="FOLDER", help="new folder for the comparison [runs/compare-<subject>]"
@@ -87,21 +101,24 @@ def run(parsed: argparse.Namespace) -> int:
     if len(named) < len(entries):
         raise FrugalnasError("a strategy is compared with itself; tell two of a name apart as LABEL=NAME")
     settings = parse_settings(parsed.set)
+    parts = (*named, *(f"{label}.predictor" for label in named), "space", "evaluator")
     for part in settings:
-        if part not in (*named, "space", "evaluator"):
-            raise unknown_name("part of --set", part, (*named, "space", "evaluator"))
+        if part not in parts:
+            raise unknown_name("part of --set", part, parts)
+    _settle_pretrained(parsed.pretrained, named, settings)
     strategies = []
     for label, name in named.items():
-        constructor = STRATEGIES.resolve(name)
-        if "costs" in settings.get(label, {}):
+        options = settings.get(label, {})
+        if "costs" in options:
             raise FrugalnasError(_ONE_OBJECTIVE)
-        options = {
-            key: convert(constructor, key, text, f"{label}.{key}") for key, text in settings.get(label, {}).items()
-        }
-        strategies.append({"name": name, "label": label, "options": options})
+        shown = {key: f"{label}.{key}" for key in options}
+        description = strategy_description(name, options, settings.get(f"{label}.predictor", {}), shown)
+        strategies.append({**description, "label": label})
     if parse_objectives(parsed.objectives)[1]:
         raise FrugalnasError(_ONE_OBJECTIVE)
     space, evaluator = describe_subject(parsed, settings)
+    for strategy in strategies:
+        complete(strategy, evaluator)
     budgets = None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets")
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
@@ -150,6 +167,31 @@ def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[Call
     finally:
         if bar.live.is_started:  # else it would print an empty line
             bar.stop()
+
+
+def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: dict[str, dict[str, str]]) -> None:
+    """Write what --pretrained says into the settings of the strategies that it means."""
+    own = {}  # the pretext task of those that have a pre-trained encoder anyway
+    for label, name in named.items():
+        option = constructor_options(STRATEGIES.resolve(name)).get("pretrained")
+        if option is not None:
+            own[label] = option.default
+    for text in texts:
+        label, equals, run_dir = text.partition("=")
+        if equals and label in named:
+            part = label if label in own else f"{label}.predictor"
+            settings.setdefault(part, {}).setdefault("pretrained", run_dir)
+            continue
+        if len(set(own.values())) != 1:
+            which = (
+                "they have encoders of different tasks" if own else "none of them has a pre-trained encoder of its own"
+            )
+            raise FrugalnasError(
+                f"--pretrained {text}: which of {', '.join(own or named)} starts from it? {which}; write "
+                f"--pretrained {next(iter(own or named))}={text}"
+            )
+        for label in own:
+            settings.setdefault(label, {}).setdefault("pretrained", text)
 
 
 def _seeds(text: str) -> list[int]:

@@ -19,11 +19,24 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator
     from frugalnas.runs import Callback
     from frugalnas.spaces import SearchSpace
+    from frugalnas.strategies import Strategy
 
-__all__ = ["add", "describe_subject", "subject_slug", "supernet_space", "watched"]
+__all__ = [
+    "PRETRAINED_HELP",
+    "add",
+    "complete",
+    "describe_subject",
+    "strategy_description",
+    "subject_slug",
+    "supernet_space",
+    "watched",
+]
 
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200
+PRETRAINED_HELP = (
+    "encoder of the predictor: a run of frugalnas pretrain, or ss-ccl or ss-rl, made and kept the first time"
+)
 
 
 def add(commands: Any, arguments: Sequence[str]) -> None:
@@ -43,7 +56,11 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
     named = _named_strategy(arguments)
     if named is not None:
         group = parser.add_argument_group(f"options of {named}")
-        add_constructor_options(group, STRATEGIES.resolve(named), leave_out=("costs",))  # --objectives names them
+        own = add_constructor_options(group, STRATEGIES.resolve(named), leave_out=("costs",))  # --objectives names them
+        if "pretrained" not in own:
+            group.add_argument(
+                "--pretrained", metavar="RUN", help=f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
+            )
     group = parser.add_argument_group("how it is carried out")
     group.add_argument(
         "--set",
@@ -89,12 +106,17 @@ def run(parsed: argparse.Namespace) -> int:
         for key, text in vars(parsed).items()
         if key.startswith("option_") and text is not None
     }
-    description = _strategy_description(parsed.strategy, options, settings.get("predictor", {}))
+    predictor = settings.get("predictor", {})
+    if getattr(parsed, "pretrained", None) is not None:
+        predictor.setdefault("pretrained", parsed.pretrained)
+    shown = {key: "--" + key.replace("_", "-") for key in options}
+    description = strategy_description(parsed.strategy, options, predictor, shown)
     costs = costs_of(parsed.objectives, parsed.strategy)
     if costs:
         description["options"]["costs"] = list(costs)
     space_description, evaluator_description = describe_subject(parsed, settings)
     space = build_space(space_description)
+    complete(description, evaluator_description)
     strategy = STRATEGIES.create(description, space)
     if evaluator_description["name"] == "table" and parsed.label == "random":
         evaluator_description["options"].setdefault("seed", strategy.seed)
@@ -106,26 +128,49 @@ def run(parsed: argparse.Namespace) -> int:
     executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
     run_dir = parsed.run_dir or _free_folder(parsed.strategy, evaluator_description, strategy.seed)
     if not parsed.quiet:
+        _say_what_it_is(strategy)
         _say_how_else(evaluator)
     with watched(run_dir, parsed.quiet) as callbacks:
         search(strategy, evaluator, budget, run_dir=run_dir, executor=executor, callbacks=callbacks)
     return show_run(run_dir)
 
 
-def _strategy_description(name: str, options: dict[str, str], predictor: dict[str, str]) -> dict[str, Any]:
-    """The description of a strategy from option texts; predictor settings go into its predictor."""
+def strategy_description(
+    name: str, options: dict[str, str], predictor: dict[str, str], shown: dict[str, str]
+) -> dict[str, Any]:
+    """The description of a strategy from option texts; predictor settings go into its predictor.
+
+    Args:
+        name: of the strategy.
+        options: text of each option.
+        predictor: the same of its predictor.
+        shown: what the user calls each of `options`.
+    """
     constructor = STRATEGIES.resolve(name)
-    values = {key: convert(constructor, key, text, "--" + key.replace("_", "-")) for key, text in options.items()}
+    values = {key: convert(constructor, key, text, shown.get(key, key)) for key, text in options.items()}
+    parts = [values]
     if predictor:
         if "predictor" not in constructor_options(constructor):
-            raise FrugalnasError(f"{name} has no predictor to set {', '.join(predictor)} of")
+            raise FrugalnasError(
+                f"{name} has no predictor to set {', '.join(predictor)} of; npenas and weaknas take one: --predictor gin"
+            )
         chosen = values.get("predictor", constructor_options(constructor)["predictor"].default)
         built = PREDICTORS.resolve(chosen)
-        values["predictor"] = {
-            "name": chosen,
-            "options": {key: convert(built, key, text, f"predictor.{key}") for key, text in predictor.items()},
-        }
+        if "pretrained" in predictor and "pretrained" not in constructor_options(built):
+            raise FrugalnasError(f"{chosen} has no encoder that could be pre-trained; add --predictor gin")
+        parts.append({key: convert(built, key, text, f"predictor.{key}") for key, text in predictor.items()})
+        values["predictor"] = {"name": chosen, "options": parts[1]}
+    for part in parts:
+        if part.get("pretrained") is not None and Path(part["pretrained"]).exists():
+            part["pretrained"] = str(Path(part["pretrained"]).resolve())  # a run may be resumed from elsewhere
     return {"name": name, "options": values}
+
+
+def complete(description: dict[str, Any], evaluator: dict[str, Any]) -> None:
+    """Tell a study that ranks by the truth which table answers, where it does not say another."""
+    if "truth" in constructor_options(STRATEGIES.resolve(description["name"])) and evaluator["name"] == "table":
+        description["options"].setdefault("truth", evaluator["options"]["table"])
+        description["options"].setdefault("objective", evaluator["options"]["objective"])
 
 
 def costs_of(objectives: str, strategy: str) -> tuple[str, ...]:
@@ -227,6 +272,18 @@ def _refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
     for name in names:
         if getattr(parsed, name) is not None:
             raise FrugalnasError(f"--{name} {getattr(parsed, name)} {why}")
+
+
+def _say_what_it_is(strategy: Strategy) -> None:
+    """Before a study that knows what no search could: that it is one."""
+    from frugalnas.strategies.oracle import Oracle
+
+    predictor = getattr(strategy, "predictor", None)
+    if isinstance(predictor, Oracle):
+        print(
+            f"a study: candidates are ranked by what {predictor.table} says of them, which is not counted as queries",
+            file=sys.stderr,
+        )
 
 
 def _say_how_else(evaluator: Evaluator) -> None:

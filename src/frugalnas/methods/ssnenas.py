@@ -21,24 +21,14 @@ ON_NASBENCH101 = {"ss-rl": 150, "ss-ccl": 200}
 
 
 def npenas_ssrl(
-    space: SearchSpace,
-    *,
-    seed: int = 0,
-    initial: int = 10,
-    round_size: int = 10,
-    pretrained: str = "ss-rl",
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-rl"
 ) -> NPENAS:
     """NPENAS-SSRL with the settings of its paper: fine-tuned in every round from an encoder that knows edit distances."""
     return _fine_tuned(space, "ss-rl", pretrained, None, seed, initial, round_size)
 
 
 def npenas_ssccl(
-    space: SearchSpace,
-    *,
-    seed: int = 0,
-    initial: int = 10,
-    round_size: int = 10,
-    pretrained: str = "ss-ccl",
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
 ) -> NPENAS:
     """NPENAS-SSCCL with the settings of its paper: fine-tuned in every round from an encoder that knows relatives."""
     return _fine_tuned(space, "ss-ccl", pretrained, None, seed, initial, round_size)
