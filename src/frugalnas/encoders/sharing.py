@@ -87,6 +87,13 @@ class SharedVertices:
     def __len__(self) -> int:
         return len(self.members)
 
+    @property
+    def told_apart(self) -> int:
+        """How many of the architectures an encoder can tell apart: those whose vertices have not all the same colours."""
+        with np.errstate(over="ignore"):
+            words = mixed(self.members.cpu().numpy().astype(np.uint64), np.uint64(0)).sum(axis=1, dtype=np.uint64)
+        return len(np.unique(words))
+
     @torch.inference_mode()
     def embed(self, encoder: GINEncoder, head: nn.Linear | None = None) -> Tensor:
         """What the encoder in evaluation says of every architecture, shape [n, out].
