@@ -10,11 +10,12 @@ import pytest
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
-from frugalnas.runs import RunFolder, load_search, network_trainer, resume, search
+from frugalnas.runs import ProcessExecutor, RunFolder, load_search, network_trainer, resume, search
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import load_training, train
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
+from frugalnas.testing import EvaluatorConformance
 from frugalnas.training import load_recipe
 
 QUERIES = 2
@@ -155,6 +156,28 @@ def test_cells_of_darts_are_compared_in_the_papers_small_networks(images):
     assert (retrain.epochs, retrain.batch_size, retrain.drop_path, retrain.auxiliary) == (600, 96, 0.2, "darts")
     assert retrain.select == "best"
     assert known("SSNENAS").options == {"none": True}
+
+
+@pytest.mark.slow
+class TestTraining(EvaluatorConformance):
+    draws = 2
+
+    @pytest.fixture(autouse=True)
+    def _images(self, images):
+        self.images = images
+
+    def make(self):
+        return evaluator(self.images, epochs=1)
+
+    def space(self):
+        return space()
+
+
+@pytest.mark.slow
+def test_trainings_in_processes_leave_the_same_journal(finished, images, tmp_path):
+    path = tmp_path / "processes"
+    search(strategy(), evaluator(images), QUERIES, run_dir=path, executor=ProcessExecutor(workers=2))
+    assert journal(path) == journal(finished)
 
 
 # -- the command line ----------------------------------------------------------------------------------------------------

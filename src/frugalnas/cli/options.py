@@ -96,7 +96,10 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--table", metavar="NAME", help=f"table that answers [{DEFAULT_TABLE}] (frugalnas table list)")
     group.add_argument("--label", help="mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]")
     group.add_argument(
-        "--evaluator", metavar="MODULE:NAME", help="your own Evaluator class, or function of an architecture string"
+        "--evaluator",
+        metavar="NAME",
+        help="training: train each architecture for real, with --set evaluator.data=cifar10 and so on; or MODULE:NAME, your own "
+        "Evaluator class or function of an architecture string",
     )
     group.add_argument("--space", metavar="NAME", help="space, where no table fixes it [nasbench201]")
     group.add_argument(
