@@ -17,7 +17,8 @@ from frugalnas.strategies import NPENAS, WeakNAS
 __all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed", "ssnenas", "weaknas_ssccl"]
 
 ON_NASBENCH101 = {"ss-rl": 150, "ss-ccl": 200}
-"""Epochs of each round; 150 elsewhere."""
+FIXED = {"nasbench101": 90}
+"""Epochs of each round, 150 elsewhere; and how many evaluations a fixed predictor is trained on, 50 elsewhere."""
 
 
 def npenas_ssrl(
@@ -35,17 +36,29 @@ def npenas_ssccl(
 
 
 def npenas_ssrl_fixed(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-rl"
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-rl",
+    fixed: int | None = None,
 ) -> NPENAS:
-    """NPENAS-SSRL whose predictor is not trained again after 50 evaluations, 90 on NAS-Bench-101."""
-    return _fine_tuned(space, "ss-rl", pretrained, _fixed(space), seed, initial, round_size)
+    """NPENAS-SSRL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
+    return _fine_tuned(space, "ss-rl", pretrained, fixed or FIXED.get(space.name, 50), seed, initial, round_size)
 
 
 def npenas_ssccl_fixed(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-ccl",
+    fixed: int | None = None,
 ) -> NPENAS:
-    """NPENAS-SSCCL whose predictor is not trained again after 50 evaluations, 90 on NAS-Bench-101."""
-    return _fine_tuned(space, "ss-ccl", pretrained, _fixed(space), seed, initial, round_size)
+    """NPENAS-SSCCL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
+    return _fine_tuned(space, "ss-ccl", pretrained, fixed or FIXED.get(space.name, 50), seed, initial, round_size)
 
 
 def ssnenas(
@@ -71,21 +84,16 @@ def weaknas_ssccl(
     return WeakNAS(space, seed=seed, initial=initial, round_size=round_size, predictor=predictor, acquisition="mean")
 
 
-def _fixed(space: SearchSpace) -> int:
-    return 90 if space.name == "nasbench101" else 50
-
-
 def _fine_tuned(
     space: SearchSpace, task: str, pretrained: str, fixed: int | None, seed: int, initial: int, round_size: int
 ) -> NPENAS:
     epochs = ON_NASBENCH101[task] if space.name == "nasbench101" else 150
-    predictor = replace(gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), batch=10)
     return NPENAS(
         space,
         seed=seed,
         initial=initial,
         round_size=round_size,
-        predictor=predictor,
+        predictor=replace(gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), batch=10),
         mutation=papers_mutation(space),
         labels="raw",
         fixed=fixed,

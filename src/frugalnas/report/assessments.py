@@ -25,6 +25,8 @@ PAGE = 7.16
 """Width of both columns of a two-column paper, inches."""
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 TESTED = ("tau", "top10")
+MOST_PAIRS = 15
+"""On the terminal; JSON has all."""
 
 _MEANS = (
     "Means. top 10: share of the 10 predicted best that are truly good, which are the best hundredth and at least 10; rank and "
@@ -124,27 +126,34 @@ def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
             fits = assessment.trials * len(budgets)
             parts.append(f"{label} failed in {len(errors)} of {fits} fits, the last time: {errors[-1]}")
     if "tests" in numbers:
-        tests = numbers["tests"]["tau"]
-        pairs = next(iter(tests.values()))
-        parts += [
-            "## Are the differences real?",
-            "Difference of mean tau and two-sided p-value: Wilcoxon signed-rank tests, paired by sample, with Holm's "
-            "correction over the pairs of each column. Where labels are few, samples overlap much, and p is too small.",
-            markdown_table(
-                ["pair", *(f"{budget} labels" for budget in budgets)],
-                [
-                    [
-                        f"{pair['first']} - {pair['second']}",
-                        *(
-                            shown_difference(tests[budget][place]["difference"], tests[budget][place]["p"])
-                            for budget in budgets
-                        ),
-                    ]
-                    for place, pair in enumerate(pairs)
-                ],
-            ),
-        ]
+        parts += ["## Are the differences real?", *_tests(assessment, numbers)]
     return "\n\n".join(parts) + "\n"
+
+
+def _tests(assessment: Assessment, numbers: Mapping[str, Any]) -> list[str]:
+    """What the tests of tau are, and a row for each pair; of many predictors those with the best one."""
+    budgets, tests = assessment.budgets, numbers["tests"]["tau"]
+    pairs = list(enumerate(next(iter(tests.values()))))
+    shown = ""
+    if len(pairs) > MOST_PAIRS:
+        last = {label: at[budgets[-1]]["tau"] for label, at in numbers["metrics"].items()}
+        best = max(
+            (label for label in last if last[label] is not None), key=lambda label: float(last[label][0]), default=""
+        )
+        pairs = [(place, pair) for place, pair in pairs if best in (pair["first"], pair["second"])]
+        shown = f" Of the pairs those with {best} are shown; frugalnas show --json has all."
+    said = (
+        "Difference of mean tau and two-sided p-value: Wilcoxon signed-rank tests, paired by sample, with Holm's "
+        "correction over the pairs of each column. Where labels are few, samples overlap much, and p is too small."
+    )
+    rows = [
+        [
+            f"{pair['first']} - {pair['second']}",
+            *(shown_difference(tests[budget][place]["difference"], tests[budget][place]["p"]) for budget in budgets),
+        ]
+        for place, pair in pairs
+    ]
+    return [said + shown, markdown_table(["pair", *(f"{budget} labels" for budget in budgets)], rows)]
 
 
 def _means(assessment: Assessment, metrics: Mapping[str, Any]) -> str:
