@@ -44,6 +44,7 @@ class BANANAS(Neural):
         betas: Adam's.
         clip: largest norm of a gradient; 0 leaves it.
         ranks: learn from the order of the values alone; see `Neural`.
+        canonical: read the space's canonical form of every architecture.
         seed: of every random choice.
     """
 
@@ -68,7 +69,7 @@ class BANANAS(Neural):
         from frugalnas.predictors import fitting
 
         values = self._labels(values)
-        inputs = fitting.features_of(self.training_inputs(population))
+        inputs = fitting.features_of(self.training_inputs(self._read(population)))
         with fitting.seeded(np.random.SeedSequence(self.seed)):
             self._together = fitting.train(self._network(inputs), inputs, self._targets(values), self._training())
         return self
@@ -77,7 +78,7 @@ class BANANAS(Neural):
         """The members' answers, each computed once per distinct feature vector."""
         from frugalnas.predictors import fitting
 
-        candidates = self.inputs(population)
+        candidates = self.inputs(self._read(population))
         answers = fitting.outputs(self._together, fitting.features_of(candidates.rows), BLOCK)
         slope, offset = (-1.0, 100.0) if self.loss == "mape" else (self._scale, self._offset)
         return Prediction.of_members(offset + slope * answers[candidates.inverse].T)

@@ -39,6 +39,7 @@ class BRPNAS(Neural):
         clip: largest norm of a gradient; 0 leaves it.
         members: networks with seeds of their own.
         ranks: bring scores to the values' order instead of to the values; see `Neural`.
+        canonical: read the space's canonical form of every architecture.
         seed: of every random choice.
     """
 

@@ -65,6 +65,7 @@ class GIN(Neural):
         clip: largest norm of a gradient; 0 leaves it.
         members: networks with seeds of their own, whose disagreement is the standard deviation.
         ranks: learn from the order of the values alone; see `Neural`.
+        canonical: read the space's canonical form of every architecture.
         seed: of every random choice.
     """
 
@@ -286,4 +287,5 @@ _IN_PAPERS: dict[str, Any] = {
     "betas": (0.0, 0.9),
     "bias_rate": 2.0,
     "ranks": False,
+    "canonical": False,
 }

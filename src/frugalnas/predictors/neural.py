@@ -46,6 +46,8 @@ class Neural(Predictor):
         members: networks with seeds of their own, all fitted to all labels; their disagreement is the standard deviation.
         ranks: learn what a normal sample of the same mean and deviation would have at the values' ranks, instead of the
             values: a few architectures that failed to train do not take all attention then.
+        canonical: read every architecture in its space's canonical form, so that all codes of a network are one, and what
+            reaches no output is gone.
         seed: of every random choice.
     """
 
@@ -57,6 +59,7 @@ class Neural(Predictor):
     clip: float = 0.0
     members: int = 1
     ranks: bool = True
+    canonical: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -89,7 +92,7 @@ class Neural(Predictor):
 
         values = self._labels(values)
         targets = self._targets(values)
-        inputs = self._inputs(population)
+        inputs = self._inputs(self._read(population))
         self._fitted: list[tuple[Network, float, float]] = []
         for stream in np.random.SeedSequence(self.seed).spawn(self.members):
             with fitting.seeded(stream):
@@ -110,8 +113,9 @@ class Neural(Predictor):
 
     def _answers(self, population: Population) -> Iterator[NDArray[np.float64]]:
         """What each member says, in the units of the values, shape [n, outputs]; the first output is the value."""
+        read = self._read(population)
         for network, slope, offset in self._fitted:
-            answer = self._outputs(network, population)
+            answer = self._outputs(network, read)
             answer[:, 0] = offset + slope * answer[:, 0]
             yield answer
 
@@ -120,6 +124,16 @@ class Neural(Predictor):
         from frugalnas.predictors import fitting
 
         return fitting.outputs(network, self._inputs(population), BLOCK)
+
+    def _read(self, population: Population) -> Population:
+        """The architectures as the networks read them; remembered by the population."""
+
+        def canonical() -> Population:
+            codes = population.space.canonical(population.codes)
+            same = np.array_equal(codes, population.codes)
+            return population if same else Population(population.space, codes, population.known)
+
+        return population.remembered("canonical", canonical) if self.canonical else population
 
     def _labels(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The values, or what stands for their ranks, checked."""

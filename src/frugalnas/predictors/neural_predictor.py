@@ -36,6 +36,7 @@ class NeuralPredictor(Neural):
         clip: largest norm of a gradient; 0 leaves it.
         members: networks with seeds of their own.
         ranks: learn from the order of the values alone; see `Neural`.
+        canonical: read the space's canonical form of every architecture.
         seed: of every random choice.
     """
 

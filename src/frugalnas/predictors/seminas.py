@@ -43,6 +43,7 @@ class SemiNAS(Neural):
         clip: largest norm of a gradient.
         members: networks with seeds of their own.
         ranks: learn from the order of the values alone; see `Neural`.
+        canonical: read the space's canonical form of every architecture.
         seed: of every random choice.
     """
 
@@ -71,10 +72,12 @@ class SemiNAS(Neural):
 
         values = self._labels(values)
         rng = np.random.default_rng(np.random.SeedSequence(self.seed).spawn(self.members + 1)[-1])
-        others = Population(population.space, population.space.sample(self.unlabelled, rng))
+        others = self._read(Population(population.space, population.space.sample(self.unlabelled, rng)))
         repeated = np.resize(np.arange(len(values)), max(self.unlabelled, len(values)))
         inputs = fitting.features_of(
-            np.concatenate([self._tokens(each).all for each in (population.take(repeated), others)]).astype(np.int64)
+            np.concatenate([self._tokens(each).all for each in (self._read(population).take(repeated), others)]).astype(
+                np.int64
+            )
         )
         for place, stream in enumerate(np.random.SeedSequence(self.seed).spawn(2 * self.members + 1)[-self.members :]):
             network, slope, offset = self._fitted[place]
