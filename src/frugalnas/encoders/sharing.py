@@ -104,7 +104,7 @@ class SharedVertices:
                 then is over fewer numbers.
 
         Returns:
-            The encoder's vectors, or those of the head, on the encoder's device.
+            The encoder's vectors, or those of the head. The encoder is on the device of the tables (`to`).
         """
         asked = (encoder.kinds, encoder.depth, encoder.directions)
         if asked != (self.kinds, self.layers, self.directions):
@@ -164,13 +164,17 @@ def embed(
     Neither gradients nor batch statistics: the encoder is used as in evaluation, whatever mode it is in. Small populations are
     computed vertex by vertex, large ones with the tables of `shared_vertices`.
     """
+    device = next(encoder.parameters()).device
     if len(population) >= DENSE:
-        tables = shared_vertices(population, encoder.depth, encoder.directions, isolated_edges=isolated_edges)
+        key = encoder.depth, encoder.directions
+        tables = shared_vertices(population, *key, isolated_edges=isolated_edges)
+        if device.type != "cpu":
+            place = ("shared vertices", *key, isolated_edges, str(device))
+            tables = population.remembered(place, lambda: tables.to(device))
         return tables.embed(encoder, head)
     was_training = encoder.training
     encoder.eval()
     with torch.inference_mode():
-        device = next(encoder.parameters()).device
         vectors: Tensor = encoder(graph_tensors(population, isolated_edges=isolated_edges, device=device))
         result = vectors if head is None else head(vectors)
     encoder.train(was_training)
@@ -178,8 +182,8 @@ def embed(
 
 
 def _is_whole(space: SearchSpace, codes: NDArray[np.int8]) -> bool:
-    """Whether these are all architectures of a space that lists them."""
-    return len(codes) >= DENSE and space.enumerable and np.array_equal(codes, space.enumerate())
+    """Whether these are as many architectures as a space has that lists them: others will ask for the same ones."""
+    return len(codes) >= DENSE and space.enumerable and len(codes) == space.size
 
 
 def _kept(population: Population, layers: int, directions: str, isolated_edges: bool) -> SharedVertices:
