@@ -13,7 +13,6 @@ from typing import Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.recipe_files import yaml_value
 
 __all__ = ["add", "experiment_names", "read_experiment", "steps_of"]
 
@@ -82,6 +81,8 @@ def read_experiment(name: str) -> dict[str, Any]:
     Raises:
         FrugalnasError: where there is no such study, or its file says something else.
     """
+    from frugalnas.recipe_files import yaml_value
+
     own = _folder().joinpath(f"{name}.yaml")
     if "/" not in name and own.is_file():
         text = own.read_text(encoding="utf-8")

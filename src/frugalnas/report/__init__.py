@@ -2,6 +2,7 @@
 
 - `summarise`: what a run found, its place in the table, its cost; `run_report` adds the pictures.
 - `comparison_numbers`, `comparison_table`, `comparison_report`: a comparison as data, Markdown, Parquet and figures.
+- `report.assessments`: predictors that are compared, likewise; `report.landscapes`: what lies in a search space.
 - `front_figure`, `hypervolume_figure`: the Pareto front of a run (`read_fronts`), and how it grew.
 - `dynamics_figure`, `embedding_figure`: the iterations of a WeakNAS run (`read_dynamics`) held against its table;
   `dynamics_report` writes both.

@@ -5,6 +5,8 @@
 - `RunFolder`: a run on disk; `resume` continues one to the same journal as if it had never been interrupted.
 - `replay`: the rounds of a run of WeakNAS seen again, from its journal.
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
+- `assess`: predictors that learn from the same few labels, judged on what they have not seen; `Assessment` has the
+  statistics. `runs.landscape` looks at a table and its space without searching it.
 - `Callback`, `Progress`: look on while a search runs.
 
 Training an architecture from scratch needs torch and lives in `runs.training` (`train`, `resume_training`, `evaluate_run`),
@@ -13,6 +15,8 @@ architectures (`runs.scoring`) and how that is held against tables (`runs.correl
 stages are runs themselves.
 """
 
+from frugalnas.runs.assessing import assess, load_assessment, resume_assessment
+from frugalnas.runs.assessment import Assessment
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.callbacks import Callback, Progress
 from frugalnas.runs.comparing import compare, load_comparison, resume_comparison
@@ -25,6 +29,7 @@ from frugalnas.runs.replay import replay
 from frugalnas.runs.result import SearchResult
 
 __all__ = [
+    "Assessment",
     "Budget",
     "Callback",
     "Comparison",
@@ -36,12 +41,15 @@ __all__ = [
     "RunFolder",
     "SearchResult",
     "SerialExecutor",
+    "assess",
     "compare",
     "list_runs",
+    "load_assessment",
     "load_comparison",
     "load_search",
     "replay",
     "resume",
+    "resume_assessment",
     "resume_comparison",
     "search",
 ]

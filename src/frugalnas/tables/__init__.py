@@ -7,6 +7,7 @@ Validation and test results are separate columns; a strategy is only ever told t
 - `Table`: columns, rows by code, labels.
 - `TableEvaluator`: answers a strategy from a table.
 - `import_benchmark`: an official benchmark file becomes tables; `import_table`: a Parquet or CSV file of your own does.
+- `read_labels`: a user's own file of architectures and what they are worth.
 - `known_quantities`: columns of costs as further features of a predictor.
 - `examine`: what is installed, cached or damaged, and the next step.
 """
@@ -16,12 +17,14 @@ from frugalnas.tables.doctor import Finding, examine
 from frugalnas.tables.evaluator import TableEvaluator
 from frugalnas.tables.features import known_quantities
 from frugalnas.tables.importing import import_table
+from frugalnas.tables.labels import Labels, read_labels
 from frugalnas.tables.official import import_benchmark, is_benchmark
 from frugalnas.tables.store import Column, Table, write_table
 
 __all__ = [
     "Column",
     "Finding",
+    "Labels",
     "Table",
     "TableEvaluator",
     "examine",
@@ -30,6 +33,7 @@ __all__ = [
     "is_benchmark",
     "known_quantities",
     "open_table",
+    "read_labels",
     "table_names",
     "write_table",
 ]
