@@ -33,6 +33,9 @@ class GINLayer(nn.Module):
         first, second, norm = self.first, self.second, self.norm
         hidden = self.activation(functional.linear(sums, first.weight, first.bias))
         active = self.activation(functional.linear(hidden, second.weight, second.bias))
+        if type(norm) is not nn.BatchNorm1d:  # one that several processes share
+            shared: Tensor = norm(active)
+            return shared
         return torch.batch_norm(
             active,
             norm.weight,

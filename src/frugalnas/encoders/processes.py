@@ -61,10 +61,8 @@ class SharedNorm(nn.BatchNorm1d):
             momentum = 0.1 if self.momentum is None else self.momentum
             assert self.running_mean is not None
             assert self.running_var is not None
-            assert self.num_batches_tracked is not None
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), momentum)
-            self.num_batches_tracked.add_(1)
         return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
 
 

@@ -197,7 +197,7 @@ class _Batch:
         with torch.enable_grad():
             centres = torch.cat(self.centres)
         values = centres.detach()
-        count = summed(torch.tensor(len(values), device=values.device))
+        count = summed(values.new_tensor(len(values)))
         total = summed(values.sum(dim=0))
         # Half the mean over all entries of the centres' similarities, those of centres to themselves taken as 0.
         weight = self.settings.regularisation / (2 * count * count)

@@ -1,0 +1,297 @@
+"""Encoders that are pre-trained on architectures alone: losses, runs, the cache, and published ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+import frugalnas as fn
+from frugalnas.encoders import GINEncoder, cached_encoder, load_encoder, load_pretraining_recipe
+from frugalnas.encoders.pretraining import architectures_for, edit_codes, pretraining_for
+from frugalnas.encoders.ssccl import CentralContrast
+from frugalnas.errors import FrugalnasError
+from frugalnas.runs.pretraining import load_pretraining, pretrain, resume_pretraining
+from frugalnas.runs.watching import TrainingCallback
+from frugalnas.spaces.distances import edit_distances, packed
+from frugalnas.training import Position, fabric_for, launched, read_tensors, write_tensors
+
+TINY = {"epochs": 2, "share": 0.02, "batch": 96, "anchors": 40}
+"""312 of NAS-Bench-201's architectures, three batches an epoch."""
+
+
+# -- the loss of SS-CCL ------------------------------------------------------------------------------------------------
+
+
+def loop(embeddings, codes, anchors, settings):
+    """The loss as SSNENAS's program finds it, anchor by anchor."""
+    losses, centres = [], []
+    for anchor in anchors.tolist():
+        distances = (codes - codes[anchor]).abs().sum(dim=1)
+        least = distances[torch.arange(len(codes)) != anchor].min()
+        positives = distances == least
+        positives[anchor] |= settings.anchor_is_positive
+        negatives = torch.nonzero(distances >= least + settings.margin)[:, 0]
+        if len(negatives) < (settings.min_negatives or 1):
+            continue
+        away = embeddings[negatives[: settings.min_negatives]]
+        centre = functional.normalize(embeddings[positives].mean(dim=0), dim=0)
+        centres.append(centre)
+        for similar in embeddings[positives] @ centre:
+            row = torch.cat([similar[None], away @ centre]) / settings.temperature
+            losses.append(torch.logsumexp(row, 0) - row[0])
+    between = torch.stack(centres) @ torch.stack(centres).t()
+    between = between - torch.diag(torch.diag(between))
+    return torch.stack(losses).mean() + settings.regularisation * between.mean() / 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        CentralContrast(),
+        CentralContrast(margin=0, anchor_is_positive=False),
+        CentralContrast(margin=0, anchor_is_positive=False, min_negatives=240),
+        CentralContrast(margin=2, temperature=0.2, regularisation=2.0),
+        CentralContrast(anchor_is_positive=False, min_negatives=230),
+    ],
+    ids=["paper", "program", "truncated", "margin", "few negatives"],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_contrast_in_matrix_form_is_the_loop(settings, dtype, monkeypatch):
+    monkeypatch.setattr("frugalnas.encoders.ssccl.BLOCK", 256 * 9)  # blocks of nine anchors, and a smaller last one
+    space, rng = fn.NASBench201(), np.random.default_rng(0)
+    codes = torch.from_numpy(space.encode(space.sample(256, rng), "position-path")).to(torch.int32)
+    torch.manual_seed(0)
+    embeddings = functional.normalize(torch.randn(256, 8, dtype=dtype), dim=1)
+    anchors = torch.randperm(256)[:60]
+    slow, fast = embeddings.clone().requires_grad_(), embeddings.clone().requires_grad_()
+    wanted = loop(slow, codes, anchors, settings)
+    wanted.backward()
+    found = settings(fast, codes, anchors)
+    found.loss.backward()
+    exact = dtype == torch.float64
+    assert float((found.loss - wanted).abs().detach()) < (1e-10 if exact else 1e-5)
+    assert float((fast.grad - slow.grad).abs().max()) < (1e-10 if exact else 1e-6)
+
+
+def test_contrast_counts_positives_nearer_than_every_negative():
+    codes = torch.tensor([[0, 0, 0], [0, 0, 1], [1, 1, 0], [1, 1, 1]])
+    apart = functional.normalize(torch.tensor([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0]]), dim=1)
+    _, rows, hits = CentralContrast()(apart, codes, torch.arange(4))
+    assert (int(rows), int(hits)) == (8, 8)  # each anchor and its only neighbour
+    _, rows, hits = CentralContrast()(apart[[0, 2, 1, 3]], codes, torch.arange(4))
+    assert int(rows) == 8
+    assert int(hits) < 8
+
+
+def test_contrast_needs_negatives():
+    codes = torch.eye(4, dtype=torch.int32)  # every architecture is equally far from every other
+    with pytest.raises(FrugalnasError, match=r"enough negatives; lower min_negatives"):
+        CentralContrast()(functional.normalize(torch.randn(4, 3), dim=1), codes, torch.arange(4))
+
+
+def test_distances_of_nasbench101_are_those_of_the_program():
+    """Of two cells 18.5 on average, with these quantiles; of 40,000 a cell has 1.94 nearest ones, at 1 to 16 edits."""
+    space, rng = fn.NASBench101(), np.random.default_rng(0)
+    codes = edit_codes(space, space.enumerate()[rng.choice(space.size, 40_000, replace=False)])
+    words, pairs = packed(codes), rng.integers(len(codes), size=(2, 100_000))
+    distances = edit_distances(words[pairs[0]], words[pairs[1]])
+    assert np.quantile(distances, [0.01, 0.1, 0.5, 0.9, 0.99]).tolist() == [8, 12, 18, 25, 31]
+    assert distances.mean() == pytest.approx(18.5, abs=0.1)
+    ones = torch.from_numpy(codes).float()
+    counts = ones.sum(dim=1)
+    near = counts[:400, None] + counts - 2 * ones[:400] @ ones.t()
+    near[torch.arange(400), torch.arange(400)] = torch.inf
+    least = near.amin(dim=1, keepdim=True)
+    assert float((near == least).sum(dim=1).float().mean()) == pytest.approx(1.94, abs=0.25)
+    assert 1 <= float(least.min()) <= float(least.max()) <= 16
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+
+
+class Killed(TrainingCallback):
+    """Stops a pre-training after a number of steps, as a kill does."""
+
+    def __init__(self, step):
+        self.step = step
+
+    def on_step(self, done, seconds_left):
+        if done == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("task", ["ss-ccl", "ss-rl"])
+def test_a_killed_pretraining_ends_as_if_it_had_not_been(task, tmp_path, monkeypatch):
+    monkeypatch.setattr("frugalnas.encoders.pretraining.SAVE_EVERY_S", 0.0)
+    space = fn.NASBench201()
+    whole = pretrain(space, task, run_dir=tmp_path / "whole", settings=TINY, seed=3)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(space, task, run_dir=tmp_path / "cut", settings=TINY, seed=3, callbacks=[Killed(4)])
+    with pytest.raises(FrugalnasError, match=r"has not finished; continue it with: frugalnas resume"):
+        load_encoder(tmp_path / "cut", space)
+    assert not load_pretraining(tmp_path / "cut").finished
+    resumed = resume_pretraining(tmp_path / "cut")
+    assert resumed.finished
+    assert resumed.epochs == whole.epochs
+    weights = [read_tensors(tmp_path / name / "encoder.safetensors")[0] for name in ("whole", "cut")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "ccl"
+    pretrain(fn.NASBench201(), "ss-ccl", run_dir=folder, settings=TINY | {"width": 16})
+    return folder
+
+
+def test_an_encoder_comes_back_with_its_card(finished):
+    space = fn.NASBench201(classes=100).where("params<=0.9e6")
+    encoder, card = load_encoder(finished, space, width=16, layers=3)
+    assert not encoder.training
+    assert (card.task, card.seed, card.isolated_edges) == ("ss-ccl", 0, False)
+    assert card.recipe["epochs"] == 2
+    assert card.encoder["width"] == 16
+    fresh = GINEncoder(**card.encoder).state_dict()
+    assert not torch.equal(fresh["layers.0.first.weight"], encoder.state_dict()["layers.0.first.weight"])
+
+
+@pytest.mark.parametrize(
+    ("space", "expected", "said"),
+    [
+        (fn.NASBench101(), {}, r"reads architectures of nasbench201, not of nasbench101; pre-train one with"),
+        (fn.NASBench201(), {"width": 64}, r"has width 16, and 64 was asked for; leave width out"),
+    ],
+)
+def test_an_encoder_of_another_space_or_width_is_refused(finished, space, expected, said):
+    with pytest.raises(FrugalnasError, match=said):
+        load_encoder(finished, space, **expected)
+
+
+def test_a_damaged_encoder_is_refused(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "copy")
+    weights = tmp_path / "copy" / "encoder.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(FrugalnasError, match=r"is damaged, or not what its card says"):
+        load_encoder(tmp_path / "copy", fn.NASBench201())
+    (tmp_path / "copy" / "card.json").write_text("{}")
+    with pytest.raises(FrugalnasError, match=r"card.json is damaged"):
+        load_encoder(tmp_path / "copy", fn.NASBench201())
+    with pytest.raises(FrugalnasError, match=r"there is no encoder in .*frugalnas pretrain ss-ccl"):
+        load_encoder(tmp_path, fn.NASBench201())
+
+
+def test_spaces_without_paths_and_spaces_too_large_to_list_are_drawn_from(tmp_path):
+    space = fn.DARTS()
+    recipe = load_pretraining_recipe("default", {"pool": 60, "epochs": 1, "batch": 30}, task="ss-rl", space=space.name)
+    drawn = architectures_for(space, recipe, 5)
+    assert np.array_equal(drawn, architectures_for(space, recipe, 5))
+    assert len(np.unique(space.networks(drawn))) == len(drawn) == 60
+    result = pretrain(space, "ss-rl", recipe.to_json(), run_dir=tmp_path / "darts", seed=5)
+    assert len(result.epochs) == 1
+    load_encoder(tmp_path / "darts", space)
+
+
+def test_scaled_targets_and_near_pairs_leave_something_to_learn():
+    """NAS-Bench-101's targets lie near 0 in the paper's program (mean 0.09): that is why it fails there."""
+    space = fn.NASBench201()
+    fabric = fabric_for("cpu")
+    fabric.launch()
+    spread = []
+    for settings in ({"near": 0.0, "scale": "vertices"}, {"near": 0.5, "scale": "mean", "edits": 2}):
+        recipe = load_pretraining_recipe("default", {**settings, "share": 0.1}, task="ss-rl", space="nasbench201")
+        pretraining = pretraining_for(fabric, space, recipe, 0)
+        distances = torch.cat([batch.distances for batch in pretraining._batches(0, 0)]).float()
+        spread.append(float(torch.exp(-distances / pretraining.scale).std()))
+    assert spread[1] > 1.3 * spread[0]
+
+
+# -- recipes -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_papers_settings():
+    recipe = load_pretraining_recipe("paper", task="ss-ccl", space="nasbench101")
+    assert (recipe.batch, recipe.anchors, recipe.anchors_per_step, recipe.epochs) == (40_000, 20_000, 1_000, 300)
+    assert (recipe.temperature, recipe.regularisation, recipe.beta1, recipe.beta2) == (0.07, 0.5, 0.0, 0.9)
+    recipe = load_pretraining_recipe("paper", task="ss-rl", space="nasbench201")
+    assert (recipe.epochs, recipe.lr, recipe.batch, recipe.near, recipe.scale) == (1_000, 1e-4, 64, 0.0, "vertices")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("paper", {}, r"says nothing of mobilenet; choose default or one of ssccl-paper-darts"),
+        ("ssrl-default", {}, r"ssrl-default is of ss-rl, not of ss-ccl"),
+        ("default", {"widht": 3}, r"unknown setting 'widht'; did you mean 'width'"),
+        ("default", {"temperature": 0}, r"temperature is 0\.0; it must be from 0\.02"),
+        ("default", {"anchors": 5_000}, r"anchors is 5000, more than the 4000 of a batch; lower it"),
+    ],
+)
+def test_recipes_that_do_not_fit_are_refused(name, settings, said):
+    with pytest.raises(FrugalnasError, match=said):
+        load_pretraining_recipe(name, settings, task="ss-ccl", space="mobilenet")
+
+
+# -- the cache ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_cache_pretrains_once_and_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FRUGALNAS_CACHE", str(tmp_path))
+    recipe = {"task": "ss-rl", "epochs": 1, "share": 0.01, "batch": 50}
+    folder = cached_encoder(fn.NASBench201(), "ss-rl", recipe)
+    assert "pre-training an encoder of nasbench201 (ss-rl" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.iterdir()) == ["card.json", "encoder.safetensors"]
+    load_encoder(folder, fn.NASBench201())
+    assert cached_encoder(fn.NASBench201(classes=100).where("params<=0.9e6"), "ss-rl", recipe) == folder
+    assert capsys.readouterr().err == ""
+    assert cached_encoder(fn.NASBench201(), "ss-rl", recipe, seed=1) != folder
+
+
+# -- several processes -------------------------------------------------------------------------------------------------
+
+
+def _one_step(fabric, settings, file):
+    """Write sums, gradients and statistics of the first batch; in one of the fabric's processes."""
+    recipe = load_pretraining_recipe("default", settings, task=settings["task"], space="nasbench201")
+    pretraining = pretraining_for(fabric, fn.NASBench201(), recipe, 0)
+    pretraining.optimizer.step = lambda: None
+    batch = next(iter(pretraining._batches(0, 0)))
+    sums = pretraining._descend(batch, Position(0, 0, 1, pretraining.steps_per_epoch))
+    found = {name: value.double() for name, value in sums.items()}
+    found |= {f"gradient of {name}": parameter.grad for name, parameter in pretraining.network.named_parameters()}
+    found |= dict(pretraining.network.named_buffers())
+    if fabric.global_rank == 0:
+        write_tensors(file, found, {})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo's processes are started as on Unix")
+@pytest.mark.parametrize("task", ["ss-ccl", "ss-rl"])
+def test_two_processes_find_what_one_does(task, tmp_path):
+    settings = {"task": task, "batch": 256, "anchors": 64, "share": 0.05}
+    for devices in (1, 2):
+        launched(fabric_for("cpu", devices), _one_step, settings, tmp_path / f"{devices}.safetensors")
+    alone, together = (read_tensors(tmp_path / f"{devices}.safetensors")[0] for devices in (1, 2))
+    assert alone.keys() == together.keys()
+    # Equal similarities are told apart by their last bits, so that the count of hits may move by a few.
+    assert float(together.pop("accuracy")) == pytest.approx(float(alone.pop("accuracy")), abs=300)
+    for name, wanted in alone.items():
+        assert float((together[name] - wanted).abs().max()) <= 2e-4 * float(wanted.abs().max()), name
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_pretrains_shows_and_lists(cli, tmp_path):
+    run = tmp_path / "runs" / "rl"
+    options = ("--epochs", "1", "--set", "share=0.02", "--set", "batch=50", "--quiet")
+    said = cli("pretrain", "ss-rl", "--space", "nasbench201", "--out", run, *options)
+    assert said.code == 0, said.err
+    assert "ss-rl, recipe ssrl-default-nasbench201" in said.out
+    assert json.loads(cli("show", run, "--json").out)["finished"]
+    assert "1 of 1 epochs" in cli("runs", "list", "--root", tmp_path / "runs").out
