@@ -155,7 +155,7 @@ class _Adam:
         self.parameters = [each for group in groups for each in group["params"]]
         sizes = [each.numel() for each in self.parameters]
         self.values = torch.cat([each.detach().reshape(-1) for each in self.parameters])
-        for each, view in zip(self.parameters, self.values.split(sizes), strict=True):
+        for each, view in zip(self.parameters, torch.split(self.values, sizes), strict=True):
             each.data = view.view_as(each)
         counts = [sum(each.numel() for each in group["params"]) for group in groups]
         self.rates, self.decays = (
