@@ -115,7 +115,7 @@ def test_failures_are_rows(images, tmp_path, monkeypatch):
     told = evaluator(images).evaluate(Trials(codes, np.arange(2)), tmp_path)
     assert np.isnan(told.values).all()
     assert np.isnan(told.metrics["best"]).all()
-    assert "move it away" in told.errors[0]  # the folder has another architecture's training
+    assert "a folder of its own" in told.errors[0]  # the folder has another architecture's training
     assert told.errors[1] == "RuntimeError: the loss is not finite"
 
 

@@ -193,7 +193,7 @@ class TrainingEvaluator(Evaluator):
         if (path / "config.yaml").exists():
             text, own = self.trained.format(code), RunFolder(path).config["architecture"]
             if text != own:
-                raise RunFolderError(f"{path} trains {own}, not {text}; move it away and resume the search")
+                raise RunFolderError(f"{path} trains {own}, not {text}; give the search a folder of its own")
             return resume_training(path)
         return train(
             self.trained,
