@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from scipy.stats import norm
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_numbers, assessment_table
+from frugalnas.runs import search
 from frugalnas.runs.assessing import assess, load_assessment, resume_assessment
 from frugalnas.runs.assessment import calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
@@ -19,7 +21,9 @@ from frugalnas.runs.labelled import Subject
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import top_precision
 from frugalnas.spaces import NASBench201
+from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
+from frugalnas.tables import TableEvaluator
 from frugalnas.tables.labels import read_labels
 
 SCALED, FLAT, FUSSY = (f"user_predictors:{name}" for name in ("Scaled", "Flat", "Fussy"))
@@ -230,6 +234,24 @@ def test_a_network_labelled_twice_has_the_mean(tmp_path):
     assert "1 row of mine.csv named a network again: its label is the mean" in said
 
 
+def test_the_evaluations_of_a_search_are_labels_too(tmp_path, cli):
+    run = tmp_path / "search"
+    search(RandomSearch(NASBench201()), TableEvaluator(), 40, run_dir=run)
+    found = assess([SCALED], labels=run, trials=1, run_dir=tmp_path / "run")
+    assert (found.subject, found.architectures, found.budgets) == ("search", 40, (20, 30))
+    said = cli("compare-predictors", SCALED, "--labels", run, "--space", "darts", "--run-dir", tmp_path / "other")
+    assert said.code == 2
+    assert "is a search of nasbench201, not of darts; leave --space out" in said.err
+
+
+def test_labels_that_were_changed_are_read_again(tmp_path):
+    file = write_labels(tmp_path / "mine.csv", labelled(30))
+    assert assess([SCALED], labels=file, space="nasbench201", budgets=[10], trials=1).architectures == 30
+    write_labels(file, labelled(40))
+    os.utime(file, (1, 1))
+    assert assess([SCALED], labels=file, space="nasbench201", budgets=[10], trials=1).architectures == 40
+
+
 BROKEN = {
     "nan": (
         lambda rows: [*rows[:4], (rows[4][0], "nan"), *rows[5:]],
@@ -261,6 +283,7 @@ def test_labels_that_cannot_be_used_are_refused_in_one_line(tmp_path, cli, what)
     [
         (["--budgets", "20,15610"], "budget is 2 to 5,034"),
         (["--budgets", "1,20"], "budget is 2 to"),
+        (["--seed", "-1"], "a seed is 0 or more"),
         (["--trials", "0"], "at least one predictor and one trial"),
         (["--held-out", "100", "--budgets", "95"], "predict 105 architectures at least"),
         (["--column", "test"], "unknown column of accuracies"),

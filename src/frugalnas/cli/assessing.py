@@ -38,7 +38,10 @@ def add(commands: Any) -> None:
     group = parser.add_argument_group("what is predicted")
     group.add_argument("--table", metavar="NAME", help=f"table that knows the values [{DEFAULT_TABLE}]")
     group.add_argument(
-        "--labels", type=Path, metavar="FILE", help="your own: CSV or Parquet with columns architecture and value"
+        "--labels",
+        type=Path,
+        metavar="FILE|RUN",
+        help="your own: CSV or Parquet with columns architecture and value, or the folder of a search",
     )
     group.add_argument("--space", metavar="NAME", help="space of the architectures in --labels")
     group.add_argument(
@@ -101,7 +104,7 @@ def run(parsed: argparse.Namespace) -> int:
     table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
     space = None
     if parsed.space is not None or "space" in settings:
-        name = parsed.space or _space_of(table)
+        name = parsed.space or _space_of(table, parsed.labels)
         space = describe_space_option(name, settings)
     subject = parsed.labels.stem if table is None else table.replace("/", "-")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
@@ -184,9 +187,12 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
     return [{**predictor, "targets": chosen[predictor["label"]]} for predictor in predictors]
 
 
-def _space_of(table: str | None) -> str:
+def _space_of(table: str | None, labels: Path | None) -> str:
+    from frugalnas.runs.folder import RunFolder
     from frugalnas.tables import open_table
 
-    if table is None:
-        raise FrugalnasError("--labels need the space of their architectures, such as --space darts (frugalnas list)")
-    return open_table(table).space.name
+    if table is not None:
+        return open_table(table).space.name
+    if labels is not None and labels.is_dir():
+        return str(RunFolder(labels).config["space"]["name"])
+    raise FrugalnasError("--labels need the space of their architectures, such as --space darts (frugalnas list)")

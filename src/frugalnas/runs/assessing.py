@@ -57,7 +57,8 @@ def assess(
         predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and "targets"
             says what it is fitted to: the values ("raw"), "standard" or "rank" (see `strategies.labels`).
         table: name of the table that knows the values.
-        labels: in place of a table, a CSV or Parquet file of labelled architectures; see `read_labels`.
+        labels: in place of a table, a CSV or Parquet file of labelled architectures (see `read_labels`), or the folder of a
+            search.
         space: of the file's architectures.
         budgets: numbers of labels; None: 20, 50, 100, 150 and 200, of few labels those that leave a fifth, and four fifths.
         trials: random samples.
@@ -78,7 +79,9 @@ def assess(
     truth: dict[str, Any] = (
         {"table": table, "label": str(label)} if table is not None else {"labels": str(Path(str(labels)).resolve())}
     )
-    described = open_table(table).space.name if space is None and table is not None else space
+    described = space
+    if space is None:
+        described = open_table(table).space.name if table is not None else _space_of_run(Path(str(labels)))
     if described is None:
         raise FrugalnasError("labels need the space of their architectures, such as --space darts (frugalnas list)")
     config: dict[str, Any] = {
@@ -93,6 +96,8 @@ def assess(
         "seed": int(seed),
     }
     check_jobs(jobs)
+    if seed < 0:
+        raise FrugalnasError(f"--seed {seed}: a seed is 0 or more")
     subject = Subject.open(config, None)
     config["budgets"] = subject.budgets(config["budgets"])
     config["truth"]["repeated"] = subject.repeated
@@ -101,6 +106,11 @@ def assess(
     if run_dir is not None:
         folder = RunFolder.create(Path(run_dir), config, subject.write if labels is not None else lambda draft: None)
     return _run(config, folder, jobs, on_finished)
+
+
+def _space_of_run(source: Path) -> dict[str, Any] | None:
+    """The space that a search's folder names; None of a file."""
+    return dict(RunFolder(source).config["space"]) if source.is_dir() else None
 
 
 def resume_assessment(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Assessment:

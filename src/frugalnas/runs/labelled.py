@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.runs.descriptions import build_space
-from frugalnas.spaces import IntArray, Population
+from frugalnas.runs.folder import RunFolder
+from frugalnas.spaces import IntArray, Population, SearchSpace
 from frugalnas.tables import open_table
-from frugalnas.tables.labels import read_labels
+from frugalnas.tables.labels import Labels, distinct_labels, read_labels
 
 __all__ = ["BUDGETS", "FEWEST_HELD_OUT", "Subject"]
 
@@ -69,7 +70,7 @@ class Subject:
         """The subject of a configuration; remembered, so that encodings are made once."""
         wanted = {key: config[key] for key in ("space", "truth", "held_out", "seed")}
         kept = folder if "labels" in config["truth"] else None
-        return _opened(json.dumps(wanted, sort_keys=True), kept, cache_folder())
+        return _opened(json.dumps(wanted, sort_keys=True), kept, cache_folder(), _written(config["truth"]))
 
     def budgets(self, wanted: list[int] | None) -> list[int]:
         """Numbers of labels, ascending; the usual ones that leave a fifth of a file to predict.
@@ -132,15 +133,39 @@ class Subject:
                 writer.writerow([space.format(code), repr(float(value))])
 
 
+def _labels(source: Path, space: SearchSpace, column: str | None) -> Labels:
+    """What a file, or the run of a search, says of architectures."""
+    if not source.is_dir():
+        return read_labels(source, space, column=column)
+    folder = RunFolder(source)
+    folder.expect("search")
+    if column is not None:
+        raise FrugalnasError(f"--column {column}: a run has one value for each architecture; leave it out")
+    if folder.config["space"]["name"] != space.name:
+        raise FrugalnasError(
+            f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave --space out"
+        )
+    done = [query for query in folder.queries(space) if np.isfinite(query.value)]
+    if not done:
+        raise FrugalnasError(f"{source} has no evaluations that succeeded; continue it with: frugalnas resume {source}")
+    codes, values = np.stack([query.code for query in done]), np.array([query.value for query in done])
+    return distinct_labels(space, codes, values, "value")
+
+
+def _written(truth: Mapping[str, Any]) -> float:
+    """When a file of labels was written, so that one that has changed is read again; 0 where there is none."""
+    source = Path(truth.get("labels") or "")
+    source = source / "journal.jsonl" if source.is_dir() else source
+    return source.stat().st_mtime if source.is_file() else 0.0
+
+
 @lru_cache(maxsize=2)
-def _opened(wanted: str, folder: Path | None, cache: Path) -> Subject:
+def _opened(wanted: str, folder: Path | None, cache: Path, written: float) -> Subject:
     config, repeated = json.loads(wanted), 0
     space, source = build_space(config["space"]), config["truth"]
     if "labels" in source:
-        if folder is None:
-            found = read_labels(source["labels"], space, column=source["column"])
-        else:
-            found = read_labels(folder / KEPT, space)
+        own = Path(source["labels"])
+        found = _labels(own, space, source["column"]) if folder is None else read_labels(folder / KEPT, space)
         codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
         name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
         quantity = role

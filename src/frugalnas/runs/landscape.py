@@ -90,6 +90,7 @@ def read_landscape(table: str, *, encoding: str | None = None, sample: int | Non
     Raises:
         FrugalnasError: where the table has no accuracies, or the space no such encoding.
     """
+    _check_seed(seed)
     opened = open_table(table)
     space = opened.space
     columns = {role: opened.labels(role) for role in ACCURACIES if role in opened.columns}
@@ -120,6 +121,11 @@ def read_landscape(table: str, *, encoding: str | None = None, sample: int | Non
         {role: float((found * pairs).sum() / pairs.sum()) for role, found in differences.items()},
         _agreement({role: column[known] for role, column in columns.items()}),
     )
+
+
+def _check_seed(seed: int) -> None:
+    if seed < 0:
+        raise FrugalnasError(f"--seed {seed}: a seed is 0 or more")
 
 
 def _by_distance(
@@ -170,6 +176,7 @@ def read_samplers(space: SearchSpace, *, sizes: tuple[int, ...] = SIZES, trials:
     Raises:
         FrugalnasError: where the space has no path encoding, or cannot be listed.
     """
+    _check_seed(seed)
     if trials < 1 or not sizes or min(sizes) < 1:
         raise FrugalnasError(f"samples of sizes {', '.join(map(str, sizes))} in {trials} trials: one at least of each")
     codes = space.enumerate()

@@ -12,7 +12,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.importing import ARCHITECTURE_NAMES, numbers_of, parse_architectures, read_columns
 
-__all__ = ["Labels", "read_labels"]
+__all__ = ["Labels", "distinct_labels", "read_labels"]
 
 VALUE_NAMES = ("value", "accuracy", "validation", "val_accuracy", "label")
 """Columns in which values are looked for."""
@@ -65,9 +65,21 @@ def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = No
             f"{file}, row {missing[0] + 1}: {valued} is {values[missing[0]]:g}, not a number to learn from; remove the row, "
             "or train this architecture again"
         )
+    return distinct_labels(space, codes, values, valued)
+
+
+def distinct_labels(space: SearchSpace, codes: Codes, values: NDArray[np.float64], column: str) -> Labels:
+    """Architectures with values as labels of networks; one that is there more than once has the mean.
+
+    Args:
+        space: of the architectures.
+        codes: shape [n, genes].
+        values: finite, shape [n].
+        column: what the values are.
+    """
     _, first, network, times = np.unique(
         space.networks(codes), return_index=True, return_inverse=True, return_counts=True
     )
     means = np.bincount(network.ravel(), values) / times
     order = np.argsort(first)
-    return Labels(codes[first[order]], means[order], valued, len(codes) - len(first))
+    return Labels(codes[first[order]], means[order], column, len(codes) - len(first))
