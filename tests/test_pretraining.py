@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 import frugalnas as fn
-from frugalnas.encoders import GINEncoder, cached_encoder, load_encoder, load_pretraining_recipe
+from frugalnas.encoders import GINEncoder, cached_encoder, graph_tensors, load_encoder, load_pretraining_recipe
 from frugalnas.encoders.pretraining import architectures_for, edit_codes, pretraining_for
 from frugalnas.encoders.ssccl import CentralContrast
 from frugalnas.errors import FrugalnasError
@@ -95,6 +95,7 @@ def test_contrast_needs_negatives():
         CentralContrast()(functional.normalize(torch.randn(4, 3), dim=1), codes, torch.arange(4))
 
 
+@pytest.mark.slow
 def test_distances_of_nasbench101_are_those_of_the_program():
     """Of two cells 18.5 on average, with these quantiles; of 40,000 a cell has 1.94 nearest ones, at 1 to 16 edits."""
     space, rng = fn.NASBench101(), np.random.default_rng(0)
@@ -250,6 +251,78 @@ def test_the_cache_pretrains_once_and_says_so(tmp_path, monkeypatch, capsys):
     assert cached_encoder(fn.NASBench201(classes=100).where("params<=0.9e6"), "ss-rl", recipe) == folder
     assert capsys.readouterr().err == ""
     assert cached_encoder(fn.NASBench201(), "ss-rl", recipe, seed=1) != folder
+
+
+# -- published encoders ------------------------------------------------------------------------------------------------
+
+THEIRS = {
+    6: (fn.NASBench101(), ("input", "conv 3x3", "conv 1x1", "max pool", "output", "isolated")),
+    8: (fn.NASBench201(), ("input", "-", "skip", "conv 1x1", "conv 3x3", "avg pool", "none", "output")),
+}
+"""The order of SSNENAS's one-hot vectors, in our words; NAS-Bench-201 has a column that no vertex has."""
+
+
+def published(task, kinds, generator):
+    """A checkpoint in the layout of SSNENAS's program, and the three layers of the branch that predictors take."""
+
+    def layer(inputs):
+        shapes = {"nn.0.weight": (32, inputs), "nn.0.bias": (32,), "nn.2.weight": (32, 32), "nn.2.bias": (32,)}
+        conv = {name: torch.randn(*shape, generator=generator) * 0.3 for name, shape in shapes.items()}
+        norm = {
+            name: torch.rand(32, generator=generator) + 0.5
+            for name in ("weight", "bias", "running_mean", "running_var")
+        }
+        return conv | {"eps": torch.zeros(1)}, norm | {"num_batches_tracked": torch.tensor(9)}
+
+    layers = [layer(inputs) for inputs in (kinds, 32, 32)]
+    state = {}
+    for number, (conv, norm) in enumerate(layers, 1):
+        base = "_base" if task == "ss-rl" and number > 1 else ""
+        prefix = "" if task == "ss-rl" else "module.encoder_q."
+        state |= {f"{prefix}conv{number}{base}.{name}": tensor for name, tensor in conv.items()}
+        state |= {f"{prefix}bn{number}{base}.{name}": tensor for name, tensor in norm.items()}
+        if task == "ss-rl":  # the other branch
+            other = layer((kinds, 32, 32)[number - 1])
+            for part, tensors in zip(("conv", "bn"), other, strict=True):
+                state |= {f"{part}{number}_residual.{name}": tensor for name, tensor in tensors.items()}
+    if task == "ss-rl":
+        return state | {"fc.weight": torch.randn(1, 32)}, layers
+    rest = {"epoch": 282, "arch": "gin", "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]}, "centers": []}
+    return {**rest, "state_dict": state}, layers
+
+
+@pytest.mark.parametrize(("task", "kinds"), [("ss-rl", 6), ("ss-ccl", 6), ("ss-ccl", 8)])
+def test_published_encoders_answer_as_in_their_program(task, kinds, cli, tmp_path):
+    content, layers = published(task, kinds, torch.Generator().manual_seed(kinds))
+    torch.save(content, tmp_path / "their.pth.tar")
+    said = cli("weights", "import", tmp_path / "their.pth.tar", "--out", tmp_path / "encoder")
+    assert said.code == 0, said.err
+    space, columns = THEIRS[kinds]
+    encoder, card = load_encoder(tmp_path / "encoder", space)
+    assert (card.task, card.isolated_edges) == (task, True)
+    graphs = space.graphs(space.sample(20, np.random.default_rng(0)))
+    reads = torch.from_numpy(graphs.adjacency).float()
+    alone = ~(graphs.adjacency.any(axis=1) | graphs.adjacency.any(axis=2))
+    reads[:, 0] = torch.maximum(reads[:, 0], torch.from_numpy(alone).float())  # from the input to whatever is alone
+    reads[:, 0, 0] = 0
+    order = torch.tensor([columns.index(name) for name in graphs.names])
+    features = functional.one_hot(order[torch.from_numpy(graphs.operations.astype(np.int64))], kinds).float()
+    for conv, norm in layers:
+        sums = features + reads.transpose(1, 2) @ features
+        hidden = torch.relu(sums @ conv["nn.0.weight"].t() + conv["nn.0.bias"])
+        hidden = torch.relu(hidden @ conv["nn.2.weight"].t() + conv["nn.2.bias"])
+        scale = norm["weight"] / torch.sqrt(norm["running_var"] + 1e-5)
+        features = (hidden - norm["running_mean"]) * scale + norm["bias"]
+    with torch.no_grad():
+        found = encoder(graph_tensors(graphs, isolated_edges=card.isolated_edges))
+    assert torch.allclose(found, features.mean(dim=1), rtol=1e-4, atol=1e-4)
+
+
+def test_a_published_encoder_of_another_space_is_refused(cli, tmp_path):
+    torch.save(published("ss-ccl", 6, torch.Generator().manual_seed(0))[0], tmp_path / "their.pth.tar")
+    said = cli("weights", "import", tmp_path / "their.pth.tar", "--space", "nasbench201", "--out", tmp_path / "encoder")
+    assert said.code == 2
+    assert "is one of nasbench101, not of nasbench201; leave --space out" in said.err
 
 
 # -- several processes -------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 from frugalnas.cli.architectures import add_sizes, find_architecture, sizes_of, space_settings
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
 
 __all__ = ["add"]
 
@@ -36,7 +37,8 @@ def add(commands: Any) -> None:
         "import",
         help="make a model of a published checkpoint",
         description="Read a checkpoint (.pt, .pth, .pth.tar, .safetensors) without running what is in it, and write a "
-        "model's folder that evaluate, predict, export and train --weights take.",
+        "model's folder that evaluate, predict, export and train --weights take. An encoder that SSNENAS's program "
+        "pre-trained becomes a folder that --pretrained takes.",
     )
     imported.add_argument("file", type=Path, metavar="FILE")
     imported.add_argument(
@@ -104,6 +106,8 @@ def _import(parsed: argparse.Namespace) -> int:
     folder = parsed.out or Path("models") / parsed.file.name.split(".")[0]
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FrugalnasError(f"{folder} is already there; choose another --out")
+    if parsed.architecture is None and _is_encoder(parsed):
+        return _import_encoder(parsed, folder)
     space, code = None, None
     if parsed.architecture is not None:
         found = find_architecture(parsed, space_settings(parsed.set))
@@ -128,6 +132,31 @@ def _import(parsed: argparse.Namespace) -> int:
         ("multiply-adds", f"{card.counts['macs'] / 1e6:,.3f} M an image"),
         *(("note", note) for note in imported.notes),
         ("model", str(folder)),
+    ]
+    print_columns(rows)
+    return 0
+
+
+def _is_encoder(parsed: argparse.Namespace) -> bool:
+    from frugalnas.encoders.published import holds_encoder
+    from frugalnas.networks.checkpoint_files import read_checkpoint
+
+    return holds_encoder(read_checkpoint(parsed.file, parsed.key))
+
+
+def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
+    """A predictor's encoder that was pre-trained by SSNENAS's program."""
+    from frugalnas.encoders import save_encoder
+    from frugalnas.encoders.published import import_encoder
+
+    space = SPACES.create(parsed.space) if parsed.space else None
+    encoder, card, notes = import_encoder(parsed.file, space, key=parsed.key)
+    save_encoder(folder, encoder, card)
+    rows = [
+        ("encoder", f"of {card.space['name']}, {encoder.depth} layers of width {encoder.width}"),
+        *(("note", note) for note in notes),
+        ("folder", str(folder)),
+        ("next", f"frugalnas search npenas --pretrained {folder}"),
     ]
     print_columns(rows)
     return 0
