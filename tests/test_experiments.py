@@ -8,8 +8,11 @@ import shlex
 import numpy as np
 import pytest
 
+from frugalnas.cli.assessing import _described
 from frugalnas.cli.experimenting import experiment_names, read_experiment, steps_of
 from frugalnas.cli.main import _parser
+from frugalnas.cli.options import parse_settings
+from frugalnas.cli.searching import strategy_description
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import PREDICTORS, STRATEGIES
 from frugalnas.runs.landscape import read_landscape, read_samplers
@@ -45,11 +48,17 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
         if registry is None:
             continue
         entries = (parsed.strategies if command[0] == "compare" else parsed.predictors).split(",")
-        labels = {entry.partition("=")[0] for entry in entries}
+        labels = dict.fromkeys(entry.partition("=")[0] for entry in entries)
         assert len(labels) == len(entries)
         assert {setting.partition(".")[0] for setting in parsed.set} <= {*labels, "space"}
         for entry in entries:
             assert entry.rpartition("=")[2] in registry.targets
+        settings = parse_settings(parsed.set)
+        if command[0] == "compare-predictors":
+            assert [found["label"] for found in _described(parsed.predictors, settings, None)] == [*labels]
+            continue
+        for label, _, name in (entry.rpartition("=") for entry in entries):
+            strategy_description(name, *(settings.get(part, {}) for part in (label, f"{label}.predictor")), {})
 
 
 def test_a_step_has_the_folders_of_others_and_each_value_of_a_list(tmp_path):

@@ -145,8 +145,6 @@ def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
 
 def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
     """The predictors that a list of names and the settings mean."""
-    if pretrained is not None and Path(pretrained).exists():
-        pretrained = str(Path(pretrained).resolve())
     entries = [entry.strip().rpartition("=") for entry in (text or DEFAULT).split(",") if entry.strip()]
     named = {label or name: name for label, _, name in entries}
     if len(named) < len(entries):
@@ -165,6 +163,8 @@ def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained
         if pretrained is not None and label in learnt and "pretrained" in constructor_options(constructor):
             options.setdefault("pretrained", pretrained)
             takes += 1
+        if options.get("pretrained") is not None and Path(options["pretrained"]).exists():
+            options["pretrained"] = str(Path(options["pretrained"]).resolve())  # a run may be resumed from elsewhere
         described.append({"name": name, "label": label, "options": options})
     if pretrained is not None and not takes:
         raise FrugalnasError(f"--pretrained {pretrained}: none of {', '.join(named)} takes an encoder; add gin")
