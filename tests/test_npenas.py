@@ -72,6 +72,7 @@ class TestNPENAS(StrategyConformance):
         return NPENAS(SPACE, seed=seed, predictor="ridge", candidates=30)
 
 
+@pytest.mark.slow  # what it says of its memory, a test of the default suite says too
 class TestNPENASThatIsSeldomFitted(StrategyConformance):
     """What the predictor was fitted to, and with which seed, survives a restart."""
 
@@ -101,6 +102,17 @@ class TestNPENASOnDARTS(StrategyConformance):
 class TestNPENASUnderALimit(StrategyConformance):
     def make(self, seed):
         return NPENAS(Layers(30, 4).where("params<=4500"), seed=seed, predictor="ridge", edits=2)
+
+
+def test_predictor_is_the_same_after_a_restart() -> None:
+    """What it was last fitted to, and with which seed, is remembered; here it is several rounds old."""
+    options = {"predictor": Ridge(), "acquisition": "its", "fixed": 25, "candidates": 30}
+    strategy, restored = NPENAS(SPACE, seed=3, **options), NPENAS(SPACE, seed=3, **options)
+    for _ in range(5):
+        step(strategy)
+    restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
+    for _ in range(2):
+        np.testing.assert_array_equal(step(strategy).codes, step(restored).codes)
 
 
 # -- candidates ------------------------------------------------------------------------------------------------------
@@ -188,7 +200,8 @@ def fits(rounds: int, **options) -> list[int]:
 
 
 def test_predictor_is_fitted_every_round_unless_told_otherwise() -> None:
-    assert fits(6) == [10, 20, 30, 40, 50]
+    assert fits(15) == [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 130]
+    assert fits(13, refit_growth=1.0)[-1] == 120
     assert fits(9, fixed=50) == [10, 20, 30, 40, 50]
     assert fits(14, refit_growth=1.5) == [10, 20, 30, 50, 80, 120]
 

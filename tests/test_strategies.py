@@ -105,6 +105,12 @@ class TestWeakNASThatKeepsTheTop(StrategyConformance):
         return WeakNAS(THREE_OPERATIONS, seed=seed, keep_old="top", acquisition="ucb")
 
 
+@pytest.mark.slow
+class TestWeakNASThatIsSeldomFitted(StrategyConformance):
+    def make(self, seed):
+        return WeakNAS(THREE_OPERATIONS, seed=seed, predictor="ridge", acquisition="its", refit_growth=1.5)
+
+
 class TestWeakNASThatForgets(StrategyConformance):
     def make(self, seed):
         return WeakNAS(THREE_OPERATIONS, seed=seed, keep_old="none", acquisition="ts", labels="raw")

@@ -125,6 +125,15 @@ def test_everything_is_kept_by_default() -> None:
     assert [len(labels) for _, labels in strategy.predictor.lessons] == [10, 20, 30]
 
 
+def test_predictor_is_fitted_again_once_labels_have_grown() -> None:
+    strategy = WeakNAS(SPACE, predictor=Clairvoyant(), refit_growth=1.5)
+    for _ in range(9):
+        step(strategy)
+    assert [len(labels) for _, labels in strategy.predictor.lessons] == [10, 20, 30, 50, 80]
+    with pytest.raises(FrugalnasError, match="keep_old all"):
+        WeakNAS(SPACE, predictor=Clairvoyant(), refit_growth=1.5, keep_old="top")
+
+
 def test_keeping_none_fits_to_the_last_round() -> None:
     strategy = WeakNAS(SPACE, predictor=Clairvoyant(), keep_old="none")
     rounds = [step(strategy) for _ in range(4)]

@@ -230,7 +230,7 @@ STRATEGIES = Registry(
         "genetic-paper": "frugalnas.strategies:genetic_paper",
         "weaknas": "frugalnas.strategies:WeakNAS",
         "weaknas-paper": "frugalnas.methods.weaknas:weaknas_paper",
-        "weaknas-ssccl": "frugalnas.methods.ssnenas:weaknas_ssccl",
+        "weaknas-ssccl": "frugalnas.methods.weaknas:weaknas_ssccl",
         "npenas": "frugalnas.strategies:NPENAS",
         "npenas-paper": "frugalnas.methods.npenas:npenas_paper",
         "npenas-fixed": "frugalnas.methods.npenas:npenas_fixed",

@@ -46,6 +46,7 @@ def bananas(
         acquisition="its",
         mutation=papers_mutation(space),
         labels="standard",
+        refit_growth=1.0,
     )
 
 

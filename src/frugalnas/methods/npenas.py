@@ -53,6 +53,7 @@ def npenas_paper(
         mutations=100,
         mutation=papers_mutation(space),
         labels="raw",
+        refit_growth=1.0,
         fixed=fixed,
     )
 
@@ -86,6 +87,7 @@ def npenas_bo(space: SearchSpace, *, seed: int = 0, initial: int = 10, round_siz
         mutations=100,
         mutation=papers_mutation(space),
         labels="raw",
+        refit_growth=1.0,
     )
 
 

@@ -55,4 +55,5 @@ def npenas_oracle(
         children=children,
         mutation=papers_mutation(space),
         labels="raw",
+        refit_growth=1.0,
     )

@@ -12,9 +12,9 @@ from dataclasses import replace
 from frugalnas.methods.npenas import papers_mutation
 from frugalnas.predictors import GIN, gin_fine_tuned_paper
 from frugalnas.spaces import SearchSpace
-from frugalnas.strategies import NPENAS, WeakNAS
+from frugalnas.strategies import NPENAS
 
-__all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed", "ssnenas", "weaknas_ssccl"]
+__all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed", "ssnenas"]
 
 ON_NASBENCH101 = {"ss-rl": 150, "ss-ccl": 200}
 FIXED = {"nasbench101": 90}
@@ -76,14 +76,6 @@ def ssnenas(
     return NPENAS(space, seed=seed, initial=initial, round_size=round_size, predictor=GIN(pretrained=pretrained))
 
 
-def weaknas_ssccl(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
-) -> WeakNAS:
-    """WeakNAS whose weak predictor is a graph network, pre-trained on the space without accuracies."""
-    predictor = GIN(pretrained=pretrained)
-    return WeakNAS(space, seed=seed, initial=initial, round_size=round_size, predictor=predictor, acquisition="mean")
-
-
 def _fine_tuned(
     space: SearchSpace, task: str, pretrained: str, fixed: int | None, seed: int, initial: int, round_size: int
 ) -> NPENAS:
@@ -96,5 +88,6 @@ def _fine_tuned(
         predictor=replace(gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), batch=10),
         mutation=papers_mutation(space),
         labels="raw",
+        refit_growth=1.0,
         fixed=fixed,
     )

@@ -5,11 +5,11 @@ Sample a few architectures; fit a weak predictor; draw the next ones uniformly f
 
 from __future__ import annotations
 
-from frugalnas.predictors import mlp_paper
+from frugalnas.predictors import GIN, mlp_paper
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import WeakNAS
 
-__all__ = ["weaknas_paper"]
+__all__ = ["weaknas_paper", "weaknas_ssccl"]
 
 
 def weaknas_paper(
@@ -33,4 +33,28 @@ def weaknas_paper(
         top_start=top,
         keep_old="all",
         labels="standard",
+    )
+
+
+def weaknas_ssccl(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+) -> WeakNAS:
+    """WeakNAS whose weak predictor is a graph network, pre-trained on the space without accuracies.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two fits.
+        pretrained: pretext task, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
+    """
+    predictor = GIN(pretrained=pretrained)
+    return WeakNAS(
+        space,
+        seed=seed,
+        initial=initial,
+        round_size=round_size,
+        predictor=predictor,
+        acquisition="mean",
+        refit_growth=1.1,
     )

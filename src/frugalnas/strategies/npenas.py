@@ -18,7 +18,7 @@ from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS, paper_mutants
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
 from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.labels import LABELS, Labels
-from frugalnas.strategies.weaknas import Round
+from frugalnas.strategies.weaknas import ROUNDING, Round
 from frugalnas.tables import known_quantities
 
 __all__ = ["NPENAS"]
@@ -58,7 +58,8 @@ class NPENAS(Strategy):
         labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
             deviation of those queried (standard), or as they come (raw).
         fixed: evaluations after which the predictor is not fitted again; None: it always is.
-        refit_growth: it is fitted again once there are so many times the evaluations of the last fit; 1 for every round.
+        refit_growth: it is fitted again once there are so many times the evaluations of the last fit, which at 1.1 is in
+            every round of ten up to a hundred, and makes a search linear in its queries after that; 1 for every round.
 
     Attributes:
         observer: is shown every round before its architectures are asked for; None: nobody looks on.
@@ -82,7 +83,7 @@ class NPENAS(Strategy):
         edits: int = 1,
         labels: Labels = "rank",
         fixed: int | None = None,
-        refit_growth: float = 1.0,
+        refit_growth: float = 1.1,
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
         for name, value in (
@@ -185,7 +186,8 @@ class NPENAS(Strategy):
         before, now = int(self._learnt().sum()), int(np.isfinite(self.values).sum())
         if not before:
             return True
-        return now > before and now >= self.refit_growth * before and (self.fixed is None or before < self.fixed)
+        enough = self.refit_growth * before * (1 - ROUNDING)
+        return now > before and now >= enough and (self.fixed is None or before < self.fixed)
 
     # -- children ------------------------------------------------------------------------------------------------
 

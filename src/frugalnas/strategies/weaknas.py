@@ -31,6 +31,7 @@ _Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
 LARGE = 2**15
 NEAR = 2**13
 OPEN = 2**9
+ROUNDING = 1e-9
 RANK_AGAIN = 1.25
 """A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter. In between, the best
 `NEAR` of that ranking are predicted anew every round, the best `OPEN` that were not yet asked for always among them; with costs
@@ -90,6 +91,8 @@ class WeakNAS(Strategy):
             `top_start` (top), or the last round's alone (none).
         labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
             deviation of those queried (standard), or as they come (raw).
+        refit_growth: the predictor is fitted again once it would have so many times the labels of its last fit; 1 for every
+            round.
         pool: architectures ranked per round where the space cannot be listed.
         costs: metrics of an evaluation (latency_ms, training_seconds) or quantities that the space counts (params, macs)
             to minimise beside the value. Each measured one has a predictor of its own, counted ones are exact; a round
@@ -114,6 +117,7 @@ class WeakNAS(Strategy):
         top_rounds: int = 20,
         keep_old: KeepOld = "all",
         labels: Labels = "rank",
+        refit_growth: float = 1.0,
         pool: int = 10_000,
         costs: tuple[str, ...] = (),
     ) -> None:
@@ -121,6 +125,10 @@ class WeakNAS(Strategy):
         for name, value in (("round_size", round_size), ("top_start", top_start), ("top_rounds", top_rounds)):
             if value < 1:
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
+        if not refit_growth >= 1:
+            raise FrugalnasError(f"refit_growth is {refit_growth}; it is at least 1")
+        if refit_growth > 1 and keep_old != "all":
+            raise FrugalnasError(f"refit_growth {refit_growth} needs keep_old all: what keeps {keep_old} does not grow")
         if top_end is not None and not 1 <= top_end <= top_start:
             raise FrugalnasError(f"top_end is {top_end}; it lies between 1 and top_start, {top_start}")
         if not 0 < top_decay < 1:
@@ -146,6 +154,7 @@ class WeakNAS(Strategy):
         self.top_rounds = top_rounds
         self.keep_old = keep_old
         self.labels = labels
+        self.refit_growth = refit_growth
         self.pool = pool
         self.costs = checked_costs(costs)
         if self.costs and acquisition in ("uniform", "pi"):
@@ -157,6 +166,9 @@ class WeakNAS(Strategy):
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
+        self._learnt: NDArray[np.intp] = np.zeros(0, np.intp)  # places that the predictors were last fitted to
+        self._fit_seeds: list[int] = []
+        self._fits: list[_Fitted] | None = None  # made again from the two above where missing
         self.observer: Callable[[Round], None] | None = None
 
     def propose(self, n: int) -> Codes:
@@ -165,11 +177,7 @@ class WeakNAS(Strategy):
         kept = self._training_set()
         if len(kept) < 2:
             return self.draw_new(n, self.rng)
-        evaluated = Population(self.space, self.codes[kept], self._known)
-        fitted = [self._fitted(evaluated, self.values[kept])]
-        for cost, paid in zip(self.costs, self.cost_values[kept].T, strict=True):
-            if cost not in self.space.quantities:
-                fitted.append(self._fitted(evaluated, -paid))
+        fitted = self._fitted_to(kept)
         predictor, labels = fitted[0]
         if len(candidates) > LARGE:
             candidates = self._nearest(candidates, fitted, n)
@@ -190,7 +198,7 @@ class WeakNAS(Strategy):
                     self._round + 1,
                     predictor,
                     labels,
-                    self.values[kept],
+                    self.values[self._learnt],
                     self.labels,
                     candidates,
                     prediction,
@@ -208,12 +216,24 @@ class WeakNAS(Strategy):
         """How many architectures the predicted top of this round has."""
         return int(self._tops[min(self._round, len(self._tops) - 1)])
 
-    def _fitted(self, evaluated: Population, values: NDArray[np.float64]) -> _Fitted:
-        """The predictor fitted to one objective, and the labels that it was fitted to."""
-        labels = LABELS[self.labels](values)
-        predictor = copy.copy(self.predictor)
-        predictor.seed = int(self.rng.integers(2**31))
-        return predictor.fit(evaluated, labels), labels
+    def _fitted_to(self, kept: NDArray[np.intp]) -> list[_Fitted]:
+        """A predictor of the value and of each measured cost with the labels that it was fitted to, anew where due."""
+        if not len(self._learnt) or len(kept) >= self.refit_growth * len(self._learnt) * (1 - ROUNDING):
+            measured = [cost for cost in self.costs if cost not in self.space.quantities]
+            self._fit_seeds = [int(self.rng.integers(2**31)) for _ in range(1 + len(measured))]
+            self._learnt, self._fits = kept, None
+        if self._fits is None:
+            evaluated = Population(self.space, self.codes[self._learnt], self._known)
+            columns = [self.values[self._learnt]]
+            for cost, paid in zip(self.costs, self.cost_values[self._learnt].T, strict=True):
+                if cost not in self.space.quantities:
+                    columns.append(-paid)
+            self._fits = []
+            for values, seed in zip(columns, self._fit_seeds, strict=True):
+                predictor, labels = copy.copy(self.predictor), LABELS[self.labels](values)
+                predictor.seed = seed
+                self._fits.append((predictor.fit(evaluated, labels), labels))
+        return self._fits
 
     def _eligible(self, candidates: Population) -> BoolArray:
         """Which candidates are networks that were never asked for, shape [n]."""
@@ -325,6 +345,8 @@ class WeakNAS(Strategy):
             "seen": self._seen,
             "near": near,
             "ranked_with": self._ranked_with,
+            "learnt": self._learnt.tolist(),
+            "fit_seeds": list(self._fit_seeds),
         }
 
     def remember(self, memory: dict[str, Any]) -> None:
@@ -332,6 +354,8 @@ class WeakNAS(Strategy):
         self._round, self._kept, self._seen = memory["round"], list(memory["kept"]), memory["seen"]
         self._near = None if memory["near"] is None else np.array(memory["near"], np.intp)
         self._ranked_with = memory["ranked_with"]
+        self._learnt, self._fit_seeds = np.array(memory["learnt"], np.intp), list(memory["fit_seeds"])
+        self._fits = None
 
 
 def top_schedule(start: int, end: int, decay: float, rounds: int) -> NDArray[np.int64]:
