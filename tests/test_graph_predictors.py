@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy.stats import kendalltau, spearmanr
 
-from frugalnas.encoders import EncoderCard, GINEncoder, save_encoder
+from frugalnas.encoders import EncoderCard, GINEncoder, graph_tensors, save_encoder
 from frugalnas.encoders.saved import operations_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import (
@@ -226,6 +226,26 @@ def test_encoder_stays_as_it_is_at_learning_rate_zero(tmp_path: Path) -> None:
         assert torch.equal(tensor, encoder.state_dict()[name]), name
 
 
+def test_gaussian_process_on_an_encoders_vectors(tmp_path: Path) -> None:
+    encoder = encoder_in(tmp_path, SPACE, width=8)
+    population, values = labelled(SPACE)
+    networks = Population(SPACE, SPACE.canonical(population.codes))
+    with torch.no_grad():
+        vectors = encoder(graph_tensors(networks)).numpy()
+    process = GaussianProcess(pretrained=str(tmp_path)).fit(population, values)
+    np.testing.assert_allclose(process.inputs(population).all, vectors, atol=1e-6)
+    both = GaussianProcess(pretrained=str(tmp_path), encoding="onehot", features=("params",)).fit(population, values)
+    rows = both.training_inputs(population)
+    assert rows.shape == (40, 8 + 30 + 1)
+    assert rows[:, :8].var(axis=0).sum() == pytest.approx(1, rel=1e-3)
+    assert rows[:, 8:].var(axis=0).sum() == pytest.approx(1, rel=1e-3)
+    for each in (process, both):
+        answer = each.predict(population)
+        assert spearmanr(answer.mean, values).statistic > (0.8 if each is both else 0.2)
+        part = each.predict(Population(SPACE, population.codes[[3, 3, 1]]))
+        np.testing.assert_allclose(part.mean, answer.mean[[3, 3, 1]], rtol=1e-4)
+
+
 def test_encoder_that_does_not_fit_is_refused_before_anything_runs(tmp_path: Path) -> None:
     encoder_in(tmp_path, SPACE, width=8)
     with pytest.raises(FrugalnasError, match=r"width 8.*32.*leave width out"):
@@ -337,7 +357,7 @@ REFUSED = [
     (lambda: BANANAS(loss="rank"), "unknown loss 'rank'.*mae, mse, mape"),
     (lambda: SemiNAS(weight_of_value=2.0), "weight_of_value is 2"),
     (lambda: GaussianProcess(kernel="rbf"), "unknown kernel 'rbf'.*matern, adjacency, nasbot"),
-    (lambda: GaussianProcess(kernel="nasbot", encoding="path"), "leave encoding and features out"),
+    (lambda: GaussianProcess(kernel="nasbot", encoding="path"), "leave encoding, features and pretrained out"),
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -14,7 +15,8 @@ from typing_extensions import Self
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors.base import Prediction, Predictor, check_features, check_values, normal_values
 from frugalnas.predictors.kernels import edit_features
-from frugalnas.spaces import Distinct, IntArray, Population
+from frugalnas.predictors.pretrained import Pretrained, read_pretrained
+from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
 __all__ = ["GaussianProcess"]
 
@@ -51,6 +53,9 @@ class GaussianProcess(Predictor):
             Williams, 2006, section 4.2.1).
         encoding: features; None takes the space's recommendation. Edit distances have their own.
         features: quantities beside the encoding: params, macs, or TABLE:ROLE (see `Predictor`).
+        pretrained: ss-ccl, ss-rl or the folder of a run of `frugalnas pretrain`: features are the vectors of this encoder, which
+            has learnt the space without accuracies. Where encoding or features are named they stand beside, and both
+            parts get the same variance among the labelled architectures.
         ranks: learn from the order of the values alone, brought to their mean and deviation: a few architectures that
             failed to train do not stretch everything then. Strategies give ranks already.
         seed: not used, the fit is deterministic.
@@ -63,14 +68,15 @@ class GaussianProcess(Predictor):
         smoothness: float = 1.5,
         encoding: str | None = None,
         features: tuple[str, ...] = (),
+        pretrained: str | None = None,
         ranks: bool = False,
         seed: int = 0,
     ) -> None:
         if kernel not in get_args(Kernel):
             raise unknown_name("kernel", kernel, get_args(Kernel))
-        if kernel != "matern" and (encoding or features):
+        if kernel != "matern" and (encoding or features or pretrained):
             raise FrugalnasError(
-                f"the kernel {kernel} has features of its own; leave encoding and features out, or take matern"
+                f"the kernel {kernel} has features of its own; leave encoding, features and pretrained out, or take matern"
             )
         if smoothness not in (0.5, 1.5, 2.5):
             raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
@@ -78,11 +84,20 @@ class GaussianProcess(Predictor):
         self.smoothness = smoothness
         self.encoding = encoding
         self.features = check_features(features)
+        self.pretrained = None if pretrained is None else os.fspath(pretrained)
         self.ranks = ranks
         self.seed = seed
+        self._learnt: Pretrained | None = None
+        self._spreads = 1.0, 1.0
+
+    def prepare(self, space: SearchSpace) -> None:
+        """Read the pre-trained encoder, or pre-train it where it is named by its task and nobody did before."""
+        if self.pretrained is not None and not (self._learnt and self._learnt.space == space.name):
+            self._learnt = read_pretrained(self.pretrained, space)
 
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""
+        self.prepare(population.space)
         values = check_values(values)
         if self.ranks:
             values = normal_values(values)
@@ -124,9 +139,33 @@ class GaussianProcess(Predictor):
         distinct = self._offset + np.concatenate([*means, np.zeros(0, np.float32)]).astype(np.float64)
         return distinct[candidates.inverse]
 
+    def training_inputs(self, population: Population) -> NDArray[np.float32]:
+        """The feature vectors to learn from, shape [n, d]; an encoder's columns and others vary alike."""
+        self._spreads = 1.0, 1.0
+        rows = super().training_inputs(population)
+        if self._learnt is None or not (self.encoding or self.features):
+            return rows
+        width = self._learnt.encoder.width
+        variances = rows.var(axis=0)
+        parts = (float(part.sum()) for part in (variances[:width], variances[width:]))
+        one, other = (part**0.5 if part > 0 else 1.0 for part in parts)
+        self._spreads = one, other
+        return rows / np.repeat(np.array([one, other], np.float32), [width, rows.shape[1] - width])
+
     def inputs(self, population: Population) -> Distinct:
-        """Encoding and features, or 0/1 vectors whose squared distances are the kernel's edit distances."""
-        return super().inputs(population) if self.kernel == "matern" else edit_features(population, self.kernel)
+        """Encoding and features, an encoder's vectors, or 0/1 vectors whose squared distances are the kernel's."""
+        if self.kernel != "matern":
+            return edit_features(population, self.kernel)
+        if self._learnt is None:
+            return super().inputs(population)
+        vectors = self._learnt.embedded(population)
+        if not (self.encoding or self.features):
+            return vectors
+        others = super().inputs(population)
+        pairs, inverse = np.unique(vectors.inverse * len(others.rows) + others.inverse, return_inverse=True)
+        one, other = np.divmod(pairs, len(others.rows))
+        parts = [vectors.rows[one] / self._spreads[0], others.rows[other] / self._spreads[1]]
+        return Distinct(np.concatenate(parts, axis=1).astype(np.float32), inverse.ravel())
 
     def _shape(self) -> tuple[Any, Any]:
         return _MATERN[self.smoothness] if self.kernel == "matern" else (_gaussian, _gaussian_slope)

@@ -14,10 +14,10 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.base import Prediction
 from frugalnas.predictors.ensembles import one_of
 from frugalnas.predictors.neural import Neural
+from frugalnas.predictors.pretrained import Pretrained, read_pretrained
 from frugalnas.spaces import Population, SearchSpace
 
 if TYPE_CHECKING:
-    from frugalnas.encoders import GINEncoder
     from frugalnas.predictors.fitting import Inputs, Network, Training
 
 __all__ = ["GIN", "GINUncertainty", "gin_bo_paper", "gin_fine_tuned_paper", "gin_paper"]
@@ -26,9 +26,6 @@ Directions = Literal["in", "both"]
 Activation = Literal["relu", "celu"]
 Loss = Literal["mse", "mae", "rank"]
 Output = Literal["linear", "sigmoid", "sigmoid-error"]
-
-TASKS = ("ss-ccl", "ss-rl")
-"""Pretext tasks whose encoder is taken from the cache, or made the first time."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -100,7 +97,7 @@ class GIN(Neural):
             raise FrugalnasError(
                 "encoder_lr is for a pre-trained encoder; name it (pretrained), or leave encoder_lr out"
             )
-        self._learnt: tuple[str, GINEncoder, bool] | None = None
+        self._learnt: Pretrained | None = None
 
     def prepare(self, space: SearchSpace) -> None:
         """Read the pre-trained encoder, or pre-train it where it is named by its task and nobody did before.
@@ -108,15 +105,11 @@ class GIN(Neural):
         Raises:
             FrugalnasError: where the encoder is of another space, width or depth than asked for, or cannot be read.
         """
-        if self.pretrained is None or (self._learnt and self._learnt[0] == space.name):
+        if self.pretrained is None or (self._learnt and self._learnt.space == space.name):
             return
-        from frugalnas.encoders import cached_encoder, load_encoder
-
-        source = cached_encoder(space, self.pretrained) if self.pretrained in TASKS else self.pretrained
         asked = {name: getattr(self, name) for name in ("width", "layers", "directions", "activation")}
         expected = {name: value for name, value in asked.items() if value is not None}
-        encoder, card = load_encoder(source, space, **expected)
-        self._learnt = space.name, encoder, card.isolated_edges
+        self._learnt = read_pretrained(self.pretrained, space, **expected)
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> GIN:
         """Train every member on `values`, shape [n], from the pre-trained encoder where there is one."""
@@ -126,7 +119,7 @@ class GIN(Neural):
     def _inputs(self, population: Population) -> Inputs:
         from frugalnas.encoders import graph_tensors
 
-        graphs = graph_tensors(population, isolated_edges=bool(self._learnt and self._learnt[2]))
+        graphs = graph_tensors(population, isolated_edges=bool(self._learnt and self._learnt.isolated_edges))
         graphs.sums(self._encoder_options()["directions"])
         return graphs
 
@@ -134,11 +127,11 @@ class GIN(Neural):
         from frugalnas.predictors.graph_networks import GraphRegressor, values_of
 
         assert isinstance(network, GraphRegressor)
-        return values_of(network, population, isolated_edges=bool(self._learnt and self._learnt[2]))
+        return values_of(network, population, isolated_edges=bool(self._learnt and self._learnt.isolated_edges))
 
     def _encoder_options(self) -> dict[str, Any]:
         if self._learnt:
-            return {key: value for key, value in self._learnt[1].config().items() if key != "kinds"}
+            return {key: value for key, value in self._learnt.encoder.config().items() if key != "kinds"}
         return {
             "width": self.width or 32,
             "layers": self.layers or 3,
@@ -154,7 +147,7 @@ class GIN(Neural):
 
         assert isinstance(inputs, GraphTensors)
         encoder = (
-            copy.deepcopy(self._learnt[1]) if self._learnt else GINEncoder(inputs.kinds, **self._encoder_options())
+            copy.deepcopy(self._learnt.encoder) if self._learnt else GINEncoder(inputs.kinds, **self._encoder_options())
         )
         rate = None if self.output == "linear" else self.rate
         network = GraphRegressor(encoder, self.head, self.dropout, rate=rate, encoder_lr=self.encoder_lr)
