@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from test_spaces import EvenBits, Layers
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.predictors import GaussianProcess, Prediction, Predictor, Ridge
+from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
 from frugalnas.spaces import DARTS, Codes, NASBench101, NASBench201, Population
 from frugalnas.spaces.cells101 import live_parts
 from frugalnas.spaces.npenas_mutations import paper_mutants
@@ -317,6 +319,122 @@ def test_what_cannot_be_is_refused_with_its_mend(options, words: str) -> None:
 def test_mutation_of_the_paper_is_refused_elsewhere() -> None:
     with pytest.raises(FrugalnasError, match="mutation edits"):
         NPENAS(Layers(6, 4), predictor="ridge", mutation="paper")
+
+
+# -- presets and the command line ------------------------------------------------------------------------------------
+
+PRESETS = {
+    "npenas-paper": {"labels": "raw", "fixed": None},
+    "npenas-fixed": {"labels": "raw", "fixed": 50},
+    "npenas-bo": {"labels": "raw", "acquisition": "ts"},
+    "bananas": {"acquisition": "its", "labels": "standard"},
+    "bananas-adjacency": {"acquisition": "its"},
+    "bananas-position": {"acquisition": "its"},
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_the_settings_of_their_papers(name: str) -> None:
+    for space in (NASBench101(), SPACE, DARTS(), Layers(6, 4)):
+        strategy = STRATEGIES.create(name, space)
+        expected = {"candidates": 100, "parents": 50, "mutations": 100, "refit_growth": 1.0, **PRESETS[name]}
+        assert {option: getattr(strategy, option) for option in expected} == expected
+        assert strategy.mutation == ("edits" if space.genes == 6 and space.name != "nasbench201" else "paper")
+    again = STRATEGIES.create(STRATEGIES.describe(strategy), space)
+    assert PREDICTORS.describe(again.predictor) == PREDICTORS.describe(strategy.predictor)
+
+
+def test_papers_predictors_know_their_space() -> None:
+    rates = [STRATEGIES.create("npenas-paper", space).predictor.rate for space in (NASBench101(), SPACE, DARTS())]
+    assert rates == [10.0, 100.0, 15.0]
+    widths = [STRATEGIES.create("bananas", space).predictor.width for space in (NASBench101(), SPACE)]
+    assert widths == [20, 200]
+
+
+@pytest.fixture
+def encoder(tmp_path: Path) -> Path:
+    """An encoder as pre-training leaves it, untrained."""
+    from frugalnas.encoders import EncoderCard, GINEncoder, save_encoder
+    from frugalnas.encoders.saved import operations_of
+
+    operations = operations_of(SPACE)
+    network = GINEncoder(len(operations), width=8, layers=2)
+    card = EncoderCard(SPACES.describe(SPACE), operations, network.config(), "ss-ccl")
+    save_encoder(tmp_path / "encoder", network, card)
+    return tmp_path / "encoder"
+
+
+def test_search_starts_from_an_encoder_and_resumes_elsewhere(cli, encoder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ("--set", "predictor.epochs=2", "--candidates", "20", "--run-dir", "run", "--queries", "20")
+    done = cli("search", "npenas", "--predictor", "gin", "--pretrained", "encoder", *options)
+    assert done.code == 0, done.err
+    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["strategy"]["options"]
+    assert options["predictor"]["options"]["pretrained"] == str(encoder.resolve())
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert cli("resume", tmp_path / "run", "--queries", "30").code == 0
+
+
+@pytest.mark.slow
+def test_compare_takes_encoders_by_strategy(cli, encoder: Path, tmp_path: Path) -> None:
+    few = ("--queries", "20", "--seeds", "1", "--run-dir", tmp_path / "c")
+    settings = [f"{label}.predictor.epochs=2" for label in ("plain", "learnt", "weaknas")]
+    settings += ["weaknas.predictor=gin", "plain.candidates=20", "learnt.candidates=20"]
+    chosen = [("--pretrained", f"{label}={encoder}") for label in ("learnt", "weaknas")]
+    flat = [word for pair in (*chosen, *(("--set", setting) for setting in settings)) for word in pair]
+    done = cli("compare", "plain=npenas,learnt=npenas,weaknas", *few, *flat)
+    assert done.code == 0, done.err
+    described = {
+        entry["label"]: entry for entry in yaml.safe_load((tmp_path / "c" / "config.yaml").read_text())["strategies"]
+    }
+    predictors = {label: entry["options"]["predictor"]["options"] for label, entry in described.items()}
+    assert predictors["learnt"] == predictors["weaknas"] == {"epochs": 2, "pretrained": str(encoder)}
+    assert predictors["plain"] == {"epochs": 2}
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("search", "npenas", "--queries", "5"), "initial sample of 10"),
+        (("search", "npenas", "--table", "nasbench201/cifar10", "--pretrained", "nowhere"), "frugalnas pretrain"),
+        (("search", "ssnenas", "--pretrained", "nowhere"), "frugalnas pretrain"),
+        (("search", "weaknas", "--predictor", "ridge", "--pretrained", "nowhere"), "--predictor gin"),
+        (("search", "random", "--set", "predictor.members=3"), "npenas and weaknas"),
+        (("search", "npenas-oracle", "--truth", "nasbench301"), "nasbench301"),
+        (("search", "npenas", "--space", "darts", "--predictor", "ridge", "--labels", "rnk"), "rank"),
+        (("compare", "npenas,random", "--pretrained", "encoder"), "--pretrained npenas=encoder"),
+        (("compare", "npenas-ssrl,npenas-ssccl", "--pretrained", "encoder"), "--pretrained npenas-ssrl=encoder"),
+        (("compare", "npenas,random", "--set", "npenas.predictor.epoch=3"), "did you mean 'predictor.epochs'"),
+        (("compare", "npenas,random", "--set", "nena.predictor.epochs=3"), "npenas.predictor"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_with_its_mend(cli, tmp_path, monkeypatch, command, words: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli(*command)
+    assert said.code == 2
+    assert words in said.err
+    assert len(said.err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_encoder_of_another_space_is_refused(cli, encoder: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = cli("search", "npenas", "--space", "darts", "--evaluator", "user_code:worth", "--pretrained", encoder)
+    assert said.code == 2
+    assert "nasbench201" in said.err
+
+
+def test_a_perfect_predictor_finds_the_best_children_and_says_that_it_cheats(cli, tmp_path: Path) -> None:
+    said = cli("search", "npenas-oracle", "--queries", "60", "--run-dir", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "not counted as queries" in said.err
+    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["strategy"]["options"]
+    assert options["predictor"]["options"]["table"] == "nasbench201/cifar10"
+    with pytest.raises(FrugalnasError, match="name the table"):
+        STRATEGIES.create("npenas-oracle", SPACE)
+    with pytest.raises(FrugalnasError, match="describes nasbench201"):
+        STRATEGIES.create({"name": "npenas-oracle", "options": {"truth": "nasbench201/cifar10"}}, DARTS())
 
 
 # -- golden trajectory -----------------------------------------------------------------------------------------------

@@ -31,12 +31,16 @@ def bananas(
         round_size: architectures evaluated between two rankings.
         encoding: what the networks read; the space's own recommendation where it has no such encoding.
     """
-    known = encoding if encoding in space.encodings else None
-    deep = {"layers": 10, "members": 5, "batch": 32, "encoding": known}
-    if space.name == "nasbench101":
-        predictor = BANANAS(width=20, epochs=150, lr=0.01, **deep)
-    else:
-        predictor = BANANAS(width=200 if encoding == "path" else 20, epochs=200, lr=0.001, **deep)
+    elsewhere = space.name != "nasbench101"
+    predictor = BANANAS(
+        encoding=encoding if encoding in space.encodings else None,
+        layers=10,
+        width=200 if elsewhere and encoding == "path" else 20,
+        epochs=200 if elsewhere else 150,
+        lr=0.001 if elsewhere else 0.01,
+        batch=32,
+        members=5,
+    )
     return NPENAS(
         space,
         seed=seed,
