@@ -116,7 +116,12 @@ class PretrainingRecipe:
                 f"min_negatives is {self.min_negatives}, and a batch has {batch} architectures here; lower it, or set it to "
                 f"null"
             )
-        return dataclasses.replace(self, batch=batch, anchors=min(self.anchors, batch), pairs=pairs)
+        anchors = min(self.anchors, batch)
+        if self.task == "ss-ccl" and min(anchors, self.anchors_per_step or anchors) < devices:
+            raise FrugalnasError(
+                f"each of {devices} devices needs an anchor in each step; raise anchors, or lower devices"
+            )
+        return dataclasses.replace(self, batch=batch, anchors=anchors, pairs=pairs)
 
     @property
     def encoder(self) -> dict[str, Any]:

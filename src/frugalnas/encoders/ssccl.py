@@ -119,7 +119,9 @@ class _Batch:
         self.left = torch.cat([-2 * ones, torch.ones_like(counts)], dim=1)
         self.right = torch.cat([ones, counts], dim=1).t()
         self.gradient = torch.zeros_like(embeddings)
-        self.loss = torch.zeros((), dtype=torch.float64, device=codes.device)
+        # Apple's GPUs have no doubles.
+        self.exact = torch.float32 if codes.device.type == "mps" else torch.float64
+        self.loss = torch.zeros((), dtype=self.exact, device=codes.device)
         self.rows = torch.zeros((), dtype=torch.int64, device=codes.device)
         self.hits = torch.zeros((), dtype=torch.int64, device=codes.device)
         self.centres: list[Tensor] = []
@@ -176,7 +178,7 @@ class _Batch:
         similar = (members * centres.index_select(0, place)).sum(dim=1).mul_(scale).sub_(scale)
         against = total[:, 0].log().index_select(0, place)
         share = torch.sigmoid(against - similar)
-        self.loss += functional.softplus(against - similar).sum(dtype=torch.float64)
+        self.loss += functional.softplus(against - similar).sum(dtype=self.exact)
         counted = usable.index_select(0, place)
         self.rows += counted.sum()
         self.hits += (similar.exp() > weights.amax(dim=1).index_select(0, place)).logical_and(counted).sum()
@@ -201,7 +203,7 @@ class _Batch:
         total = summed(values.sum(dim=0))
         # Half the mean over all entries of the centres' similarities, those of centres to themselves taken as 0.
         weight = self.settings.regularisation / (2 * count * count)
-        similarity = weight * ((values @ total) - (values * values).sum(dim=1)).sum(dtype=torch.float64)
+        similarity = weight * ((values @ total) - (values * values).sum(dim=1)).sum(dtype=self.exact)
         gradients = torch.cat(self.centre_gradients) / rows + 2 * weight * (total - values)
         (through,) = torch.autograd.grad(centres, self.embeddings, gradients)
         loss = self.loss / rows + similarity
