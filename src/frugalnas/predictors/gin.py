@@ -66,6 +66,10 @@ class GIN(Neural):
         seed: of every random choice.
     """
 
+    epochs: int = 100
+    batch: int = 256
+    lr: float = 1e-2
+    betas: tuple[float, float] = (0.0, 0.9)
     pretrained: str | None = None
     encoder_lr: float | None = None
     width: int | None = None
@@ -251,6 +255,7 @@ def gin_fine_tuned_paper(*, pretrained: str | None = None, epochs: int = 200, lr
         **_IN_PAPERS,
         pretrained=pretrained,
         epochs=epochs,
+        batch=64,
         lr=lr,
         weight_decay=1.0,
         head=0,
