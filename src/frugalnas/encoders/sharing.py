@@ -112,25 +112,28 @@ class SharedVertices:
                 f"the encoder has (operations, layers, directions) {asked}, and these tables were made for "
                 f"{(self.kinds, self.layers, self.directions)}; make them for this encoder"
             )
-        features = torch.eye(self.kinds, device=self.members.device)
-        for place, layer in enumerate(cast("Iterable[GINLayer]", encoder.layers)):
-            assert layer.norm.running_mean is not None
-            assert layer.norm.running_var is not None
-            scale = layer.norm.weight * torch.rsqrt(layer.norm.running_var + layer.norm.eps)
-            shift = layer.norm.bias - layer.norm.running_mean * scale
-            # Linear maps come before the sums, where there are fewer rows.
-            ahead = functional.linear(features, _by_part(layer.first.weight, self.directions)).view(-1, encoder.width)
-            last = head if place == self.layers - 1 else None
-            features = ahead.new_empty(self.colours[place], encoder.width if last is None else last.out_features)
-            for start in range(0, len(features), ROWS):
-                hidden = layer.activation(self.bags[place].sums(ahead, start, start + ROWS).add_(layer.first.bias))
-                block = layer.activation(layer.second(hidden))
-                if last is None:
-                    torch.addcmul(shift, block, scale, out=features[start : start + ROWS])
-                else:
-                    features[start : start + ROWS] = functional.linear(block, last.weight * scale, last.weight @ shift)
-        means = functional.embedding_bag(self.members, features, mode="mean")
-        return means if head is None or head.bias is None else means.add_(head.bias)
+        layers = list(cast("Iterable[GINLayer]", encoder.layers))
+        rows = torch.eye(self.kinds, device=self.members.device) @ _by_part(layers[0].first.weight, self.directions).t()
+        for place, layer in enumerate(layers):
+            scale, shift = _normalising(layer.norm)
+            # What follows the sums is linear and so comes before them, where there are fewer rows; and a block of rows is
+            # brought to its end while it is in the processor's cache.
+            if place + 1 < len(layers):
+                following = _by_part(layers[place + 1].first.weight, self.directions)
+            else:
+                following = torch.eye(encoder.width, device=rows.device) if head is None else head.weight
+            constant, weight = following @ shift, (following * scale).t()
+            summed, width = rows.view(-1, encoder.width), weight.shape[1]
+            rows = _memory(self.colours[place], width, summed.device)
+            for start in range(0, len(rows), ROWS):
+                hidden = layer.activation(self.bags[place].sums(summed, start, start + ROWS).add_(layer.first.bias))
+                active = layer.activation(layer.second(hidden))
+                block = torch.mm(active, weight, out=rows[start : start + ROWS])
+                if place + 1 < len(layers):
+                    block += constant
+        if head is not None and head.bias is not None:
+            constant = constant + head.bias
+        return functional.embedding_bag(self.members, rows, mode="mean").add_(constant)
 
     def to(self, device: torch.device | str) -> SharedVertices:
         """The same tables on another device; these themselves where they are on it."""
@@ -205,6 +208,21 @@ def _kept(population: Population, layers: int, directions: str, isolated_edges: 
     shared = SharedVertices.__new__(SharedVertices)
     shared._fill(tables, layers, directions, len(names))
     return shared
+
+
+def _memory(rows: int, width: int, device: torch.device) -> Tensor:
+    """Room for a matrix. NumPy asks the system for large pages: filling small ones takes six times as long."""
+    if device.type != "cpu":
+        return torch.empty(rows, width, device=device)
+    return torch.from_numpy(np.empty((rows, width), np.float32))
+
+
+def _normalising(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Factor and addend of a batch norm in evaluation, each of shape [width]."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+    return scale, norm.bias - norm.running_mean * scale
 
 
 def _by_part(weight: Tensor, directions: str) -> Tensor:
