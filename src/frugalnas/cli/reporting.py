@@ -18,8 +18,8 @@ def add(commands: Any) -> None:
     kinds = report.add_subparsers(metavar="COMMAND", required=True)
     dynamics = kinds.add_parser(
         "dynamics",
-        help="where WeakNAS looked and how its predictors improved",
-        description="Replay a run of WeakNAS on a table from its journal, evaluating nothing, and write into its report "
+        help="where WeakNAS or NPENAS looked and how its predictors improved",
+        description="Replay a run of WeakNAS or NPENAS on a table from its journal, evaluating nothing, and write into its report "
         "folder: tsne, the regions that were sampled, iteration by iteration, on a plane; dynamics, predicted against true "
         "values, errors, and the chance to sample the best; and the numbers behind them (Parquet).",
     )

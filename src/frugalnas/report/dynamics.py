@@ -1,4 +1,4 @@
-"""What the weak predictors of a WeakNAS run knew, iteration by iteration, held against the table that answered."""
+"""What the weak predictors of a run of WeakNAS or NPENAS knew, iteration by iteration, held against the table that answered."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Dynamics:
 
 
 def read_dynamics(run_dir: Path | str) -> Dynamics:
-    """The iterations of a run of WeakNAS on a table, replayed from its journal; nothing is evaluated.
+    """The iterations of a run of WeakNAS or NPENAS on a table, replayed from its journal; nothing is evaluated.
 
     Raises:
         RunFolderError: where the run is of another strategy, has several objectives, was not answered by a table or has

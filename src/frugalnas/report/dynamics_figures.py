@@ -33,7 +33,7 @@ def dynamics_report(run_dir: Path | str, say: Callable[[str], None] = lambda tex
     """The files written into the run's report folder: both figures and `dynamics.parquet`, the numbers behind them.
 
     Args:
-        run_dir: a run of WeakNAS on a table.
+        run_dir: a run of WeakNAS or NPENAS on a table.
         say: is told before the space is embedded, which takes a minute the first time.
 
     Raises:

@@ -12,14 +12,14 @@ from frugalnas.runs.budget import Budget
 from frugalnas.runs.executors import Executor
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.loop import _Loop, _rebuild
-from frugalnas.strategies import WeakNAS
+from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.weaknas import Round
 
 __all__ = ["replay"]
 
 
 def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
-    """How many rounds a run of WeakNAS has had; each is shown to `on_round`, exactly as it was.
+    """How many rounds a run of WeakNAS or NPENAS has had; each is shown to `on_round`, exactly as it was.
 
     The strategy starts afresh and is answered from the journal. Nothing is evaluated and nothing in the folder changes.
     A run under way is replayed as far as it has come.
@@ -35,10 +35,10 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
     strategy, evaluator, _ = _rebuild(folder)
-    if not isinstance(strategy, WeakNAS):
+    if not isinstance(strategy, (NPENAS, WeakNAS)):
         raise RunFolderError(
             f"{folder.path} is a run of {folder.config['strategy']['name']}, which has no rounds of predictors; make one "
-            f"with: frugalnas search weaknas"
+            f"with: frugalnas search weaknas, or npenas"
         )
     rounds = 0
 
