@@ -109,6 +109,7 @@ class GIN(Neural):
         Raises:
             FrugalnasError: where the encoder is of another space, width or depth than asked for, or cannot be read.
         """
+        super().prepare(space)
         if self.pretrained is None or (self._learnt and self._learnt.space == space.name):
             return
         asked = {name: getattr(self, name) for name in ("width", "layers", "directions", "activation")}

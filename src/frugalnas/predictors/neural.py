@@ -15,7 +15,7 @@ from typing_extensions import Self
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.base import Prediction, Predictor, check_values, normal_values
 from frugalnas.predictors.ensembles import positive
-from frugalnas.spaces import Population
+from frugalnas.spaces import Population, SearchSpace
 
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network, Training
@@ -77,6 +77,10 @@ class Neural(Predictor):
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
             else:
                 positive(**{name: value})
+
+    def prepare(self, space: SearchSpace) -> None:
+        """Load torch, which takes seconds, before anything is timed or told how many threads it has."""
+        from frugalnas.predictors import fitting  # noqa: F401
 
     @abstractmethod
     def _inputs(self, population: Population) -> Inputs:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
@@ -157,10 +158,10 @@ def _check(config: dict[str, Any], subject: Subject) -> None:
     for entry in config["predictors"]:
         if _targets(entry) not in LABELS:
             raise unknown_name("targets", _targets(entry), LABELS)
-        _build(entry, subject, config["seed"], prepare=True)
+        _build(entry, subject, config["seed"])
 
 
-def _build(entry: Mapping[str, Any], subject: Subject, seed: int, *, prepare: bool = False) -> Predictor:
+def _build(entry: Mapping[str, Any], subject: Subject, seed: int) -> Predictor:
     """The predictor of an entry, with what it needs to know of the space."""
     predictor: Predictor = PREDICTORS.create({"name": entry["name"], "options": entry.get("options") or {}})
     space = subject.population.space
@@ -170,8 +171,7 @@ def _build(entry: Mapping[str, Any], subject: Subject, seed: int, *, prepare: bo
     for population in (subject.population, subject.others):
         population.known.update(known)
     predictor.seed = seed
-    if prepare:
-        predictor.prepare(space)
+    predictor.prepare(space)
     return predictor
 
 
@@ -234,7 +234,9 @@ def _one_fit(
     try:
         if len(rows) < budget:
             raise FrugalnasError(f"{subject.name} has {len(rows)} networks with label {subject.label}, not {budget}")
-        metrics, timing = _judge(predictor, subject, rows, values[rows], _targets(entry))
+        # One thread, as where there are many processes: small fits gain nothing by more, and rounding does not change.
+        with threadpool_limits(limits=1):
+            metrics, timing = _judge(predictor, subject, rows, values[rows], _targets(entry))
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever goes wrong in anybody's predictor is a result
