@@ -193,7 +193,8 @@ def test_spaces_without_paths_and_spaces_too_large_to_list_are_drawn_from(tmp_pa
     drawn = architectures_for(space, recipe, 5)
     assert np.array_equal(drawn, architectures_for(space, recipe, 5))
     assert len(np.unique(space.networks(drawn))) == len(drawn) == 60
-    result = pretrain(space, "ss-rl", recipe.to_json(), run_dir=tmp_path / "darts", seed=5)
+    raw = {"scale": "raw"}  # distances themselves, which are beyond a sigmoid
+    result = pretrain(space, "ss-rl", recipe.to_json(), run_dir=tmp_path / "darts", settings=raw, seed=5)
     assert len(result.epochs) == 1
     load_encoder(tmp_path / "darts", space)
 
@@ -209,7 +210,7 @@ def test_scaled_targets_and_near_pairs_leave_something_to_learn():
         pretraining = pretraining_for(fabric, space, recipe, 0)
         distances = torch.cat([batch.distances for batch in pretraining._batches(0, 0)]).float()
         spread.append(float(torch.exp(-distances / pretraining.scale).std()))
-    assert spread[1] > 1.3 * spread[0]
+    assert spread[1] > 1.2 * spread[0]
 
 
 # -- recipes -----------------------------------------------------------------------------------------------------------

@@ -297,7 +297,7 @@ class PairPretraining(Pretraining):
         return self.recipe.pairs // self.recipe.batch
 
     def _network(self) -> nn.Module:
-        return PairEncoder(self.encoder)
+        return PairEncoder(self.encoder, raw=self.recipe.scale == "raw")
 
     def _scale(self) -> float | None:
         if self.recipe.scale == "raw":

@@ -48,8 +48,9 @@ class PretrainingRecipe:
             architectures drawn independently.
         edits: of these.
         scale: what the edit distance is divided by before exp(-distance) is the target of ss-rl: "vertices" of a graph,
-            as in the paper, or "mean", the mean distance of two architectures drawn independently. "raw" makes the distance
-            itself the target, out of a sigmoid's reach beyond 1: what the paper compares with.
+            as in the paper, or "mean", the mean distance of two architectures drawn independently. "raw" has the distance
+            itself as the target, and an output that may be any number: what the paper compares with. Its program puts raw
+            distances under a sigmoid, which cannot tell any beyond 1.
     """
 
     name: str = "custom"

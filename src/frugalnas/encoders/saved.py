@@ -87,7 +87,7 @@ def load_encoder(path: Path | str, space: SearchSpace, **expected: object) -> tu
     Raises:
         FrugalnasError: where there is none, it is not finished, damaged, of another space, or built otherwise.
     """
-    folder = Path(path)
+    folder = Path(path).expanduser()
     card = _read_card(folder, space)
     own = SPACES.describe(space)["name"]
     if card.space["name"] != own:

@@ -15,23 +15,25 @@ __all__ = ["PairEncoder", "normalised"]
 
 
 class PairEncoder(nn.Module):
-    """exp(-distance / scale) of two architectures, from two GINs of different weights (SSNENAS, arXiv 2011.00186, section 3.2).
+    """exp(-distance / scale) of two architectures, by two GINs with weights of their own (SSNENAS, arXiv 2011.00186, 3.2).
 
     The first one is what is kept in the end.
 
     Args:
         encoder: the first GIN; the second one is built like it.
         hidden: width between the maps of the pair.
+        raw: the distance itself is told, which may be any number.
     """
 
-    def __init__(self, encoder: GINEncoder, hidden: int = 16) -> None:
+    def __init__(self, encoder: GINEncoder, hidden: int = 16, *, raw: bool = False) -> None:
         super().__init__()
         width = encoder.width
         self.encoder = encoder
         self.other = GINEncoder(**encoder.config())
         own = nn.Sequential(nn.Linear(width, width), nn.ReLU())
         self.first, self.second = own, copy.deepcopy(own)
-        self.head = nn.Sequential(nn.Linear(2 * width, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+        last = nn.Identity() if raw else nn.Sigmoid()
+        self.head = nn.Sequential(nn.Linear(2 * width, hidden), nn.ReLU(), nn.Linear(hidden, 1), last)
         for part in (self.first, self.second, self.head):
             for layer in part:
                 if isinstance(layer, nn.Linear):
@@ -39,7 +41,7 @@ class PairEncoder(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, left: GraphTensors, right: GraphTensors) -> Tensor:
-        """Shape [n], in (0, 1)."""
+        """Shape [n], in (0, 1) unless raw."""
         both = [self.first(self.encoder(left)), self.second(self.other(right))]
         return cast(Tensor, self.head(torch.cat(both, dim=1))[:, 0])
 
@@ -47,9 +49,9 @@ class PairEncoder(nn.Module):
 def normalised(distances: Tensor, scale: float | None) -> Tensor:
     """The targets of SS-RL, exp(-distance / scale): 1 for equal architectures, near 0 for unlike ones.
 
-    With the paper's scale, the number of vertices, that is 0.09 on average for pairs of NAS-Bench-101's cells, whose mean
-    distance is 18.5, so that there is next to nothing to learn; with the mean distance it is 0.37 or more. Without a scale
-    they are the distances.
+    Two cells of NAS-Bench-101 are 18.5 edits apart on average. With the paper's scale, its 7 vertices, 94 % of the targets
+    are below 0.2, with a mean of 0.09 and a deviation of 0.06; with the mean distance that is 0.38 and 0.10, and where half of
+    the pairs are at most four edits apart 0.48 and 0.15. Without a scale they are the distances.
     """
     if scale is None:
         return distances.to(torch.float32)
