@@ -70,7 +70,6 @@ class GIN(Neural):
     batch: int = 256
     lr: float = 1e-2
     betas: tuple[float, float] = (0.0, 0.9)
-    epochs: int = 80
     pretrained: str | None = None
     encoder_lr: float | None = None
     width: int | None = None
