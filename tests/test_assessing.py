@@ -303,3 +303,21 @@ def test_what_cannot_work_is_refused_before_anything_runs(tmp_path, cli, options
     assert said.code == 2
     assert expected in said.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["search", "npenas", "--queries", "25"],
+        ["compare-predictors", "gin", "--budgets", "20", "--trials", "1", "--held-out", "200"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_what_a_graph_network_learns_does_not_depend_on_how_many_threads_there_are(python, tmp_path, command):
+    for threads in ("1", "2"):
+        call = f"from frugalnas.cli import main\nassert main({[*command, '--quiet', '--run-dir', threads]!r}) == 0"
+        said = python("-c", call, OMP_NUM_THREADS=threads, OPENBLAS_NUM_THREADS=threads).end()
+        assert said.code == 0, said.err
+    one, two = ((tmp_path / threads / "journal.jsonl").read_text() for threads in ("1", "2"))
+    assert one == two

@@ -166,7 +166,7 @@ class _Loop:
 
     def run(self) -> SearchResult:
         self.started = self.round_started = time.perf_counter()
-        self.blas = ThreadpoolController()
+        self.threads = ThreadpoolController()  # of what is loaded, which the strategy's constructor sees to
         held = nullcontext() if self.folder is None else self.folder.held()
         with held, tempfile.TemporaryDirectory(prefix="frugalnas-") as scratch, self.executor:
             self.workdirs = Path(scratch)
@@ -234,7 +234,7 @@ class _Loop:
     def _ask(self) -> Trials:
         """A round, or as many rounds as keep every worker busy."""
         # One thread, so that a trajectory does not depend on how many cores the machine has.
-        with self.blas.limit(limits=1, user_api="blas"):
+        with self.threads.limit(limits=1):
             trials = self.strategy.ask()
             while 0 < len(trials) < self.executor.workers:
                 more = self.strategy.ask(self.executor.workers - len(trials))
