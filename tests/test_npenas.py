@@ -293,6 +293,19 @@ def test_mutation_of_the_paper_stays_within_limits_and_gives_up_where_there_is_n
     np.testing.assert_array_equal(paper_mutants(alone, alone.enumerate(), rng), alone.enumerate())
 
 
+def test_cells_of_nasbench101_may_grow_unless_told_otherwise() -> None:
+    grown = {}
+    for mutation in (None, "paper"):
+        strategy = NPENAS(NASBench101(), initial=2, predictor=Clairvoyant(), mutation=mutation)
+        trials = strategy.ask()
+        small = strategy.space.parse("conv3x3(0)+conv1x1(1)+output(0,2)")
+        strategy._pending[0] = trials.codes[0] = small
+        strategy.tell(trials, Evaluations([1.0, 0.0]))
+        strategy.ask()
+        grown[mutation] = live_parts(strategy.predictor.asked[0][:30])[1].sum(axis=1).max() > 4
+    assert grown == {None: True, "paper": False}
+
+
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 

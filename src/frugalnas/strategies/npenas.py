@@ -53,7 +53,8 @@ class NPENAS(Strategy):
         mutations: children of each parent that are looked at.
         children: new children of a parent that are kept at most; None: all.
         mutation: `edits` changes one gene to `edits`, uniformly; `paper` is the operator of NPENAS's program for
-            NAS-Bench-101, NAS-Bench-201 and DARTS; `paper-padded` lets cells of NAS-Bench-101 grow.
+            NAS-Bench-101, NAS-Bench-201 and DARTS; `paper-padded` lets cells of NAS-Bench-101 grow. None: `paper-padded` on
+            NAS-Bench-101, where single edits of cells that are mostly dead find less, and `edits` elsewhere.
         edits: genes that a child of mutation `edits` differs in at most.
         labels: what the predictor is fitted to: normal scores of the ranks (rank), labels standardised by the mean and
             deviation of those queried (standard), or as they come (raw).
@@ -79,7 +80,7 @@ class NPENAS(Strategy):
         tournament: int | None = None,
         mutations: int = 100,
         children: int | None = None,
-        mutation: Mutation = "edits",
+        mutation: Mutation | None = None,
         edits: int = 1,
         labels: Labels = "rank",
         fixed: int | None = None,
@@ -108,9 +109,9 @@ class NPENAS(Strategy):
             raise unknown_name("acquisition", acquisition, ACQUISITIONS)
         if labels not in LABELS:
             raise unknown_name("labels", labels, LABELS)
-        if mutation not in _MUTATIONS:
+        if mutation not in (None, *_MUTATIONS):
             raise unknown_name("mutation", mutation, _MUTATIONS)
-        if mutation != "edits" and space.name not in PAPER_MUTATIONS:
+        if mutation not in (None, "edits") and space.name not in PAPER_MUTATIONS:
             raise FrugalnasError(
                 f"mutation {mutation} is for {', '.join(PAPER_MUTATIONS)}; search {space.name} with mutation edits"
             )
@@ -127,6 +128,7 @@ class NPENAS(Strategy):
         self.mutations = mutations
         self.children = children
         self.mutation = mutation
+        self._operator = mutation or ("paper-padded" if space.name == "nasbench101" else "edits")
         self.edits = edits
         self.labels = labels
         self.fixed = fixed
@@ -228,15 +230,15 @@ class NPENAS(Strategy):
         Where no child was found the parent stands in for it, which is not new.
         """
         edits = min(self.edits + further, self.space.genes)
-        if self.mutation == "edits" and edits == 1:  # all there are, which random edits would find one by one
+        if self._operator == "edits" and edits == 1:  # all there are, which random edits would find one by one
             born, parent = self.space.neighbours(parents)
             order = np.lexsort((self.rng.random(len(born)), parent))
             born, parent = born[order], parent[order]
             place = np.arange(len(born)) - np.searchsorted(parent, parent)
             return born[place < self.mutations], parent[place < self.mutations]
         parent = np.repeat(np.arange(len(parents)), self.mutations)
-        if self.mutation != "edits" and not further:
-            return paper_mutants(self.space, parents[parent], self.rng, padded=self.mutation == "paper-padded"), parent
+        if self._operator != "edits" and not further:
+            return paper_mutants(self.space, parents[parent], self.rng, padded=self._operator == "paper-padded"), parent
         if not (self.space.allowed.sum(axis=1) > 1).any():
             return parents, np.arange(len(parents))
         return guessed_children(self.space, parents[parent], self.rng, edits, GUESSES)[0], parent
