@@ -150,7 +150,8 @@ class GaussianProcess(Predictor):
         parts = (float(part.sum()) for part in (variances[:width], variances[width:]))
         one, other = (part**0.5 if part > 0 else 1.0 for part in parts)
         self._spreads = one, other
-        return rows / np.repeat(np.array([one, other], np.float32), [width, rows.shape[1] - width])
+        spreads: NDArray[np.float32] = np.repeat(np.array([one, other], np.float32), [width, rows.shape[1] - width])
+        return rows / spreads
 
     def inputs(self, population: Population) -> Distinct:
         """Encoding and features, an encoder's vectors, or 0/1 vectors whose squared distances are the kernel's."""
