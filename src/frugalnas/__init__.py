@@ -134,9 +134,9 @@ if TYPE_CHECKING:
     from frugalnas.spaces import SearchSpace as SearchSpace
     from frugalnas.spaces import ShuffleNet as ShuffleNet
     from frugalnas.spaces import known as known
+    from frugalnas.strategies import NPENAS as NPENAS
     from frugalnas.strategies import Evolution as Evolution
     from frugalnas.strategies import GeneticSearch as GeneticSearch
-    from frugalnas.strategies import NPENAS as NPENAS
     from frugalnas.strategies import LocalSearch as LocalSearch
     from frugalnas.strategies import RandomSearch as RandomSearch
     from frugalnas.strategies import RegularizedEvolution as RegularizedEvolution
