@@ -12,7 +12,14 @@ import torch
 from torch.nn import functional
 
 import frugalnas as fn
-from frugalnas.encoders import GINEncoder, cached_encoder, graph_tensors, load_encoder, load_pretraining_recipe
+from frugalnas.encoders import (
+    GINEncoder,
+    GraphTensors,
+    cached_encoder,
+    graph_tensors,
+    load_encoder,
+    load_pretraining_recipe,
+)
 from frugalnas.encoders.pretraining import architectures_for, edit_codes, pretraining_for
 from frugalnas.encoders.ssccl import CentralContrast
 from frugalnas.errors import FrugalnasError
@@ -334,6 +341,10 @@ def _one_step(fabric, settings, file):
     recipe = load_pretraining_recipe("default", settings, task=settings["task"], space="nasbench201")
     pretraining = pretraining_for(fabric, fn.NASBench201(), recipe, 0)
     pretraining.optimizer.step = lambda: None
+    # In doubles: where rounding puts a unit on the other side of a ReLU, whole gradients differ.
+    graphs = pretraining.graphs
+    pretraining.graphs = GraphTensors(graphs.adjacency.double(), graphs.operations, graphs.kinds)
+    pretraining.network.double()
     batch = next(iter(pretraining._batches(0, 0)))
     sums = pretraining._descend(batch, Position(0, 0, 1, pretraining.steps_per_epoch))
     found = {name: value.double() for name, value in sums.items()}
@@ -347,7 +358,7 @@ def _one_step(fabric, settings, file):
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo's processes are started as on Unix")
 @pytest.mark.parametrize("task", ["ss-ccl", "ss-rl"])
 def test_two_processes_find_what_one_does(task, tmp_path):
-    settings = {"task": task, "batch": 256, "anchors": 64, "share": 0.05}
+    settings = {"task": task, "batch": 256, "anchors": 64, "share": 0.05, "near": 0.0}
     for devices in (1, 2):
         launched(fabric_for("cpu", devices), _one_step, settings, tmp_path / f"{devices}.safetensors")
     alone, together = (read_tensors(tmp_path / f"{devices}.safetensors")[0] for devices in (1, 2))
@@ -355,7 +366,7 @@ def test_two_processes_find_what_one_does(task, tmp_path):
     # Equal similarities are told apart by their last bits, so that the count of hits may move by a few.
     assert float(together.pop("accuracy")) == pytest.approx(float(alone.pop("accuracy")), abs=300)
     for name, wanted in alone.items():
-        assert float((together[name] - wanted).abs().max()) <= 2e-4 * float(wanted.abs().max()), name
+        assert torch.allclose(together[name], wanted, rtol=1e-9, atol=1e-9), name
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
