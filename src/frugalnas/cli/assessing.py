@@ -55,8 +55,8 @@ def add(commands: Any) -> None:
     group.add_argument(
         "--targets",
         metavar="HOW",
-        help="what predictors are fitted to: raw values, standard, or rank, as searches do; for some of them as "
-        "LABEL=HOW,LABEL=HOW,... [raw]",
+        help="what predictors are fitted to: rank, as searches do, standard, or the raw values; for some of them as "
+        "LABEL=HOW,LABEL=HOW,... [rank; raw for those of papers, and for outputs in percent]",
     )
     group.add_argument(
         "--held-out", type=int, metavar="N", help="predict N architectures, drawn once, in place of all others"
@@ -176,7 +176,7 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
     from frugalnas.strategies.labels import LABELS
 
     labels = [predictor["label"] for predictor in predictors]
-    chosen = dict.fromkeys(labels, "raw")
+    chosen: dict[str, str] = {}
     for part in [] if text is None else text.split(","):
         label, equals, how = part.strip().rpartition("=")
         if how not in LABELS:
@@ -184,7 +184,7 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
         if equals and label not in labels:
             raise unknown_name("predictor in --targets", label, labels)
         chosen.update({label: how} if equals else dict.fromkeys(labels, how))
-    return [{**predictor, "targets": chosen[predictor["label"]]} for predictor in predictors]
+    return [{**predictor, "targets": chosen.get(predictor["label"])} for predictor in predictors]
 
 
 def _space_of(table: str | None, labels: Path | None) -> str:

@@ -34,7 +34,11 @@ _MEANS = (
     "80 % intervals; NLL: negative log density; seconds: medians."
 )
 
-_TARGETS = {"rank": "normal scores of their ranks", "standard": "standardised values"}
+_TARGETS = {
+    "rank": "normal scores of the labels' ranks",
+    "standard": "standardised labels",
+    "raw": "the labels as they are",
+}
 
 _SHORT = {
     "spearman": ("Spearman", 3),
@@ -110,13 +114,13 @@ def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
         ),
         _means(assessment, metrics),
     ]
-    fitted = [
-        f"{label} to {_TARGETS[how]}"
-        for label, how in zip(assessment.predictors, assessment.targets, strict=False)
-        if how != "raw"
-    ]
-    if fitted:
-        parts.append(f"Fitted to something else than the values: {'; '.join(fitted)}.")
+    fitted = {
+        how: [label for label, own in zip(assessment.predictors, assessment.targets, strict=False) if own == how]
+        for how in _TARGETS
+    }
+    said = [f"{_TARGETS[how]} ({', '.join(labels)})" for how, labels in fitted.items() if labels]
+    if said:
+        parts.append(f"Fitted to {'; to '.join(said)}. Errors are in the values' unit all the same.")
     if assessment.repeated:
         rows = f"{assessment.repeated:,} row{'s' * (assessment.repeated > 1)}"
         parts.append(f"{rows} of {assessment.subject} named a network again: its label is the mean.")

@@ -56,7 +56,8 @@ def assess(
 
     Args:
         predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and "targets"
-            says what it is fitted to: the values ("raw"), "standard" or "rank" (see `strategies.labels`).
+            says what it is fitted to: "rank", as searches do, "standard", or the values ("raw"); see `strategies.labels`.
+            Where nothing is said it is rank, but raw for those of papers, and outputs in percent.
         table: name of the table that knows the values.
         labels: in place of a table, a CSV or Parquet file of labelled architectures (see `read_labels`), or the folder of a
             search.
@@ -89,7 +90,7 @@ def assess(
         "frugalnas": frugalnas.__version__,
         "kind": "assessment",
         "space": {"name": described} if isinstance(described, str) else plain(described),
-        "predictors": [{"name": entry} if isinstance(entry, str) else plain(entry) for entry in predictors],
+        "predictors": [_described({"name": entry} if isinstance(entry, str) else plain(entry)) for entry in predictors],
         "truth": {**truth, "column": column},
         "budgets": None if budgets is None else sorted({int(budget) for budget in budgets}),
         "trials": int(trials),
@@ -267,7 +268,7 @@ def _judge(
     answers = in_units(Prediction(mean[unseen], np.zeros(len(unseen))), targets, values, how).mean
     metrics = {
         **judged(mean[unseen], truth[unseen], answers),
-        **calibrated(in_units(prediction, targets, values, how), truth[sample]),
+        **calibrated(prediction, truth[sample], targets, values, how),
     }
     return metrics, {"fit_seconds": round(fitted - started, 4), "predict_seconds": round(predicted - fitted, 4)}
 
@@ -301,6 +302,13 @@ def _assemble(
         tuple(map(_targets, config["predictors"])),
         None if folder is None else folder.path,
     )
+
+
+def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A predictor's entry that says what it is fitted to."""
+    in_percent = (entry.get("options") or {}).get("output", "linear") != "linear"
+    values = in_percent or str(entry.get("name")).endswith("-paper")
+    return {**entry, "targets": entry.get("targets") or ("raw" if values else "rank")}
 
 
 def _targets(entry: Mapping[str, Any]) -> Labels:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from frugalnas.errors import unknown_name
 from frugalnas.predictors import Prediction
@@ -151,9 +152,40 @@ def judged(mean: FloatArray, truth: FloatArray, answers: FloatArray | None = Non
     }
 
 
-def calibrated(prediction: Prediction, truth: FloatArray) -> dict[str, float]:
-    """Coverage and likelihood of a prediction with standard deviations; nothing of one without."""
+def calibrated(
+    prediction: Prediction,
+    truth: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    values: NDArray[np.float64],
+    how: Labels = "raw",
+) -> dict[str, float]:
+    """Coverage and likelihood of a prediction with standard deviations; nothing of one without.
+
+    The ends of an interval of ranks are read off the labels; one beyond them is no bound. Ranks have no likelihood.
+
+    Args:
+        prediction: of the targets.
+        truth: shape [n].
+        targets: what the predictor was fitted to, shape [m].
+        values: what they were made from, shape [m].
+        how: rank, standard or raw.
+    """
     if not np.any(prediction.std > 0):
         return {}
-    covered = {f"cover{100 * level:g}": coverage(prediction.mean, prediction.std, truth, level) for level in LEVELS}
-    return {**covered, "nll": gaussian_nll(prediction.mean, prediction.std, truth)}
+    if how != "rank":
+        found = in_units(prediction, targets, values, how)
+        covered = {level: coverage(found.mean, found.std, truth, level) for level in LEVELS}
+        return {**_named(covered), "nll": gaussian_nll(found.mean, found.std, truth)}
+    order = np.argsort(targets)
+    known, worth = targets[order], values[order]
+    shares = {}
+    for level in LEVELS:
+        reach = float(ndtri((1 + level) / 2)) * prediction.std
+        low = np.interp(prediction.mean - reach, known, worth, left=-np.inf)
+        high = np.interp(prediction.mean + reach, known, worth, right=np.inf)
+        shares[level] = float(np.mean((low <= truth) & (truth <= high)))
+    return _named(shares)
+
+
+def _named(shares: Mapping[float, float]) -> dict[str, float]:
+    return {f"cover{100 * level:g}": share for level, share in shares.items()}
