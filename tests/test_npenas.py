@@ -338,7 +338,6 @@ def test_mutation_of_the_paper_is_refused_elsewhere() -> None:
 
 PRESETS = {
     "npenas-paper": {"labels": "raw", "fixed": None},
-    "npenas-fixed": {"labels": "raw", "fixed": 50},
     "npenas-bo": {"labels": "raw", "acquisition": "ts"},
     "bananas": {"acquisition": "its", "labels": "standard"},
     "bananas-adjacency": {"acquisition": "its"},
@@ -360,8 +359,25 @@ def test_presets_have_the_settings_of_their_papers(name: str) -> None:
 def test_papers_predictors_know_their_space() -> None:
     rates = [STRATEGIES.create("npenas-paper", space).predictor.rate for space in (NASBench101(), SPACE, DARTS())]
     assert rates == [10.0, 100.0, 15.0]
-    widths = [STRATEGIES.create("bananas", space).predictor.width for space in (NASBench101(), SPACE)]
-    assert widths == [20, 200]
+    for space in (NASBench101(), SPACE):
+        made = STRATEGIES.create({"name": "npenas-fixed", "options": {"paper": True}}, space)
+        assert (made.fixed, made.labels, made.predictor.epochs) == (50, "raw", 300)
+        assert STRATEGIES.create("npenas-fixed", space).fixed == 50
+
+
+@pytest.mark.parametrize("name", ["npenas-ssccl", "npenas-ssrl", "ssnenas", "npenas-ssccl-fixed", "npenas-ssrl-fixed"])
+def test_pretrained_searches_differ_from_npenas_in_their_start_alone(name: str, encoder: Path) -> None:
+    plain = STRATEGIES.describe(NPENAS(SPACE))
+    learnt = STRATEGIES.create({"name": name, "options": {"pretrained": str(encoder)}}, SPACE)
+    described = STRATEGIES.describe(learnt)
+    assert described["options"]["predictor"]["options"].pop("pretrained") == str(encoder)
+    assert described["options"].pop("fixed") == (50 if name.endswith("fixed") else None)
+    plain["options"]["predictor"] = PREDICTORS.describe(PREDICTORS.create("gin"))
+    plain["options"]["predictor"]["options"].pop("pretrained")
+    plain["options"].pop("fixed")
+    assert described == plain
+    papers = STRATEGIES.create({"name": name, "options": {"pretrained": str(encoder), "paper": True}}, SPACE)
+    assert (papers.predictor.epochs, papers.predictor.batch, papers.labels) == (150, 64, "raw")
 
 
 @pytest.fixture

@@ -240,7 +240,7 @@ STRATEGIES = Registry(
         "npenas-ssrl-fixed": "frugalnas.methods.ssnenas:npenas_ssrl_fixed",
         "npenas-ssccl": "frugalnas.methods.ssnenas:npenas_ssccl",
         "npenas-ssccl-fixed": "frugalnas.methods.ssnenas:npenas_ssccl_fixed",
-        "ssnenas": "frugalnas.methods.ssnenas:ssnenas",
+        "ssnenas": "frugalnas.methods.ssnenas:npenas_ssccl",
         "bananas": "frugalnas.methods.bananas:bananas",
         "bananas-adjacency": "frugalnas.methods.bananas:bananas_adjacency",
         "bananas-position": "frugalnas.methods.bananas:bananas_position",

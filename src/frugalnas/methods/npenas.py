@@ -59,9 +59,15 @@ def npenas_paper(
 
 
 def npenas_fixed(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, fixed: int = 50
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    fixed: int = 50,
+    paper: bool = False,
 ) -> NPENAS:
-    """NPENAS-NP whose predictor is not trained again after fifty evaluations.
+    """NPENAS whose predictor is not trained again after fifty evaluations.
 
     Args:
         space: where to search.
@@ -69,8 +75,10 @@ def npenas_fixed(
         initial: size of the initial random sample.
         round_size: architectures evaluated between two rankings.
         fixed: evaluations after which the predictor is not trained again.
+        paper: train it as the paper does (`npenas-paper`), not as `npenas` does.
     """
-    return npenas_paper(space, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
+    searched = npenas_paper if paper else NPENAS
+    return searched(space, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
 
 
 def npenas_bo(space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10) -> NPENAS:

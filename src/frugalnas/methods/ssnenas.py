@@ -1,51 +1,50 @@
 """Self-supervised Representation Learning for Evolutionary Neural Architecture Search (Wei et al., 2020, arXiv 2011.00186).
 
 Pre-train a graph network on architectures alone: to tell how far two of them are apart (SS-RL), or to keep an
-architecture's relatives together and everything else away (SS-CCL). Put one linear map on it, train both on the
-evaluations, rank the children of the best, evaluate the best ten, repeat.
+architecture's relatives together and everything else away (SS-CCL). Train it on from there on the evaluations, rank the
+children of the best, evaluate the best ten, repeat.
+
+Options of all of them:
+    pretrained: a pretext task, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
+    paper: fine-tune as the paper does (150 epochs, 200 for SS-CCL on NAS-Bench-101), not as `npenas` is trained.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 from frugalnas.methods.npenas import papers_mutation
 from frugalnas.predictors import GIN, gin_fine_tuned_paper
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import NPENAS
 
-__all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed", "ssnenas"]
-
-ON_NASBENCH101 = {"ss-rl": 150, "ss-ccl": 200}
-FIXED = {"nasbench101": 90}
-"""Epochs of each round, 150 elsewhere; and how many evaluations a fixed predictor is trained on, 50 elsewhere."""
-
-
-def npenas_ssrl(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-rl"
-) -> NPENAS:
-    """NPENAS-SSRL with the settings of its paper: fine-tuned in every round from an encoder that knows edit distances."""
-    return _fine_tuned(space, "ss-rl", pretrained, None, seed, initial, round_size)
+__all__ = ["npenas_ssccl", "npenas_ssccl_fixed", "npenas_ssrl", "npenas_ssrl_fixed"]
 
 
 def npenas_ssccl(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-ccl",
+    paper: bool = False,
 ) -> NPENAS:
-    """NPENAS-SSCCL with the settings of its paper: fine-tuned in every round from an encoder that knows relatives."""
-    return _fine_tuned(space, "ss-ccl", pretrained, None, seed, initial, round_size)
+    """NPENAS whose predictor was pre-trained, without accuracies, to keep relatives together (SS-CCL)."""
+    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size)
 
 
-def npenas_ssrl_fixed(
+def npenas_ssrl(
     space: SearchSpace,
     *,
     seed: int = 0,
     initial: int = 10,
     round_size: int = 10,
     pretrained: str = "ss-rl",
-    fixed: int | None = None,
+    paper: bool = False,
 ) -> NPENAS:
-    """NPENAS-SSRL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
-    return _fine_tuned(space, "ss-rl", pretrained, fixed or FIXED.get(space.name, 50), seed, initial, round_size)
+    """NPENAS whose predictor was pre-trained, without accuracies, to tell edit distances (SS-RL)."""
+    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size)
 
 
 def npenas_ssccl_fixed(
@@ -55,39 +54,37 @@ def npenas_ssccl_fixed(
     initial: int = 10,
     round_size: int = 10,
     pretrained: str = "ss-ccl",
+    paper: bool = False,
     fixed: int | None = None,
 ) -> NPENAS:
     """NPENAS-SSCCL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
-    return _fine_tuned(space, "ss-ccl", pretrained, fixed or FIXED.get(space.name, 50), seed, initial, round_size)
+    fixed = fixed or _fixed_in_paper(space)
+    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
 
 
-def ssnenas(
-    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, pretrained: str = "ss-ccl"
+def npenas_ssrl_fixed(
+    space: SearchSpace,
+    *,
+    seed: int = 0,
+    initial: int = 10,
+    round_size: int = 10,
+    pretrained: str = "ss-rl",
+    paper: bool = False,
+    fixed: int | None = None,
 ) -> NPENAS:
-    """NPENAS with this package's defaults, its predictor pre-trained on the space without accuracies.
-
-    Args:
-        space: where to search.
-        seed: of every random choice.
-        initial: size of the initial random sample.
-        round_size: architectures evaluated between two rankings.
-        pretrained: pretext task, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
-    """
-    return NPENAS(space, seed=seed, initial=initial, round_size=round_size, predictor=GIN(pretrained=pretrained))
+    """NPENAS-SSRL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
+    fixed = fixed or _fixed_in_paper(space)
+    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
 
 
-def _fine_tuned(
-    space: SearchSpace, task: str, pretrained: str, fixed: int | None, seed: int, initial: int, round_size: int
-) -> NPENAS:
-    epochs = ON_NASBENCH101[task] if space.name == "nasbench101" else 150
-    return NPENAS(
-        space,
-        seed=seed,
-        initial=initial,
-        round_size=round_size,
-        predictor=replace(gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), batch=10),
-        mutation=papers_mutation(space),
-        labels="raw",
-        refit_growth=1.0,
-        fixed=fixed,
-    )
+def _searched(space: SearchSpace, pretrained: str, paper: bool, **how: Any) -> NPENAS:
+    if not paper:
+        return NPENAS(space, predictor=GIN(pretrained=pretrained), **how)
+    epochs = 200 if space.name == "nasbench101" and pretrained != "ss-rl" else 150
+    predictor = gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs)
+    mutation = papers_mutation(space)
+    return NPENAS(space, predictor=predictor, mutation=mutation, labels="raw", refit_growth=1.0, **how)
+
+
+def _fixed_in_paper(space: SearchSpace) -> int:
+    return 90 if space.name == "nasbench101" else 50

@@ -253,7 +253,7 @@ def gin_fine_tuned_paper(*, pretrained: str | None = None, epochs: int = 200, lr
         seed: of every random choice.
     """
     return GIN(
-        **_IN_PAPERS,
+        **(_IN_PAPERS if pretrained is None else _OF_ENCODER),
         pretrained=pretrained,
         epochs=epochs,
         batch=64,
@@ -288,3 +288,8 @@ _IN_PAPERS: dict[str, Any] = {
     "ranks": False,
     "canonical": False,
 }
+
+_OF_ENCODER = {
+    key: value for key, value in _IN_PAPERS.items() if key not in ("width", "layers", "directions", "activation")
+}
+"""The same where a pre-trained encoder decides what it looks like."""
