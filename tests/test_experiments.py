@@ -14,7 +14,7 @@ from frugalnas.cli.main import _parser
 from frugalnas.cli.options import parse_settings
 from frugalnas.cli.searching import strategy_description
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import PREDICTORS, STRATEGIES
+from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
 from frugalnas.runs.landscape import read_landscape, read_samplers
 from frugalnas.spaces import NASBench101, NASBench201
 from frugalnas.spaces.pipelines import divergence, path_shares, sampling_pipelines
@@ -58,7 +58,24 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
             assert [found["label"] for found in _described(parsed.predictors, settings, None)] == [*labels]
             continue
         for label, _, name in (entry.rpartition("=") for entry in entries):
-            strategy_description(name, *(settings.get(part, {}) for part in (label, f"{label}.predictor")), {})
+            parts = [settings.get(part, {}) for part in (label or name, f"{label or name}.predictor")]
+            options = strategy_description(name, *parts, {})["options"]
+            if "paper" in constructor_options(STRATEGIES.resolve(name)):
+                assert options["paper"] is True  # the papers' studies train as the papers do
+
+
+def test_arms_of_the_activation_study_differ_in_their_activation_alone(tmp_path):
+    command = steps_of(read_experiment("npenas-activation"), tmp_path)["nasbench101"]
+    parsed = _parser(command).parse_args(command)
+    settings = parse_settings(parsed.set)
+    arms = {}
+    for label, _, name in (entry.partition("=") for entry in parsed.strategies.split(",")):
+        made = STRATEGIES.create(strategy_description(name, settings.get(label, {}), {}, {}), NASBench101())
+        arms[label] = STRATEGIES.describe(made)["options"]
+    activations = {label: arm["predictor"]["options"].pop("activation") for label, arm in arms.items()}
+    assert activations == {"np-relu": "relu", "np-celu": "celu", "bo-relu": "relu", "bo-celu": "celu"}
+    assert arms["np-relu"] == arms["np-celu"]
+    assert arms["bo-relu"] == arms["bo-celu"]
 
 
 def test_a_step_has_the_folders_of_others_and_each_value_of_a_list(tmp_path):

@@ -15,7 +15,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.predictors import GaussianProcess, Prediction, Predictor, Ridge
 from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
-from frugalnas.spaces import DARTS, Codes, NASBench101, NASBench201, Population
+from frugalnas.spaces import DARTS, Codes, NASBench101, NASBench201, Population, SearchSpace
 from frugalnas.spaces.cells101 import live_parts
 from frugalnas.spaces.npenas_mutations import paper_mutants
 from frugalnas.strategies import NPENAS, RandomSearch, Strategy
@@ -380,17 +380,31 @@ def test_pretrained_searches_differ_from_npenas_in_their_start_alone(name: str, 
     assert (papers.predictor.epochs, papers.predictor.batch, papers.labels) == (150, 64, "raw")
 
 
+def test_papers_train_each_task_for_its_epochs_on_nasbench101(tmp_path: Path) -> None:
+    """Wherever the encoder comes from."""
+    folder = untrained(tmp_path / "encoder", NASBench101())
+    epochs = {}
+    for name in ("npenas-ssccl", "npenas-ssccl-fixed", "npenas-ssrl", "npenas-ssrl-fixed"):
+        made = STRATEGIES.create({"name": name, "options": {"pretrained": str(folder), "paper": True}}, NASBench101())
+        epochs[name] = (made.predictor.epochs, made.fixed)
+    assert list(epochs.values()) == [(200, None), (200, 90), (150, None), (150, 90)]
+
+
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
+    return untrained(tmp_path / "encoder", SPACE)
+
+
+def untrained(folder: Path, space: SearchSpace) -> Path:
     """An encoder as pre-training leaves it, untrained."""
     from frugalnas.encoders import EncoderCard, GINEncoder, save_encoder
     from frugalnas.encoders.saved import operations_of
 
-    operations = operations_of(SPACE)
+    operations = operations_of(space)
     network = GINEncoder(len(operations), width=8, layers=2)
-    card = EncoderCard(SPACES.describe(SPACE), operations, network.config(), "ss-ccl")
-    save_encoder(tmp_path / "encoder", network, card)
-    return tmp_path / "encoder"
+    card = EncoderCard(SPACES.describe(space), operations, network.config(), "ss-ccl")
+    save_encoder(folder, network, card)
+    return folder
 
 
 def test_search_starts_from_an_encoder_and_resumes_elsewhere(cli, encoder: Path, tmp_path: Path, monkeypatch) -> None:
@@ -428,6 +442,7 @@ def test_compare_takes_encoders_by_strategy(cli, encoder: Path, tmp_path: Path) 
         (("search", "npenas", "--queries", "5"), "initial sample of 10"),
         (("search", "npenas", "--table", "nasbench201/cifar10", "--pretrained", "nowhere"), "frugalnas pretrain"),
         (("search", "ssnenas", "--pretrained", "nowhere"), "frugalnas pretrain"),
+        (("search", "npenas-ssccl-fixed", "--fixed", "0"), "at least 2 evaluations"),
         (("search", "weaknas", "--predictor", "ridge", "--pretrained", "nowhere"), "--predictor gin"),
         (("search", "random", "--set", "predictor.members=3"), "npenas and weaknas"),
         (("search", "npenas-oracle", "--truth", "nasbench301"), "nasbench301"),

@@ -9,13 +9,16 @@ training, a network is never evaluated under two spellings, and cells are mutate
 
 from __future__ import annotations
 
+from typing import Any
+
 from frugalnas.predictors import gin_bo_paper, gin_paper
+from frugalnas.predictors.gin import GIN, Activation
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS
 from frugalnas.strategies import NPENAS
 from frugalnas.strategies.npenas import Mutation
 
-__all__ = ["npenas_bo", "npenas_fixed", "npenas_paper", "papers_mutation"]
+__all__ = ["npenas_bo", "npenas_fixed", "npenas_paper", "papers_mutation", "papers_search"]
 
 LARGEST_ERROR = {"nasbench101": 10.0, "nasbench201": 100.0, "darts": 15.0}
 """What the program multiplies a sigmoid by, in percent."""
@@ -28,6 +31,7 @@ def npenas_paper(
     initial: int = 10,
     round_size: int = 10,
     rate: float | None = None,
+    activation: Activation = "relu",
     fixed: int | None = None,
 ) -> NPENAS:
     """NPENAS-NP with the settings of its paper: a GIN trained for 300 epochs in every round, a hundred candidates.
@@ -38,24 +42,11 @@ def npenas_paper(
         initial: size of the initial random sample.
         round_size: architectures evaluated between two rankings.
         rate: the largest error that can be predicted, in percent; None: 10 on nasbench101, 15 on darts, otherwise 100.
+        activation: of the predictor: relu, or celu as in NPENAS-BO.
         fixed: evaluations after which the predictor is not trained again; None: it always is.
     """
-    predictor = gin_paper(rate=LARGEST_ERROR.get(space.name, 100.0) if rate is None else rate)
-    return NPENAS(
-        space,
-        seed=seed,
-        initial=initial,
-        round_size=round_size,
-        predictor=predictor,
-        acquisition="mean",
-        candidates=100,
-        parents=5 * round_size,
-        mutations=100,
-        mutation=papers_mutation(space),
-        labels="raw",
-        refit_growth=1.0,
-        fixed=fixed,
-    )
+    predictor = gin_paper(rate=LARGEST_ERROR.get(space.name, 100.0) if rate is None else rate, activation=activation)
+    return papers_search(space, predictor, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
 
 
 def npenas_fixed(
@@ -81,22 +72,26 @@ def npenas_fixed(
     return searched(space, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
 
 
-def npenas_bo(space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10) -> NPENAS:
-    """NPENAS-BO with the settings of its paper: a GIN that predicts mean and deviation, ranked by Thompson samples."""
-    return NPENAS(
-        space,
-        seed=seed,
-        initial=initial,
-        round_size=round_size,
-        predictor=gin_bo_paper(),
-        acquisition="ts",
-        candidates=100,
-        parents=5 * round_size,
-        mutations=100,
-        mutation=papers_mutation(space),
-        labels="raw",
-        refit_growth=1.0,
-    )
+def npenas_bo(
+    space: SearchSpace, *, seed: int = 0, initial: int = 10, round_size: int = 10, activation: Activation = "celu"
+) -> NPENAS:
+    """NPENAS-BO with the settings of its paper: a GIN that predicts mean and deviation, ranked by Thompson samples.
+
+    Args:
+        space: where to search.
+        seed: of every random choice.
+        initial: size of the initial random sample.
+        round_size: architectures evaluated between two rankings.
+        activation: of the predictor: celu, or relu as in NPENAS-NP.
+    """
+    predictor = gin_bo_paper(activation=activation)
+    return papers_search(space, predictor, seed=seed, initial=initial, round_size=round_size, acquisition="ts")
+
+
+def papers_search(space: SearchSpace, predictor: GIN, **how: Any) -> NPENAS:
+    """The search around a predictor of the papers: their mutation, labels as they come, a fit in every round."""
+    mutation = papers_mutation(space)
+    return NPENAS(space, predictor=predictor, mutation=mutation, labels="raw", refit_growth=1.0, **how)
 
 
 def papers_mutation(space: SearchSpace) -> Mutation:

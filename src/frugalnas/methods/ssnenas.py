@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frugalnas.methods.npenas import papers_mutation
+from frugalnas.methods.npenas import papers_search
 from frugalnas.predictors import GIN, gin_fine_tuned_paper
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import NPENAS
@@ -31,7 +31,8 @@ def npenas_ssccl(
     paper: bool = False,
 ) -> NPENAS:
     """NPENAS whose predictor was pre-trained, without accuracies, to keep relatives together (SS-CCL)."""
-    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size)
+    epochs = _epochs_of_ssccl(space)
+    return _searched(space, pretrained, paper, epochs, seed=seed, initial=initial, round_size=round_size)
 
 
 def npenas_ssrl(
@@ -44,7 +45,7 @@ def npenas_ssrl(
     paper: bool = False,
 ) -> NPENAS:
     """NPENAS whose predictor was pre-trained, without accuracies, to tell edit distances (SS-RL)."""
-    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size)
+    return _searched(space, pretrained, paper, 150, seed=seed, initial=initial, round_size=round_size)
 
 
 def npenas_ssccl_fixed(
@@ -58,8 +59,8 @@ def npenas_ssccl_fixed(
     fixed: int | None = None,
 ) -> NPENAS:
     """NPENAS-SSCCL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
-    fixed = fixed or _fixed_in_paper(space)
-    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
+    how = {"seed": seed, "initial": initial, "round_size": round_size, "fixed": _fixed(fixed, space)}
+    return _searched(space, pretrained, paper, _epochs_of_ssccl(space), **how)
 
 
 def npenas_ssrl_fixed(
@@ -73,18 +74,19 @@ def npenas_ssrl_fixed(
     fixed: int | None = None,
 ) -> NPENAS:
     """NPENAS-SSRL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
-    fixed = fixed or _fixed_in_paper(space)
-    return _searched(space, pretrained, paper, seed=seed, initial=initial, round_size=round_size, fixed=fixed)
+    how = {"seed": seed, "initial": initial, "round_size": round_size, "fixed": _fixed(fixed, space)}
+    return _searched(space, pretrained, paper, 150, **how)
 
 
-def _searched(space: SearchSpace, pretrained: str, paper: bool, **how: Any) -> NPENAS:
+def _searched(space: SearchSpace, pretrained: str, paper: bool, epochs: int, **how: Any) -> NPENAS:
     if not paper:
         return NPENAS(space, predictor=GIN(pretrained=pretrained), **how)
-    epochs = 200 if space.name == "nasbench101" and pretrained != "ss-rl" else 150
-    predictor = gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs)
-    mutation = papers_mutation(space)
-    return NPENAS(space, predictor=predictor, mutation=mutation, labels="raw", refit_growth=1.0, **how)
+    return papers_search(space, gin_fine_tuned_paper(pretrained=pretrained, epochs=epochs), **how)
 
 
-def _fixed_in_paper(space: SearchSpace) -> int:
-    return 90 if space.name == "nasbench101" else 50
+def _epochs_of_ssccl(space: SearchSpace) -> int:
+    return 200 if space.name == "nasbench101" else 150
+
+
+def _fixed(fixed: int | None, space: SearchSpace) -> int:
+    return (90 if space.name == "nasbench101" else 50) if fixed is None else fixed

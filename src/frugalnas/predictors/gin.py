@@ -229,15 +229,17 @@ class GINUncertainty(GIN):
         return GaussianGraphRegressor(network.encoder, self.head, self.dropout, self.bounded, network.encoder_lr)
 
 
-def gin_paper(*, rate: float = 100.0, seed: int = 0) -> GIN:
+def gin_paper(*, rate: float = 100.0, activation: Activation = "relu", seed: int = 0) -> GIN:
     """NPENAS-NP's predictor (arXiv 2003.12857): 300 epochs, ten labels a step, an error rate through a sigmoid.
 
     Args:
         rate: the largest error in percent. The program has 10 for NAS-Bench-101, 100 for NAS-Bench-201, 15 for DARTS.
+        activation: relu, or celu as in NPENAS-BO.
         seed: of every random choice.
     """
+    options = {**_IN_PAPERS, "activation": activation}
     return GIN(
-        **_IN_PAPERS, epochs=300, batch=10, lr=5e-3, output="sigmoid-error", rate=rate, seed=seed, weight_decay=1e-4
+        **options, epochs=300, batch=10, lr=5e-3, output="sigmoid-error", rate=rate, seed=seed, weight_decay=1e-4
     )
 
 
@@ -266,13 +268,14 @@ def gin_fine_tuned_paper(*, pretrained: str | None = None, epochs: int = 200, lr
     )
 
 
-def gin_bo_paper(*, seed: int = 0) -> GINUncertainty:
+def gin_bo_paper(*, activation: Activation = "celu", seed: int = 0) -> GINUncertainty:
     """NPENAS-BO's predictor (arXiv 2003.12857): CELU, 1,000 epochs, ten labels a step, labels as they are.
 
     Args:
+        activation: celu, or relu as in NPENAS-NP.
         seed: of every random choice.
     """
-    options = {**_IN_PAPERS, "activation": "celu"}
+    options = {**_IN_PAPERS, "activation": activation}
     return GINUncertainty(
         **options, epochs=1000, batch=10, lr=5e-3, weight_decay=1e-4, bounded=True, standardised=False, seed=seed
     )
