@@ -307,6 +307,7 @@ def test_labels_that_cannot_be_used_are_refused_in_one_line(tmp_path, cli, what)
         (["--seed", "-1"], "a seed is 0 or more"),
         (["--trials", "0"], "at least one predictor and one trial"),
         (["--held-out", "100", "--budgets", "95"], "predict 105 architectures at least"),
+        (["--held-out", "-5"], "predict 10 architectures at least"),
         (["--column", "test"], "unknown column of accuracies"),
         (["--label", "9"], "unknown label"),
         (["--pretrained", "ss-ccl"], "takes an encoder; add gin"),

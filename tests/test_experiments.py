@@ -149,6 +149,7 @@ def test_a_study_that_cannot_run_is_refused(cli, arguments, expected):
 def test_studies_are_listed(cli):
     listed = cli("experiment").out
     assert all(name in listed for name in experiment_names())
+    assert "Steps: nasbench101, nasbench201-cifar10" in cli("experiment", "npenas-landscape", "--help").out
 
 
 # -- differences by distance -----------------------------------------------------------------------------------------------

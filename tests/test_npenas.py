@@ -440,6 +440,7 @@ def test_compare_takes_encoders_by_strategy(cli, encoder: Path, tmp_path: Path) 
     ("command", "words"),
     [
         (("search", "npenas", "--queries", "5"), "initial sample of 10"),
+        (("search", "ssnenas", "--space", "darts", "--table", "nasbench201/cifar10"), "leave --space out"),
         (("search", "npenas", "--table", "nasbench201/cifar10", "--pretrained", "nowhere"), "frugalnas pretrain"),
         (("search", "ssnenas", "--pretrained", "nowhere"), "frugalnas pretrain"),
         (("search", "npenas-ssccl-fixed", "--fixed", "0"), "at least 2 evaluations"),
@@ -458,8 +459,16 @@ def test_what_does_not_fit_is_one_line_with_its_mend(cli, tmp_path, monkeypatch,
     said = cli(*command)
     assert said.code == 2
     assert words in said.err
-    assert len(said.err.strip().splitlines()) == 1
+    assert len(said.err.splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("name", "shown"), [("npenas", True), ("npenas-ssrl-fixed", True), ("npenas-bo", False)])
+def test_help_says_what_every_option_is(cli, name: str, shown: bool) -> None:
+    said = cli("search", name, "--help").out.partition(f"options of {name}:")[2].partition("how it is carried out")[0]
+    options = [entry.split(None, 2) for entry in said.split("\n  --")[1:]]
+    assert all(len(entry) == 3 and not entry[2].startswith("[") for entry in options)
+    assert ("pretrained" in said) is shown
 
 
 def test_encoder_of_another_space_is_refused(cli, encoder: Path, tmp_path: Path, monkeypatch) -> None:

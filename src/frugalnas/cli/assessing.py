@@ -145,7 +145,9 @@ def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
 
 def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
     """The predictors that a list of names and the settings mean."""
-    entries = [entry.strip().rpartition("=") for entry in (text or DEFAULT).split(",") if entry.strip()]
+    entries = [
+        entry.strip().rpartition("=") for entry in (DEFAULT if text is None else text).split(",") if entry.strip()
+    ]
     named = {label or name: name for label, _, name in entries}
     if len(named) < len(entries):
         raise FrugalnasError("a predictor is compared with itself; tell two of a name apart as LABEL=NAME")

@@ -50,10 +50,17 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns(rows)
         return 0
     experiment = read_experiment(parsed.name)
-    own = argparse.ArgumentParser(prog="frugalnas experiment", usage="%(prog)s NAME [OPTIONS]", allow_abbrev=False)
-    own.add_argument("--out", type=Path, default=Path("runs") / Path(parsed.name).stem, metavar="FOLDER")
-    own.add_argument("--dry-run", action="store_true")
-    own.add_argument("--steps", metavar="A,B,...")
+    own = argparse.ArgumentParser(
+        prog=f"frugalnas experiment {parsed.name}",
+        usage="%(prog)s [OPTIONS]",
+        allow_abbrev=False,
+        description=experiment["about"].replace("%", "%%"),
+        epilog=f"Steps: {', '.join(steps_of(experiment, Path()))}. Other options go to the commands that have them.",
+    )
+    out = Path("runs") / Path(parsed.name).stem
+    own.add_argument("--out", type=Path, default=out, metavar="FOLDER", help=f"for the study, a folder a step [{out}]")
+    own.add_argument("--dry-run", action="store_true", help="only say which commands it is")
+    own.add_argument("--steps", metavar="A,B,...", help="only these")
     chosen, overrides = own.parse_known_args(parsed.options)
     steps = _overridden(steps_of(experiment, chosen.out), _grouped(overrides))
     if chosen.steps is not None:

@@ -30,7 +30,7 @@ def add_constructor_options(
     parser: argparse._ArgumentGroup, constructor: Callable[..., Any], *, leave_out: Sequence[str] = ()
 ) -> list[str]:
     """Add an option for every keyword-only parameter of a constructor but those left out; their names are returned."""
-    described = argument_help(constructor)
+    described = {**argument_help(inspect.getmodule(constructor)), **argument_help(constructor)}
     hints = _type_hints(constructor)
     names = []
     for name, parameter in constructor_options(constructor).items():
@@ -137,8 +137,8 @@ def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
     parser.add_argument("--seconds", type=float, metavar="S", help="wall time")
 
 
-def argument_help(documented: Callable[..., Any]) -> dict[str, str]:
-    """What the "Args:" section of a docstring says of each argument, one line each."""
+def argument_help(documented: object) -> dict[str, str]:
+    """What the "Args:" section of a docstring says of each argument, one line each; a module's is of all that it has."""
     text = inspect.getdoc(documented) or ""
     section = re.search(r"^Args:\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
     if section is None:

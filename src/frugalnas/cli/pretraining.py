@@ -161,8 +161,11 @@ def show_pretraining(run_dir: Path, *, as_json: bool = False) -> int:
 
         rows.append(("picture", str(draw_pretraining(result))))
     if result.finished:
-        where = "--table" if result.space.name.startswith("nasbench") else "--space"
-        rows.append(("next", f"frugalnas search npenas {where} {result.space.name} --pretrained {run_dir}"))
+        from frugalnas.tables import table_names
+
+        tables = [name for name in table_names() if name.split("/")[0] == result.space.name]
+        where = f"--table {tables[0]}" if tables else f"--space {result.space.name} --evaluator training"
+        rows.append(("next", f"frugalnas search npenas {where} --pretrained {run_dir}"))
     print_columns(rows)
     return 0
 

@@ -78,7 +78,8 @@ def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]
         raise unknown_name("--by", by, known, " (metrics of this search)")
     sign = -1.0 if by in {cost.metric for cost in COSTS.values()} else 1.0
     scored = [
-        (sign * (query.value if by == "value" else query.metrics[by]), -number, query) for number, query in queries
+        (sign * (query.value if by == "value" else query.metrics.get(by, float("nan"))), -number, query)
+        for number, query in queries
     ]
     scored = [entry for entry in scored if entry[0] == entry[0]]
     rows = []

@@ -58,9 +58,9 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
         group = parser.add_argument_group(f"options of {named}")
         own = add_constructor_options(group, STRATEGIES.resolve(named), leave_out=("costs",))  # --objectives names them
         if "pretrained" not in own:
-            group.add_argument(
-                "--pretrained", metavar="RUN", help=f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
-            )
+            said = f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
+            shown = said if "predictor" in own else argparse.SUPPRESS  # otherwise refused with what mends it
+            group.add_argument("--pretrained", metavar="RUN", help=shown)
     group = parser.add_argument_group("how it is carried out")
     group.add_argument(
         "--set",
@@ -117,10 +117,12 @@ def run(parsed: argparse.Namespace) -> int:
     space_description, evaluator_description = describe_subject(parsed, settings)
     space = build_space(space_description)
     complete(description, evaluator_description)
-    strategy = STRATEGIES.create(description, space)
     if evaluator_description["name"] == "table" and parsed.label == "random":
-        evaluator_description["options"].setdefault("seed", strategy.seed)
-    evaluator = build_evaluator(evaluator_description, space)
+        evaluator_description["options"].setdefault("seed", description["options"].get("seed", 0))
+    evaluator = build_evaluator(
+        evaluator_description, space
+    )  # first, as a strategy may pre-train an encoder for minutes
+    strategy = STRATEGIES.create(description, space)
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
     budget = Budget(queries, parsed.seconds, parsed.until_optimum)
     in_processes = parsed.workers is not None or parsed.timeout is not None

@@ -4,9 +4,14 @@ Pre-train a graph network on architectures alone: to tell how far two of them ar
 architecture's relatives together and everything else away (SS-CCL). Train it on from there on the evaluations, rank the
 children of the best, evaluate the best ten, repeat.
 
-Options of all of them:
-    pretrained: a pretext task, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
+Args:
+    space: where to search.
+    seed: of every random choice.
+    initial: size of the initial random sample.
+    round_size: architectures evaluated between two rankings.
+    pretrained: ss-ccl or ss-rl, whose encoder is made and kept the first time, or the folder of a run of frugalnas pretrain.
     paper: fine-tune as the paper does (150 epochs, 200 for SS-CCL on NAS-Bench-101), not as `npenas` is trained.
+    fixed: evaluations after which the predictor is not trained again; None: 50, 90 on NAS-Bench-101, as in the paper.
 """
 
 from __future__ import annotations
@@ -58,7 +63,7 @@ def npenas_ssccl_fixed(
     paper: bool = False,
     fixed: int | None = None,
 ) -> NPENAS:
-    """NPENAS-SSCCL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
+    """NPENAS-SSCCL whose predictor is trained no more after `fixed` evaluations."""
     how = {"seed": seed, "initial": initial, "round_size": round_size, "fixed": _fixed(fixed, space)}
     return _searched(space, pretrained, paper, _epochs_of_ssccl(space), **how)
 
@@ -73,7 +78,7 @@ def npenas_ssrl_fixed(
     paper: bool = False,
     fixed: int | None = None,
 ) -> NPENAS:
-    """NPENAS-SSRL whose predictor is not trained again after `fixed` evaluations; None: 50, 90 on NAS-Bench-101."""
+    """NPENAS-SSRL whose predictor is trained no more after `fixed` evaluations."""
     how = {"seed": seed, "initial": initial, "round_size": round_size, "fixed": _fixed(fixed, space)}
     return _searched(space, pretrained, paper, 150, **how)
 

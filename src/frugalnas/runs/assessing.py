@@ -100,6 +100,8 @@ def assess(
     check_jobs(jobs)
     if seed < 0:
         raise FrugalnasError(f"--seed {seed}: a seed is 0 or more")
+    if held_out is not None and held_out < FEWEST_HELD_OUT:
+        raise FrugalnasError(f"--held-out {held_out}: predict {FEWEST_HELD_OUT} architectures at least")
     subject = Subject.open(config, None)
     config["budgets"] = subject.budgets(config["budgets"])
     config["truth"]["repeated"] = subject.repeated

@@ -61,4 +61,5 @@ class Progress(Callback):
 
     def close(self) -> None:
         """Take the bar down, also after an interruption."""
-        self._bar.stop()
+        if self._bar.live.is_started:  # else it would print an empty line
+            self._bar.stop()
