@@ -187,9 +187,11 @@ def test_a_damaged_encoder_is_refused(finished, tmp_path):
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(FrugalnasError, match=r"is damaged, or not what its card says"):
         load_encoder(tmp_path / "copy", fn.NASBench201())
-    (tmp_path / "copy" / "card.json").write_text("{}")
-    with pytest.raises(FrugalnasError, match=r"card.json is damaged"):
-        load_encoder(tmp_path / "copy", fn.NASBench201())
+    card = json.loads((finished / "card.json").read_text())
+    for odd in ({}, [], card | {"space": {}}, card | {"encoder": None}, card | {"operations": 3}):
+        (tmp_path / "copy" / "card.json").write_text(json.dumps(odd))
+        with pytest.raises(FrugalnasError, match=r"card.json is damaged .*; delete .*copy, and pre-train"):
+            load_encoder(tmp_path / "copy", fn.NASBench201())
     with pytest.raises(FrugalnasError, match=r"there is no encoder in .*frugalnas pretrain ss-ccl"):
         load_encoder(tmp_path, fn.NASBench201())
 
@@ -244,6 +246,20 @@ def test_the_papers_settings():
 def test_recipes_that_do_not_fit_are_refused(name, settings, said):
     with pytest.raises(FrugalnasError, match=said):
         load_pretraining_recipe(name, settings, task="ss-ccl", space="mobilenet")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"devices": 0}, "devices"),
+        ({"settings": {"share": 1e-5}}, r"1 architectures, batch 4,000, and each device needs two; raise share"),
+        ({"settings": {"min_negatives": 4_000}}, r"min_negatives is 4000.*fewer in a batch of 4000; lower it"),
+    ],
+)
+def test_what_no_step_can_be_made_of_is_refused_before_anything_is_written(options, said, tmp_path):
+    with pytest.raises(FrugalnasError, match=said):
+        pretrain(fn.NASBench201(), "ss-ccl", run_dir=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
 
 
 # -- the cache ---------------------------------------------------------------------------------------------------------

@@ -93,10 +93,7 @@ class PretrainingRecipe:
                 raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
         if self.anchors > self.batch and self.task == "ss-ccl":
             raise FrugalnasError(f"anchors is {self.anchors}, more than the {self.batch} of a batch; lower it")
-        if self.min_negatives is not None and self.min_negatives >= self.batch:
-            raise FrugalnasError(
-                f"min_negatives is {self.min_negatives}, and a batch of {self.batch} has fewer; lower it, or set it to null"
-            )
+        _check_negatives(self.min_negatives, self.batch)
 
     def settled(self, architectures: int, devices: int = 1) -> PretrainingRecipe:
         """This recipe for so many architectures (its share already taken): no batch is larger than they are.
@@ -109,14 +106,10 @@ class PretrainingRecipe:
         batch -= batch % devices
         if batch < 2 * devices:
             raise FrugalnasError(
-                f"{architectures} architectures in batches of {self.batch} leave fewer than two for each of {devices} devices; "
-                f"take more architectures, a larger batch, or fewer devices"
+                f"too few for a step on {devices} device(s): {architectures:,} architectures, batch {self.batch:,}, and each "
+                f"device needs two; raise share, pool, pairs or batch, or lower devices"
             )
-        if self.min_negatives is not None and self.min_negatives >= batch:
-            raise FrugalnasError(
-                f"min_negatives is {self.min_negatives}, and a batch has {batch} architectures here; lower it, or set it to "
-                f"null"
-            )
+        _check_negatives(self.min_negatives, batch)
         anchors = min(self.anchors, batch)
         if self.task == "ss-ccl" and min(anchors, self.anchors_per_step or anchors) < devices:
             raise FrugalnasError(
@@ -133,6 +126,14 @@ class PretrainingRecipe:
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `load_pretraining_recipe` makes an equal recipe."""
         return dataclasses.asdict(self)
+
+
+def _check_negatives(least: int | None, batch: int) -> None:
+    """Refuses more negatives than a batch without an anchor can have."""
+    if least is not None and least >= batch:
+        raise FrugalnasError(
+            f"min_negatives is {least}, and an anchor has fewer in a batch of {batch}; lower it, or set it to null"
+        )
 
 
 _RANGES: dict[str, tuple[float, float]] = {

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,11 +114,16 @@ def _read_card(folder: Path, space: SearchSpace) -> EncoderCard:
         values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
         known = {each.name for each in fields(EncoderCard)}
         card = EncoderCard(**{name: value for name, value in values.items() if name in known})
-        return EncoderCard(**{**vars(card), "operations": tuple(card.operations), "space": {**card.space}})
+        space_name = card.space["name"]
+        if not isinstance(space_name, str) or not isinstance(card.encoder, Mapping):
+            raise TypeError(f"space {space_name!r}, encoder {card.encoder!r}")
+        return replace(card, operations=tuple(card.operations))
     except OSError:
         raise _no_encoder(folder, space) from None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise FrugalnasError(f"{folder / CARD_FILE} is damaged ({error}); pre-train the encoder again") from None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise FrugalnasError(
+            f"{folder / CARD_FILE} is damaged ({error}); delete {folder}, and pre-train the encoder again"
+        ) from None
 
 
 def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
@@ -148,6 +153,6 @@ def _with_weights(folder: Path, card: EncoderCard) -> GINEncoder:
     except (OSError, SafetensorError, RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise FrugalnasError(
-            f"{path} is damaged, or not what its card says ({reason}); pre-train the encoder again"
+            f"{path} is damaged, or not what its card says ({reason}); delete {folder}, and pre-train the encoder again"
         ) from None
     return encoder.eval()

@@ -119,6 +119,7 @@ def pretrain(
     path = Path(run_dir)
     refuse_taken(path)
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
+    flags = device_flags(device, devices, "32", channels_last=False, compile=False)
     if space.enumerable:
         chosen.settled(max(1, round(chosen.share * space.size)), devices)
     if seed < 0:
@@ -132,7 +133,7 @@ def pretrain(
             "task": chosen.task,
             "recipe": chosen.to_json(),
             "seed": seed,
-            "device": device_flags(device, devices, "32", channels_last=False, compile=False),
+            "device": flags,
         },
     )
     with begun(folder):
