@@ -296,7 +296,8 @@ def test_mutation_of_the_paper_stays_within_limits_and_gives_up_where_there_is_n
 def test_cells_of_nasbench101_may_grow_unless_told_otherwise() -> None:
     grown = {}
     for mutation in (None, "paper"):
-        strategy = NPENAS(NASBench101(), initial=2, predictor=Clairvoyant(), mutation=mutation)
+        few = {"initial": 2, "candidates": 30, "parents": 1}
+        strategy = NPENAS(NASBench101(), predictor=Clairvoyant(), mutation=mutation, **few)
         trials = strategy.ask()
         small = strategy.space.parse("conv3x3(0)+conv1x1(1)+output(0,2)")
         strategy._pending[0] = trials.codes[0] = small

@@ -152,18 +152,14 @@ def test_pickles_one_behind_the_other():
 
 
 def test_compare_read_as_typed(cli, tmp_path):
-    folder, tuned = tmp_path / "searches", tmp_path / "tuned"
+    folder = tmp_path / "searches"
     folder.mkdir()
-    tuned.mkdir()
     said = cli("compare", "--read", str(searches(folder)), "--budgets", "10,30", "--run-dir", str(tmp_path / "out"))
     assert said.code == 0, said.err
     assert "| strategy" in said.out
     assert "30 queries" in said.out
     written = {path.name for path in (tmp_path / "out" / "report").iterdir()}
     assert written == {"comparison.md", "queries.parquet", "regret.svg", "regret.png"}
-    said = cli("compare", "--read", str(finetuning(tuned)), "--run-dir", str(tmp_path / "out2"))
-    assert "ss-ccl" in said.out
-    assert (tmp_path / "out2" / "report" / "tau.png").exists()
     for arguments in (
         ("compare",),
         ("compare", "weaknas", "--read", str(folder)),
@@ -171,3 +167,13 @@ def test_compare_read_as_typed(cli, tmp_path):
         ("compare", "--read", str(folder), "--run-dir", str(tmp_path / "out")),
     ):
         assert cli(*arguments).code == 2
+
+
+@pytest.mark.slow
+def test_compare_read_of_fine_tuning_as_typed(cli, tmp_path):
+    tuned = tmp_path / "tuned"
+    tuned.mkdir()
+    said = cli("compare", "--read", str(finetuning(tuned)), "--run-dir", str(tmp_path / "out"))
+    assert said.code == 0, said.err
+    assert "ss-ccl" in said.out
+    assert (tmp_path / "out" / "report" / "tau.png").exists()
