@@ -132,6 +132,12 @@ def test_a_cell_without_edges_has_a_finite_vector(encoder_class):
     assert encoder(graph_tensors(nothing)).isfinite().all()
 
 
+@pytest.mark.parametrize("directions", DIRECTIONS)
+def test_no_architectures_have_no_vectors(directions):
+    nothing = Population(fn.NASBench201(), np.zeros((0, 6), np.int8))
+    assert embed(GINEncoder(7, width=8, directions=directions), nothing).shape == (0, 8)
+
+
 def test_training_moves_the_statistics_and_evaluation_uses_them():
     graphs = graph_tensors(population(fn.NASBench201(), 50))
     encoder = GINEncoder(graphs.kinds)

@@ -322,6 +322,7 @@ def test_published_encoders_answer_as_in_their_program(task, kinds, cli, tmp_pat
     said = cli("weights", "import", tmp_path / "their.pth.tar", "--out", tmp_path / "encoder")
     assert said.code == 0, said.err
     space, columns = THEIRS[kinds]
+    assert f" {space.name}" in said.out.partition("frugalnas search npenas")[2], "a command that can be typed"
     encoder, card = load_encoder(tmp_path / "encoder", space)
     assert (card.task, card.isolated_edges) == (task, True)
     graphs = space.graphs(space.sample(20, np.random.default_rng(0)))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, find_architecture, sizes_of, space_settings
+from frugalnas.cli.pretraining import search_with
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
@@ -156,7 +157,7 @@ def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
         ("encoder", f"of {card.space['name']}, {encoder.depth} layers of width {encoder.width}"),
         *(("note", note) for note in notes),
         ("folder", str(folder)),
-        ("next", f"frugalnas search npenas --pretrained {folder}"),
+        ("next", search_with(folder, card.space["name"])),
     ]
     print_columns(rows)
     return 0

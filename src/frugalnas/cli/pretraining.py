@@ -16,7 +16,7 @@ from frugalnas.registry import SPACES
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
 
-__all__ = ["add", "pretraining_row", "resume_run", "show_pretraining"]
+__all__ = ["add", "pretraining_row", "resume_run", "search_with", "show_pretraining"]
 
 MEANS = {
     "ss-ccl": "of positives are nearer to their centre than every negative",
@@ -161,13 +161,18 @@ def show_pretraining(run_dir: Path, *, as_json: bool = False) -> int:
 
         rows.append(("picture", str(draw_pretraining(result))))
     if result.finished:
-        from frugalnas.tables import table_names
-
-        tables = [name for name in table_names() if name.split("/")[0] == result.space.name]
-        where = f"--table {tables[0]}" if tables else f"--space {result.space.name} --evaluator training"
-        rows.append(("next", f"frugalnas search npenas {where} --pretrained {run_dir}"))
+        rows.append(("next", search_with(run_dir, result.space.name)))
     print_columns(rows)
     return 0
+
+
+def search_with(folder: Path, space: str) -> str:
+    """The command that searches a space with the encoder in a folder: on its first table, or where it has none by training."""
+    from frugalnas.tables import table_names
+
+    tables = [name for name in table_names() if name.split("/")[0] == space]
+    where = f"--table {tables[0]}" if tables else f"--space {space} --evaluator training"
+    return f"frugalnas search npenas {where} --pretrained {folder}"
 
 
 def pretraining_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:

@@ -99,10 +99,11 @@ class GINEncoder(nn.Module):
         graphs.check_kinds(self.kinds)
         matrix, sums = graphs.sums(self.directions)
         shape = len(graphs), graphs.vertices, self.width
+        read = self.width * matrix.shape[1] // graphs.vertices
         features = self.layers[0](sums.flatten(0, 1))
         for layer in self.layers[1:]:
             sums = torch.bmm(matrix, features.view(shape))
-            features = layer(sums.view(len(features), -1))
+            features = layer(sums.view(len(features), read))
         return features.view(shape)
 
     def forward(self, graphs: GraphTensors) -> Tensor:

@@ -67,7 +67,8 @@ class GraphTensors:
                 # Rows of one vertex follow each other, so that its two sums lie side by side in the product.
                 matrix = torch.stack([matrix, self.adjacency + itself], dim=2).flatten(1, 2)
             ones = functional.one_hot(self.operations, self.kinds).to(matrix.dtype)
-            self._sums[directions] = matrix.contiguous(), (matrix @ ones).view(len(self), self.vertices, -1)
+            columns = self.kinds * matrix.shape[1] // self.vertices
+            self._sums[directions] = matrix.contiguous(), (matrix @ ones).view(len(self), self.vertices, columns)
         return self._sums[directions]
 
     def take(self, rows: Tensor | slice) -> GraphTensors:
