@@ -87,12 +87,15 @@ def main() -> None:
         few, many = anchors[: parsed.loop], anchors[: parsed.anchors]
         slow, slow_loss, slow_gradient = timed(loop, embeddings, codes.to(torch.int32), few, settings)
         _, loss, gradient = timed(in_matrix_form, embeddings, codes, few, settings)
+        exact = [
+            timed(find, embeddings.double(), codes.to(torch.int32), few, settings)[2] for find in (loop, in_matrix_form)
+        ]
         fast = min(timed(in_matrix_form, embeddings, codes, many, settings)[0] for _ in range(2))
         print(
             f"{name}'s meaning, {parsed.graphs:,} cells: loop {1e3 * slow:.2f} ms an anchor, matrix form "
             f"{1e3 * fast:.3f} ms, ratio {slow / fast:.0f}; the loss differs by {float((loss - slow_loss).abs()):.1e}, "
             f"the gradient by at most {float((gradient - slow_gradient).abs().max()):.1e} (its largest entry is "
-            f"{float(slow_gradient.abs().max()):.2f})"
+            f"{float(slow_gradient.abs().max()):.2f}), in doubles by {float((exact[1] - exact[0]).abs().max()):.1e}"
         )
 
 
