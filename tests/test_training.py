@@ -33,6 +33,8 @@ PUBLISHED = {
     # epochs, batch, rate, weight decay, what decays, schedule, clip, label smoothing, drop path, dropout, auxiliary head
     "cifar": (600, 128, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.3, 0.0, "darts"),
     "darts-cifar": (600, 96, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.2, 0.0, "darts"),
+    "npenas-darts-search": (50, 64, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.0, 0.0, None),
+    "ssnenas-retrain": (600, 96, 0.025, 3e-4, "all", "cosine", 5, 0.0, 0.2, 0.0, "darts"),
     "darts-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", None, 0.1, 0.0, 0.0, "darts"),
     "darts-imagenet-original": (250, 128, 0.1, 3e-5, "all", "exponential", 5, 0.1, 0.0, 0.0, "darts"),
     "rlnas-imagenet": (250, 1024, 0.5, 3e-5, "all", "linear-tail", 5, 0.1, 0.0, 0.0, "pdarts"),

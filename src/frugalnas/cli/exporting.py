@@ -142,7 +142,10 @@ def _is_encoder(parsed: argparse.Namespace) -> bool:
     from frugalnas.encoders.published import holds_encoder
     from frugalnas.networks.checkpoint_files import read_checkpoint
 
-    return holds_encoder(read_checkpoint(parsed.file, parsed.key))
+    try:
+        return holds_encoder(read_checkpoint(parsed.file, parsed.key))
+    except FrugalnasError:  # said again, where nothing else is wrong, by whoever reads a network's weights
+        return False
 
 
 def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
