@@ -281,12 +281,17 @@ def test_refusals_say_what_is_wrong(text: str, says: str) -> None:
         ("adjacency", 41, 423_624),
         ("path", 364, 170_820),
         ("position-path", 120, 423_624),
-        ("sequence", 27, 423_624),
-        ("sequence-onehot", 45, 423_624),
-        ("lanas", 49, 423_624),
-        ("lanas-filled", 42, 423_624),
-        ("lanas-onehot", 139, 423_624),
-        ("lanas-onehot-filled", 112, 423_624),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("sequence", 27, 423_624),
+                ("sequence-onehot", 45, 423_624),
+                ("lanas", 49, 423_624),
+                ("lanas-filled", 42, 423_624),
+                ("lanas-onehot", 139, 423_624),
+                ("lanas-onehot-filled", 112, 423_624),
+            )
+        ),
     ],
 )
 def test_encodings_have_the_published_sizes(encoding: str, width: int, distinct: int) -> None:

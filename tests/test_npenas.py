@@ -293,6 +293,7 @@ def test_mutation_of_the_paper_stays_within_limits_and_gives_up_where_there_is_n
     np.testing.assert_array_equal(paper_mutants(alone, alone.enumerate(), rng), alone.enumerate())
 
 
+@pytest.mark.slow
 def test_cells_of_nasbench101_may_grow_unless_told_otherwise() -> None:
     grown = {}
     for mutation in (None, "paper"):

@@ -155,7 +155,10 @@ def test_a_search_dominates_more_than_a_random_one(costs):
         assert share(RandomSearch(SPACE, seed=seed, costs=costs)) < found <= 1
 
 
-@pytest.mark.parametrize("acquisition", ["ei", "ucb", "mean", "ts", "its", "percentile", "confidence"])
+OTHERS = (pytest.param(name, marks=pytest.mark.slow) for name in ("mean", "ts", "percentile", "confidence"))
+
+
+@pytest.mark.parametrize("acquisition", ["ei", "ucb", "its", *OTHERS])
 def test_every_acquisition_that_scores_one_objective_alone_serves_several(acquisition):
     strategy = WeakNAS(SPACE, acquisition=acquisition, costs=("latency_ms", "macs"))
     assert len(search(strategy, TableEvaluator(), 30).queries) == 30

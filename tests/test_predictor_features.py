@@ -86,7 +86,7 @@ def test_a_population_says_which_quantities_it_knows() -> None:
         Ridge(features=(SECONDS,)).fit(known, values)
 
 
-@pytest.mark.parametrize("name", ["ridge", "nearest"])
+@pytest.mark.parametrize("name", ["ridge", pytest.param("nearest", marks=pytest.mark.slow)])
 def test_features_are_part_of_a_run_and_it_resumes_exactly(name: str, tmp_path) -> None:
     features = ("params", "macs", SECONDS)
 

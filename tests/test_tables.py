@@ -312,7 +312,10 @@ def test_a_manifest_that_does_not_fit_is_named(small, tmp_path, change):
         Table(folder)
 
 
-@pytest.mark.parametrize("file", ["manifest.json", "codes.npy", "validation.npy"])
+SLOW_TWINS = (pytest.param(file, marks=pytest.mark.slow) for file in ("codes.npy", "validation.npy"))
+
+
+@pytest.mark.parametrize("file", ["manifest.json", *SLOW_TWINS])
 def test_a_default_table_that_lost_a_file_is_refused_by_name(fresh_cache, file):
     folder = open_table("nasbench201/cifar100").folder
     (folder / file).unlink()
