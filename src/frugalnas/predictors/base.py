@@ -14,7 +14,7 @@ from typing_extensions import Self
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
-__all__ = ["Prediction", "Predictor", "check_features", "check_values", "normal_values"]
+__all__ = ["Prediction", "Predictor", "check_features", "check_values", "normal_scores", "normal_values"]
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
@@ -159,12 +159,18 @@ def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
+def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a standard normal sample would have at the ranks of `values`, shape [n]; only their order matters."""
+    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
+    return scores
+
+
 def normal_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a normal sample of the same mean and deviation would have at the ranks of `values`, shape [n].
 
     Only the order of the values matters then, and not how far behind a few architectures that failed to train are; it is
     still in the units of the values.
     """
-    scores = ndtri((rankdata(values) - 0.5) / len(values))
+    scores = normal_scores(values)
     normal: NDArray[np.float64] = values.mean() + scores * (values.std() / max(float(scores.std()), 1e-12))
     return normal

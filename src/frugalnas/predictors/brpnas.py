@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.neural import Neural
 from frugalnas.spaces import Population
 
@@ -50,11 +49,6 @@ class BRPNAS(Neural):
     batch: int = 64
     lr: float = 3.5e-4
     weight_decay: float = 5e-4
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.dropout < 1:
-            raise FrugalnasError(f"dropout is {self.dropout}; it lies between 0 and 1")
 
     def _inputs(self, population: Population) -> Inputs:
         from frugalnas.encoders import graph_tensors

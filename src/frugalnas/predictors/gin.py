@@ -91,8 +91,6 @@ class GIN(Neural):
                 one_of(name, getattr(self, name), get_args(choices))
         one_of("loss", self.loss, get_args(Loss))
         one_of("output", self.output, get_args(Output))
-        if not self.dropout < 1:
-            raise FrugalnasError(f"dropout is {self.dropout}; it lies between 0 and 1")
         if self.loss == "rank" and self.output != "linear":
             raise FrugalnasError(
                 f"a ranking loss has no units, so that output={self.output!r} says nothing; use linear"

@@ -73,6 +73,8 @@ class Neural(Predictor):
             if name in FROM_ZERO:
                 if not 0 <= value < np.inf:
                     raise FrugalnasError(f"{name} is {value}; it is 0 or more")
+                if name == "dropout" and not value < 1:
+                    raise FrugalnasError(f"dropout is {value}; it lies between 0 and 1")
             elif isinstance(value, Integral) and value < 1:
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
             else:

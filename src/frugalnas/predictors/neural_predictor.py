@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.neural import Neural
 from frugalnas.spaces import Population
 
@@ -48,11 +47,6 @@ class NeuralPredictor(Neural):
     batch: int = 10
     lr: float = 1e-3
     weight_decay: float = 1e-3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not self.dropout < 1:
-            raise FrugalnasError(f"dropout is {self.dropout}; it lies between 0 and 1")
 
     def _inputs(self, population: Population) -> Inputs:
         from frugalnas.encoders import graph_tensors

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Pretrained", "read_pretrained"]
 
-TASKS = ("ss-ccl", "ss-rl")
-"""Pretext tasks whose encoder is taken from the cache, or made the first time."""
-
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:
@@ -57,7 +54,7 @@ def read_pretrained(source: str, space: SearchSpace, **expected: object) -> Pret
     Raises:
         FrugalnasError: where it is of another space or size, or cannot be read.
     """
-    from frugalnas.encoders import cached_encoder, load_encoder
+    from frugalnas.encoders import TASKS, cached_encoder, load_encoder
 
     folder = cached_encoder(space, source) if source in TASKS else source
     encoder, card = load_encoder(folder, space, **expected)

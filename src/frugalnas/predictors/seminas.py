@@ -59,9 +59,8 @@ class SemiNAS(Neural):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("dropout", "weight_of_value"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise FrugalnasError(f"{name} is {getattr(self, name)}; it lies between 0 and 1")
+        if not 0 <= self.weight_of_value <= 1:
+            raise FrugalnasError(f"weight_of_value is {self.weight_of_value}; it lies between 0 and 1")
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Train every member on `values`, shape [n], and where asked for on predictions of others too."""

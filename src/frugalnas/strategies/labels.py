@@ -16,18 +16,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import rankdata
+
+from frugalnas.predictors.base import normal_scores
 
 __all__ = ["LABELS", "Labels"]
 
 Labels = Literal["rank", "standard", "raw"]
-
-
-def _normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a normal sample would have at these ranks; only the order of the values matters."""
-    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
-    return scores
 
 
 def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,7 +29,7 @@ def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 LABELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "rank": _normal_scores,
+    "rank": normal_scores,
     "standard": _standardised,
     "raw": np.asarray,
 }
