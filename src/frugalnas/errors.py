@@ -6,10 +6,21 @@ exits with 2. Anything else that escapes is a bug in frugalnas.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["DamagedTable", "FrugalnasError", "RunFolderError", "SpaceTooLarge", "missing_extra", "unknown_name"]
+__all__ = [
+    "DamagedTable",
+    "FrugalnasError",
+    "RunFolderError",
+    "SpaceTooLarge",
+    "Surroundings",
+    "missing_extra",
+    "surroundings",
+    "unknown_name",
+]
 
 _EXTRAS = {
     **dict.fromkeys(
@@ -34,6 +45,46 @@ class DamagedTable(FrugalnasError):
 
 class RunFolderError(FrugalnasError):
     """A run folder that is missing, taken, or does not fit the request."""
+
+
+class Surroundings(FrugalnasError):
+    """The machine failed, not what was asked of it: a full disk, no memory, no permission, too few file handles.
+
+    It says nothing about an architecture, so that nothing is journaled; the same request may succeed later.
+    """
+
+
+_MENDS = {
+    **dict.fromkeys(("ENOSPC", "EDQUOT"), "make room there and run it again"),
+    **dict.fromkeys(("EACCES", "EPERM", "EROFS"), "allow writing there, or choose another folder"),
+    **dict.fromkeys(("EMFILE", "ENFILE"), "allow more open files (ulimit -n) or use fewer workers"),
+    **dict.fromkeys(("ENOMEM",), "free some memory or use fewer workers"),
+    **dict.fromkeys(("EIO", "ESTALE", "ENODEV", "ENXIO", "ENOLCK"), "check the disk or its connection"),
+    **dict.fromkeys(("ENAMETOOLONG",), "choose a shorter name"),
+}
+_MENDS_BY_NUMBER = {getattr(errno, name): mend for name, mend in _MENDS.items() if hasattr(errno, name)}
+
+
+def surroundings(error: BaseException) -> Surroundings | None:
+    """What the machine lacks, as one line with the mend; None where an error is no fault of the surroundings.
+
+    Libraries that write by themselves (safetensors, torch, Arrow) wrap the operating system's error in their own: its number is
+    then only in their words, or in the error's cause.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, Surroundings):
+            return seen
+        if isinstance(seen, MemoryError):
+            return Surroundings("the machine's memory is used up; free some memory or use fewer workers")
+        number = seen.errno if isinstance(seen, OSError) else None
+        if number is None and isinstance(seen, (OSError, RuntimeError)) or type(seen).__name__ == "SafetensorError":
+            number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in str(seen)), None)
+        if number in _MENDS_BY_NUMBER:
+            place = f"{seen.filename}: " if isinstance(seen, OSError) and seen.filename else ""
+            return Surroundings(f"{place}{os.strerror(number)}; {_MENDS_BY_NUMBER[number]}")
+        seen = seen.__cause__
+    return None
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = "") -> FrugalnasError:

@@ -1,0 +1,62 @@
+"""How much a file may ask of the machine before it is refused: all limits of the package.
+
+A few hundred bytes can declare an image of ten thousand megapixels, a table of a billion rows or a network of a million layers.
+Every reader checks what a file declares against these before it takes memory for it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from frugalnas.errors import FrugalnasError
+
+__all__ = ["LIMITS", "Limit", "within"]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The most of something that is accepted from a file.
+
+    Attributes:
+        most: the largest accepted number.
+        noun: what is counted, with its unit.
+    """
+
+    most: int
+    noun: str
+
+
+LIMITS = {
+    "image-pixels": Limit(200_000_000, "pixels in an image"),
+    "text-bytes": Limit(16_000_000, "bytes of YAML or JSON"),
+    "yaml-aliases": Limit(1_000, "aliases in a YAML file"),
+    "yaml-depth": Limit(64, "levels of nesting"),
+    "array-bytes": Limit(8_000_000_000, "bytes of an array"),
+    "layers": Limit(1_000, "cells or layers of a network"),
+    "width": Limit(100_000, "channels of a layer"),
+    "names": Limit(1_000_000, "names of weights"),
+}
+"""By the name under which the environment raises it: `FRUGALNAS_LIMIT_IMAGE_PIXELS=1e9` for "image-pixels"."""
+
+
+def within(name: str, number: float, where: str) -> None:
+    """Refuse more of something than its limit.
+
+    Args:
+        name: of the limit, in `LIMITS`.
+        number: what the file declares.
+        where: the file, for the error.
+
+    Raises:
+        FrugalnasError: naming the limit that was met, and how to raise it.
+    """
+    limit, variable = LIMITS[name], f"FRUGALNAS_LIMIT_{name.upper().replace('-', '_')}"
+    try:
+        most = float(os.environ.get(variable, limit.most))
+    except ValueError:
+        raise FrugalnasError(f"{variable} is {os.environ[variable]!r}; give a number") from None
+    if not number <= most:
+        raise FrugalnasError(
+            f"{where} asks for {number:,.0f} {limit.noun}; the limit is {most:,.0f} (set {variable} to raise it)"
+        )

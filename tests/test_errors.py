@@ -1,0 +1,39 @@
+"""What the machine does to a run is told apart from what an architecture does, and limits say how they are raised."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from frugalnas.errors import FrugalnasError, surroundings
+from frugalnas.limits import within
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EMFILE])
+def test_what_the_machine_lacks_is_one_line_with_the_mend(number):
+    said = str(surroundings(OSError(number, os.strerror(number), "runs/a/journal.jsonl")))
+    assert said.startswith(f"runs/a/journal.jsonl: {os.strerror(number)}; ") and "\n" not in said
+
+
+def test_wrapped_errors_of_the_machine_are_recognised():
+    wrapped = RuntimeError("I/O error: No space left on device (os error 28)")
+    assert surroundings(wrapped) is not None
+    outer = ValueError("cannot save")
+    outer.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    assert surroundings(outer) is not None
+    assert surroundings(MemoryError()) is not None
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), FileNotFoundError(errno.ENOENT, "gone"), RuntimeError("CUDA error")])
+def test_other_errors_are_not_the_surroundings(error):
+    assert surroundings(error) is None
+
+
+def test_a_limit_names_itself_and_how_it_is_raised(monkeypatch):
+    within("layers", 1_000, "card.json")
+    with pytest.raises(FrugalnasError, match=r"card\.json asks for 1,001 .* limit is 1,000 .*FRUGALNAS_LIMIT_LAYERS"):
+        within("layers", 1_001, "card.json")
+    monkeypatch.setenv("FRUGALNAS_LIMIT_LAYERS", "2e3")
+    within("layers", 1_001, "card.json")
