@@ -14,7 +14,8 @@ from frugalnas.limits import within
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EMFILE])
 def test_what_the_machine_lacks_is_one_line_with_the_mend(number):
     said = str(surroundings(OSError(number, os.strerror(number), "runs/a/journal.jsonl")))
-    assert said.startswith(f"runs/a/journal.jsonl: {os.strerror(number)}; ") and "\n" not in said
+    assert said.startswith(f"runs/a/journal.jsonl: {os.strerror(number)}; ")
+    assert "\n" not in said
 
 
 def test_wrapped_errors_of_the_machine_are_recognised():
@@ -26,7 +27,9 @@ def test_wrapped_errors_of_the_machine_are_recognised():
     assert surroundings(MemoryError()) is not None
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), FileNotFoundError(errno.ENOENT, "gone"), RuntimeError("CUDA error")])
+@pytest.mark.parametrize(
+    "error", [ValueError("bad"), FileNotFoundError(errno.ENOENT, "gone"), RuntimeError("CUDA error")]
+)
 def test_other_errors_are_not_the_surroundings(error):
     assert surroundings(error) is None
 

@@ -78,9 +78,9 @@ def surroundings(error: BaseException) -> Surroundings | None:
         if isinstance(seen, MemoryError):
             return Surroundings("the machine's memory is used up; free some memory or use fewer workers")
         number = seen.errno if isinstance(seen, OSError) else None
-        if number is None and isinstance(seen, (OSError, RuntimeError)) or type(seen).__name__ == "SafetensorError":
+        if (number is None and isinstance(seen, (OSError, RuntimeError))) or type(seen).__name__ == "SafetensorError":
             number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in str(seen)), None)
-        if number in _MENDS_BY_NUMBER:
+        if number is not None and number in _MENDS_BY_NUMBER:
             place = f"{seen.filename}: " if isinstance(seen, OSError) and seen.filename else ""
             return Surroundings(f"{place}{os.strerror(number)}; {_MENDS_BY_NUMBER[number]}")
         seen = seen.__cause__
