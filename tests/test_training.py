@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import nn
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.training import (
     Checkpoints,
     Objective,
+    Position,
     Recipe,
+    WeightStep,
     check_device,
     evaluate,
+    fabric_for,
     fit,
     isolated,
+    launched,
     load_recipe,
     optimizer_for,
     recipes,
@@ -241,6 +247,81 @@ def test_mixed_targets_are_probabilities():
         images, targets = mixed.prepare(torch.randn(6, 3, 8, 8), torch.randint(4, (6,)))
     assert images.shape == (6, 3, 8, 8)
     torch.testing.assert_close(targets.sum(1), torch.ones(6))
+
+
+CLASSES, IMAGES = 4, 14
+
+
+def taken_step(fabric: Fabric | None = None, mine: slice = slice(None), **settings) -> list[torch.Tensor]:
+    """The weights after one step on toy images, in float64: a lr of 1 makes them the gradient."""
+    settings = {"lr": 1.0, "momentum": 0.0, "schedule": "constant", "weight_decay": 0.0, "epochs": 1, **settings}
+    recipe = Recipe(**settings)
+    if fabric is None:
+        fabric = Fabric(accelerator="cpu", devices=1)
+        fabric.launch()
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(IMAGES, 3, 2, 2, dtype=torch.float64, generator=generator)
+    labels = torch.tensor([0, 0, 0, 1, 3, 0, 1, 2, 0, 0, 1, 0, 3, 2])
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, CLASSES)).double()
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(12, CLASSES)).double() if recipe.teacher else None
+    optimizer = optimizer_for(recipe, network)
+    weights = torch.tensor([0.3, 1.0, 5.0, 2.0], dtype=torch.float64) if recipe.class_weights else None
+    objective = Objective(recipe, CLASSES, class_weights=weights, teacher=teacher)
+    wrapped, stepped = fabric.setup(network, optimizer)
+    step = WeightStep(fabric, wrapped, stepped, schedule_for(recipe, optimizer, 1), recipe, objective)
+    with isolated(3):
+        sums = step((images[mine], labels[mine]), Position(0, 0, 1, 1))
+    return [*network.parameters(), sums["loss"] / sums["images"]]
+
+
+@pytest.mark.parametrize("parts", [2, 3, 8, 100])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"class_weights": True},
+        {"class_weights": True, "label_smoothing": 0.1},
+        {"class_weights": True, "teacher": "some", "teacher_weight": 0.3},
+        {"mixup": 0.4, "cutmix": 1.0, "label_smoothing": 0.1},
+    ],
+)
+def test_the_gradient_is_the_whole_batchs_in_however_many_parts(settings, parts):
+    whole, parted = taken_step(**settings), taken_step(**settings, accumulate=parts)
+    for one, other in zip(whole, parted, strict=True):
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-10)
+
+
+def two_devices_agree(fabric: Fabric) -> bool:
+    settings = {"class_weights": True, "label_smoothing": 0.1}
+    for shares in ((slice(0, 7), slice(7, 14)), (slice(0, 3), slice(3, 14)), (slice(0, 14), slice(0, 0))):
+        mine = shares[fabric.global_rank]
+        *weights, _ = taken_step(fabric=fabric, mine=mine, **settings, accumulate=2)
+        *whole, _ = taken_step(fabric=None, **settings)
+        for one, other in zip(whole, weights, strict=True):
+            torch.testing.assert_close(other, one, rtol=0, atol=1e-10)
+    return True
+
+
+@pytest.mark.slow
+def test_the_gradient_is_the_whole_batchs_over_devices_also_where_one_has_nothing():
+    fabric = Fabric(accelerator="cpu", devices=2, strategy=DDPStrategy(start_method="spawn"))
+    assert launched(fabric, two_devices_agree)
+
+
+def test_no_part_has_one_image_alone():
+    seen = []
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 3))
+    network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
+    recipe = Recipe(accumulate=8, epochs=1)
+    optimizer, fabric = optimizer_for(recipe, network), fabric_for("cpu")
+    fabric.launch()
+    wrapped, stepped = fabric.setup(network, optimizer)
+    step = WeightStep(fabric, wrapped, stepped, schedule_for(recipe, optimizer, 1), recipe, Objective(recipe, 3))
+    for images, parts in ((8, [2, 2, 2, 2]), (9, [3, 2, 2, 2]), (3, [3]), (1, []), (0, [])):
+        seen.clear()
+        sums = step((torch.randn(images, 3, 1, 1), torch.arange(images) % 3), Position(0, 0, 1, 1))
+        assert seen == parts
+        assert sums["images"] == sum(parts)
 
 
 def test_an_evaluation_counts_every_image_once():

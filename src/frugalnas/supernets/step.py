@@ -111,11 +111,13 @@ class SupernetStep(WeightStep):
     def _reset_gradients(self) -> None:
         self.optimizer.zero_grad(set_to_none=not self.decay_unsampled)
 
-    def _gradients(self, images: Tensor, targets: Tensor, labels: Tensor, position: Position) -> tuple[Tensor, Tensor]:
+    def _gradients(
+        self, images: Tensor, targets: Tensor, labels: Tensor, whole: Tensor, position: Position
+    ) -> tuple[Tensor, Tensor]:
         paths = self.paths(position.done)
         losses, rights = [], []
         for self._path in paths:
-            loss, right = super()._gradients(images, targets, labels, position)
+            loss, right = super()._gradients(images, targets, labels, whole, position)
             losses.append(loss)
             rights.append(right)
         return torch.stack(losses).mean(), torch.stack(rights).float().mean()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -17,9 +17,15 @@ from frugalnas.training.recipe import Recipe
 
 __all__ = ["WeightStep"]
 
+LEAST = 2
+"""Images that pass through a network at a time: of one that is down to a single pixel, batch norms have no variance."""
+
 
 class WeightStep:
     """A step for `fit`: forward, backward, clip, optimise, average.
+
+    The gradient is that of the whole batch, however many parts and devices compute it; batch norms alone see their part only.
+    No part has fewer than two images, and a batch of which fewer could be read is left out.
 
     Args:
         fabric: that set up network and optimiser.
@@ -69,20 +75,31 @@ class WeightStep:
             self._begin(position)
         self.schedule.step_update(position.done)
         images, labels = batch
-        if not len(images):  # none of the batch's files could be read
-            nothing = torch.zeros((), device=images.device)
-            return {"images": nothing, "loss": nothing, "accuracy": nothing}
-        images, targets = self.objective.prepare(images, labels)
-        labels = labels[: len(images)]
+        alone = self.fabric.world_size == 1
+        if len(images) < LEAST:  # the batch's other files could not be read
+            if alone:
+                nothing = torch.zeros((), device=images.device)
+                return {"images": nothing, "loss": nothing, "accuracy": nothing}
+            # The other devices wait for this one's gradients, which are zeros.
+            images, labels = images.new_zeros(LEAST, *images.shape[1:]), labels[:0]
+            targets = labels
+        else:
+            images, targets = self.objective.prepare(images, labels)
+            labels = labels[: len(images)]
         images = images.contiguous(memory_format=self.memory_format)
+        whole = self.objective.weight(targets)
+        if not alone:  # gradients become their mean over the devices
+            whole = cast(Tensor, self.fabric.all_reduce(whole, reduce_op="mean")).clamp(
+                min=torch.finfo(whole.dtype).tiny
+            )
         self._reset_gradients()
-        loss, right = self._gradients(images, targets, labels, position)
+        loss, right = self._gradients(images, targets, labels, whole, position)
         self._clip()
         self.optimizer.step()
         if self.average is not None:
             self.average.update(self.bare, step=position.done + 1)
-        count = torch.full_like(loss, len(images))
-        return {"images": count, "loss": loss * len(images), "accuracy": right * 100.0}
+        count = torch.full_like(loss, len(labels))
+        return {"images": count, "loss": loss * count, "accuracy": right * 100.0}
 
     @property
     def bare(self) -> nn.Module:
@@ -102,26 +119,27 @@ class WeightStep:
     def _reset_gradients(self) -> None:
         self.optimizer.zero_grad()
 
-    def _gradients(self, images: Tensor, targets: Tensor, labels: Tensor, position: Position) -> tuple[Tensor, Tensor]:
-        """Mean loss, and how many images were right; the gradients are in place."""
-        parts = self.recipe.accumulate
-        if parts == 1:
-            return self._backward(images, targets, labels, 1.0)
+    def _gradients(
+        self, images: Tensor, targets: Tensor, labels: Tensor, whole: Tensor, position: Position
+    ) -> tuple[Tensor, Tensor]:
+        """The loss, and how many images were right; the gradients are in place."""
         loss, right = torch.zeros((), device=images.device), torch.zeros((), device=images.device)
-        chunks = list(zip(images.chunk(parts), targets.chunk(parts), labels.chunk(parts), strict=True))
+        if not len(labels):
+            outputs = self._outputs(images)
+            self.fabric.backward(
+                0.0 * sum(part.sum() for part in (outputs if isinstance(outputs, tuple) else (outputs,)))
+            )
+            return loss, right
+        parts = max(1, min(self.recipe.accumulate, len(images) // LEAST))
+        chunks = list(zip(*(each.tensor_split(parts) for each in (images, targets, labels)), strict=True))
         for place, (some, wanted, given) in enumerate(chunks, 1):
-            share = len(some) / len(images)
-            with self.fabric.no_backward_sync(self.network, enabled=place < len(chunks)):  # type: ignore[arg-type]
-                its_loss, its_right = self._backward(some, wanted, given, share)
-            loss, right = loss + its_loss * share, right + its_right
+            with self.fabric.no_backward_sync(self.network, enabled=place < parts):  # type: ignore[arg-type]
+                outputs = self._outputs(some)
+                its_loss = self.objective.loss(outputs, wanted, some, whole)
+                self.fabric.backward(its_loss)
+            logits = outputs[0] if isinstance(outputs, tuple) else outputs
+            loss, right = loss + its_loss.detach(), right + (logits.detach().argmax(1) == given).sum()
         return loss, right
-
-    def _backward(self, images: Tensor, targets: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
-        outputs = self._outputs(images)
-        loss = self.objective.loss(outputs, targets, images)
-        self.fabric.backward(loss if share == 1.0 else loss * share)
-        logits = outputs[0] if isinstance(outputs, tuple) else outputs
-        return loss.detach(), (logits.detach().argmax(1) == labels).sum()
 
     def _outputs(self, images: Tensor) -> Any:
         """Logits, or a pair of them with the auxiliary head's."""
