@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import wilcoxon
 
-from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
 from frugalnas.report import comparison_numbers, comparison_report, comparison_table
 from frugalnas.runs import Comparison, compare, load_comparison, resume_comparison, search
@@ -89,6 +89,56 @@ def test_an_interrupted_comparison_resumes_to_the_same_queries(done, tmp_path, k
     tables = [pq.read_table(next(path for path in paths if path.suffix == ".parquet")) for paths in (whole, resumed)]
     assert tables[0].equals(tables[1])
     assert load_comparison(folder).values.keys() == done.values.keys()
+
+
+def mutations(line):
+    """A finished search's line, each with one thing wrong."""
+    query = line["queries"][2]
+    yield from ({**line, key: None} for key in ("strategy", "seed", "queries", "metrics"))
+    yield from (
+        {key: value for key, value in line.items() if key != lost} for lost in ("strategy", "queries", "optimum")
+    )
+    yield from ({**line, "strategy": strategy} for strategy in ("another", ["random"], 3))
+    yield from ({**line, "seed": seed} for seed in (99, "0", {}))
+    yield from ({**line, "optimum": optimum} for optimum in ("95", [95.0]))
+    for wrong in (
+        {"code": [9] * 6},
+        {"code": [0]},
+        {"code": "000000"},
+        {"code": [0.5] * 6},
+        {"value": "high"},
+        {"error": 3},
+    ):
+        yield {**line, "queries": [*line["queries"][:2], {**query, **wrong}, *line["queries"][3:]]}
+    yield {**line, "queries": line["queries"] * 2}
+    yield {**line, "metrics": {"seconds": [1.0]}}
+    yield {**line, "metrics": {"seconds": ["long"] * len(line["queries"])}}
+
+
+def test_a_line_that_is_no_search_of_the_comparison_is_named(done, tmp_path):
+    (tmp_path / "config.yaml").write_bytes((done.folder / "config.yaml").read_bytes())
+    lines = (done.folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    for wrong in mutations(json.loads(lines[3])):
+        (tmp_path / "journal.jsonl").write_text("".join([*lines[:3], json.dumps(wrong) + "\n", *lines[4:]]))
+        with pytest.raises(RunFolderError, match=r"line 4, is not a search of this comparison; take it out"):
+            load_comparison(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_killed_process_costs_its_search_and_resuming_runs_it(tmp_path, monkeypatch):
+    evaluator = {"name": "function", "options": {"function": "user_code:treacherous"}}
+    first = SPACE.format(Evolution(SPACE, seed=1).ask().codes[0])
+    monkeypatch.setenv("USER_CODE_EXITS", f";;{first}")
+    options = {"evaluator": evaluator, "queries": 12, "seeds": range(3), "jobs": 2}
+    with pytest.raises(Surroundings, match=r"random with seed 1 was killed by SIGKILL.*frugalnas resume"):
+        compare(["random"], run_dir=tmp_path / "run", **options)
+    with pytest.raises(RunFolderError, match="2 of 3"):
+        load_comparison(tmp_path / "run")
+    monkeypatch.delenv("USER_CODE_EXITS")
+    np.testing.assert_array_equal(
+        resume_comparison(tmp_path / "run").values["random"],
+        compare(["random"], **options | {"jobs": 1}).values["random"],
+    )
 
 
 def test_each_seed_draws_its_own_random_labels():

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import frugalnas as fn
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
-from frugalnas.runs import ProcessExecutor, RunFolder, load_search, network_trainer, resume, search
+from frugalnas.runs import Callback, ProcessExecutor, RunFolder, load_search, network_trainer, resume, search
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import load_training, train
 from frugalnas.spaces import DARTS, MobileNet, known
@@ -102,6 +102,24 @@ def test_what_was_trained_is_not_trained_again_and_is_worth_what_is_asked(finish
     trials, folder = Trials(first.code[None], np.zeros(1, np.int64)), finished / "evaluations" / "000001"
     assert evaluator(images).evaluate(trials, folder).values.tolist() == [first.metrics["best"]]
     assert evaluator(images, select="last5").evaluate(trials, folder).values.tolist() == [first.metrics["last5"]]
+
+
+def test_data_that_are_gone_stop_the_search_and_are_waited_for(finished, images, tmp_path):
+    moved = tmp_path / "mine.npz"
+    moved.write_bytes(images.read_bytes())
+    lost = [moved]
+
+    class Loses(Callback):
+        def on_query(self, query, ledger):
+            while lost:
+                lost.pop().rename(tmp_path / "away.npz")
+
+    with pytest.raises(Surroundings, match=r"mine\.npz.*then go on"):
+        search(strategy(), evaluator(moved), QUERIES, run_dir=tmp_path / "run", callbacks=[Loses()])
+    assert len(load_search(tmp_path / "run").queries) == 1
+    (tmp_path / "away.npz").rename(moved)
+    assert not any(query.error for query in resume(tmp_path / "run").queries)
+    assert journal(tmp_path / "run") == journal(finished)
 
 
 def test_failures_are_rows(images, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 import user_code
 import yaml
 
-from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator
 from frugalnas.predictors import MLP, Boosting, GaussianProcess
 from frugalnas.registry import STRATEGIES
@@ -103,9 +103,9 @@ def raises():
         (lambda: float("-inf"), "inf"),
         (lambda: None, "nan"),
         (lambda: "good", "ValueError"),
-        (lambda: [1.0, 2.0], "shape"),
+        (lambda: [1.0, 2.0], "returned a list; return a number"),
+        (lambda: (1.0, 2.0), "returned a tuple; return a number"),
         (lambda: {"accuracy": 1.0}, "'value'"),
-        (lambda: {"value": 1.0, "note": "fine"}, "ValueError"),
         (lambda: 1j, "TypeError|complex"),
     ],
 )
@@ -118,6 +118,65 @@ def test_a_failed_evaluation_costs_one_row_and_the_search_goes_on(tmp_path, how,
     assert any(part in result.queries[3].error for part in why.split("|"))
     assert np.isnan(result.values[3])
     assert result.best.value == np.nanmax(result.values)
+
+
+class Unprintable(Exception):
+    """Fails where it is printed."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Unprintable(), "Unprintable (its message cannot be printed)"),
+        (ValueError("half a character: \ud800"), "ValueError: half a character: \\ud800"),
+        (ValueError("x" * 3_000_000), f"ValueError: {'x' * 1975}... (cut off)"),
+    ],
+)
+def test_whatever_an_exception_says_can_be_kept_and_shown(tmp_path, error, said):
+    def fails():
+        raise error
+
+    evaluator = Shaped(lambda trials: fails() if 3 in trials.ids else Evaluations(np.ones(len(trials))))
+    result = search(RandomSearch(SPACE, initial=4), evaluator, 6, run_dir=tmp_path / "run")
+    assert load_search(tmp_path / "run").queries[3].error == result.queries[3].error == said
+    said.encode()
+    assert Evaluations(np.array([np.nan]), {}, (str(ValueError("\ud800")),)).errors == ("\\ud800",)
+
+
+def test_a_metric_that_is_no_number_is_named_and_the_value_kept(tmp_path):
+    bad = first_codes(10)[3]
+    with pytest.warns(UserWarning, match="the metric 'note' is no number"):
+        result = search(RandomSearch(SPACE), failing_on(bad, lambda: {"value": 1.0, "note": "fine", "size": 3}), 10)
+    assert result.queries[3].value == 1.0
+    assert result.queries[3].metrics == {"size": 3.0}
+    with pytest.warns(UserWarning, match="the metric 'note' is no number"):
+        assert not Evaluations(np.ones(2), {"note": np.array(["a", "b"])}).metrics
+
+
+@pytest.mark.parametrize("vectorised", [False, True])
+@pytest.mark.parametrize(
+    "fault", [OSError(28, "No space left on device", "/data"), MemoryError(), PermissionError(13, "Permission denied")]
+)
+def test_a_fault_of_the_machine_stops_the_search_and_is_tried_again(tmp_path, monkeypatch, fault, vectorised):
+    faults = [fault]
+
+    def answer(trials):
+        if 7 in trials.ids and faults:
+            raise RuntimeError("while it was written") from faults.pop()
+        return Evaluations(trials.codes.sum(axis=1).astype(float))
+
+    monkeypatch.setattr(user_code.Summed, "answer", staticmethod(answer), raising=False)
+    evaluator = user_code.Summed(vectorised=vectorised)
+    with pytest.raises(Surroundings):
+        search(RandomSearch(SPACE), evaluator, 20, run_dir=tmp_path / "run")
+    assert len(load_search(tmp_path / "run").queries) == (0 if vectorised else 7)
+    result = resume(tmp_path / "run")
+    assert len(result.queries) == 20
+    assert not any(query.error for query in result.queries)
+    assert result.values.tolist() == result.codes.sum(axis=1).tolist()
 
 
 class Shaped(Evaluator):

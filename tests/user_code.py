@@ -1,12 +1,14 @@
 """What a user brings along: functions of an architecture string, and evaluators, reached as `user_code:name`.
 
 The environment says what is special about a process: USER_CODE_SECONDS how long an evaluation takes, USER_CODE_HANGS and
-USER_CODE_EXITS which architectures hang or end the process.
+USER_CODE_EXITS which architectures hang or end the process: the first, second and third by exit codes 0 and 3, and SIGKILL.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import time
 import zlib
 from pathlib import Path
@@ -34,17 +36,27 @@ def slow(architecture: str) -> dict[str, float]:
 
 
 def treacherous(architecture: str) -> float:
-    """The same, except for one architecture that never ends and one that takes its process with it."""
+    """The same, except for one architecture that never ends and some that take their process with them."""
     if architecture == os.environ.get("USER_CODE_HANGS"):
         time.sleep(600)
-    if architecture == os.environ.get("USER_CODE_EXITS"):
-        os._exit(3)
+    exits = os.environ.get("USER_CODE_EXITS", "").split(";")
+    if architecture in exits:
+        os.kill(os.getpid(), signal.SIGKILL) if exits.index(architecture) == 2 else os._exit(
+            3 * exits.index(architecture)
+        )
     return worth(architecture)
 
 
 def hopeless(architecture: str) -> float:
     """Nothing works."""
     raise RuntimeError("no GPU is free")
+
+
+def on_a_full_disk(architecture: str) -> float:
+    """Works for most, then there is no room."""
+    if "nor_conv_3x3~0" in architecture:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/model")
+    return worth(architecture)
 
 
 class Shifted(Evaluator):
@@ -63,6 +75,20 @@ class Shifted(Evaluator):
 
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
         return Evaluations(np.array([worth(self.space.format(code)) + self.shift for code in trials.codes]))
+
+
+class Summed(Evaluator):
+    """What a test puts into its `answer`.
+
+    Args:
+        vectorised: whether rounds are answered in one call.
+    """
+
+    def __init__(self, *, vectorised: bool = False) -> None:
+        self.vectorised = vectorised
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        return self.answer(trials)
 
 
 class Counting(Evaluator):

@@ -18,9 +18,17 @@ __all__ = [
     "SpaceTooLarge",
     "Surroundings",
     "missing_extra",
+    "printable",
     "surroundings",
+    "told",
     "unknown_name",
 ]
+
+LONGEST_MESSAGE = 2_000
+"""Characters that are kept of an error's message."""
+CUT = "... (cut off)"
+LONGEST_CHAIN = 20
+"""Causes of causes that are looked at."""
 
 _EXTRAS = {
     **dict.fromkeys(
@@ -72,19 +80,42 @@ def surroundings(error: BaseException) -> Surroundings | None:
     then only in their words, or in the error's cause.
     """
     seen: BaseException | None = error
-    while seen is not None:
+    for _ in range(LONGEST_CHAIN):
+        if seen is None:
+            break
         if isinstance(seen, Surroundings):
             return seen
         if isinstance(seen, MemoryError):
             return Surroundings("the machine's memory is used up; free some memory or use fewer workers")
         number = seen.errno if isinstance(seen, OSError) else None
         if (number is None and isinstance(seen, (OSError, RuntimeError))) or type(seen).__name__ == "SafetensorError":
-            number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in str(seen)), None)
+            number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in told(seen)), None)
         if number is not None and number in _MENDS_BY_NUMBER:
             place = f"{seen.filename}: " if isinstance(seen, OSError) and seen.filename else ""
             return Surroundings(f"{place}{os.strerror(number)}; {_MENDS_BY_NUMBER[number]}")
         seen = seen.__cause__
     return None
+
+
+def told(error: BaseException) -> str:
+    """What an exception says, after the name of its class where it is not our own; text that can be printed and kept.
+
+    Example:
+        >>> told(KeyError("seed")), told(FrugalnasError("raise --queries"))
+        ("KeyError: 'seed'", 'raise --queries')
+    """
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception:  # anybody's exception may fail to print itself
+        return f"{name} (its message cannot be printed)"
+    return printable(said if said and isinstance(error, FrugalnasError) else f"{name}: {said}" if said else name)
+
+
+def printable(text: str) -> str:
+    """Text as every terminal and file takes it: no half characters, and of a very long one the beginning."""
+    whole = text.encode("utf-8", "backslashreplace").decode()
+    return whole if len(whole) <= LONGEST_MESSAGE else f"{whole[: LONGEST_MESSAGE - len(CUT)]}{CUT}"
 
 
 def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = "") -> FrugalnasError:

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, printable
 from frugalnas.registry import import_object
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 
@@ -49,7 +50,8 @@ class Evaluations:
 
     Attributes:
         values: what is maximised, NaN where the evaluation failed, float64, shape [n].
-        metrics: further measurements by name, each of shape [n]; never test metrics.
+        metrics: further measurements by name, each of shape [n]; never test metrics. What is no number is left out with a
+            warning.
         errors: why a row failed, None where it did not; length n.
     """
 
@@ -62,15 +64,19 @@ class Evaluations:
         if values.ndim != 1:
             raise FrugalnasError(f"evaluation values have shape [n], not {list(values.shape)}")
         errors = self.errors or (None,) * len(values)
-        if len(errors) != len(values) or any(len(column) != len(values) for column in self.metrics.values()):
+        metrics = numeric(self.metrics)
+        if len(errors) != len(values) or any(column.shape != values.shape for column in metrics.values()):
             raise FrugalnasError(f"{len(values)} values need as many errors and metrics")
-        said = tuple(
-            error if error is not None or np.isfinite(value) else f"the evaluator returned {value}"
-            for value, error in zip(values, errors, strict=True)
-        )
-        values[[error is not None for error in said]] = np.nan
+        finite = np.isfinite(values)
+        if errors.count(None) < len(errors) or not finite.all():
+            errors = tuple(
+                (None if fine else f"the evaluator returned {value}") if error is None else printable(str(error))
+                for value, fine, error in zip(values, finite, errors, strict=True)
+            )
+            values[[error is not None for error in errors]] = np.nan
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "errors", said)
+        object.__setattr__(self, "metrics", metrics)
+        object.__setattr__(self, "errors", errors)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,10 +92,22 @@ class Evaluations:
         return cls(np.full(n, np.nan), {}, (why,) * n)
 
 
+def numeric(metrics: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
+    """The metrics that are numbers; of others a warning says that they are not kept."""
+    kept = {}
+    for name, column in metrics.items():
+        try:
+            kept[str(name)] = np.asarray(column, np.float64)
+        except (TypeError, ValueError):
+            warnings.warn(f"the metric {name!r} is no number, so it is not kept", stacklevel=4)
+    return kept
+
+
 class Evaluator(ABC):
     """Whatever can say how good an architecture is.
 
-    Child classes are only required to override `evaluate`. An exception costs the row that raised it, not the run.
+    Child classes are only required to override `evaluate`. An exception costs the row that raised it, not the run; one that
+    says that the machine failed (disk, memory, permission) stops the run, which can be resumed.
     Constructor arguments are kept as attributes of the same name, so that a run folder can write them down and build the
     evaluator again.
 
@@ -138,11 +156,18 @@ class FunctionEvaluator(Evaluator):
         records = [answer if isinstance(answer, Mapping) else {"value": answer} for answer in answers]
         for record in records:
             if "value" not in record:
-                raise FrugalnasError(f"{self.function} returned a dict without 'value'; it has {', '.join(record)}")
-        names = sorted({name for record in records for name in record if name != "value"})
+                raise FrugalnasError(
+                    f"{self.function} returned a dict without 'value'; it has {', '.join(map(str, record))}"
+                )
+            if isinstance(record["value"], (tuple, list)):
+                raise FrugalnasError(
+                    f"{self.function} returned a {type(record['value']).__name__}; return a number, or a dict with "
+                    f"'value' and further metrics"
+                )
+        names = sorted({str(name) for record in records for name in record if name != "value"})
         return Evaluations(
             np.array([record["value"] for record in records], np.float64),
-            {name: np.array([record.get(name, np.nan) for record in records], np.float64) for name in names},
+            {name: [record.get(name, np.nan) for record in records] for name in names},  # type: ignore[misc]
         )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import frugalnas
-from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.errors import FrugalnasError, RunFolderError, surroundings, told, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS, plain
 from frugalnas.runs.assessment import Assessment, calibrated, in_units, judged
@@ -211,7 +211,12 @@ def _run(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_finishe
         if on_finished is not None:
             on_finished(len(done), total)
         times = []
-        for record, timing in in_order(_one_fit, tasks, jobs):
+        again = "run them again" if folder is None else f"go on with: frugalnas resume {folder.path}"
+
+        def named(task: tuple[Any, ...]) -> str:
+            return f"{labels[task[4]]} with {task[3]} labels, trial {task[2]},"
+
+        for record, timing in in_order(_one_fit, tasks, jobs, named, again):
             done[record["trial"], record["budget"], record["predictor"]] = record
             times.append(timing)
             if folder is not None:
@@ -243,8 +248,10 @@ def _one_fit(
     except ModuleNotFoundError:
         raise
     except Exception as error:  # whatever goes wrong in anybody's predictor is a result
-        said = str(error) if isinstance(error, FrugalnasError) else f"{type(error).__name__}: {error}"
-        return {**where, "metrics": {}, "error": said}, where
+        lack = surroundings(error)
+        if lack is not None:
+            raise lack from error
+        return {**where, "metrics": {}, "error": told(error)}, where
     return {**where, "metrics": metrics, "error": None}, {**where, **timing}
 
 

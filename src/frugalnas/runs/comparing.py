@@ -101,8 +101,42 @@ def _comparison_folder(run_dir: Path | str) -> RunFolder:
 
 
 def _finished(folder: RunFolder) -> dict[tuple[str, int], dict[str, Any]]:
-    """The searches in the journal, by strategy and seed."""
-    return {(line["strategy"], line["seed"]): line for line in folder.lines()}
+    """The searches in the journal, by strategy and seed.
+
+    Raises:
+        RunFolderError: naming the line that is not a search of this comparison.
+    """
+    space, done = build_space(folder.config["space"]), {}
+    for number, line in enumerate(folder.lines(), 1):
+        try:
+            fits = _is_search(line, folder.config, space)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError):
+            fits = False
+        if not fits:
+            raise RunFolderError(
+                f"{folder.path / 'journal.jsonl'}, line {number}, is not a search of this comparison; take it out and run it "
+                f"again with: frugalnas resume {folder.path}"
+            )
+        done[line["strategy"], line["seed"]] = line
+    return done
+
+
+def _is_search(line: dict[str, Any], config: dict[str, Any], space: SearchSpace) -> bool:
+    """Whether a line of the journal says what `_one_search` says of a search of this comparison."""
+    queries, known = line["queries"], (int, float, type(None))
+    codes = np.array([query["code"] for query in queries]).reshape(-1, space.genes)
+    columns = [line["metrics"][name] for name in line["metrics"]]
+    numbers = [query["value"] for query in queries] + [value for column in columns for value in column]
+    return (
+        line["strategy"] in map(_label, config["strategies"])
+        and line["seed"] in config["seeds"]
+        and 0 < len(queries) <= config["queries"]
+        and codes.dtype.kind == "i"
+        and bool(space.valid(codes).all())
+        and all(len(column) == len(queries) for column in columns)
+        and all(isinstance(number, known) for number in (*numbers, line["optimum"]))
+        and all(isinstance(query["error"], (str, type(None))) for query in queries)
+    )
 
 
 def _check(config: dict[str, Any]) -> None:
@@ -143,7 +177,12 @@ def _run_held(config: dict[str, Any], folder: RunFolder | None, jobs: int, on_fi
     total = len(done) + len(tasks)
     if on_finished is not None:
         on_finished(len(done), total)
-    for record in in_order(_one_search, tasks, jobs):
+    again = "run them again" if folder is None else f"go on with: frugalnas resume {folder.path}"
+
+    def named(task: tuple[Any, ...]) -> str:
+        return f"{labels[task[1]]} with seed {task[2]}"
+
+    for record in in_order(_one_search, tasks, jobs, named, again):
         done[record["strategy"], record["seed"]] = record
         if folder is not None:
             folder.append(record)

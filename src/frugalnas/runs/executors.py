@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from concurrent.futures import TimeoutError as EvaluationTimeout
-from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, surroundings, told
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.runs.processes import Lost, Workers
 
 __all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
 
@@ -23,7 +20,8 @@ __all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
 class Executor(ABC):
     """Evaluates the trials of a round and hands the answers back one by one, in the order asked.
 
-    An evaluation that raises costs its row. Used as a context manager around a whole search.
+    An evaluation that raises costs its row; where the machine failed, as on a full disk, `Surroundings` is raised. Used as
+    a context manager around a whole search.
 
     Attributes:
         workers: evaluations under way at once.
@@ -76,60 +74,27 @@ class ProcessExecutor(Executor):
             raise FrugalnasError(f"a time limit of {timeout} s; it has to be positive and finite")
         self.workers = workers
         self.timeout = timeout
-        self._pool: Any = None
+        self._pool = Workers(workers)
 
     def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
-        """All rows are under way at once; answers come in order."""
-        if self._pool is None:
-            from pebble import ProcessPool
-
-            self._pool = ProcessPool(max_workers=self.workers, context=get_context("spawn"))
+        """As many rows as there are workers are under way at once; answers come in order."""
         tasks = [(evaluator, trials.take(slice(row, row + 1)), workdirs[row]) for row in range(len(trials))]
-        try:
-            # Packed here and unpacked by our own function: a pool whose workers fail to unpack a task hangs.
-            packed = [pickle.dumps(task) for task in tasks]
-        except Exception as error:
-            raise FrugalnasError(f"the evaluator cannot be sent to worker processes: {error}") from None
-        futures = [self._pool.schedule(_evaluate_packed, args=(task,), timeout=self.timeout) for task in packed]
-        try:
-            for future in futures:
-                yield self._answer(future)
-        finally:
-            for future in futures:
-                future.cancel()
-
-    def _answer(self, future: Any) -> Evaluations:
-        try:
-            answer: Evaluations | str = future.result()
-        except EvaluationTimeout:
-            return Evaluations.failed(1, f"took longer than {self.timeout:g} s and was stopped")
-        except Exception as error:  # the worker died, or its answer cannot be sent
-            return Evaluations.failed(1, f"the worker process failed: {error}")
-        if isinstance(answer, str):
-            raise FrugalnasError(f"the worker processes cannot load the evaluator: {answer}")
-        return answer
+        for answer in self._pool.run(evaluate_safely, tasks, self.timeout):
+            yield Evaluations.failed(1, f"the worker process {answer.why}") if isinstance(answer, Lost) else answer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the workers, at once where the search was interrupted."""
-        if self._pool is not None:
-            self._pool.close() if kind is None else self._pool.stop()
-            self._pool.join()
-            self._pool = None
-
-
-def _evaluate_packed(task: bytes) -> Evaluations | str:
-    """The answer of a worker process, or why it cannot load the evaluator."""
-    try:
-        evaluator, trials, workdir = pickle.loads(task)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return evaluate_safely(evaluator, trials, workdir)
+        """End the workers."""
+        self._pool.__exit__(kind, error, trace)
 
 
 def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Evaluations:
-    """What the evaluator says; where it raises or answers out of form, failed rows that say why."""
+    """What the evaluator says; where it raises or answers out of form, failed rows that say why.
+
+    Raises:
+        Surroundings: where the machine failed, which says nothing about the architectures.
+    """
     try:
         answer = evaluator.evaluate(trials, workdir)
         if not isinstance(answer, Evaluations):
@@ -137,5 +102,8 @@ def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Eval
         if len(answer) != len(trials):
             raise FrugalnasError(f"evaluate() returned {len(answer)} rows for {len(trials)} trials")
     except (Exception, SystemExit) as error:
-        return Evaluations.failed(len(trials), f"{type(error).__name__}: {error}")
+        lack = surroundings(error)
+        if lack is not None:
+            raise lack from error
+        return Evaluations.failed(len(trials), told(error))
     return answer

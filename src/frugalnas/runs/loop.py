@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from numbers import Integral
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 import frugalnas
-from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import EXECUTORS, STRATEGIES
 from frugalnas.runs.budget import Budget
@@ -175,14 +175,16 @@ class _Loop:
                 self._pick_up(self.folder)
             for callback in self.callbacks:
                 callback.on_start(self.ledger, self.budget)
-            stop = None
             try:
                 stop = self._rounds()
-            finally:
-                self._write_state(stop)
-                self._write_timing()
-                if self.folder is not None:
-                    self.folder.close()
+                self._leave(stop)
+            except BaseException as error:
+                with suppress(OSError):  # the state is only a cache, and what stopped the search is what has to be said
+                    self._leave(None)
+                lack = surroundings(error)
+                if lack is None or lack is error:
+                    raise
+                raise lack from error
         result = SearchResult(
             self.strategy.space,
             tuple(self.ledger.queries),
@@ -194,6 +196,13 @@ class _Loop:
         for callback in self.callbacks:
             callback.on_stop(result)
         return result
+
+    def _leave(self, stop: str | None) -> None:
+        """Write down how far the search has come."""
+        self._write_state(stop)
+        self._write_timing()
+        if self.folder is not None:
+            self.folder.close()
 
     def _rounds(self) -> str:
         """Ask, evaluate and tell until the reason to stop, which is returned."""

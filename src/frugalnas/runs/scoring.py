@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings, told, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.runs.folder import RunFolder
 from frugalnas.scores import Angle, Score, angle_table, rule_for
@@ -243,7 +243,12 @@ class ScoreEvaluator(Evaluator):
 
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
         """The score of each row."""
-        values, metrics = scored_with_parts(self.scored, trials.codes)
+        try:
+            values, metrics = scored_with_parts(self.scored, trials.codes)
+        except (OSError, RunFolderError) as error:
+            raise surroundings(error) or Surroundings(
+                f"the supernet {self.supernet} can no longer be read ({told(error)}); put it back, then go on"
+            ) from error
         for name in self._counted:
             metrics[name] = np.asarray(self.space.count(name, trials.codes), np.float64)
         return Evaluations(values, metrics)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings, told, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
@@ -181,11 +181,23 @@ class TrainingEvaluator(Evaluator):
             try:
                 rows.append(self._row(self._trained(code, path)))
             except Exception as error:
-                said = str(error) if isinstance(error, FrugalnasError) else f"{type(error).__name__}: {error}"
-                rows.append({"error": said or type(error).__name__})
+                lack = surroundings(error) or self._lost(error)
+                if lack is not None:
+                    raise lack from error
+                rows.append({"error": told(error)})
         values = [row.get(self.select, np.nan) for row in rows]
         metrics = {name: np.array([row.get(name, np.nan) for row in rows], np.float64) for name in self.measures}
         return Evaluations(np.array(values, np.float64), metrics, tuple(row.get("error") for row in rows))
+
+    def _lost(self, error: Exception) -> Surroundings | None:
+        """What every training needs and no longer has, None where an error is that of one architecture."""
+        if isinstance(error, FileNotFoundError):
+            return Surroundings(f"{error.filename or told(error)} is gone; put it back, then go on")
+        try:
+            self._check()
+        except Exception as missing:  # when the search began, all was well
+            return Surroundings(f"{told(missing)}; put the data back as they were, then go on")
+        return None
 
     def _trained(self, code: Codes, path: Path) -> TrainingResult:
         from frugalnas.runs.training import resume_training, train
