@@ -243,7 +243,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpo
 
     training.batches = batches
     with pytest.raises(
-        FrugalnasError, match=r"^the loss of step 5 \(epoch 2\) is nan at learning rate 0.025: .*lower lr \(now 0.05\)"
+        FrugalnasError, match=r"^the loss of step 5 \(epoch 2\) is nan: the training has diverged; lower lr"
     ):
         training.run(tmp_path)
     kept = Checkpoints(tmp_path, {}).latest()
@@ -263,9 +263,7 @@ def test_weights_that_are_not_finite_are_not_kept_though_the_loss_is(tmp_path):
             yield batch
 
     training.batches = batches
-    with pytest.raises(
-        FrugalnasError, match=r"^the weights after step 6 \(epoch 2\) are not finite at learning rate 0.025"
-    ):
+    with pytest.raises(FrugalnasError, match=r"^classifier.weight after step 6 \(epoch 2\) is not finite"):
         training.run(tmp_path)
     kept = Checkpoints(tmp_path, {}).latest()
     assert kept is not None

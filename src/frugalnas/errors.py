@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 __all__ = [
     "DamagedTable",
+    "Diverged",
     "FrugalnasError",
     "RunFolderError",
     "SpaceTooLarge",
@@ -49,6 +50,10 @@ class SpaceTooLarge(FrugalnasError):
 
 class DamagedTable(FrugalnasError):
     """A table's files are not what its manifest says."""
+
+
+class Diverged(FrugalnasError):
+    """A training whose loss, weights or running statistics are no longer finite: nothing that comes of it is a result."""
 
 
 class RunFolderError(FrugalnasError):

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.cli.training import watched
 from frugalnas.cli.training_options import settings_of
 from frugalnas.errors import FrugalnasError
@@ -138,6 +138,7 @@ def show_pretraining(run_dir: Path, *, as_json: bool = False) -> int:
             "recipe": recipe.to_json(),
             "seed": result.seed,
             "finished": result.finished,
+            "diverged": result.diverged,
             "epochs": list(result.epochs),
             "total_epochs": recipe.epochs,
             "seconds": result.seconds,
@@ -154,7 +155,7 @@ def show_pretraining(run_dir: Path, *, as_json: bool = False) -> int:
         rows.append(("loss", f"{last['train_loss']:.4f} ({last['train_accuracy']:.2f} % {MEANS[recipe.task]})"))
     rows.append(("time", duration(result.seconds)))
     if not result.finished:
-        rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
+        rows.append(unfinished(run_dir, result.diverged))
     rows.append(("run folder", str(run_dir)))
     if done:
         from frugalnas.report.pretraining import draw_pretraining
@@ -175,9 +176,10 @@ def search_with(folder: Path, space: str) -> str:
     return f"frugalnas search npenas {where} --pretrained {folder}"
 
 
-def pretraining_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:
+def pretraining_row(folder: RunFolder) -> list[str]:
     """A pre-training's line in the list of runs: in place of a best value, its accuracy at its own task."""
     config = folder.config
+    epochs, diverged = folder.epochs()
     best = f"{epochs[-1]['train_accuracy']:.2f} % of {config['task']}" if epochs else ""
-    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs"
+    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
     return [str(folder.path), "pretraining", config["space"]["name"], done, best]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli import searching, training
 from frugalnas.cli.architectures import sizes_of, slug
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns, shown_amount, unfinished
 from frugalnas.cli.training_options import add_data, add_device, pixels
 from frugalnas.errors import FrugalnasError
 
@@ -281,7 +281,7 @@ def show_method(run_dir: Path, *, as_json: bool = False) -> int:
         done = "" if stage.finished else "; not finished"
         rows.append((stage.name, f"{duration(stage.seconds)}{done}"))
     if result is None:
-        rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
+        rows.append(unfinished(run_dir))
     rows.append(("run folder", str(run_dir)))
     rows.append(("page", str(method_report(run_dir)[0])))
     if result is not None:

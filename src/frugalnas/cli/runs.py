@@ -145,13 +145,13 @@ def _list(parsed: argparse.Namespace) -> int:
             rows.append(_method_row(folder, lines))
             continue
         if config["kind"] == "supernet":
-            rows.append(_supernet_row(folder, lines))
+            rows.append(_supernet_row(folder))
             continue
         if config["kind"] == "pretraining":
-            rows.append(pretraining.pretraining_row(folder, lines))
+            rows.append(pretraining.pretraining_row(folder))
             continue
         if config["kind"] == "training":
-            rows.append(_training_row(folder, lines))
+            rows.append(_training_row(folder))
             continue
         if config["kind"] == "assessment":
             rows.append(_assessment_row(folder, lines))
@@ -190,22 +190,24 @@ def _method_row(folder: RunFolder, stages: list[dict[str, Any]]) -> list[str]:
     return [str(folder.path), method["name"], Path(method["options"]["recipe"]["data"]).name, done, best]
 
 
-def _supernet_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:
+def _supernet_row(folder: RunFolder) -> list[str]:
     """A supernet's line in the list: in place of a best value, how far its weights have turned."""
     config = folder.config
+    epochs, diverged = folder.epochs()
     turned = f"{epochs[-1]['angle']:.3f} rad" if epochs else ""
-    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs"
+    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
     on = f"{config['space']['name']}, {Path(config['data']['spec']).name}"
     return [str(folder.path), "supernet", on, done, turned]
 
 
-def _training_row(folder: RunFolder, epochs: list[dict[str, Any]]) -> list[str]:
+def _training_row(folder: RunFolder) -> list[str]:
     """A training's line in the list: its best is the test accuracy, or so far the best on the validation images."""
     config = folder.config
+    epochs, diverged = folder.epochs()
     validation = [record["val_accuracy"] for record in epochs if record.get("val_accuracy") is not None]
     best = f"{max(validation):.2f} % val" if validation else ""
     with suppress(OSError, ValueError, KeyError, TypeError):
         test = json.loads((folder.path / "test.json").read_text(encoding="utf-8"))["test"]
         best = f"{test['top1']:.2f} % test"
-    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs"
+    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
     return [str(folder.path), "training", Path(config["data"]["spec"]).name, done, best]

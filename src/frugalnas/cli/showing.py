@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns, shown_amount, unfinished
 
 if TYPE_CHECKING:
     from frugalnas.report import Summary
@@ -111,7 +111,7 @@ def show_training(run_dir: Path, *, as_json: bool = False) -> int:
     rows.append(("macs", f"{result.macs / 1e6:,.3f} M an image"))
     rows.append(("time", duration(result.seconds)))
     if not result.finished:
-        rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
+        rows.append(unfinished(run_dir, result.diverged))
     rows.append(("run folder", str(run_dir)))
     page, *pictures = training_report(run_dir)
     rows.append(("page", str(page)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, sizes_of, slug
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.cli.training import watched
 from frugalnas.cli.training_options import (
     LARGE,
@@ -150,6 +150,7 @@ def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
         plain = {
             "space": result.space.name,
             "finished": result.finished,
+            "diverged": result.diverged,
             "epochs": list(result.epochs),
             "total_epochs": result.total_epochs,
             "labels": recipe.labels,
@@ -175,7 +176,7 @@ def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
     rows.append(("initial", f"sha256 {result.initial[:16]}..."))
     rows.append(("time", duration(result.seconds)))
     if not result.finished:
-        rows.append(("unfinished", f"continue it with: frugalnas resume {run_dir}"))
+        rows.append(unfinished(run_dir, result.diverged))
     rows.append(("run folder", str(run_dir)))
     if done:
         rows.append(("picture", str(_picture(result))))

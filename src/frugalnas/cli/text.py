@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-__all__ = ["print_columns", "shown_amount"]
+__all__ = ["print_columns", "shown_amount", "unfinished"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -18,3 +19,8 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -
 def shown_amount(quantity: str, amount: float) -> str:
     """What a network costs, in the unit that people read: millions, or milliseconds of latency."""
     return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"
+
+
+def unfinished(run_dir: Path, diverged: str | None = None) -> tuple[str, str]:
+    """The row of a run that is not finished: how it diverged, or the line that continues it."""
+    return ("diverged", diverged) if diverged else ("unfinished", f"continue it with: frugalnas resume {run_dir}")

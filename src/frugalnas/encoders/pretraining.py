@@ -172,6 +172,10 @@ class Pretraining(ABC):
             on_step=on_step,
             writes=self.first,
             stream=self.fabric.global_rank,
+            mend=lambda: (
+                f" at learning rate {self.lr:g}: the pre-training has diverged; lower lr (now {self.recipe.lr:g}); the last "
+                "good checkpoint, where there is one, is kept"
+            ),
         )
         if self.first:
             save_encoder(folder, self.encoder, self.card)

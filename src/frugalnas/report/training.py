@@ -35,6 +35,7 @@ def training_numbers(result: TrainingResult) -> dict[str, Any]:
         "params": result.params,
         "macs": result.macs,
         "finished": result.finished,
+        "diverged": result.diverged,
         "epochs": len(result.epochs),
         "total_epochs": result.total_epochs,
         "selected": result.selected,
@@ -121,6 +122,7 @@ def _page(result: TrainingResult, figures: dict[str, Path]) -> str:
 
 def _subtitle(result: TrainingResult, config: dict[str, Any]) -> str:
     done = "" if result.finished else f"; {len(result.epochs)} of {result.total_epochs} epochs so far"
+    done += f"; {result.diverged}" if result.diverged else ""
     return f"{result.space.name} network on {Path(config['data']['spec']).name}{done}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +23,8 @@ except ImportError:  # not a Unix: nothing keeps two processes apart there
 
 __all__ = ["RunFolder", "list_runs"]
 
+DIVERGED = "diverged"
+"""In the last line of a training's journal: how its last epoch ended."""
 _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
@@ -155,6 +157,11 @@ class RunFolder:
         self._open[name].write(json.dumps(record) + "\n")
         self._open[name].flush()
 
+    def rewrite(self, records: Iterable[dict[str, Any]], name: str = "journal.jsonl") -> None:
+        """Replace all lines, whole or not at all."""
+        self.close()
+        write_atomically(self.path / name, "".join(json.dumps(record) + "\n" for record in records))
+
     def close(self) -> None:
         """Close the files."""
         for file in self._open.values():
@@ -179,6 +186,12 @@ class RunFolder:
                     f"it and resume to evaluate the rest again"
                 )
             yield query
+
+    def epochs(self) -> tuple[tuple[dict[str, Any], ...], str | None]:
+        """The records of a training's epochs that are done, and how it diverged after them; None where it did not."""
+        records = list(self.lines())
+        diverged = records.pop()[DIVERGED] if records and DIVERGED in records[-1] else None
+        return tuple(records), diverged
 
     def seconds(self) -> float:
         """Wall time spent so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +15,7 @@ from timm.utils import ModelEmaV3  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Loader
+from frugalnas.errors import Diverged
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
 from frugalnas.runs.folder import RunFolder, write_atomically
@@ -185,11 +187,12 @@ class NetworkTrainer(Trainer):
             selected = self.book.best
             tensors, _ = read_tensors(self._best(selected))
             self.trained.load_state_dict(tensors)
-        if self.first:
-            save_model(self.folder.path / "model", self.trained, self._card(selected))
         part = self.data.test if self.folder.config.get("test", True) else None
         result = self._evaluate(evaluation_loader(part, self.recipe, self.fabric, self.workers), "test")
+        if result is not None and not math.isfinite(result.loss):
+            raise Diverged(f"the test_loss is {result.loss}{self._mend()}")
         if self.first:
+            save_model(self.folder.path / "model", self.trained, self._card(selected))
             test = None if result is None else result.to_json()
             record = {"selected": selected, "test": test}
             write_atomically(self.folder.path / "test.json", json.dumps(record))

@@ -16,11 +16,11 @@ import frugalnas
 from frugalnas.encoders.pretraining import Pretraining, pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
 from frugalnas.encoders.saved import CARD_FILE
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import Diverged, FrugalnasError
 from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.trainer import Book
+from frugalnas.runs.trainer import Book, note_divergence, same_journal
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.training import Position, fabric_for, watching_memory
@@ -51,6 +51,7 @@ class PretrainingResult:
         seed: of weights, order, anchors and pairs.
         seconds: wall time spent so far.
         finished: whether the encoder is there.
+        diverged: how the pre-training diverged after these epochs; None where it did not.
         run_dir: the run's folder.
     """
 
@@ -61,6 +62,7 @@ class PretrainingResult:
     seconds: float
     finished: bool
     run_dir: Path
+    diverged: str | None = None
 
 
 @dataclass(frozen=True)
@@ -185,10 +187,12 @@ def load_pretraining(run_dir: Path | str) -> PretrainingResult:
     folder = RunFolder(Path(run_dir))
     folder.expect("pretraining")
     config = folder.config
+    epochs, diverged = folder.epochs()
     return PretrainingResult(
         space=build_space(config["space"]),
         recipe=load_pretraining_recipe(config["recipe"]),
-        epochs=tuple(folder.lines()),
+        epochs=epochs,
+        diverged=diverged,
         seed=int(config["seed"]),
         seconds=folder.seconds(),
         finished=(folder.path / CARD_FILE).exists(),
@@ -229,17 +233,20 @@ class _Journal:
         """Train to the end."""
         steps, epochs = self.pretraining.steps_per_epoch, self.pretraining.recipe.epochs
         found = self.pretraining.checkpoints(self.folder.path).latest()
-        if found is not None and self.pretraining.first:
-            # A crash of the machine may have taken lines that the checkpoint still has.
-            for record in found.state["book"]["records"][sum(1 for _ in self.folder.lines()) :]:
-                self.folder.append(record)
+        if self.pretraining.first:
+            same_journal(self.folder, [] if found is None else found.state["book"]["records"])
         done = 0 if found is None else found.step
         self.watch = TimeLeft(steps, epochs, done, 0.0)
         for callback in self.callbacks:
             callback.on_start(steps * epochs, done, self._notes())
-        self.pretraining.run(
-            self.folder.path, on_epoch=self._on_epoch, on_step=self._on_step, state={"book": self.book}
-        )
+        try:
+            self.pretraining.run(
+                self.folder.path, on_epoch=self._on_epoch, on_step=self._on_step, state={"book": self.book}
+            )
+        except Diverged as error:
+            if self.pretraining.first:
+                note_divergence(self.folder, self.book, self.pretraining.lr, error)
+            raise
 
     def _notes(self) -> tuple[str, ...]:
         given, taken = self.folder.config["recipe"]["batch"], self.pretraining.recipe.batch
@@ -252,11 +259,6 @@ class _Journal:
             callback.on_step(position.done + 1, left)
 
     def _on_epoch(self, epoch: int, means: dict[str, float]) -> None:
-        if not all(abs(value) < float("inf") for value in means.values()):
-            raise FrugalnasError(
-                f"the loss of epoch {epoch + 1} is {means['loss']}: the pre-training has diverged; lower lr (now "
-                f"{self.pretraining.recipe.lr:g})"
-            )
         record: dict[str, Any] = {
             "epoch": epoch + 1,
             "lr": self.pretraining.lr,
@@ -266,8 +268,7 @@ class _Journal:
         self.book.add(record)
         if not self.pretraining.first:
             return
-        if sum(1 for _ in self.folder.lines()) < record["epoch"]:
-            self.folder.append(record)
-            self.folder.append({"epoch": record["epoch"], "seconds": self.watch.lap()}, "timing.jsonl")
+        self.folder.append(record)
+        self.folder.append({"epoch": record["epoch"], "seconds": self.watch.lap()}, "timing.jsonl")
         for callback in self.callbacks:
             callback.on_epoch(record)

@@ -62,6 +62,7 @@ class SupernetResult:
         seconds: wall time so far.
         notes: what was decided about the data.
         finished: whether all epochs are done.
+        diverged: how the training diverged after these epochs; None where it did not.
         run_dir: the run's folder.
     """
 
@@ -75,6 +76,7 @@ class SupernetResult:
     notes: tuple[str, ...]
     finished: bool
     run_dir: Path
+    diverged: str | None = None
 
     @property
     def bases(self) -> tuple[int, ...]:
@@ -262,10 +264,12 @@ def load_supernet(run_dir: Path | str) -> SupernetResult:
     config = folder.config
     recipe = load_recipe(config["recipe"], kind=SupernetRecipe)
     assert recipe.epochs is not None
+    epochs, diverged = folder.epochs()
     return SupernetResult(
         space=build_space(config["space"]),
         recipe=recipe,
-        epochs=tuple(folder.lines()),
+        epochs=epochs,
+        diverged=diverged,
         total_epochs=recipe.epochs,
         initial=str(config["initial"]),
         seed=int(config["seed"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
@@ -12,9 +13,9 @@ from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Loader
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import Diverged
 from frugalnas.runs.descriptions import build_space
-from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.folder import DIVERGED, RunFolder
 from frugalnas.runs.preparing import open_described
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
@@ -30,7 +31,7 @@ from frugalnas.training import (
     schedule_for,
 )
 
-__all__ = ["Book", "Trainer"]
+__all__ = ["Book", "Trainer", "note_divergence", "same_journal"]
 
 SAVE_EVERY_S = 60.0
 
@@ -53,6 +54,18 @@ class Book:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take them up again."""
         self.records = list(state_dict["records"])
+
+
+def same_journal(folder: RunFolder, records: list[dict[str, Any]]) -> None:
+    """Have the journal say what a checkpoint says: a crash may have taken lines, or come between a line and its checkpoint."""
+    if list(folder.lines()) != records:
+        folder.rewrite(records)
+
+
+def note_divergence(folder: RunFolder, book: Book, lr: float, error: Diverged) -> None:
+    """Write the line of the epoch in which a training diverged: what was to be measured is null."""
+    unknown = dict.fromkeys(book.records[-1] if book.records else ("epoch", "lr", "train_loss", "train_accuracy"))
+    folder.append({**unknown, "epoch": len(book.records) + 1, "lr": lr, DIVERGED: str(error)})
 
 
 class Trainer(ABC):
@@ -164,9 +177,9 @@ class Trainer(ABC):
 
     def _fit(self, epochs: int) -> None:
         found = self.checkpoints.latest()
-        if found is not None:
-            self._mend_journal(found.state["book"]["records"])
         done = 0 if found is None else found.step
+        if self.first:
+            same_journal(self.folder, [] if found is None else found.state["book"]["records"])
         self._watch = TimeLeft(len(self.train_loader), epochs, done, self._pause())
         self._writer = self._tensorboard(done)
         for callback in self.callbacks:
@@ -185,7 +198,12 @@ class Trainer(ABC):
                 on_step=self._on_step,
                 writes=self.first,
                 stream=self.fabric.global_rank,
+                mend=self._mend,
             )
+        except Diverged as error:
+            if self.first:
+                note_divergence(self.folder, self.book, self.step.lr, error)
+            raise
         finally:
             if self._writer is not None:
                 self._writer.close()
@@ -197,11 +215,6 @@ class Trainer(ABC):
 
     def _on_epoch(self, epoch: int, means: dict[str, float]) -> None:
         means = {name: self._mean(value) for name, value in means.items()}
-        if not all(abs(value) < float("inf") for value in means.values()):
-            raise FrugalnasError(
-                f"the training loss of epoch {epoch + 1} is {means['loss']}: the training has diverged; lower lr (now "
-                f"{self.recipe.lr:g}), set clip_norm, or take precision bf16 or 32"
-            )
         record: dict[str, Any] = {
             "epoch": epoch + 1,
             "lr": self.step.lr,
@@ -209,15 +222,24 @@ class Trainer(ABC):
             "train_accuracy": means["accuracy"],
             **self._measured(epoch + 1),
         }
+        wrong = next((name for name, value in record.items() if value is not None and not math.isfinite(value)), None)
+        if wrong is not None:
+            raise Diverged(f"the {wrong} of epoch {epoch + 1} is {record[wrong]}{self._mend()}")
         self._keep(record)
         if not self.first:
             return
-        if sum(1 for _ in self.folder.lines()) < record["epoch"]:
-            self.folder.append(record)
-            self.folder.append({"epoch": record["epoch"], "seconds": self._watch.lap()}, "timing.jsonl")
+        self.folder.append(record)
+        self.folder.append({"epoch": record["epoch"], "seconds": self._watch.lap()}, "timing.jsonl")
         self._draw(record)
         for callback in self.callbacks:
             callback.on_epoch(record)
+
+    def _mend(self) -> str:
+        """What is said of a divergence, and what to do about it."""
+        return (
+            f" at learning rate {self.step.lr:g}: the training has diverged; lower lr (now {self.recipe.lr:g}), set "
+            "clip_norm, or take precision bf16 or 32; the last good checkpoint, where there is one, is kept"
+        )
 
     def _mean(self, value: float) -> float:
         if self.fabric.world_size == 1:
@@ -226,12 +248,6 @@ class Trainer(ABC):
         return float(cast(Tensor, self.fabric.all_reduce(own, reduce_op="mean")))
 
     # -- what is written ---------------------------------------------------------------------------------------------
-
-    def _mend_journal(self, records: list[dict[str, Any]]) -> None:
-        """Write the lines that a crash of the machine took from the journal, which the checkpoint has too."""
-        if self.first:
-            for record in records[sum(1 for _ in self.folder.lines()) :]:
-                self.folder.append(record)
 
     def _tensorboard(self, done: int) -> Any:
         if not self.first:

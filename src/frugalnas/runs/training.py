@@ -68,6 +68,7 @@ class TrainingResult:
         seconds: wall time so far.
         notes: what was decided about the data (input size, split, skipped images).
         finished: whether the model is in `model`.
+        diverged: how the training diverged after these epochs; None where it did not.
         run_dir: the run's folder.
     """
 
@@ -84,6 +85,7 @@ class TrainingResult:
     notes: tuple[str, ...]
     finished: bool
     run_dir: Path
+    diverged: str | None = None
 
     @property
     def model(self) -> Path:
@@ -191,7 +193,7 @@ def load_training(run_dir: Path | str) -> TrainingResult:
     folder.expect("training")
     config = folder.config
     space = build_space(config["space"])
-    records = tuple(folder.lines())
+    records, diverged = folder.epochs()
     test, selected, finished = None, len(records), False
     try:
         final = json.loads((folder.path / "test.json").read_text(encoding="utf-8"))
@@ -206,6 +208,7 @@ def load_training(run_dir: Path | str) -> TrainingResult:
         code=space.parse(config["architecture"]),
         architecture=config["name"],
         epochs=records,
+        diverged=diverged,
         test=test,
         selected=selected,
         total_epochs=config["recipe"]["epochs"],

@@ -10,15 +10,11 @@ from lightning_fabric import Fabric
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.supernets.paths import PathSampler
 from frugalnas.supernets.recipe import SupernetRecipe
 from frugalnas.training import Objective, Position, WeightStep
 
 __all__ = ["SupernetStep"]
-
-CHECK_EVERY = 64
-"""Steps between looks at the losses, for which a GPU must be waited for."""
 
 
 class SupernetStep(WeightStep):
@@ -28,8 +24,7 @@ class SupernetStep(WeightStep):
     `decay_unsampled`: then decay and momentum move them in every step, as in the programs of the papers' time, whose
     gradients were zero and not absent.
 
-    A loss or a weight that is not finite ends the training before the next checkpoint is written; the step must be among
-    the states that `fit` keeps for that, and so that a resumed training knows which weights were used before.
+    The step must be among the states that `fit` keeps, so that a resumed training knows which weights were used before.
 
     Args:
         fabric: that set up network and optimiser.
@@ -57,48 +52,11 @@ class SupernetStep(WeightStep):
         super().__init__(fabric, network, optimizer, schedule, recipe, objective, memory_format=memory_format)
         self.paths = paths
         self.decay_unsampled = recipe.decay_unsampled
-        self._unseen: list[tuple[int, int, float, Tensor]] = []
-
-    def __call__(self, batch: tuple[Tensor, Tensor], position: Position) -> Mapping[str, Tensor]:
-        """Sums over the batch; see `WeightStep`.
-
-        Raises:
-            FrugalnasError: where a loss of the last steps was not finite, or a weight is not.
-        """
-        sums = super().__call__(batch, position)
-        self._unseen.append((position.done, position.epoch, self.lr, sums["loss"]))
-        if len(self._unseen) == CHECK_EVERY or position.step + 1 == position.steps_per_epoch:
-            self.check()
-        return sums
-
-    def check(self) -> None:
-        """Raise where the loss of a step since the last look is not finite, or what the last one made of the weights."""
-        seen, self._unseen = self._unseen, []
-        if not seen:
-            return
-        finite = torch.stack([loss for *_, loss in seen]).isfinite().tolist()
-        if all(finite):
-            step, epoch, lr, _ = seen[-1]
-            if all(weight.isfinite().all() for weight in self.bare.parameters()):
-                return
-            what = f"the weights after step {step + 1} (epoch {epoch + 1}) are not finite"
-        else:
-            step, epoch, lr, loss = seen[finite.index(False)]
-            what = f"the loss of step {step + 1} (epoch {epoch + 1}) is {float(loss)}"
-        raise FrugalnasError(
-            f"{what} at learning rate {lr:g}: the training has diverged; lower lr (now {self.recipe.lr:g}), set "
-            "clip_norm, or take precision bf16 or 32; the last good checkpoint, where there is one, is kept"
-        )
 
     # -- as a state that `fit` keeps -----------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """Which weights have been used.
-
-        Raises:
-            FrugalnasError: where there is nothing worth keeping; see `check`.
-        """
-        self.check()
+        """Which weights have been used."""
         return {"used": torch.tensor([weight.grad is not None for weight in self.bare.parameters()])}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

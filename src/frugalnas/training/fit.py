@@ -14,13 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import Diverged, FrugalnasError
 from frugalnas.training.checkpoint import Checkpoints, Stateful
 
 __all__ = ["Batches", "Position", "Step", "fit", "isolated", "reseed"]
 
 _WORDS = 2**32
+CHECK_EVERY = 64
+"""Steps between looks at the losses, for which a GPU must be waited for."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Position:
         return self.epochs * self.steps_per_epoch
 
 
-Step = Callable[[Any, Position], Mapping[str, torch.Tensor]]
+Step = Callable[[Any, Position], Mapping[str, Tensor]]
 """Trains on one batch; answers sums over the batch's images by name, "images" among them, as detached scalars."""
 Batches = Callable[[int, int], Iterable[Any]]
 """The batches of an epoch from a step on: a function of these two numbers alone."""
@@ -70,8 +73,11 @@ def fit(
     on_step: Callable[[Position], None] = lambda position: None,
     writes: bool = True,
     stream: int = 0,
+    mend: Callable[[], str] = lambda: ": the training has diverged; lower lr",
 ) -> None:
     """Train to the end, from the last checkpoint on where there is one.
+
+    Losses are looked at every few steps, modules before every checkpoint, so that none has anything that is not finite.
 
     Args:
         step: what one batch does; several optimisers, accumulated gradients, architecture steps are its own affair.
@@ -87,22 +93,31 @@ def fit(
         on_step: is told after every step where it was.
         writes: whether this process writes the checkpoints; one of several that train together does.
         stream: of random numbers; processes that train together have different ones.
+        mend: what is said of a divergence and what to do about it, at the time.
+
+    Raises:
+        Diverged: where a loss, a weight or a running statistic is not finite.
     """
     first, sums = _take_up(state, checkpoints, steps_per_epoch)
     saved = time.monotonic()
+    losses = _Losses(mend)
     with isolated(seed, first, stream):
         for epoch in range(first // steps_per_epoch, epochs):
             begin = first - epoch * steps_per_epoch if epoch == first // steps_per_epoch else 0
             for number, batch in enumerate(batches(epoch, begin), begin):
                 position = Position(epoch, number, epochs, steps_per_epoch)
                 reseed(seed, position.done, stream)
-                for name, value in step(batch, position).items():
+                values = step(batch, position)
+                for name, value in values.items():
                     sums[name] = sums[name] + value if name in sums else value.to(_exact(value))
+                losses.add(position, values)
                 on_step(position)
                 last = number + 1 == steps_per_epoch
                 if checkpoints is not None and writes and not last and time.monotonic() - saved > save_every:
+                    losses.check(state)
                     _save(checkpoints, state, position.done + 1, sums)
                     saved = time.monotonic()
+            losses.check(state)
             totals = {name: float(value) for name, value in sums.items()}
             images = totals.pop("images")
             on_epoch(epoch, {name: value / images for name, value in totals.items()})
@@ -114,7 +129,7 @@ def fit(
 
 def _take_up(
     state: Mapping[str, Stateful], checkpoints: Checkpoints | None, steps_per_epoch: int
-) -> tuple[int, dict[str, torch.Tensor]]:
+) -> tuple[int, dict[str, Tensor]]:
     """The step to begin with and the sums of its epoch so far; the state is what it was then."""
     found = None if checkpoints is None else checkpoints.latest()
     if found is None:
@@ -124,11 +139,43 @@ def _take_up(
     return found.step, found.state["sums"]
 
 
-def _save(checkpoints: Checkpoints, state: Mapping[str, Stateful], done: int, sums: Mapping[str, torch.Tensor]) -> None:
+def _save(checkpoints: Checkpoints, state: Mapping[str, Stateful], done: int, sums: Mapping[str, Tensor]) -> None:
     checkpoints.write(done, {**{name: part.state_dict() for name, part in state.items()}, "sums": sums}, {})
 
 
-def _exact(value: torch.Tensor) -> torch.dtype:
+class _Losses:
+    """The losses of the last steps, and whether they and what they made of the modules are finite."""
+
+    def __init__(self, mend: Callable[[], str]) -> None:
+        self.mend = mend
+        self.unseen: list[tuple[Position, Tensor]] = []
+
+    def add(self, position: Position, values: Mapping[str, Tensor]) -> None:
+        """Note a step's; now and then look at them."""
+        self.unseen.append((position, values.get("loss", values["images"])))
+        if len(self.unseen) >= CHECK_EVERY:
+            self.check({})
+
+    def check(self, state: Mapping[str, Stateful]) -> None:
+        """Raise where a loss since the last look is not finite, or the state's modules are not."""
+        seen, self.unseen = self.unseen, self.unseen[-1:]
+        if not seen:
+            return
+        finite = torch.stack([loss for _, loss in seen]).isfinite().tolist()
+        position, loss = seen[-1] if all(finite) else seen[finite.index(False)]
+        step = f"step {position.done + 1} (epoch {position.epoch + 1})"
+        if not all(finite):
+            raise Diverged(f"the loss of {step} is {float(loss)}{self.mend()}")
+        modules = [part for part in state.values() if isinstance(part, nn.Module)]
+        tensors = [
+            (name, each) for part in modules for name, each in part.state_dict().items() if each.is_floating_point()
+        ]
+        if tensors and not torch.stack([each.isfinite().all() for _, each in tensors]).all():
+            name = next(name for name, each in tensors if not each.isfinite().all())
+            raise Diverged(f"{name} after {step} is not finite{self.mend()}")
+
+
+def _exact(value: Tensor) -> torch.dtype:
     """The type to sum in; Apple's GPUs have no doubles."""
     return torch.float32 if value.device.type == "mps" else torch.float64
 
