@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import frugalnas
 from frugalnas.runs import load_search
 from frugalnas.spaces import NASBench201
+from frugalnas.spaces.constraint import Constraint
 from frugalnas.tables import open_table
 
 SPACE = NASBench201()
@@ -279,6 +280,24 @@ def test_a_module_that_cannot_be_imported_is_said(cli, source, expected):
     assert not Path("run").exists()
 
 
+def test_numbers_are_read_as_people_write_them(cli):
+    assert cli("search", "random", "--queries", "0.02k", "--seed", "1_0", "--seconds", "5min", "--initial", "1e1",
+               "--where", "params<=0.5M, macs<=80 MMACs", "--quiet", "--run-dir", "run").code == 0  # fmt: skip
+    config = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert config["budget"] == {"queries": 20, "seconds": 300.0, "until_optimum": False}
+    assert (config["strategy"]["options"]["seed"], config["strategy"]["options"]["initial"]) == (10, 10)
+    assert config["space"]["limits"]["where"] == "params<=500000,macs<=80000000"
+    assert str(Constraint.parse("latency<=0.005s")[0]) == "latency<=5"
+
+
+@pytest.mark.parametrize("words", [[], ["table"], ["runs"], ["report"]])
+def test_a_command_that_is_left_out_is_asked_for_with_help(cli, words):
+    said = cli(*words)
+    assert said.code == 0
+    assert "COMMAND" in said.out
+    assert not said.err
+
+
 # -- bad input ---------------------------------------------------------------------------------------------------------
 
 BAD_INPUT = {
@@ -311,7 +330,7 @@ BAD_INPUT = {
     "search --initial 0": "initial sample of 0",
     "search --initial 100000": "initial|networks",
     "search --initial ten": "--initial: 'ten' is not INTEGER",
-    "search --initial 1e1": "INTEGER",
+    "search --initial 1.5": "INTEGER",
     "search --seed -1": "seed",
     "search --seed x": "INTEGER",
     "search --seconds 0": "budget",
@@ -344,8 +363,10 @@ BAD_INPUT = {
     "search random --set predictor.members=3": "no predictor",
     "search --set evaluator.shift=3": "--evaluator",
     # where
-    "search --where params": "cannot read the constraint 'params'",
-    "search --where params<=": "cannot read the constraint",
+    "search --where params": "cannot read the limit 'params'",
+    "search --where params<=": "cannot read the limit",
+    "search --where params<=1m": "'m' is not understood; k, M",
+    "search --where macs<=80MFLOPs": "write MACs, such as 475MMACs",
     "search --where params<=1": "params lie between",
     "search --where latency<3": "cannot count 'latency'; it counts params, macs",
     "search --where params<=0.074e6": "networks|initial",

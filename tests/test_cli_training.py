@@ -235,12 +235,12 @@ def test_counts_are_the_published_ones(cli):
     ],
 )
 def test_fit_finds_the_width_of_the_papers(cli, limit, name, width, options):
-    said = json.loads(cli("fit", limit, name, *options, "--json").out)
+    said = json.loads(cli("fit", name, "--where", limit, *options, "--json").out)
     assert said["width"] == width
 
 
 def test_fit_shows_the_widths_around(cli):
-    said = cli("fit", "macs<=80e6", "RLNAS_mobile", "--input", 64)
+    said = cli("fit", "RLNAS_mobile", "--where", "macs<=80M", "--input", 64)
     assert said.code == 0, said.err
     assert said.out.count(" M") >= 10
     assert "the largest that fits" in said.out
@@ -319,14 +319,14 @@ BAD_INPUT = {
     "a part": (["count", CELL, "--set", "predictor.x=1"], "unknown part"),
     "an option of the space": (["count", CELL, "--set", "space.widht=3"], "space.width"),
     # fit, draw, latency
-    "a limit": (["fit", "macs", "RelativeNAS"], "cannot read the constraint"),
-    "a limit without end": (["fit", "macs<=1e999", "RelativeNAS"], "cannot read the constraint"),
-    "a lower limit": (["fit", "macs>=3", "RelativeNAS"], "upper limits"),
-    "a quantity": (["fit", "flops<=3", "RelativeNAS"], "unknown quantity 'flops'"),
-    "no width": (["fit", "macs<=3", "NB201_best_CIFAR10"], "no width of"),
-    "fit's width": (["fit", "macs<=1e6", "NB201_best_CIFAR10", "--width", "3"], "leave it out"),
-    "a step": (["fit", "macs<=1e9", "RelativeNAS", "--step", "0.5"], "whole steps"),
-    "a step without end": (["fit", "macs<=1e9", "RelativeNAS", "--step", "inf"], "whole steps"),
+    "a limit": (["fit", "RelativeNAS", "--where", "macs"], "cannot read the limit"),
+    "a limit without end": (["fit", "RelativeNAS", "--where", "macs<=1e999"], "too large a number"),
+    "a lower limit": (["fit", "RelativeNAS", "--where", "macs>=3"], "upper limits"),
+    "a quantity": (["fit", "RelativeNAS", "--where", "flops<=3"], "unknown quantity 'flops'"),
+    "no width": (["fit", "NB201_best_CIFAR10", "--where", "macs<=3"], "no width of"),
+    "fit's width": (["fit", "NB201_best_CIFAR10", "--where", "macs<=1e6", "--width", "3"], "leave it out"),
+    "a step": (["fit", "RelativeNAS", "--where", "macs<=1e9", "--step", "0.5"], "whole steps"),
+    "a step without end": (["fit", "RelativeNAS", "--where", "macs<=1e9", "--step", "inf"], "'inf' is not a number"),
     "no space": (["measure-latency"], "Add --space"),
     "no blocks": (["measure-latency", "--space", "nasbench101"], "no table by block"),
     "a folder for the table": (["measure-latency", "--space", "fairnas", "--out", "no/where.json"], "no folder"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from frugalnas.methods import concluding
 from frugalnas.methods.concluding import alive, best_of
 from frugalnas.methods.launching import load_method, resume_rlnas, rlnas
 from frugalnas.methods.planning import plan_method
-from frugalnas.methods.preparing import networks_of, settle, smallest
+from frugalnas.methods.preparing import evaluations, genetic_search, networks_of, settle, smallest
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
 from frugalnas.networks.saving import card_of, load
 from frugalnas.report.certainty import certainty
@@ -238,7 +239,7 @@ def test_stages_alone_on_the_command_line(images, tmp_path, cli, without_onnx):
     assert early.code == 2
     assert "--stage retrain needs search, which is not finished" in early.err
     other = cli("rlnas", "--run-dir", run_dir, "--stage", "search", "--budget", "macs<=1e6")
-    assert "keeps the settings that it began with; leave --budget out" in other.err
+    assert "keeps the settings that it began with; leave --where out" in other.err
     assert cli("rlnas", "--run-dir", run_dir, "--stage", "search", "--quiet").code == 0
     last = cli("resume", run_dir, "--quiet")
     assert last.code == 0, last.err
@@ -295,6 +296,63 @@ def test_an_empty_folder_is_refused(tmp_path, cli):
     assert refused.code == 2
     assert refused.err.strip().count("\n") == 0
     assert not (tmp_path / "run").exists()
+
+
+def test_a_limit_may_leave_fewer_networks_than_a_search_asks_for(images):
+    """The search's budget and its first sample are no more than there are, counted as the search counts."""
+    settings = {**QUICK, "search.population": 60, "where": "params<=1269"}
+    settled = settle(
+        load_method_recipe("default", {**settings, "data": str(images / "shapes.npz")}), SPACE, None, READING
+    )
+    space = settled.networks.retrained
+    few = len(np.unique(space.networks(space.enumerate())))
+    strategy = genetic_search(settled.recipe, space, 0)
+    assert few < len(space.enumerate())
+    assert few < 60
+    assert strategy.initial == evaluations(settled.recipe, strategy) == few
+    fn.Budget(few).check(strategy)
+    assert len(strategy.ask()) == few
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"score.name": "anlge"}, "did you mean 'angle'"),
+        ({"score.rule": "abs-darts"}, "is for darts, not for nasbench201"),
+        ({"score.base": 3}, "after epoch 3 from epoch 0 or 1, not 3"),
+        ({"score.name": "accuracy", "supernet.split": "all"}, "no images held out"),
+    ],
+)
+def test_what_would_fail_after_the_supernet_is_refused_before_it(images, setting, said):
+    recipe = load_method_recipe("default", {**QUICK, **setting, "data": str(images / "shapes.npz")})
+    with pytest.raises(FrugalnasError, match=said):
+        settle(recipe, SPACE, None, READING)
+
+
+def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path, cli):
+    run_dir = tmp_path / "failed"
+    shutil.copytree(whole.run_dir, run_dir, ignore=shutil.ignore_patterns("result.json", "0[234]-*", "report"))
+
+    @contextmanager
+    def failing(stage):
+        if stage.name == "search":
+            raise FrugalnasError("no <such> luck")
+        yield []
+
+    with pytest.raises(FrugalnasError, match="luck"):
+        resume_rlnas(run_dir, watch=failing)
+    assert json.loads(cli("show", run_dir, "--json").out)["failure"] == {"stage": "search", "error": "no <such> luck"}
+    assert re.search("failed +stage search: no <such> luck", cli("show", run_dir).out)
+    assert "Stage search failed: no &lt;such&gt; luck" in (run_dir / "report" / "index.html").read_text()
+    begun = cli("resume", run_dir, "--set", "supernet.epochs=9")
+    assert begun.code == 2
+    assert "supernet.epochs cannot be changed: supernet has begun" in begun.err
+    refused = cli("resume", run_dir, "--where", "params<=1")
+    assert "raise the budget" in refused.err
+    found = resume_rlnas(run_dir, where="params<=0.0015M", settings={"search.generations": "1", "retrain.top": "0"})
+    assert found.params <= 1500
+    assert len(fn.load_search(run_dir / "stages" / "02-search").queries) <= 20
+    assert "failure" not in {path.stem for path in run_dir.iterdir()}
 
 
 # -- what is searched ----------------------------------------------------------------------------------------------------

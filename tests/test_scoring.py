@@ -231,7 +231,7 @@ def test_a_search_does_not_go_on_with_another_supernet(runs, tmp_path):
 def test_the_command_line_searches_by_score_within_limits(runs, cli, tmp_path):
     found = cli(
         *("search", "genetic", "--score", "angle", "--supernet", runs / "seed0", "--rule", "rlnas-nasbench201"),
-        *("--constraint", "params<=400000", "--set", "space.width=16", "--set", "space.cells=5"),
+        *("--where", "params<=400000", "--set", "space.width=16", "--set", "space.cells=5"),
         *("--population", "20", "--parents", "5", "--mutations", "10", "--crossovers", "5"),
         *("--queries", 60, "--run-dir", tmp_path / "run"),
     )
@@ -255,7 +255,7 @@ def test_the_command_line_searches_by_score_within_limits(runs, cli, tmp_path):
         (["--base", "1"], "add --supernet RUN"),
         (["--supernet", "{run}", "--table", "nasbench201/cifar10"], "has no meaning with --supernet"),
         (["--supernet", "{run}", "--space", "darts"], "is a supernet of nasbench201, not of darts"),
-        (["--supernet", "{run}", "--constraint", "params<=9"], "params lie between"),
+        (["--supernet", "{run}", "--where", "params<=9"], "params lie between"),
         (["--supernet", "{run}/nowhere"], "there is no run at"),
     ],
 )

@@ -22,6 +22,7 @@ from frugalnas.cli.architectures import (
     slug,
     space_settings,
 )
+from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 
@@ -56,12 +57,12 @@ def add(commands: Any) -> None:
     fit = commands.add_parser(
         "fit",
         help="the largest width with which a network stays within a budget",
-        description="The largest width with which a network meets a limit such as 'macs<=600e6' or 'params<5e6', and what "
+        description="The largest width with which a network meets a limit such as 'macs<=600M' or 'params<5M', and what "
         "the widths around it cost. Networks of darts are those for ImageNet here, unless --macro cifar or a run's folder "
         "says otherwise, and their widths are even, unless --step 1 says otherwise.",
     )
-    fit.add_argument("limit", metavar="LIMIT", help="such as 'macs<=600e6'; several are joined by commas")
     add_architecture(fit, macro="imagenet")
+    add_limit(fit, "such as 'macs<=600M'; several are joined by commas", required=True)
     _add_set(fit)
     fit.add_argument("--step", type=float, metavar="W", help="between widths [2 in darts, 1 in cells, 0.05 in layers]")
     fit.add_argument("--json", action="store_true", help="as JSON")
@@ -139,7 +140,7 @@ def _further(found: Architecture) -> dict[str, float]:
 def _fit(parsed: argparse.Namespace) -> int:
     from frugalnas.spaces.constraint import Constraint
 
-    limits = Constraint.parse(parsed.limit)
+    limits = Constraint.parse(parsed.where)
     settings = space_settings(parsed.set)
     found = find_architecture(parsed, settings)
     of_a_run = os.path.isdir(os.path.expanduser(parsed.architecture))
@@ -154,7 +155,7 @@ def _fit(parsed: argparse.Namespace) -> int:
         print(json.dumps({"name": found.name, "architecture": found.text, **ladder.costs(best)}, indent=2))
         return 0
     space: Any = ladder.at(best).space
-    print(f"{found.name} with {parsed.limit}: {sizes_of(space)}\n")
+    print(f"{found.name} with {parsed.where}: {sizes_of(space)}\n")
     names = list(ladder.costs(best))
     rows = []
     for rung in around:

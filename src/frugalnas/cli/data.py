@@ -24,7 +24,7 @@ LISTED = 20
 def add(commands: Any) -> None:
     """Add the commands."""
     parser = commands.add_parser("data", help="images: info, list, pack", description="Images to train on.")
-    kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="the data sets that have a name")
     listed.set_defaults(run=_list)
     info = kinds.add_parser(

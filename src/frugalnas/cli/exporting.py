@@ -33,7 +33,7 @@ def add(commands: Any) -> None:
     weights = commands.add_parser(
         "weights", help="published checkpoints: import", description="Weights that other programs have written."
     )
-    kinds = weights.add_subparsers(metavar="COMMAND", required=True)
+    kinds = weights.add_subparsers(metavar="COMMAND")
     imported = kinds.add_parser(
         "import",
         help="make a model of a published checkpoint",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import frugalnas
+from frugalnas.amounts import number, whole
 from frugalnas.cli import (
     analysing,
     assessing,
@@ -76,14 +77,49 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
 
 def command_options(arguments: Sequence[str]) -> set[str]:
     """The options that a command has: `--seed`, `--out`, ..."""
-    commands = _commands(argparse.ArgumentParser(), arguments)
+    commands = _commands(_Parser(), arguments)
     if not arguments or arguments[0] not in commands.choices:
         raise unknown_name("command", " ".join(arguments[:1]), commands.choices)
     return set(commands.choices[arguments[0]]._option_string_actions)
 
 
+class _Parser(argparse.ArgumentParser):
+    """One whose numbers are written as people write them, and whose errors are one line."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", int, _told(whole))
+        self.register("type", float, _told(number))
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Commands, of which one that is left out is asked for by showing which there are."""
+        self.set_defaults(run=lambda parsed: self.print_help())
+        return super().add_subparsers(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where the options are listed."""
+        self.exit(2, f"frugalnas: {message} ({self.prog} --help lists what there is)\n")
+
+
+def _told(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same, with its own error shown where argparse would only say that a value is invalid."""
+
+    def told(text: str) -> Any:
+        try:
+            return read(text)
+        except FrugalnasError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return told
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="frugalnas", description="Find good neural architectures cheaply.")
+    parser = _Parser(
+        prog="frugalnas",
+        description="Find good neural architectures cheaply.",
+        epilog="Begin with `frugalnas search` (a benchmark, seconds) or `frugalnas rlnas --data FOLDER` (your images); "
+        "`frugalnas COMMAND --help` explains a command.",
+    )
     parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
     _commands(parser, arguments)
     return parser
@@ -91,7 +127,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 def _commands(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Any:
     """Add every command, and return them by name."""
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
     searching.add(commands, arguments)
     training.add(commands)
     runs.add(commands)

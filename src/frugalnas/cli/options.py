@@ -10,6 +10,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from frugalnas.amounts import number, whole
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import constructor_options
 
@@ -19,6 +20,7 @@ __all__ = [
     "add_budget",
     "add_constructor_options",
     "add_evaluator",
+    "add_limit",
     "convert",
     "parse_settings",
 ]
@@ -109,16 +111,16 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         help="accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
         "accuracy shows the search test labels, as a study [accuracy]",
     )
-    group.add_argument(
-        "--where",
-        "--constraint",
-        metavar="LIMIT",
-        help="search only architectures such as 'params<=0.5e6,macs<=8e7'",
-    )
+    add_limit(group, "search only architectures such as 'params<=0.5M,macs<=80M'")
     group = parser.add_argument_group("where the score of a supernet answers")
     group.add_argument("--supernet", metavar="RUN", help="folder of a supernet's run; its space is searched")
     group.add_argument("--score", metavar="NAME", help=SCORE_HELP)
     add_angle(group)
+
+
+def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
+    """The option for limits on what an architecture may cost, the same in every command that takes any."""
+    group.add_argument("--where", "--budget", metavar="LIMIT", required=required, help=what)
 
 
 def add_angle(group: argparse._ArgumentGroup) -> None:
@@ -134,7 +136,12 @@ def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
     """Options that say when to stop."""
     shown = "" if queries is None else f" [{queries}, where no --seconds is given]"
     parser.add_argument("--queries", type=int, metavar="N", help=f"distinct networks to evaluate{shown}")
-    parser.add_argument("--seconds", type=float, metavar="S", help="wall time")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="wall time, also as 90s, 5min or 2h")
+
+
+def seconds(text: str) -> float:
+    """A time, in seconds."""
+    return number(text, "seconds")
 
 
 def argument_help(documented: object) -> dict[str, str]:
@@ -184,8 +191,8 @@ def _value(hint: Any, text: str) -> Any:
         return text == "true" if bool in parts else text
     for part in parts:
         if typing.get_origin(part) is tuple:
-            return tuple(typing.get_args(part)[0](item) for item in text.split(","))
-    for kind in (int, float):
-        if kind in parts:
-            return kind(text)
-    return text
+            kind = typing.get_args(part)[0]
+            return tuple(whole(item) if kind is int else kind(item) for item in text.split(","))
+    if int in parts:
+        return whole(text)
+    return number(text) if float in parts else text

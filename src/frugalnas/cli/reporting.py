@@ -15,7 +15,7 @@ def add(commands: Any) -> None:
     report = commands.add_parser(
         "report", help="further figures of a run", description="Figures of a run beyond those of `frugalnas show`."
     )
-    kinds = report.add_subparsers(metavar="COMMAND", required=True)
+    kinds = report.add_subparsers(metavar="COMMAND")
     dynamics = kinds.add_parser(
         "dynamics",
         help="where WeakNAS or NPENAS looked and how its predictors improved",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli import searching, training
 from frugalnas.cli.architectures import sizes_of, slug
+from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount, unfinished
 from frugalnas.cli.training_options import add_data, add_device, pixels
 from frugalnas.errors import FrugalnasError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from frugalnas.methods.planning import MethodPlan
     from frugalnas.runs.stages import Stage, Watch
 
-__all__ = ["add", "resume_rlnas", "show_method"]
+__all__ = ["add", "resume_rlnas", "show_method", "stage_settings"]
 
 STAGES = ("supernet", "search", "retrain", "report")
 RECIPE = "default"
@@ -34,20 +35,13 @@ def add(commands: Any) -> None:
         description="RLNAS: train a supernet on random labels, rank architectures by the angle by which their weights turn, "
         "search for the largest, and train the winner from scratch where the images have labels. Each stage is a run in a "
         "folder of its own; frugalnas resume carries on with whichever was interrupted.",
-        epilog="Example: frugalnas rlnas --data ./photos --budget 'macs<=300e6' --retrain-top 3 --dry-run",
+        epilog="Example: frugalnas rlnas --data ./photos --where 'macs<=300M' --retrain-top 3 --dry-run",
     )
     group = parser.add_argument_group("what is searched")
     group.add_argument(
         "--space", metavar="NAME", help="[nasbench201 for images up to 64 pixels, else mobilenet, or the recipe's]"
     )
-    group.add_argument(
-        "--budget",
-        "--where",
-        "--constraint",
-        dest="budget",
-        metavar="LIMIT",
-        help="only networks such as 'macs<=300e6,params<=5e6', as they are retrained",
-    )
+    add_limit(group, "only networks such as 'macs<=300M,params<=5M', as they are retrained")
     group.add_argument(
         "--classes", type=int, metavar="N", help="that random labels are drawn from [the data's; 10 without labels]"
     )
@@ -94,7 +88,7 @@ def add(commands: Any) -> None:
 _WHAT = (
     *(
         "space",
-        "budget",
+        "where",
         "classes",
         "data",
         "root",
@@ -116,7 +110,7 @@ def _run(parsed: argparse.Namespace) -> int:
         if said:
             raise FrugalnasError(
                 f"{parsed.run_dir} keeps the settings that it began with; leave --{said[0].replace('_', '-')} out, or "
-                f"choose another --run-dir"
+                f"choose another --run-dir (stages that have not begun: frugalnas resume {parsed.run_dir} --set, --where)"
             )
         return resume_rlnas(parsed.run_dir, parsed.stage, None, parsed.quiet)
     from frugalnas.methods.launching import settled_rlnas
@@ -139,7 +133,7 @@ def _run(parsed: argparse.Namespace) -> int:
         parsed.data,
         parsed.recipe,
         settings,
-        parsed.budget,
+        parsed.where,
         parsed.classes,
         parsed.retrain_top,
         parsed.seed,
@@ -158,12 +152,27 @@ def _run(parsed: argparse.Namespace) -> int:
     return show_method(run_dir)
 
 
-def resume_rlnas(run_dir: Path, stage: str | None, device: str | None, quiet: bool) -> int:
-    """Carry on with a run, or with one of its stages, and show what came of it."""
+def resume_rlnas(
+    run_dir: Path, stage: str | None, device: str | None, quiet: bool, settings: dict[str, Any] | None = None
+) -> int:
+    """Carry on with a run, or with one of its stages, and show what came of it; `settings` are of stages to come."""
+    from frugalnas.methods.launching import change_settings
     from frugalnas.runs.stages import resume_method
 
+    change_settings(run_dir, settings or {})
     resume_method(run_dir, stage=stage, device=device, watch=_watch(run_dir, quiet))
     return show_method(run_dir)
+
+
+def stage_settings(said: Sequence[str]) -> dict[str, Any]:
+    """`--set STAGE.NAME=VALUE` options as {STAGE.NAME: VALUE}."""
+    settings: dict[str, Any] = {}
+    for setting in said:
+        name, equals, value = setting.partition("=")
+        if not equals or "." not in name:
+            raise FrugalnasError(f"--set {setting!r} is not of the form STAGE.NAME=VALUE, such as supernet.epochs=30")
+        settings[name] = value
+    return settings
 
 
 def _settings(parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
@@ -171,16 +180,8 @@ def _settings(parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     from frugalnas.cli.options import convert
     from frugalnas.registry import SPACES
 
-    settings: dict[str, Any] = {}
-    options: dict[str, str] = {}
-    for setting in parsed.set:
-        name, equals, value = setting.partition("=")
-        if not equals or "." not in name:
-            raise FrugalnasError(f"--set {setting!r} is not of the form STAGE.NAME=VALUE, such as supernet.epochs=30")
-        if name.startswith("space."):
-            options[name.removeprefix("space.")] = value
-        else:
-            settings[name] = value
+    settings = stage_settings(parsed.set)
+    options = {name.removeprefix("space."): settings.pop(name) for name in list(settings) if name.startswith("space.")}
     if parsed.split_seed is not None:
         raise FrugalnasError(
             "--split-seed is for a single training; write the split to a file and name it: --split FILE"
@@ -280,6 +281,9 @@ def show_method(run_dir: Path, *, as_json: bool = False) -> int:
     for stage in run.stages:
         done = "" if stage.finished else "; not finished"
         rows.append((stage.name, f"{duration(stage.seconds)}{done}"))
+    if run.failure is not None:
+        rows.append(("failed", f"stage {run.failure['stage']}: {run.failure['error']}"))
+        rows.append(("settings", f"of what has not begun: frugalnas resume {run_dir} --set STAGE.NAME=VALUE"))
     if result is None:
         rows.append(unfinished(run_dir))
     rows.append(("run folder", str(run_dir)))

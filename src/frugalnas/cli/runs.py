@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli import comparing, pretraining, ranking, rlnas, searching, training
 from frugalnas.cli.assessing import show_assessment
-from frugalnas.cli.options import add_budget
+from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.supernets import show_supernet
 from frugalnas.cli.text import print_columns
@@ -31,6 +31,14 @@ def add(commands: Any) -> None:
     )
     resume.add_argument("run_dir", type=Path, metavar="RUN")
     add_budget(resume, None)
+    resume.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="STAGE.NAME=VALUE",
+        help="for a method: another setting of a stage that has not begun, such as search.generations=5",
+    )
+    add_limit(resume, "for a method whose search has not begun: another limit")
     resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for comparisons [1]")
     resume.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
@@ -48,7 +56,7 @@ def add(commands: Any) -> None:
         help="list runs, rank what one found",
         description="List the runs in a folder, or rank what a search found.",
     )
-    kinds = runs.add_subparsers(metavar="COMMAND", required=True)
+    kinds = runs.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="one line each")
     listed.add_argument("--root", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs are [runs]")
     listed.set_defaults(run=_list)
@@ -63,6 +71,10 @@ def _resume(parsed: argparse.Namespace) -> int:
     config = RunFolder(run_dir).config
     if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
+    if (parsed.set or parsed.where) and config["kind"] != "method":
+        raise FrugalnasError(
+            f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
+        )
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
@@ -77,8 +89,11 @@ def _resume(parsed: argparse.Namespace) -> int:
         return show_assessment(run_dir)
     if config["kind"] == "method":
         if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError("a method's run keeps the budget of its search; leave --queries and --seconds out")
-        return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet)
+            raise FrugalnasError(
+                "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
+            )
+        settings = {**rlnas.stage_settings(parsed.set), **({"where": parsed.where} if parsed.where else {})}
+        return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet, settings)
     if config["kind"] == "pretraining":
         return pretraining.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import SCORE_HELP, add_angle, parse_settings
+from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
 from frugalnas.cli.searching import supernet_space
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -38,7 +38,7 @@ def add(commands: Any) -> None:
         description="Score architectures by a trained supernet: all of a space that can be listed, a sample of a larger "
         "one, or those that are named. Parameters and multiply-adds stand beside the score: what it knows beyond them is "
         "what it is worth.",
-        epilog="Example: frugalnas score runs/supernet --score angle --constraint 'params<=0.5e6' --out angles.csv",
+        epilog="Example: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv",
     )
     parser.add_argument("run_dir", metavar="RUN", help="folder of a supernet's run, or of a method's that trained one")
     parser.add_argument(
@@ -55,7 +55,7 @@ def add(commands: Any) -> None:
         metavar="N",
         help="draw so many [all, where the space can be listed and the score is fast]",
     )
-    group.add_argument("--where", "--constraint", metavar="LIMIT", help="only architectures such as 'macs<=475e6'")
+    add_limit(group, "only architectures such as 'macs<=475M'")
     group.add_argument(
         "--maximise",
         action="store_true",

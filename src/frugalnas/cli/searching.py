@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import add_budget, add_constructor_options, add_evaluator, convert, parse_settings
+from frugalnas.cli.options import add_budget, add_constructor_options, add_evaluator, convert, parse_settings, seconds
 from frugalnas.cli.showing import show_run
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
@@ -71,7 +71,7 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
     )
     group.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes")
     group.add_argument(
-        "--timeout", type=float, metavar="S", help="stop an evaluation after this time and count it as failed"
+        "--timeout", type=seconds, metavar="S", help="stop an evaluation after this time and count it as failed"
     )
     group.add_argument(
         "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<strategy>-<subject>-seed<seed>]"
@@ -296,7 +296,7 @@ def _say_how_else(evaluator: Evaluator) -> None:
     if not isinstance(evaluator, ScoreEvaluator):
         return
     limit = evaluator.space.limits.get("where")
-    rank = f"frugalnas score {evaluator.supernet} --score {evaluator.name}" + f" --constraint '{limit}'" * bool(limit)
+    rank = f"frugalnas score {evaluator.supernet} --score {evaluator.name}" + f" --where '{limit}'" * bool(limit)
     if evaluator.optimum is not None:
         best = f"the largest of all {evaluator.space.size:,} is {evaluator.optimum:.6g}"
         print(f"{evaluator.space.name} can be listed: {best} ({rank} ranks them)", file=sys.stderr)

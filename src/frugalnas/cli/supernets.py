@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, sizes_of, slug
+from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.cli.training import watched
 from frugalnas.cli.training_options import (
@@ -37,7 +38,7 @@ def add(commands: Any) -> None:
         help="train the supernet of a space",
         description="One network that holds every choice of a space; a training step uses one path through it.",
     )
-    kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    kinds = parser.add_subparsers(metavar="COMMAND")
     train = kinds.add_parser(
         "train",
         help="train it, on random labels or true ones",
@@ -47,7 +48,7 @@ def add(commands: Any) -> None:
         "--recipe rlnas-nasbench201",
     )
     add_sizes(train)
-    train.add_argument("--where", "--constraint", metavar="LIMIT", help="only paths such as 'macs<=475e6'")
+    add_limit(train, "only paths such as 'macs<=475M'")
     add_data(train, "digits")
     group = add_recipe(train)
     group.add_argument("--labels", choices=("true", "random", "random-access"), help="the recipe's labels")

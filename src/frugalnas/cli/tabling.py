@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "table", help="tabular benchmarks: list, info, import, doctor", description="Tabular benchmarks."
     )
-    kinds = parser.add_subparsers(metavar="COMMAND", required=True)
+    kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="the tables that can be searched")
     listed.set_defaults(run=_list)
     info = kinds.add_parser("info", help="columns, source, licence and units of a table")

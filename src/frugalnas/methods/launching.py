@@ -11,12 +11,13 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.methods.preparing import Settled, settle
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.methods.rlnas import RLNAS
+from frugalnas.registry import METHODS
 from frugalnas.runs.folder import RunFolder, taken
-from frugalnas.runs.stages import Watch, method_of, read_result, resume_method, run_method
+from frugalnas.runs.stages import Watch, load_stages, method_of, read_result, resume_method, run_method
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import check_device
 
-__all__ = ["MethodResult", "load_method", "resume_rlnas", "rlnas", "settled_rlnas"]
+__all__ = ["MethodResult", "change_settings", "load_method", "resume_rlnas", "rlnas", "settled_rlnas"]
 
 
 @dataclass(frozen=True)
@@ -161,16 +162,55 @@ def settled_rlnas(
     return method, settled
 
 
-def resume_rlnas(run_dir: Path | str, *, device: str | None = None, watch: Watch | None = None) -> MethodResult:
+def resume_rlnas(
+    run_dir: Path | str,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    where: str | None = None,
+    device: str | None = None,
+    watch: Watch | None = None,
+) -> MethodResult:
     """The result of carrying on with a run, whichever stage it stopped in.
 
     Args:
         run_dir: the run's folder.
+        settings: of stages that have not begun, as `rlnas` takes them.
+        where: other limits on the network that is retrained, where the search has not begun.
         device: on which trainings go on from now on; None keeps theirs.
         watch: callbacks for each stage.
     """
+    change_settings(run_dir, {**(settings or {}), **({} if where is None else {"where": where})})
     resume_method(run_dir, device=device, watch=watch)
     return load_method(run_dir)
+
+
+_FIRST_USED = {"where": "search", "score": "search", "search": "search", "retrain": "retrain"}
+"""The first stage that each part of a recipe decides; any other decides the first of all."""
+
+
+def change_settings(run_dir: Path | str, settings: Mapping[str, Any]) -> None:
+    """Give stages of a run that have not begun other settings, after the checks that a new run has.
+
+    Raises:
+        FrugalnasError: where a stage that a setting is about has begun, or something does not fit; nothing is changed then.
+    """
+    folder = RunFolder(Path(run_dir))
+    method = method_of(folder)
+    if not settings or not isinstance(method, RLNAS):
+        return
+    begun = {stage.group: stage for stage in reversed(load_stages(folder.path))}
+    for name in settings:
+        part = "search" if name.startswith("retrain.space") else _FIRST_USED.get(name.partition(".")[0], "supernet")
+        if part in begun and name != "retrain.top":
+            raise FrugalnasError(
+                f"{name} cannot be changed: {begun[part].name} has begun without it; remove {begun[part].path} and what "
+                "comes after to do it again, or start another run"
+            )
+    wanted = load_method_recipe(method.recipe, settings)
+    settled = settle(wanted, None, None, method.reading, int(method.device["devices"]))
+    with folder.held():
+        changed = {**METHODS.describe(method)["options"], "recipe": settled.recipe.to_json()}
+        folder.write_config({**folder.config, "method": METHODS.describe(type(method)(**changed))})
 
 
 def load_method(run_dir: Path | str) -> MethodResult:

@@ -11,11 +11,14 @@ import numpy as np
 
 from frugalnas.data import ImageData, open_data
 from frugalnas.errors import FrugalnasError
+from frugalnas.methods.concluding import alive
 from frugalnas.methods.recipe import MethodRecipe
 from frugalnas.registry import SPACES, STRATEGIES
+from frugalnas.runs.budget import Budget
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.preparing import prepare
-from frugalnas.runs.supernet_preparing import prepare_supernet
+from frugalnas.runs.scoring import IMAGES, check_held_out, score_parts
+from frugalnas.runs.supernet_preparing import PreparedSupernet, prepare_supernet
 from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import Strategy
@@ -93,8 +96,21 @@ def settle(
     if recipe.top and data.labelled:
         code = networks.retrained.sample(1, np.random.default_rng(0))[0]
         prepare(networks.retrained, code, recipe.data, devices=devices, **recipe.from_scratch, **common)
-    genetic_search(recipe, networks.retrained, 0)
+    _check_search(recipe, networks, supernet)
     return Settled(recipe, networks, data, names, (*supernet.notes, *notes))
+
+
+def _check_search(recipe: MethodRecipe, networks: Networks, supernet: PreparedSupernet) -> None:
+    """Refuse, before a supernet is trained, a search that would fail after it."""
+    strategy, space, score = genetic_search(recipe, networks.retrained, 0), networks.retrained, recipe.score
+    Budget(evaluations(recipe, strategy)).check(strategy)
+    if space.enumerable:
+        alive(space, space.enumerate())
+    parts = score_parts(score.get("name", "angle"), space, score.get("rule"), score.get("images", IMAGES))
+    if "angle" in parts and score.get("base") is not None:
+        supernet.recipe.check_base(score["base"], supernet.recipe.epochs or 0, "the supernet")
+    if "accuracy" in parts:
+        check_held_out(supernet.data, "the supernet")
 
 
 def _in_space(recipe: MethodRecipe, space: SearchSpace | None, data: ImageData, notes: list[str]) -> MethodRecipe:
@@ -187,4 +203,4 @@ def genetic_search(recipe: MethodRecipe, space: SearchSpace, seed: int) -> Strat
 
 def evaluations(recipe: MethodRecipe, strategy: Strategy) -> int:
     """How many networks the search looks at, at most."""
-    return min(int(recipe.search.get("generations", 20)) * strategy.round_size, strategy.space.size)
+    return min(int(recipe.search.get("generations", 20)) * strategy.round_size, strategy.space.distinct)

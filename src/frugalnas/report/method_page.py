@@ -26,6 +26,9 @@ def method_page(run: MethodRun, sure: Certainty | None, figures: dict[str, Path]
     data = Path(str(run.method.recipe["data"])).name
     parts = [f"<h1>{escaped(name)} on {escaped(data)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
     parts.append(key_numbers(_numbers(run, sure)))
+    if run.failure is not None:
+        told = f"Stage {run.failure['stage']} failed: {run.failure['error']}"
+        parts.append(f"<p><strong>{escaped(told)}</strong></p>")
     if run.result is not None and not run.result["trained"]:
         why = "Nothing was to be retrained" if run.method.labelled else "The images have no labels"
         parts.append(

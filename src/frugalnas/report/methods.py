@@ -39,6 +39,7 @@ class MethodRun:
         stages: begun so far.
         supernet, search, trained: what the stages have come to.
         result: what was concluded, None before the end.
+        failure: which `stage` failed last, and its `error`; None where none did.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class MethodRun:
     search: SearchResult | None
     trained: tuple[TrainingResult, ...]
     result: dict[str, Any] | None
+    failure: dict[str, str] | None
 
     @property
     def seconds(self) -> float:
@@ -59,7 +61,7 @@ class MethodRun:
 def read_method(run_dir: Path | str) -> MethodRun:
     """A method's run from its folder alone; nothing is computed."""
     from frugalnas.runs import RunFolder, load_search
-    from frugalnas.runs.stages import load_stages, method_of, read_result
+    from frugalnas.runs.stages import load_stages, method_of, read_failure, read_result
     from frugalnas.runs.supernets import load_supernet
     from frugalnas.runs.training import load_training
 
@@ -76,6 +78,7 @@ def read_method(run_dir: Path | str) -> MethodRun:
         search=load_search(paths["search"]) if "search" in paths else None,
         trained=tuple(load_training(path) for name, path in paths.items() if name.startswith("retrain-")),
         result=read_result(folder.path),
+        failure=read_failure(folder.path),
     )
 
 
@@ -86,6 +89,7 @@ def method_numbers(run_dir: Path | str) -> dict[str, Any]:
         "run": str(run_dir),
         "method": run.config["method"]["name"],
         "finished": run.result is not None,
+        "failure": run.failure,
         "seconds": run.seconds,
         "stages": [
             {

@@ -47,11 +47,9 @@ class Budget:
                 f"raise --queries or lower --initial"
             )
         space = strategy.space
-        every_row_is_one = space.listed_by == "network" or not space.enumerable
-        networks = space.size if every_row_is_one else len(np.unique(space.networks(space.enumerate())))
-        if self.queries > networks:
+        if self.queries > space.distinct:
             raise FrugalnasError(
-                f"a budget of {self.queries} queries is more than {space.name} has distinct networks ({networks:,}); "
+                f"a budget of {self.queries} queries is more than {space!r} has distinct networks ({space.distinct:,}); "
                 f"lower --queries"
             )
 

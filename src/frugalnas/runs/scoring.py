@@ -20,6 +20,7 @@ from frugalnas.spaces import Codes, SearchSpace
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from frugalnas.data import ImageData
     from frugalnas.data.images import Part
     from frugalnas.runs.supernets import SupernetResult
 
@@ -27,8 +28,10 @@ __all__ = [
     "SCORES",
     "ScoreEvaluator",
     "angle_base",
+    "check_held_out",
     "fast",
     "open_score",
+    "score_parts",
     "score_title",
     "scored_with_parts",
     "supernet_folder",
@@ -100,14 +103,7 @@ def open_score(
 
     result = load_supernet(supernet_folder(run_dir))
     space = _fitting(result, space)
-    names = [part.strip() for part in name.split("+")]
-    for part in names:
-        if part not in SCORES and part not in space.quantities:
-            raise unknown_name(
-                "score", part, list(dict.fromkeys([*SCORES, *space.quantities])), ", or several joined by +"
-            )
-    if len(set(names)) < len(names):
-        raise FrugalnasError(f"--score {name} names one twice; name each once")
+    names = score_parts(name, space, rule, images)
     if seed < 0:
         raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
     opened = _Opened(result, space, rule, base, epoch, recalibrate, images, seed, device)
@@ -115,6 +111,36 @@ def open_score(
     if len(scores) == 1:
         return scores[0]
     return combine(scores, _reference(space, all(map(fast, names)), reference, seed))
+
+
+def score_parts(name: str, space: SearchSpace, rule: str | None = None, images: int = IMAGES) -> list[str]:
+    """The names that a score's is joined from, made sure to be scores of this space; the arguments are `open_score`'s.
+
+    Raises:
+        FrugalnasError: as `open_score`, as far as that is known before a supernet is trained.
+    """
+    names = [part.strip() for part in str(name).split("+")]
+    for part in names:
+        if part not in SCORES and part not in space.quantities:
+            raise unknown_name(
+                "score", part, list(dict.fromkeys([*SCORES, *space.quantities])), ", or several joined by +"
+            )
+    if len(set(names)) < len(names):
+        raise FrugalnasError(f"--score {name} names one twice; name each once")
+    if "angle" in names:
+        rule_for(space, rule)
+    if not isinstance(images, int) or images < 1:
+        raise FrugalnasError(f"--images {images}: an accuracy needs at least one image")
+    return names
+
+
+def check_held_out(data: ImageData, trained: str) -> None:
+    """Refuse to measure a supernet's accuracy where no labelled images were held out of its training."""
+    if data.val is None or not len(data.val) or not data.labelled:
+        missing = "labels" if not data.labelled else "images held out of training (--split of its training decides)"
+        raise FrugalnasError(
+            f"{trained} has no {missing}, on which an accuracy is measured; rank by --score angle, which needs none"
+        )
 
 
 def fast(name: str) -> bool:
@@ -288,8 +314,6 @@ class _Opened:
         seed: int,
         device: str,
     ) -> None:
-        if images < 1:
-            raise FrugalnasError(f"--images {images}: an accuracy needs at least one image")
         self.run, self.space = run, space
         self.rule, self.base, self.epoch = rule, base, epoch
         self.recalibrate, self.images = recalibrate, images
@@ -321,11 +345,8 @@ class _Opened:
         from frugalnas.scores.accuracy import SupernetAccuracy
 
         data = supernet_data(self.run.run_dir)
-        if data.val is None or not len(data.val) or not data.labelled:
-            missing = "labels" if not data.labelled else "images held out of training (--split of its training decides)"
-            raise FrugalnasError(
-                f"{self.run.run_dir} has no {missing}, on which an accuracy is measured; rank by --score angle, which needs none"
-            )
+        check_held_out(data, str(self.run.run_dir))
+        assert data.val is not None
         calibration = [images for images, _ in self._batches(data.train, self.images)] if self.recalibrate else None
         score = SupernetAccuracy(
             self.run.supernet(self._kept(), self.device), self._batches(data.val, self.images), calibration

@@ -12,7 +12,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,6 +30,7 @@ __all__ = [
     "load_stages",
     "method_of",
     "network_of",
+    "read_failure",
     "read_result",
     "resume_method",
     "run_method",
@@ -49,6 +50,8 @@ _KIND_OF = {"search": "search", "train": "training", "train_supernet": "supernet
 """The kind of run that each function begins."""
 RESULT = "result.json"
 """What the method concluded, in its run's folder."""
+FAILURE = "failure.json"
+"""Which stage failed last and why, until it is carried on with."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Stages:
         self.only = only
         self.device = device
         self.watch = watch or (lambda stage: nullcontext([]))
+        self.under_way: str | None = None
         self._reached = False
         self._asked = 0
 
@@ -151,17 +155,17 @@ class Stages:
 
     def _pass(self, stage: Stage) -> None:
         """Stop before a stage that is not to be carried out."""
-        if self.only is None:
-            return
+        self.under_way = None
         if stage.group == self.only:
             self._reached = True
         elif self._reached:
             raise _Enough
-        elif not stage.finished:
+        elif self.only is not None and not stage.finished:
             raise FrugalnasError(
                 f"--stage {self.only} needs {stage.name}, which is not finished; run --stage {stage.group} first, or "
                 f"frugalnas resume {self.folder.path} for all"
             )
+        self.under_way = stage.name
 
 
 class _Enough(Exception):  # not an error: the stage that was asked for is over
@@ -249,6 +253,15 @@ def read_result(run_dir: Path | str) -> dict[str, Any] | None:
     return result
 
 
+def read_failure(run_dir: Path | str) -> dict[str, str] | None:
+    """The `stage` that failed when the run was last carried on with, and its `error`; None where none did."""
+    try:
+        noted = json.loads((Path(run_dir) / FAILURE).read_text(encoding="utf-8"))
+        return {name: str(noted[name]) for name in ("stage", "error")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def network_of(run_dir: Path | str) -> Path:
     """The folder of the network that a method's run has come to; the folder itself where it is no method's run.
 
@@ -284,9 +297,21 @@ def trained_run(run_dir: Path | str) -> Path:
 def _carry_out(
     folder: RunFolder, method: Method, stage: str | None, device: str | None, watch: Watch | None
 ) -> dict[str, Any] | None:
+    stages = Stages(folder, only=stage, device=device, watch=watch)
+    failure = folder.path / FAILURE
     try:
         with folder.held():
-            concluded: Mapping[str, Any] = method.carry_out(Stages(folder, only=stage, device=device, watch=watch))
+            failure.unlink(missing_ok=True)
+            try:
+                concluded: Mapping[str, Any] = method.carry_out(stages)
+            except _Enough:
+                raise
+            except Exception as error:
+                if stages.under_way is not None:
+                    why = str(error) if isinstance(error, FrugalnasError) else f"{type(error).__name__}: {error}"
+                    with suppress(OSError):  # a full disk is what is told, not that this could not be noted
+                        write_atomically(failure, json.dumps({"stage": stages.under_way, "error": why}) + "\n")
+                raise
             write_atomically(folder.path / RESULT, json.dumps(concluded, indent=2, ensure_ascii=False) + "\n")
             return dict(concluded)
     except _Enough:

@@ -149,12 +149,7 @@ class SupernetResult:
             )
         if base is None:
             base = self.default_base if self.default_base < epoch else 0
-        usable = [kept for kept in self.recipe.kept_epochs if kept < epoch]
-        if base not in usable:
-            raise FrugalnasError(
-                f"{self.run_dir} measures the angle after epoch {epoch} from epoch {' or '.join(map(str, usable))}, not "
-                f"{base}; a training keeps other weights with --set base_epochs=[0,{base}]"
-            )
+        self.recipe.check_base(base, epoch, str(self.run_dir))
         tensors, _ = read_tensors(self.run_dir / triples_file(epoch))
         found: NDArray[np.float64] = tensors[str(base)].numpy()
         return found

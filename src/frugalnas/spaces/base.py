@@ -146,6 +146,15 @@ class SearchSpace(ABC):
             codes[:, gene] = self._value_of_choice[gene, choice]
         return np.ascontiguousarray(codes[self.valid(codes)])
 
+    @cached_property
+    def distinct(self) -> int:
+        """How many networks can be told apart; of a space that cannot be listed, how many codes it has at most.
+
+        The most that a search can query, and what an initial sample is limited by.
+        """
+        every_row_is_one = self.listed_by == "network" or not self.enumerable
+        return self.size if every_row_is_one else len(np.unique(self.networks(self.enumerate())))
+
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
         """`n` codes drawn uniformly and independently from the valid ones, shape [n, genes].
 
@@ -368,7 +377,7 @@ class SearchSpace(ABC):
         """A copy without anything that was computed for the old limits."""
         smaller = copy.copy(self)
         smaller._whole = self._whole or self
-        for key in ("size", "_enumerated", "_value_of_choice"):
+        for key in ("size", "distinct", "_enumerated", "_value_of_choice"):
             smaller.__dict__.pop(key, None)
         return smaller
 

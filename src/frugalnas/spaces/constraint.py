@@ -1,8 +1,7 @@
-"""Limits on what an architecture may cost, written as people write them: `params<=0.5e6`."""
+"""Limits on what an architecture may cost, written as people write them: `params<=0.5M`."""
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.amounts import number
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["Constraint"]
 
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
-_PATTERN = re.compile(r"\s*([a-z_]+)\s*(<=|>=|<|>)\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*", re.IGNORECASE)
+_PATTERN = re.compile(r"\s*([a-z_][a-z0-9_-]*)\s*(<=|>=|<|>)([^=<>].*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,20 @@ class Constraint:
         """The limits in `text`, which are joined by commas.
 
         Example:
-            >>> [str(rule) for rule in Constraint.parse("params<=0.5e6, macs>2e7")]
-            ['params<=500000', 'macs>20000000']
+            >>> [str(rule) for rule in Constraint.parse("params<=0.5M, macs>2e7, latency<=5ms")]
+            ['params<=500000', 'macs>20000000', 'latency<=5']
         """
         rules = []
         for part in text.split(","):
             match = _PATTERN.fullmatch(part)
+            if match is None:
+                raise FrugalnasError(
+                    f"cannot read the limit {part!r}; write one like 'params<=0.5M' (quantity, one of <= >= < >, number)"
+                )
             try:
-                bound = float(match[3]) if match else math.nan
-            except ValueError:
-                bound = math.nan
-            if match is None or not math.isfinite(bound):
-                raise FrugalnasError(f"cannot read the constraint {part!r}; write one like 'params<=0.5e6'")
-            rules.append(cls(match[1], match[2], bound))
+                rules.append(cls(match[1], match[2], number(match[3], match[1])))
+            except FrugalnasError as error:
+                raise FrugalnasError(f"cannot read the limit {part!r}: {error}") from None
         return tuple(rules)
 
     def met_by(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:

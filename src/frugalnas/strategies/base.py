@@ -51,8 +51,11 @@ class Strategy(ABC):
             raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
         if initial < 1:
             raise FrugalnasError(f"initial sample of {initial}: a strategy starts from at least one architecture")
-        if initial > space.size:
-            raise FrugalnasError(f"initial sample of {initial} is larger than {space.name}, which has {space.size}")
+        if initial > space.distinct:
+            raise FrugalnasError(
+                f"initial sample of {initial} is larger than {space!r}, which has {space.distinct:,} distinct networks; "
+                "lower --initial"
+            )
         self.space = space
         self.seed = seed
         self.initial = initial

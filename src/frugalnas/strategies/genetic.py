@@ -63,7 +63,7 @@ class GeneticSearch(Strategy):
             )
         if not 0 < mutation_rate <= 1:
             raise FrugalnasError(f"mutation_rate is {mutation_rate}; it lies above 0 and is at most 1")
-        super().__init__(space, seed=seed, initial=min(population, space.size) if initial is None else initial)
+        super().__init__(space, seed=seed, initial=min(population, space.distinct) if initial is None else initial)
         self.population = self.round_size = population
         self.parents = parents
         self.mutations = mutations

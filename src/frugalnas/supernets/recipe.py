@@ -78,3 +78,12 @@ class SupernetRecipe(Recipe):
     def kept_epochs(self) -> tuple[int, ...]:
         """Epochs after which weights are kept to measure angles from, 0 first."""
         return tuple(sorted({0, self.angle_base or 0, *self.base_epochs}))
+
+    def check_base(self, base: int, epoch: int, trained: str) -> None:
+        """Refuse an angle after `epoch` that starts from weights that are not kept, or not before it."""
+        usable = [kept for kept in self.kept_epochs if kept < epoch]
+        if base not in usable:
+            raise FrugalnasError(
+                f"{trained} measures the angle after epoch {epoch} from epoch {' or '.join(map(str, usable))}, not {base}; "
+                f"a training keeps other weights where its setting base_epochs is [0,{base}]"
+            )
