@@ -21,6 +21,7 @@ HEAVY = ["sklearn", "torch", "matplotlib", "pyarrow", "scipy", "pandas", "rich",
 FLOORS = {
     "errors": 0,
     "cache": 0,
+    "amounts": 1,
     "limits": 1,
     "pickles": 1,
     "recipe_files": 1,
