@@ -38,3 +38,10 @@ class Fussy(Scaled):
         if len(values) < 30:
             raise FrugalnasError(f"{len(values)} labels are too few")
         return super().fit(population, values)
+
+
+class Unsure(Scaled):
+    """Knows nothing, and says so in no number."""
+
+    def predict(self, population):
+        return Prediction(np.full(len(population), np.nan), np.zeros(len(population)))

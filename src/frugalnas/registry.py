@@ -108,6 +108,29 @@ class Registry:
             raise self._misfit(name)
         return made
 
+    def entry(self, given: str | Mapping[str, Any] | Callable[..., Any]) -> dict[str, Any]:
+        """The description that a name, a class or a description stands for; a class is made with its defaults.
+
+        Raises:
+            FrugalnasError: for a class that another process cannot find, and for anything else.
+        """
+        if isinstance(given, Mapping):
+            found: dict[str, Any] = plain(given)
+            if "name" in found:
+                return found
+        if isinstance(given, str):
+            return {"name": given}
+        if isinstance(given, type) or inspect.isfunction(given):
+            own = f"{given.__module__}:{given.__qualname__}"
+            name = next((name for name, target in self.targets.items() if _same_class(target, given)), own)
+            _refuse_local(name)
+            self.resolve(name)
+            return {"name": name}
+        raise FrugalnasError(
+            f"{given!r} does not name {self.noun}; give a name, a class, or {{'name': ..., 'options': {{...}}}}, from which "
+            f"as many are made as there are seeds"
+        )
+
     def describe(self, made: object) -> dict[str, Any]:
         """The description from which `create` makes an equal object.
 
@@ -126,11 +149,7 @@ class Registry:
                 )
             options[option] = plain(getattr(made, option))
         for text in (name, *(value for value in options.values() if isinstance(value, str))):
-            if "<locals>" in text or "<lambda>" in text or text.startswith("__main__:"):
-                raise FrugalnasError(
-                    f"{text} cannot be found again by name, which a run folder needs; move it to the top of a module that "
-                    f"can be imported, or search without a run folder"
-                )
+            _refuse_local(text)
         return {"name": name, "options": options}
 
     def summary(self, name: str) -> str:
@@ -167,7 +186,15 @@ def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Pa
     }
 
 
-def _same_class(target: str, made: type) -> bool:
+def _refuse_local(text: str) -> None:
+    if "<locals>" in text or "<lambda>" in text or text.startswith("__main__:"):
+        raise FrugalnasError(
+            f"{text} cannot be found again by name, which a run folder needs; move it to the top of a module that "
+            f"can be imported, or search without a run folder"
+        )
+
+
+def _same_class(target: str, made: type | Callable[..., Any]) -> bool:
     module_name, _, attribute = target.partition(":")
     return attribute == made.__qualname__ and made.__module__.startswith(module_name)
 

@@ -12,9 +12,21 @@ from scipy.stats import rankdata
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.interruption import interruptible
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
-__all__ = ["Prediction", "Predictor", "check_features", "check_values", "normal_scores", "normal_values"]
+__all__ = [
+    "Prediction",
+    "Predictor",
+    "check_features",
+    "check_values",
+    "fitted",
+    "normal_scores",
+    "normal_values",
+    "predicted",
+    "predicted_mean",
+    "shown",
+]
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
@@ -124,6 +136,67 @@ class Predictor(ABC):
         rows = encoded.rows.copy()
         rows[:, -len(self.features) :] = (rows[:, -len(self.features) :] - mean) / deviation
         return Distinct(rows, encoded.inverse)
+
+
+def fitted(predictor: Predictor, population: Population, values: NDArray[np.float64]) -> Predictor:
+    """The predictor once it has learnt: what searches and studies call instead of `fit`, whoever wrote it.
+
+    Raises:
+        FrugalnasError: where `fit` returns something else than a predictor.
+        KeyboardInterrupt: where the fit was interrupted, also if the library that it calls keeps that to itself.
+    """
+    with interruptible():
+        answer = predictor.fit(population, values)
+    if not isinstance(answer, Predictor):
+        raise FrugalnasError(
+            f"{type(predictor).__name__}.fit returned {shown(answer)}; it returns self once it has learnt"
+        )
+    return answer
+
+
+def predicted(predictor: Predictor, population: Population) -> Prediction:
+    """What a predictor says of a population: what searches and studies call instead of `predict`, whoever wrote it.
+
+    Raises:
+        FrugalnasError: for anything but a `Prediction` with a number for each architecture.
+    """
+    answer, n = predictor.predict(population), len(population)
+    where, wanted = f"{type(predictor).__name__}.predict", f"it returns Prediction(mean, std), both of shape [{n}]"
+    if not isinstance(answer, Prediction):
+        raise FrugalnasError(f"{where} returned {shown(answer)}; {wanted}")
+    for name, column in (("mean", answer.mean), ("std", answer.std)):
+        _check_column(f"{where} returned a Prediction whose {name} is", column, n, wanted)
+    if (np.asarray(answer.std) < 0).any():
+        raise FrugalnasError(f"{where} returned a Prediction whose std is below 0; a standard deviation is 0 or more")
+    if answer.members is not None and (np.ndim(answer.members) != 2 or np.shape(answer.members)[1] != n):
+        raise FrugalnasError(
+            f"{where} returned a Prediction whose members are {shown(answer.members)}; they have shape [m, {n}]"
+        )
+    return answer
+
+
+def predicted_mean(predictor: Predictor, population: Population) -> NDArray[np.float64]:
+    """The same for `mean`."""
+    answer, n = predictor.mean(population), len(population)
+    _check_column(f"{type(predictor).__name__}.mean returned", answer, n, f"it returns an array of shape [{n}]")
+    return answer
+
+
+def _check_column(what: str, column: object, n: int, wanted: str) -> None:
+    if np.shape(column) != (n,) or np.asarray(column).dtype.kind not in "fiu":  # type: ignore[call-overload]
+        raise FrugalnasError(f"{what} {shown(column)}; {wanted}")
+    unknown = int(np.isnan(np.asarray(column)).sum())
+    if unknown:
+        raise FrugalnasError(f"{what} NaN for {unknown} of {n} architectures; {wanted}, of numbers")
+
+
+def shown(value: object) -> str:
+    """What somebody's method returned, in a few words."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {list(value.shape)} ({value.dtype})"
+    text = repr(value)
+    kind = "" if value is None else f" ({type(value).__name__})"
+    return f"{text if len(text) <= 60 else text[:57] + '...'}{kind}"
 
 
 def check_features(features: tuple[str, ...]) -> tuple[str, ...]:

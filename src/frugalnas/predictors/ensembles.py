@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.interruption import interruptible
 from frugalnas.predictors.base import Prediction, Predictor, check_features
 from frugalnas.spaces import Population
 
@@ -76,7 +77,7 @@ class Ensemble(Regressor):
             rng = np.random.default_rng(stream)
             rows = rng.integers(len(values), size=len(values)) if self._resamples() else np.arange(len(values))
             member = self._member(int(rng.integers(2**31)))
-            with warnings.catch_warnings():
+            with interruptible(), warnings.catch_warnings():
                 # A weak predictor that stops at its iteration limit is what was asked for.
                 warnings.filterwarnings("ignore", category=_convergence_warning())
                 self._fitted.append(member.fit(inputs[rows], targets[rows]))

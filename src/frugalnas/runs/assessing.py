@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, surroundings, told, unknown_name
 from frugalnas.predictors import Prediction, Predictor
+from frugalnas.predictors.base import fitted, predicted, predicted_mean
 from frugalnas.registry import PREDICTORS, plain
 from frugalnas.runs.assessment import Assessment, calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
@@ -34,7 +35,7 @@ CALIBRATED = 5_000
 
 
 def assess(
-    predictors: Sequence[str | Mapping[str, Any]],
+    predictors: Sequence[str | Mapping[str, Any] | Callable[..., Predictor]],
     *,
     table: str | None = None,
     labels: Path | str | None = None,
@@ -55,8 +56,8 @@ def assess(
     and all architectures that build other networks are predicted.
 
     Args:
-        predictors: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and "targets"
-            says what it is fitted to: "rank", as searches do, "standard", or the values ("raw"); see `strategies.labels`.
+        predictors: names, classes, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and
+            "targets" says what it is fitted to: "rank", as searches do, "standard", or the values ("raw"); see `strategies.labels`.
             Where nothing is said it is rank, but raw for those of papers, and outputs in percent.
         table: name of the table that knows the values.
         labels: in place of a table, a CSV or Parquet file of labelled architectures (see `read_labels`), or the folder of a
@@ -90,7 +91,7 @@ def assess(
         "frugalnas": frugalnas.__version__,
         "kind": "assessment",
         "space": {"name": described} if isinstance(described, str) else plain(described),
-        "predictors": [_described({"name": entry} if isinstance(entry, str) else plain(entry)) for entry in predictors],
+        "predictors": [_described(PREDICTORS.entry(each)) for each in predictors],
         "truth": {**truth, "column": column},
         "budgets": None if budgets is None else sorted({int(budget) for budget in budgets}),
         "trials": int(trials),
@@ -144,9 +145,6 @@ def load_assessment(run_dir: Path | str) -> Assessment:
 
 
 def _check(config: dict[str, Any], subject: Subject) -> None:
-    nameless = [entry for entry in config["predictors"] if "name" not in entry]
-    if nameless:
-        raise FrugalnasError(f"{nameless[0]} does not name a predictor; write {{'name': ..., 'options': {{...}}}}")
     labels = [_label(entry) for entry in config["predictors"]]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:
@@ -264,14 +262,14 @@ def _judge(
     whole = len(truth) <= WHOLE
     started = time.perf_counter()
     targets = LABELS[how](values)
-    predictor.fit(subject.population.take(rows), targets)
-    fitted = time.perf_counter()
-    prediction = predictor.predict(subject.others) if whole else None
-    mean = predictor.mean(subject.others) if prediction is None else prediction.mean
-    predicted = time.perf_counter()
+    predictor = fitted(predictor, subject.population.take(rows), targets)
+    learnt = time.perf_counter()
+    prediction = predicted(predictor, subject.others) if whole else None
+    mean = predicted_mean(predictor, subject.others) if prediction is None else prediction.mean
+    answered = time.perf_counter()
     if prediction is None:
         sample = unseen[np.linspace(0, len(unseen) - 1, CALIBRATED).astype(np.intp)]
-        prediction = predictor.predict(subject.others.take(sample))
+        prediction = predicted(predictor, subject.others.take(sample))
     else:
         sample, prediction = unseen, prediction.take(unseen)
     answers = in_units(Prediction(mean[unseen], np.zeros(len(unseen))), targets, values, how).mean
@@ -279,7 +277,7 @@ def _judge(
         **judged(mean[unseen], truth[unseen], answers),
         **calibrated(prediction, truth[sample], targets, values, how),
     }
-    return metrics, {"fit_seconds": round(fitted - started, 4), "predict_seconds": round(predicted - fitted, 4)}
+    return metrics, {"fit_seconds": round(learnt - started, 4), "predict_seconds": round(answered - learnt, 4)}
 
 
 def _assemble(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from frugalnas.runs.ledger import Query
 from frugalnas.runs.loop import search
 from frugalnas.runs.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import SearchSpace
+from frugalnas.strategies import Strategy
 from frugalnas.tables import TableEvaluator
 
 __all__ = ["compare", "load_comparison", "resume_comparison"]
 
 
 def compare(
-    strategies: Sequence[str | Mapping[str, Any]],
+    strategies: Sequence[str | Mapping[str, Any] | Callable[..., Strategy]],
     *,
     evaluator: Mapping[str, Any],
     space: str | Mapping[str, Any] = "nasbench201",
@@ -41,7 +42,7 @@ def compare(
     """Every strategy run with every seed; on one seed all start from the same initial sample.
 
     Args:
-        strategies: names, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
+        strategies: names, classes, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
         evaluator: description, for example `{"name": "table", "options": {"table": "nasbench201/cifar10"}}`. Where it draws
             labels at random, each seed draws its own.
         space: name or description.
@@ -59,7 +60,7 @@ def compare(
         "frugalnas": frugalnas.__version__,
         "kind": "comparison",
         "space": {"name": space} if isinstance(space, str) else plain(space),
-        "strategies": [{"name": entry} if isinstance(entry, str) else plain(entry) for entry in strategies],
+        "strategies": [STRATEGIES.entry(each) for each in strategies],
         "evaluator": plain(evaluator),
         "queries": int(queries),
         "seeds": [int(seed) for seed in seeds],
@@ -140,9 +141,6 @@ def _is_search(line: dict[str, Any], config: dict[str, Any], space: SearchSpace)
 
 
 def _check(config: dict[str, Any]) -> None:
-    nameless = [entry for entry in config["strategies"] if "name" not in entry]
-    if nameless:
-        raise FrugalnasError(f"{nameless[0]} does not name a strategy; write {{'name': ..., 'options': {{...}}}}")
     labels = [_label(entry) for entry in config["strategies"]]
     twice = {label for label in labels if labels.count(label) > 1}
     if twice:

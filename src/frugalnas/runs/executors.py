@@ -12,6 +12,7 @@ from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, surroundings, told
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.interruption import interruptible
 from frugalnas.runs.processes import Lost, Workers
 
 __all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
@@ -96,7 +97,8 @@ def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Eval
         Surroundings: where the machine failed, which says nothing about the architectures.
     """
     try:
-        answer = evaluator.evaluate(trials, workdir)
+        with interruptible():
+            answer = evaluator.evaluate(trials, workdir)
         if not isinstance(answer, Evaluations):
             raise FrugalnasError(f"evaluate() returned {type(answer).__name__}; it has to return Evaluations")
         if len(answer) != len(trials):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
+from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["Strategy"]
@@ -104,12 +105,33 @@ class Strategy(ABC):
         elif not self._values:
             codes = self.draw_new(self.round_size if n is None else n, self.rng)
         else:
-            codes = np.asarray(self.propose(self.round_size if n is None else n), np.int8)
+            wanted = self.round_size if n is None else n
+            codes = self._checked(self.propose(wanted), wanted)
         ids = np.arange(self._next_id, self._next_id + len(codes))
         self._next_id += len(codes)
         self._pending.update(zip(ids.tolist(), codes.copy(), strict=True))
         self._asked.update(self.space.networks(codes).tolist())
         return Trials(codes.reshape(-1, self.space.genes), ids)
+
+    def _checked(self, proposed: Codes, n: int) -> Codes:
+        """What `propose` returned, where it is at most `n` architectures of the space."""
+        where, space = f"{type(self).__name__}.propose", self.space
+        try:
+            codes = np.asarray(proposed)
+        except ValueError:  # rows of several lengths
+            codes = np.empty(0, np.object_)
+        if not codes.size and codes.dtype != np.object_:
+            return np.zeros((0, space.genes), np.int8)
+        if codes.shape[1:] != (space.genes,) or codes.ndim != 2 or codes.dtype.kind not in "iu" or len(codes) > n:
+            raise FrugalnasError(
+                f"{where}({n}) returned {shown(proposed)}; it returns whole numbers of shape [m, {space.genes}], m at most {n}"
+            )
+        wrong = np.flatnonzero(~space.valid(codes))
+        if len(wrong):
+            raise FrugalnasError(
+                f"{where}({n}) returned {codes[wrong[0]].tolist()} in row {wrong[0]}, which is no architecture of {space!r}"
+            )
+        return codes.astype(np.int8)
 
     def tell(self, trials: Trials, evaluations: Evaluations) -> None:
         """Take in what became of trials.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Predictor
+from frugalnas.predictors.base import fitted, predicted
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import BoolArray, Codes, IntArray, Population, SearchSpace
 from frugalnas.spaces.children import guessed_children
@@ -151,7 +152,7 @@ class NPENAS(Strategy):
         if not len(codes):
             return codes
         candidates = Population(self.space, codes, self._known)
-        prediction = predictor.predict(candidates)
+        prediction = predicted(predictor, candidates)
         eligible = np.ones(len(codes), np.bool_)
         best = labels.max()
         rows = best_batch(self.acquisition, prediction, best, candidates.networks, eligible, n, self.rng)
@@ -175,7 +176,7 @@ class NPENAS(Strategy):
             predictor = copy.copy(self.predictor)
             predictor.seed = self._fit_seed
             labels = LABELS[self.labels](self.values[learnt])
-            self._fitted = predictor.fit(Population(self.space, self.codes[learnt], self._known), labels), labels
+            self._fitted = fitted(predictor, Population(self.space, self.codes[learnt], self._known), labels), labels
         return self._fitted
 
     def _learnt(self) -> BoolArray:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
+from frugalnas.predictors.base import fitted, predicted, predicted_mean
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
@@ -177,17 +178,17 @@ class WeakNAS(Strategy):
         kept = self._training_set()
         if len(kept) < 2:
             return self.draw_new(n, self.rng)
-        fitted = self._fitted_to(kept)
-        predictor, labels = fitted[0]
+        fits = self._fitted_to(kept)
+        predictor, labels = fits[0]
         if len(candidates) > LARGE:
-            candidates = self._nearest(candidates, fitted, n)
+            candidates = self._nearest(candidates, fits, n)
         if self.acquisition == "uniform" and len(candidates) > NEAR:  # deviations of so many would be for nothing
-            prediction = Prediction(predictor.mean(candidates), np.zeros(len(candidates)))
+            prediction = Prediction(predicted_mean(predictor, candidates), np.zeros(len(candidates)))
         else:
-            prediction = predictor.predict(candidates)
+            prediction = predicted(predictor, candidates)
         eligible = self._eligible(candidates)
         if self.costs:
-            rows = self._towards_the_front(candidates, fitted, prediction, eligible, n)
+            rows = self._towards_the_front(candidates, fits, prediction, eligible, n)
         elif self.acquisition == "uniform":
             rows = self._from_the_top(prediction, candidates, eligible, n)
         else:
@@ -232,14 +233,14 @@ class WeakNAS(Strategy):
             for values, seed in zip(columns, self._fit_seeds, strict=True):
                 predictor, labels = copy.copy(self.predictor), LABELS[self.labels](values)
                 predictor.seed = seed
-                self._fits.append((predictor.fit(evaluated, labels), labels))
+                self._fits.append((fitted(predictor, evaluated, labels), labels))
         return self._fits
 
     def _eligible(self, candidates: Population) -> BoolArray:
         """Which candidates are networks that were never asked for, shape [n]."""
         return ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
 
-    def _nearest(self, candidates: Population, fitted: Sequence[_Fitted], n: int) -> Population:
+    def _nearest(self, candidates: Population, fits: Sequence[_Fitted], n: int) -> Population:
         """The best predicted of a large space, ranked whole whenever labels have grown by a quarter or little is left.
 
         With costs, the first fronts of the predicted means: the cheap end of a front is not among the best values.
@@ -255,7 +256,7 @@ class WeakNAS(Strategy):
             near = candidates.take(self._near)
             if len(np.unique(near.networks[self._eligible(near)])) >= left // 2:
                 return near
-        means = [predictor.mean(candidates) for predictor, _ in fitted]
+        means = [predicted_mean(predictor, candidates) for predictor, _ in fits]
         eligible = np.flatnonzero(self._eligible(candidates))
         fresh = eligible[np.unique(candidates.networks[eligible], return_index=True)[1]]
         if self.costs:
@@ -279,21 +280,21 @@ class WeakNAS(Strategy):
     def _towards_the_front(
         self,
         candidates: Population,
-        fitted: Sequence[_Fitted],
+        fits: Sequence[_Fitted],
         prediction: Prediction,
         eligible: NDArray[np.bool_],
         n: int,
     ) -> IntArray:
         """Candidates of the predicted front; each measured cost has its own predictor, fitted as that of the value is."""
         name = "ucb" if self.acquisition == "ei" else self.acquisition
-        columns: list[FloatArray] = [scores(name, prediction, fitted[0][1].max(), self.rng)]
-        measured = iter(fitted[1:])
+        columns: list[FloatArray] = [scores(name, prediction, fits[0][1].max(), self.rng)]
+        measured = iter(fits[1:])
         for cost in self.costs:
             if cost in self.space.quantities:
                 columns.append(-candidates.quantity(cost))
                 continue
             predictor, labels = next(measured)
-            columns.append(scores(name, predictor.predict(candidates), labels.max(), self.rng))
+            columns.append(scores(name, predicted(predictor, candidates), labels.max(), self.rng))
         return front_batch(np.column_stack(columns), candidates.networks, eligible, n, self.rng)
 
     def _from_the_top(
@@ -314,7 +315,7 @@ class WeakNAS(Strategy):
         elif self.keep_old == "top":
             size = min(self.top_start, len(prediction.mean))
             least = -np.partition(-prediction.mean, size - 1)[size - 1]
-            known = predictor.predict(Population(self.space, self.codes[self._kept], self._known)).mean
+            known = predicted(predictor, Population(self.space, self.codes[self._kept], self._known)).mean
             self._kept = np.array(self._kept, np.intp)[known >= least].tolist()
 
     def _draw_pool(self) -> Codes:
