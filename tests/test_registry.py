@@ -42,7 +42,7 @@ def test_names_make_objects() -> None:
 
 
 def test_import_paths_need_no_registration() -> None:
-    made = PREDICTORS.create({"name": "test_registry:Stranger", "options": {"encoding": "live"}})
+    made = PREDICTORS.create({"name": "test_registry:Stranger", "options": {"encoding": "live"}}, given=True)
     assert isinstance(made, Stranger)
     assert import_object("frugalnas.spaces:NASBench201.parse") is NASBench201.parse
 
@@ -62,7 +62,7 @@ def test_import_paths_need_no_registration() -> None:
 )
 def test_import_paths_that_lead_nowhere_are_refused(path: str, says: str) -> None:
     with pytest.raises(FrugalnasError, match=says):
-        PREDICTORS.resolve(path)
+        PREDICTORS.resolve(path, given=True)
 
 
 def test_error_inside_an_imported_module_is_not_hidden(tmp_path, monkeypatch) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, printable
-from frugalnas.registry import import_object
+from frugalnas.registry import import_own
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 
 __all__ = ["Evaluations", "Evaluator", "FunctionEvaluator", "Trials"]
@@ -144,7 +144,7 @@ class FunctionEvaluator(Evaluator):
     """
 
     def __init__(self, space: SearchSpace, *, function: str | Callable[[str], float | Mapping[str, float]]) -> None:
-        self._call = import_object(function) if isinstance(function, str) else function
+        self._call = import_own("function", function, given=True) if isinstance(function, str) else function
         if not callable(self._call):
             raise FrugalnasError(f"{function!r} is not a function of an architecture string")
         self.space = space

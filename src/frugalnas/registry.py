@@ -2,19 +2,23 @@
 
 Plain constructors come first; a registry only maps a name to one. Other packages add theirs through an entry point in the
 group `frugalnas.<kind>` (for example `frugalnas.predictors`), or are reached without any registration as
-`package.module:Class`.
+`package.module:Class`: where a person gives such an import path, or trusts the file that does (`frugalnas.trust`).
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
 from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
+from frugalnas.trust import allow, file_read, give, import_paths, reading, remember
 
 __all__ = [
     "EVALUATORS",
@@ -27,6 +31,7 @@ __all__ = [
     "Registry",
     "constructor_options",
     "import_object",
+    "import_own",
 ]
 
 
@@ -60,12 +65,24 @@ class Registry:
         _refuse_collision(self.kind, self.targets, name, target)
         self.targets[name] = target
 
-    def resolve(self, name: str) -> Callable[..., Any]:
-        """The constructor behind a name or an import path `package.module:Class`."""
+    def resolve(self, description: str | Mapping[str, Any], *, given: bool = False) -> Callable[..., Any]:
+        """The constructor behind a name, an import path `package.module:Class` or a description with one of them.
+
+        Args:
+            description: what `create` takes.
+            given: whether import paths in it come from a person or from code; those of a file are asked about first.
+        """
+        described = {"name": description} if isinstance(description, str) else description
+        name = described["name"]
+        if given:
+            give(described)
         if ":" in name:
-            target = name
+            _parts(name)
+        allow(self.kind, described)
+        if ":" in name:
+            constructor = _import_here(name)
         elif name in self.targets:
-            target = self.targets[name]
+            constructor = import_object(self.targets[name])
         else:
             raise unknown_name(
                 self.kind,
@@ -73,7 +90,6 @@ class Registry:
                 self.targets,
                 ", or give your own as package.module:Class (frugalnas list describes them)",
             )
-        constructor = import_object(target)
         fits = issubclass(constructor, import_object(self.base)) if isinstance(constructor, type) else None
         if fits is False or (fits is None and not inspect.isfunction(constructor)):
             raise self._misfit(name)
@@ -83,12 +99,16 @@ class Registry:
         base = self.base.partition(":")
         return FrugalnasError(f"{name!r} is not {self.noun}; derive it from {base[2]} ({base[0]})")
 
-    def create(self, description: str | Mapping[str, Any], *arguments: Any) -> Any:
+    def create(self, description: str | Mapping[str, Any], *arguments: Any, given: bool = False) -> Any:
         """The object that a name, or a description `{"name": ..., "options": {...}}`, stands for.
 
         Args:
             description: what to make.
             arguments: positional arguments in front of the options, such as a strategy's space.
+            given: whether import paths in it come from a person or from code; those of a file are asked about first.
+
+        Raises:
+            FrugalnasError: for an unknown name or option, or an import path that nobody here has given (`Untrusted`).
         """
         if isinstance(description, str):
             description = {"name": description}
@@ -98,12 +118,13 @@ class Registry:
                 f"cannot make a {self.kind} from {description!r}; give a name, or {{'name': ..., 'options': {{...}}}}"
             )
         name = description["name"]
-        constructor = self.resolve(name)
+        constructor = self.resolve(description, given=given)
         known = constructor_options(constructor)
         for option in options:
             if option not in known:
                 raise unknown_name(f"option of {self.kind} {name}", option, known)
-        made = constructor(*arguments, **options)
+        with reading(file_read() or f"this {self.kind}"):  # what the options name has been allowed, or is refused
+            made = constructor(*arguments, **options)
         if not isinstance(made, import_object(self.base)):
             raise self._misfit(name)
         return made
@@ -124,7 +145,7 @@ class Registry:
             own = f"{given.__module__}:{given.__qualname__}"
             name = next((name for name, target in self.targets.items() if _same_class(target, given)), own)
             _refuse_local(name)
-            self.resolve(name)
+            self.resolve(name, given=True)
             return {"name": name}
         raise FrugalnasError(
             f"{given!r} does not name {self.noun}; give a name, a class, or {{'name': ..., 'options': {{...}}}}, from which "
@@ -150,7 +171,10 @@ class Registry:
             options[option] = plain(getattr(made, option))
         for text in (name, *(value for value in options.values() if isinstance(value, str))):
             _refuse_local(text)
-        return {"name": name, "options": options}
+        described = {"name": name, "options": options}
+        if import_paths(described):
+            remember(self.kind, described)  # the object is here, so its code has run here
+        return described
 
     def summary(self, name: str) -> str:
         """The first line of the docstring behind a name."""
@@ -159,9 +183,7 @@ class Registry:
 
 def import_object(path: str) -> Any:
     """The object at `package.module:name`."""
-    module_name, colon, attribute = path.partition(":")
-    if not colon or not attribute or not all(module_name.split(".")):
-        raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
+    module_name, attribute = _parts(path)
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -175,6 +197,37 @@ def import_object(path: str) -> Any:
             raise FrugalnasError(f"{module_name} has no {attribute!r}")
         found = getattr(found, part)
     return found
+
+
+def import_own(kind: str, path: str, *, given: bool = False) -> Any:
+    """The object at an import path that is no registered name; one from a file is asked about first.
+
+    Args:
+        kind: what it is to be, such as "teacher".
+        path: `package.module:name`.
+        given: whether a person gave it, or code.
+    """
+    if given:
+        give(path)
+    _parts(path)
+    allow(kind, {"name": path})
+    return _import_here(path)
+
+
+def _import_here(path: str) -> Any:
+    """The object at an import path, looked for in the current folder last."""
+    outermost = path.partition(":")[0].partition(".")[0]
+    if outermost not in sys.modules and importlib.util.find_spec(outermost) is None:
+        sys.path.append(os.getcwd())
+    return import_object(path)
+
+
+def _parts(path: str) -> tuple[str, str]:
+    """Module and attribute of an import path."""
+    module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for name in (module_name, attribute) for part in name.split(".")):
+        raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
+    return module_name, attribute
 
 
 def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:

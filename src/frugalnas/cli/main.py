@@ -33,6 +33,7 @@ from frugalnas.cli import (
     training,
 )
 from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
+from frugalnas.trust import command_line
 
 __all__ = ["command_options", "main"]
 
@@ -40,11 +41,10 @@ __all__ = ["command_options", "main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command: 0, 1 where a check found damage, 2 for what the user can mend, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # so that package.module:Class finds the user's own modules
     try:
-        parsed = _parsed(arguments)
-        return int(parsed.run(parsed) or 0)
+        with command_line(arguments, trusting="--trust" in arguments):
+            parsed = _parsed(arguments)
+            return int(parsed.run(parsed) or 0)
     except (FrugalnasError, ModuleNotFoundError) as error:
         known = missing_extra(error) if isinstance(error, ModuleNotFoundError) else error
         if known is None:
@@ -148,4 +148,19 @@ def _commands(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Any:
     analysing.add(commands)
     experimenting.add(commands)
     listing.add(commands)
+    _add_trust(commands)
     return commands
+
+
+def _add_trust(commands: Any) -> None:
+    """Give every command that opens files the option to trust them, which `main` looks for."""
+    for name, command in commands.choices.items():
+        inner = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+        for further in inner:
+            _add_trust(further)
+        if not inner and name not in ("show", "list"):
+            command.add_argument(
+                "--trust",
+                action="store_true",
+                help="import and run what files name beyond registered parts (only for files whose author you trust)",
+            )

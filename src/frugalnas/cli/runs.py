@@ -15,6 +15,7 @@ from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.supernets import show_supernet
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+from frugalnas.trust import Untrusted, looking
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
@@ -128,7 +129,15 @@ def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> in
 def _show(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import RunFolder
 
-    kind = RunFolder(parsed.run_dir).config["kind"]
+    folder = RunFolder(parsed.run_dir)
+    try:
+        with looking():
+            return _shown(folder.config["kind"], parsed)
+    except Untrusted as why:
+        return _shown_unopened(folder, str(why), as_json=parsed.json)
+
+
+def _shown(kind: str, parsed: argparse.Namespace) -> int:
     if kind == "comparison":
         return show_comparison(parsed.run_dir, as_json=parsed.json)
     if kind == "assessment":
@@ -146,43 +155,53 @@ def _show(parsed: argparse.Namespace) -> int:
 
 def _list(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import list_runs
-    from frugalnas.runs.descriptions import subject_of
 
     folders = list_runs(parsed.root)
     if not folders:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
-    rows = []
-    for folder in folders:
-        config = folder.config
-        lines = list(folder.lines())
-        if config["kind"] == "method":
-            rows.append(_method_row(folder, lines))
-            continue
-        if config["kind"] == "supernet":
-            rows.append(_supernet_row(folder))
-            continue
-        if config["kind"] == "pretraining":
-            rows.append(pretraining.pretraining_row(folder))
-            continue
-        if config["kind"] == "training":
-            rows.append(_training_row(folder))
-            continue
-        if config["kind"] == "assessment":
-            rows.append(_assessment_row(folder, lines))
-            continue
-        subject = subject_of(config["evaluator"])
-        if config["kind"] == "comparison":
-            total = len(config["strategies"]) * len(config["seeds"])
-            rows.append([str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""])
-        else:
-            values = [line["value"] for line in lines if line["value"] is not None]
-            budget = config["budget"]["queries"]
-            done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
-            best = f"{max(values):.3f}" if values else ""
-            rows.append([str(folder.path), config["strategy"]["name"], subject, done, best])
-    print_columns(rows, ("run", "kind", "on", "done", "best"))
+    print_columns([_row(folder) for folder in folders], _COLUMNS)
     return 0
+
+
+_COLUMNS = ("run", "kind", "on", "done", "best")
+
+
+def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
+    """Print what a run of somebody's own parts says by itself, without importing these."""
+    rows = list(zip(_COLUMNS, _row(folder), strict=True))
+    queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
+    if queries:
+        rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))
+    if as_json:
+        print(json.dumps(dict(rows), indent=2))
+        return 0
+    rows.append(("not opened", why))
+    if folder.report.is_dir():
+        rows.append(("pictures", ", ".join(sorted(f"report/{path.name}" for path in folder.report.iterdir()))))
+    print_columns(rows)
+    return 0
+
+
+def _row(folder: RunFolder) -> list[str]:
+    """A run's line in the list."""
+    from frugalnas.runs.descriptions import subject_of
+
+    config, lines = folder.config, list(folder.lines())
+    of_training = {"supernet": _supernet_row, "pretraining": pretraining.pretraining_row, "training": _training_row}
+    if config["kind"] in of_training:
+        return of_training[config["kind"]](folder)
+    if config["kind"] in ("method", "assessment"):
+        return (_method_row if config["kind"] == "method" else _assessment_row)(folder, lines)
+    subject = subject_of(config["evaluator"])
+    if config["kind"] == "comparison":
+        total = len(config["strategies"]) * len(config["seeds"])
+        return [str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""]
+    values = [line["value"] for line in lines if line["value"] is not None]
+    budget = config["budget"]["queries"]
+    done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
+    best = f"{max(values):.3f}" if values else ""
+    return [str(folder.path), config["strategy"]["name"], subject, done, best]
 
 
 def _assessment_row(folder: RunFolder, fits: list[dict[str, Any]]) -> list[str]:

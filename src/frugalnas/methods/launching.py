@@ -16,6 +16,7 @@ from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.stages import Watch, load_stages, method_of, read_result, resume_method, run_method
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import check_device
+from frugalnas.trust import give, opening
 
 __all__ = ["MethodResult", "change_settings", "load_method", "resume_rlnas", "rlnas", "settled_rlnas"]
 
@@ -140,6 +141,7 @@ def settled_rlnas(
     for name in changes:
         if name in (settings or {}):
             raise FrugalnasError(f"{name} is said twice; leave it out of the settings")
+    give(space, settings)
     wanted = load_method_recipe(recipe, {**(settings or {}), **changes})
     root = reading.get("root")
     reading = {**reading, "root": None if root is None else str(Path(root).expanduser().resolve())}
@@ -162,6 +164,7 @@ def settled_rlnas(
     return method, settled
 
 
+@opening
 def resume_rlnas(
     run_dir: Path | str,
     *,
@@ -169,6 +172,7 @@ def resume_rlnas(
     where: str | None = None,
     device: str | None = None,
     watch: Watch | None = None,
+    trust: bool = False,
 ) -> MethodResult:
     """The result of carrying on with a run, whichever stage it stopped in.
 
@@ -178,6 +182,7 @@ def resume_rlnas(
         where: other limits on the network that is retrained, where the search has not begun.
         device: on which trainings go on from now on; None keeps theirs.
         watch: callbacks for each stage.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
     """
     change_settings(run_dir, {**(settings or {}), **({} if where is None else {"where": where})})
     resume_method(run_dir, device=device, watch=watch)
@@ -213,7 +218,8 @@ def change_settings(run_dir: Path | str, settings: Mapping[str, Any]) -> None:
         folder.write_config({**folder.config, "method": METHODS.describe(type(method)(**changed))})
 
 
-def load_method(run_dir: Path | str) -> MethodResult:
+@opening
+def load_method(run_dir: Path | str, *, trust: bool = False) -> MethodResult:
     """What a method has come to, from its folder alone.
 
     Raises:

@@ -20,6 +20,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.networks.skeleton import build
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
+from frugalnas.trust import opening
 
 __all__ = [
     "CARD_FILE",
@@ -175,13 +176,15 @@ def without_wrappers(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 # -- reading -----------------------------------------------------------------------------------------------------------
 
 
-def load(path: str | Path) -> nn.Module:
+@opening
+def load(path: str | Path, *, trust: bool = False) -> nn.Module:
     """The trained network in a folder, in eval mode on the CPU, with its `ModelCard` as the attribute `card`.
 
     Nothing is unpickled.
 
     Args:
         path: a folder that `save_model` wrote, the folder of a training run, or a `.safetensors` file.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         FrugalnasError: where there is no network, the file is damaged, or the weights are of another architecture.

@@ -86,7 +86,7 @@ def skeleton_of(space: SearchSpace) -> Skeleton:
         raise FrugalnasError(
             f"{space.name} does not say how its networks are built; set its `network` to the import path of a Skeleton"
         )
-    made: Skeleton = NETWORKS.create(space.network, space)
+    made: Skeleton = NETWORKS.create(space.network, space, given=True)  # the space's class says it, no file
     return made
 
 

@@ -24,6 +24,7 @@ from frugalnas.runs.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import IntArray
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.tables import known_quantities, open_table
+from frugalnas.trust import give, opening
 
 __all__ = ["assess", "load_assessment", "resume_assessment"]
 
@@ -77,6 +78,7 @@ def assess(
     Raises:
         FrugalnasError: before anything runs, for unknown names, wrong options, labels that cannot be read or are too few.
     """
+    give(predictors, space)
     if (table is None) == (labels is None):
         raise FrugalnasError("an assessment is of a table or of labels; give one of the two")
     truth: dict[str, Any] = (
@@ -118,7 +120,10 @@ def _space_of_run(source: Path) -> dict[str, Any] | None:
     return dict(RunFolder(source).config["space"]) if source.is_dir() else None
 
 
-def resume_assessment(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Assessment:
+@opening
+def resume_assessment(
+    run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None, trust: bool = False
+) -> Assessment:
     """The assessment kept in a folder; what had not finished is run."""
     check_jobs(jobs)
     folder = _assessment_folder(run_dir)
@@ -126,7 +131,8 @@ def resume_assessment(run_dir: Path | str, *, jobs: int = 1, on_finished: Finish
     return _run(folder.config, folder, jobs, on_finished)
 
 
-def load_assessment(run_dir: Path | str) -> Assessment:
+@opening
+def load_assessment(run_dir: Path | str, *, trust: bool = False) -> Assessment:
     """The assessment kept in a folder; nothing is run.
 
     Raises:

@@ -23,6 +23,7 @@ from frugalnas.runs.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 from frugalnas.tables import TableEvaluator
+from frugalnas.trust import give, opening
 
 __all__ = ["compare", "load_comparison", "resume_comparison"]
 
@@ -56,6 +57,7 @@ def compare(
     Raises:
         FrugalnasError: before anything runs, for unknown names, wrong options or a budget that does not fit.
     """
+    give(strategies, evaluator, space)
     config = {
         "frugalnas": frugalnas.__version__,
         "kind": "comparison",
@@ -72,14 +74,18 @@ def compare(
     return _run(config, folder, jobs, on_finished)
 
 
-def resume_comparison(run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None) -> Comparison:
+@opening
+def resume_comparison(
+    run_dir: Path | str, *, jobs: int = 1, on_finished: Finished | None = None, trust: bool = False
+) -> Comparison:
     """The comparison kept in a folder; searches that had not finished are run."""
     check_jobs(jobs)
     folder = _comparison_folder(run_dir)
     return _run(folder.config, folder, jobs, on_finished)
 
 
-def load_comparison(run_dir: Path | str) -> Comparison:
+@opening
+def load_comparison(run_dir: Path | str, *, trust: bool = False) -> Comparison:
     """The comparison kept in a folder; nothing is run.
 
     Raises:

@@ -33,7 +33,7 @@ def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
 
 def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
     """The evaluator of a description: a name, `package.module:Class`, or `package.module:function`."""
-    constructor = EVALUATORS.resolve(description["name"])
+    constructor = EVALUATORS.resolve(description)
     if not isinstance(constructor, type):
         description = {"name": "function", "options": {"function": description["name"]}}
         constructor = FunctionEvaluator

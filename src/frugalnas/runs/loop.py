@@ -29,6 +29,7 @@ from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
+from frugalnas.trust import opening
 
 __all__ = ["load_search", "resume", "search"]
 
@@ -81,13 +82,17 @@ def search(
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
-def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequence[Callback] = ()) -> SearchResult:
+@opening
+def resume(
+    run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequence[Callback] = (), trust: bool = False
+) -> SearchResult:
     """The result of continuing a run, with the same journal as if it had never been interrupted.
 
     Args:
         run_dir: the run's folder.
         budget: a larger one to go on with; None keeps the run's own.
         callbacks: are told what happens.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         RunFolderError: where there is no such run, or its journal is not one of its configuration.
@@ -106,7 +111,8 @@ def resume(run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequ
     return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
 
 
-def load_search(run_dir: Path | str) -> SearchResult:
+@opening
+def load_search(run_dir: Path | str, *, trust: bool = False) -> SearchResult:
     """What a run has found so far, from its journal alone; nothing is evaluated."""
     folder = RunFolder(Path(run_dir))
     folder.expect("search")

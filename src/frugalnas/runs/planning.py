@@ -26,6 +26,7 @@ from frugalnas.training import (
     schedule_for,
     watching_memory,
 )
+from frugalnas.trust import give
 
 __all__ = ["TrainingPlan", "plan", "seconds_a_step"]
 
@@ -87,6 +88,7 @@ def plan(
 ) -> TrainingPlan:
     """What `train` with the same arguments would do, and about how long it would take."""
     check_device(device, devices, precision)
+    give(settings)
     prepared = prepare(
         space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
     )

@@ -19,11 +19,12 @@ from frugalnas.networks import build
 from frugalnas.networks.checkpoints import import_weights
 from frugalnas.networks.counting import count_network
 from frugalnas.networks.saving import first_of, load, tensors_of
-from frugalnas.registry import import_object
+from frugalnas.registry import import_own
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import Recipe, RecipeT, isolated, load_recipe, watching_memory, write_tensors
+from frugalnas.trust import allow
 
 __all__ = [
     "INITIAL",
@@ -82,6 +83,8 @@ def prepare(
         FrugalnasError: where they do not fit.
     """
     wanted = load_recipe(recipe, settings)
+    if wanted.teacher is not None and _is_import_path(wanted.teacher):
+        allow("teacher", {"name": wanted.teacher})
     opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
     if len(opened.classes) < 2 or not opened.labelled:
         raise FrugalnasError(
@@ -287,10 +290,14 @@ def build_network(space: SearchSpace, code: Codes, recipe: Recipe, seed: int) ->
 
 def load_teacher(source: str) -> nn.Module:
     """The network to distil from: a model's folder, or `package.module:function` that makes one."""
-    teacher = import_object(source)() if ":" in source and not Path(source).exists() else load(source)
+    teacher = import_own("teacher", source)() if _is_import_path(source) else load(source)
     if not isinstance(teacher, nn.Module):
         raise FrugalnasError(f"the teacher {source} is a {type(teacher).__name__}, not a torch module")
     return teacher.eval().requires_grad_(False)
+
+
+def _is_import_path(teacher: str) -> bool:
+    return ":" in teacher and not Path(teacher).exists()
 
 
 def training_loader(

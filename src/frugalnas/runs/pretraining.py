@@ -24,6 +24,7 @@ from frugalnas.runs.trainer import Book, note_divergence, same_journal
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.training import Position, fabric_for, watching_memory
+from frugalnas.trust import opening
 
 __all__ = [
     "PretrainingPlan",
@@ -163,8 +164,9 @@ def plan_pretraining(
     return PretrainingPlan(space, pretraining.recipe, len(pretraining.codes), pretraining.steps_per_epoch, seconds)
 
 
+@opening
 def resume_pretraining(
-    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = ()
+    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = (), trust: bool = False
 ) -> PretrainingResult:
     """The result of carrying on with a pre-training, as if it had never stopped (on a CPU bit for bit).
 
@@ -172,6 +174,7 @@ def resume_pretraining(
         run_dir: the run's folder.
         device: another than it began on, from now on; None keeps it.
         callbacks: are told what happens.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         RunFolderError: where there is no such run, or its checkpoints are another's.
@@ -182,7 +185,8 @@ def resume_pretraining(
     return _carry_on(folder, callbacks)
 
 
-def load_pretraining(run_dir: Path | str) -> PretrainingResult:
+@opening
+def load_pretraining(run_dir: Path | str, *, trust: bool = False) -> PretrainingResult:
     """What a pre-training has come to so far, from its folder alone; nothing is computed."""
     folder = RunFolder(Path(run_dir))
     folder.expect("pretraining")

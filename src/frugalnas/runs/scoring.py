@@ -16,6 +16,7 @@ from frugalnas.scores import Angle, Score, angle_table, rule_for
 from frugalnas.scores.combined import Combined, combine
 from frugalnas.scores.counts import Counted
 from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.trust import opening
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,6 +60,7 @@ REFERENCE = {True: 10_000, False: 200}
 """Architectures among which scores are ranked before they are added: of fast ones, and of others."""
 
 
+@opening
 def open_score(
     run_dir: Path | str,
     name: str = "angle",
@@ -72,6 +74,7 @@ def open_score(
     reference: int | None = None,
     seed: int = 0,
     device: str = "cpu",
+    trust: bool = False,
 ) -> Score:
     """A score of the supernet that a run trained.
 
@@ -90,6 +93,7 @@ def open_score(
             fast all that can be listed, at most 10,000.
         seed: of the reference sample, the choice of images, and initial weights of zero-cost scores.
         device: where networks are looked at: "cpu", "cuda", ...
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         FrugalnasError: for an unknown name, a run that is no supernet, a space that it is not for, or weights that it

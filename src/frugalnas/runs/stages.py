@@ -21,6 +21,7 @@ import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
 from frugalnas.registry import METHODS, import_object
 from frugalnas.runs.folder import RunFolder, write_atomically
+from frugalnas.trust import opening
 
 __all__ = [
     "Method",
@@ -197,8 +198,14 @@ def run_method(
         raise
 
 
+@opening
 def resume_method(
-    run_dir: Path | str, *, stage: str | None = None, device: str | None = None, watch: Watch | None = None
+    run_dir: Path | str,
+    *,
+    stage: str | None = None,
+    device: str | None = None,
+    watch: Watch | None = None,
+    trust: bool = False,
 ) -> dict[str, Any] | None:
     """What a method concludes after carrying on with its run; None where only one stage was asked for.
 
@@ -207,6 +214,7 @@ def resume_method(
         stage: the only one to carry out; None carries out all.
         device: on which trainings go on from now on; None keeps theirs.
         watch: callbacks for each stage.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
     """
     folder = RunFolder(Path(run_dir))
     method = method_of(folder)
@@ -225,7 +233,8 @@ def method_of(folder: RunFolder) -> Method:
     return method
 
 
-def load_stages(run_dir: Path | str) -> tuple[Stage, ...]:
+@opening
+def load_stages(run_dir: Path | str, *, trust: bool = False) -> tuple[Stage, ...]:
     """The stages that a method's run has begun, in order; nothing is computed."""
     folder = RunFolder(Path(run_dir))
     folder.expect("method")

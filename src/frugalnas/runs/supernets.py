@@ -37,6 +37,7 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import Supernet, SupernetRecipe, supernet_of
 from frugalnas.training import Checkpoints, load_recipe, read_tensors
+from frugalnas.trust import opening
 
 __all__ = [
     "SupernetResult",
@@ -233,8 +234,9 @@ def train_supernet(
         return _carry_on(folder, callbacks, opened)
 
 
+@opening
 def resume_supernet(
-    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = ()
+    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = (), trust: bool = False
 ) -> SupernetResult:
     """The result of carrying on with the training of a supernet, as if it had never stopped (on a CPU bit for bit).
 
@@ -242,6 +244,7 @@ def resume_supernet(
         run_dir: the run's folder.
         device: another than it began on, from now on; None keeps it.
         callbacks: are told what happens.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         RunFolderError: where there is no such run, its data or initial weights have changed, or its checkpoints are another's.
@@ -252,7 +255,8 @@ def resume_supernet(
     return _carry_on(folder, callbacks, None)
 
 
-def load_supernet(run_dir: Path | str) -> SupernetResult:
+@opening
+def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult:
     """What the training of a supernet has come to so far, from its folder alone; nothing is computed."""
     folder = RunFolder(Path(run_dir))
     folder.expect("supernet")

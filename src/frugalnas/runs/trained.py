@@ -14,6 +14,7 @@ from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.trust import give
 
 if TYPE_CHECKING:
     from frugalnas.runs.training import TrainingResult
@@ -102,6 +103,7 @@ class TrainingEvaluator(Evaluator):
         self.batch_size = batch_size
         self.lr = lr
         self.settings = _settings(settings)
+        give(self.settings)
         self.select = select
         self.width = proxy.get("width") if width is None else width
         self.layers = proxy.get("layers") if layers is None else layers

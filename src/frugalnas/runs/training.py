@@ -37,6 +37,7 @@ from frugalnas.training import (
     fabric_for,
     watching_memory,
 )
+from frugalnas.trust import give, opening
 
 __all__ = [
     "EvaluationResult",
@@ -152,6 +153,7 @@ def train(
     path = Path(run_dir)
     refuse_taken(path)
     flags = device_flags(device, devices, precision, channels_last, compile)
+    give(settings)
     prepared = prepare(
         space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
     )
@@ -168,8 +170,9 @@ def train(
         return _carry_on(folder, callbacks, prepared.data)
 
 
+@opening
 def resume_training(
-    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = ()
+    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = (), trust: bool = False
 ) -> TrainingResult:
     """The result of carrying on with a training, with the same weights as if it had never stopped (on a CPU bit for bit).
 
@@ -177,6 +180,7 @@ def resume_training(
         run_dir: the run's folder.
         device: another than it began on, from now on; None keeps it.
         callbacks: are told what happens.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
         RunFolderError: where there is no such run, its data have changed, or its checkpoints are another's.
@@ -187,7 +191,8 @@ def resume_training(
     return _carry_on(folder, callbacks, None)
 
 
-def load_training(run_dir: Path | str) -> TrainingResult:
+@opening
+def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult:
     """What a training has come to so far, from its folder alone; nothing is computed."""
     folder = RunFolder(Path(run_dir))
     folder.expect("training")

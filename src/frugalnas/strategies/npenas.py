@@ -117,7 +117,9 @@ class NPENAS(Strategy):
                 f"mutation {mutation} is for {', '.join(PAPER_MUTATIONS)}; search {space.name} with mutation edits"
             )
         self.round_size = round_size
-        self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
+        self.predictor: Predictor = (
+            predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor, given=True)
+        )
         if self.predictor.encoding not in (None, *space.encodings):
             raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
         self.predictor.prepare(space)

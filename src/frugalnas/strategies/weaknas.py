@@ -143,7 +143,9 @@ class WeakNAS(Strategy):
         if labels not in LABELS:
             raise unknown_name("labels", labels, LABELS)
         self.round_size = round_size
-        self.predictor: Predictor = predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor)
+        self.predictor: Predictor = (
+            predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor, given=True)
+        )
         if self.predictor.encoding not in (None, *space.encodings):
             raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
         self.predictor.prepare(space)

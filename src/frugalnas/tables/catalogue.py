@@ -8,6 +8,7 @@ from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.tables import hpobench
 from frugalnas.tables.store import MANIFEST, Table
+from frugalnas.trust import opening
 
 __all__ = ["DEFAULT_TABLE", "open_table", "table_folder", "table_names"]
 
@@ -33,7 +34,8 @@ def table_names() -> list[str]:
     return sorted({*hpobench.TABLES, *cached} - drafts)
 
 
-def open_table(name: str = DEFAULT_TABLE) -> Table:
+@opening
+def open_table(name: str = DEFAULT_TABLE, *, trust: bool = False) -> Table:
     """The table of this name; one that comes with a package is converted into the cache on first use.
 
     Raises:

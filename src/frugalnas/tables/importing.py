@@ -56,7 +56,7 @@ def import_table(
     """
     file, folder = Path(file), table_folder(name)
     refuse_taken_name(name, space)
-    searched: SearchSpace = SPACES.create(space)
+    searched: SearchSpace = SPACES.create(space, given=True)
     content, lists = read_columns(file)
     found = list(lists)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
