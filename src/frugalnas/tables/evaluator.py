@@ -50,8 +50,8 @@ class TableEvaluator(Evaluator):
         self.space = space or self.opened.space
         if self.space.name != self.opened.space.name:
             raise FrugalnasError(
-                f"{self.table} describes {self.opened.space.name}, but {self.space.name} is searched; "
-                f"leave --space out, or choose another table"
+                f"{self.table} describes {self.opened.space.name}, but {self.space.name} is searched; leave --space out, choose "
+                "a table of it with --table, or say what else answers: --evaluator training or your own function, MODULE:NAME"
             )
         if objective not in _ROLE:
             raise unknown_name("objective of a table", objective, _ROLE)

@@ -55,7 +55,7 @@ def import_table(
         FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
     """
     file, folder = Path(file), table_folder(name)
-    refuse_taken_name(name, space)
+    refuse_taken_name(name)
     searched: SearchSpace = SPACES.create(space, given=True)
     content, lists = read_columns(file)
     found = list(lists)
