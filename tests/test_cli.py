@@ -464,6 +464,7 @@ def test_a_comparison_keeps_its_budget(cli):
     said = cli("resume", "run", "--queries", 20)
     assert said.code == 2
     assert "keeps its budget" in said.err
+    assert "only trainings go on for --epochs or at --lr" in cli("resume", "run", "--epochs", 20).err
 
 
 OPTIONS = [

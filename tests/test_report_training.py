@@ -67,6 +67,7 @@ def training(epochs: int, *, val: bool = True, test: bool = True) -> SimpleNames
         test=evaluation(10) if test else None,
         selected=max(epochs - 1, 1),
         total_epochs=epochs,
+        restarts=(),
         diverged=None,
         params=1_000_000,
         macs=2_000_000,

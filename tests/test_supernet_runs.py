@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -201,8 +202,21 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_
         train_supernet(SPACE, run_dir=path, settings=settings, device="cpu")
     assert len(load_supernet(path).epochs) >= 1
     assert all(tensor.isfinite().all() for tensor in load_supernet(path).weights().values())
-    with pytest.raises(FrugalnasError, match=said):
+    with pytest.raises(FrugalnasError, match=said[:-1] + ".* --lr X"):
         resume_supernet(path)
+
+
+def test_a_finished_supernet_goes_on_for_longer(finished, tmp_path):
+    path = tmp_path / "on"
+    shutil.copytree(finished.run_dir, path)
+    result = resume_supernet(path, epochs=4)
+    assert result.finished
+    assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4]
+    assert result.epochs[:3] == finished.epochs
+    assert result.epochs[3]["lr"] == pytest.approx(0.05)
+    assert result.notes[-1].startswith("3 epochs became 4 after epoch 3: schedule ")
+    assert all(torch.equal(result.weights(3)[name], tensor) for name, tensor in finished.weights().items())
+    assert result.triples(4, 3).shape == finished.triples().shape
 
 
 # -- data and settings -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import frugalnas as fn
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
+from frugalnas.report import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import trainer as trainer_module
 from frugalnas.runs.trained import TrainingEvaluator
@@ -156,6 +158,48 @@ def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
         resume_training(tmp_path / "other")
 
 
+def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
+    first, _ = finished
+    for name in ("on", "killed"):
+        shutil.copytree(first.run_dir, tmp_path / name)
+    for options, said in (
+        ({"epochs": 2}, "has done 2; give more"),
+        ({"lr": 0.1}, "has done 2; give more"),
+        ({"epochs": 5, "lr": -1.0}, "lr is -1"),
+    ):
+        with pytest.raises(FrugalnasError, match=said):
+            resume_training(tmp_path / "on", **options)
+    assert load_training(tmp_path / "on").finished
+    result = resume_training(tmp_path / "on", epochs=5, lr=0.03)
+    assert lines(tmp_path / "on")[:2] == lines(first.run_dir)
+    assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4, 5]
+    cosine = 0.015 + 0.015 * np.cos(
+        np.pi * np.array([1, 3, 5]) / 6
+    )  # of three epochs of two steps, by the last step of each
+    np.testing.assert_allclose([record["lr"] for record in result.epochs[2:]], cosine)
+    assert result.finished
+    assert result.restarts == (2,)
+    assert (
+        "2 epochs became 5 after epoch 2: schedule cosine starts anew at learning rate 0.03 for 3 epochs"
+        in result.notes[-1]
+    )
+    assert f"the test images were looked at before ({first.test.top1:.2f} %)" in result.notes[-1]
+    assert " restart: epoch 2" in [text.get_text() for text in learning_curves(result).axes[0].texts]
+    assert read_card(result.model).provenance["epoch"] == 5
+    with pytest.raises(KeyboardInterrupt):
+        resume_training(tmp_path / "killed", epochs=5, lr=0.03, callbacks=[Watcher(7)])
+    resume_training(tmp_path / "killed")
+    same_run(tmp_path / "on", tmp_path / "killed")
+
+
+def test_runs_that_others_rest_on_keep_their_epochs(finished, tmp_path):
+    inner = tmp_path / "search" / "evaluations" / "000001" / "training"
+    shutil.copytree(finished[0].run_dir, inner)
+    (inner.parents[2] / "config.yaml").write_text("kind: search")
+    with pytest.raises(FrugalnasError, match=r"is a part of .*search, whose result rests on it"):
+        resume_training(inner, epochs=5)
+
+
 def test_what_a_space_lacks_is_noted_or_refused(tmp_path):
     settings = {"epochs": 1, "batch_size": 512}
     watcher = Watcher(1)
@@ -214,6 +258,19 @@ def test_infinite_running_statistics_are_a_divergence_though_every_loss_is_finit
     outcome = cli("export", str(diverged))
     assert outcome.code == 2
     assert "holds no trained network" in outcome.err
+
+
+def test_a_diverged_training_goes_on_at_another_rate_only(diverged, tmp_path):
+    path = tmp_path / "mended"
+    shutil.copytree(diverged, path)
+    with pytest.raises(Diverged, match=SAID + r".*; frugalnas resume .* --lr X goes on from there"):
+        resume_training(path)
+    with pytest.raises(Diverged, match=r"epoch [34]\) is not finite"):
+        resume_training(path, lr=2.9)
+    result = resume_training(path, lr=1e-6)
+    assert result.finished
+    assert [record["epoch"] for record in lines(path)] == [1, 2, 3, 4, 5, 6]
+    assert [record["lr"] for record in lines(path)[2:]] == pytest.approx([1e-6] * 4)
 
 
 def test_a_validation_loss_that_is_no_number_is_a_divergence(tmp_path):

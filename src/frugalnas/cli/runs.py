@@ -40,6 +40,12 @@ def add(commands: Any) -> None:
         help="for a method: another setting of a stage that has not begun, such as search.generations=5",
     )
     add_limit(resume, "for a method whose search has not begun: another limit")
+    resume.add_argument(
+        "--epochs", type=int, metavar="N", help="for a training: go on to so many in all, also when finished"
+    )
+    resume.add_argument(
+        "--lr", type=float, metavar="X", help="for a training: the rate at which its schedule starts anew"
+    )
     resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for comparisons [1]")
     resume.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
@@ -76,6 +82,9 @@ def _resume(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(
             f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
         )
+    if (parsed.epochs, parsed.lr) != (None, None) and config["kind"] not in ("training", "supernet"):
+        more = "--queries gives it a larger budget" if config["kind"] == "search" else "start another one for more"
+        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only trainings go on for --epochs or at --lr; {more}")
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
@@ -117,12 +126,13 @@ def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> in
     from frugalnas.runs.training import resume_training
 
     if parsed.queries is not None or parsed.seconds is not None:
-        raise FrugalnasError("a training has no queries; it ends with the epochs it began with")
+        raise FrugalnasError("a training has no queries; --epochs has it go on for longer")
+    options = {"device": parsed.device, "epochs": parsed.epochs, "lr": parsed.lr}
     with training.watched(run_dir, parsed.quiet) as callbacks:
         if kind == "supernet":
-            resume_supernet(run_dir, device=parsed.device, callbacks=callbacks)
+            resume_supernet(run_dir, **options, callbacks=callbacks)
         else:
-            resume_training(run_dir, device=parsed.device, callbacks=callbacks)
+            resume_training(run_dir, **options, callbacks=callbacks)
     return show_supernet(run_dir) if kind == "supernet" else show_training(run_dir)
 
 

@@ -35,7 +35,8 @@ _BLUES = LinearSegmentedColormap.from_list("frugalnas blues", ["#ffffff", "#77AA
 def learning_curves(result: TrainingResult, *, title: str | None = None) -> Figure:
     """A figure, one column wide: accuracy and loss of the training and validation images after each epoch.
 
-    A vertical line marks the epoch whose weights were kept; the dot on it is their accuracy on the test images.
+    A vertical line marks the epoch whose weights were kept; the dot on it is their accuracy on the test images. Full lines mark
+    where the schedule of the learning rate started anew.
 
     Raises:
         FrugalnasError: where no epoch has ended.
@@ -56,6 +57,12 @@ def learning_curves(result: TrainingResult, *, title: str | None = None) -> Figu
         below.set_ylim(bottom=0)
         below.set_xlim(0, max(1.015 * epochs[-1], epochs[-1] + 0.2 * (len(epochs) == 1)))
         below.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        for joint in result.restarts:
+            for axes in (above, below):
+                axes.axvline(joint, color=GREY, linewidth=0.7, zorder=1)
+            above.text(
+                joint, 0.02, f" restart: epoch {joint}", transform=above.get_xaxis_transform(), size=6.5, color=GREY
+            )
         if result.selected:
             for axes in (above, below):
                 axes.axvline(result.selected, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)

@@ -18,6 +18,7 @@ from frugalnas.data import ImageData, Loader
 from frugalnas.errors import Diverged
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
+from frugalnas.runs.carrying import first_recipe
 from frugalnas.runs.folder import RunFolder, write_atomically
 from frugalnas.runs.preparing import (
     INITIAL,
@@ -33,6 +34,7 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.training import (
     EvaluationResult,
     Objective,
+    Recipe,
     WeightStep,
     evaluate,
     load_recipe,
@@ -41,7 +43,17 @@ from frugalnas.training import (
     write_tensors,
 )
 
-__all__ = ["NetworkTrainer", "run_training"]
+__all__ = ["NetworkTrainer", "network_identity", "run_training"]
+
+
+def network_identity(folder: RunFolder) -> dict[str, Any]:
+    """What a checkpoint must agree with to be one of this run's."""
+    return {
+        "architecture": folder.config["architecture"],
+        "recipe": first_recipe(folder, Recipe),
+        "seed": int(folder.config["seed"]),
+        "initial weights": folder.config.get("initial"),
+    }
 
 
 class _Best(Book):
@@ -111,12 +123,7 @@ class NetworkTrainer(Trainer):
         )
 
     def _identity(self) -> dict[str, Any]:
-        return {
-            "architecture": self.folder.config["architecture"],
-            "recipe": self.recipe.to_json(),
-            "seed": self.seed,
-            "initial weights": self.folder.config.get("initial"),
-        }
+        return network_identity(self.folder)
 
     def _objective(self) -> Objective:
         device = self.fabric.device

@@ -17,7 +17,7 @@ from frugalnas.encoders.pretraining import Pretraining, pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
 from frugalnas.encoders.saved import CARD_FILE
 from frugalnas.errors import Diverged, FrugalnasError
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
+from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.trainer import Book, note_divergence, same_journal
@@ -182,6 +182,8 @@ def resume_pretraining(
     folder = RunFolder(Path(run_dir))
     folder.expect("pretraining")
     moved(folder, device)
+    if device is None:
+        refuse_diverged(folder, "pre-train anew at a lower rate")
     return _carry_on(folder, callbacks)
 
 

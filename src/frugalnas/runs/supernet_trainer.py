@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from frugalnas.data import ImageData, Loader, RandomLabels
 from frugalnas.errors import RunFolderError
 from frugalnas.networks.saving import tensors_of
+from frugalnas.runs.carrying import first_recipe
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.preparing import digest, training_loader, what_to_lower
 from frugalnas.runs.trainer import Trainer
@@ -75,12 +76,12 @@ def paths_of(recipe: SupernetRecipe, supernet: Supernet, seed: int) -> PathSampl
     return path_sampler(recipe.paths, supernet.space, supernet.draws, seed)
 
 
-def identity_of(folder: RunFolder, recipe: SupernetRecipe) -> dict[str, Any]:
+def identity_of(folder: RunFolder) -> dict[str, Any]:
     """What a checkpoint must agree with to be one of this run's."""
     config = folder.config
     return {
         "space": config["space"],
-        "recipe": recipe.to_json(),
+        "recipe": first_recipe(folder, SupernetRecipe),
         "seed": int(config["seed"]),
         "initial weights": config["initial"],
     }
@@ -130,7 +131,9 @@ class SupernetTrainer(Trainer):
         labels = random_labels(self.recipe, self.seed)
         return training_loader(self.data, self.recipe, self.seed, self.fabric, self.workers, labels)
 
-    def _scheduled(self) -> Recipe:
+    def _scheduled(self, begun: int) -> Recipe:
+        if begun:
+            return super()._scheduled(begun)
         return replace(self.recipe, epochs=self.recipe.schedule_epochs or self.recipe.epochs)
 
     def _step(self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: Scheduler) -> SupernetStep:
@@ -146,7 +149,7 @@ class SupernetTrainer(Trainer):
         )
 
     def _identity(self) -> dict[str, Any]:
-        return identity_of(self.folder, self.recipe)
+        return identity_of(self.folder)
 
     # -- what is written ---------------------------------------------------------------------------------------------
 

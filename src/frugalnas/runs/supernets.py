@@ -20,7 +20,7 @@ import frugalnas
 from frugalnas.data import ImageData, SplitSpec
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import tensors_of
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
+from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.preparing import digest, fill, open_described
@@ -121,7 +121,7 @@ class SupernetResult:
     def _latest(self) -> dict[str, Tensor]:
         """The weights in the newest checkpoint that can be read; the initial ones where there is none."""
         folder = RunFolder(self.run_dir)
-        found = Checkpoints(self.run_dir / "checkpoints", identity_of(folder, self.recipe)).latest()
+        found = Checkpoints(self.run_dir / "checkpoints", identity_of(folder)).latest()
         return read_weights(folder, 0) if found is None else found.state["network"]
 
     def supernet(self, epoch: int | None = None, device: str | torch.device = "cpu") -> Supernet:
@@ -236,13 +236,22 @@ def train_supernet(
 
 @opening
 def resume_supernet(
-    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = (), trust: bool = False
+    run_dir: Path | str,
+    *,
+    device: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
+    trust: bool = False,
 ) -> SupernetResult:
     """The result of carrying on with the training of a supernet, as if it had never stopped (on a CPU bit for bit).
 
     Args:
         run_dir: the run's folder.
         device: another than it began on, from now on; None keeps it.
+        epochs: in all, where the training is to go on for longer: the learning rate's schedule is then stated anew for the
+            epochs that are left (a warm restart), and the run's notes say so. A finished run goes on from its end.
+        lr: at which it starts anew; None is the recipe's.
         callbacks: are told what happens.
         trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
@@ -252,6 +261,16 @@ def resume_supernet(
     folder = RunFolder(Path(run_dir))
     folder.expect("supernet")
     moved(folder, device)
+    restated(
+        folder,
+        SupernetRecipe,
+        epochs,
+        lr,
+        folder.path / weights_file(folder.config["recipe"]["epochs"]),
+        identity_of(folder),
+    )
+    if device is None and epochs is None and lr is None:
+        refuse_diverged(folder, f"frugalnas resume {folder.path} --lr X goes on from there at another rate")
     return _carry_on(folder, callbacks, None)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, cast
 
 import torch
@@ -113,7 +114,10 @@ class Trainer(ABC):
         self.state: dict[str, Any] = {"network": bare, "optimizer": _Optimizer(optimizer, bare), "book": self.book}
         if self.flags["precision"] == "16":
             self.state["precision"] = fabric.strategy.precision  # its gradient scaler
-        self.step = self._step(network, wrapped, schedule_for(self._scheduled(), optimizer, len(self.train_loader)))
+        begun = (0, *self.folder.config.get("restarts", ()))[-1]
+        schedule = schedule_for(self._scheduled(begun), optimizer, len(self.train_loader))
+        self.step = self._step(network, wrapped, schedule)
+        self.step.begun = begun
         self.checkpoints = Checkpoints(self.folder.path / "checkpoints", self._identity())
 
     @property
@@ -139,9 +143,10 @@ class Trainer(ABC):
     def _identity(self) -> dict[str, Any]:
         """What a checkpoint must agree with to be this training's."""
 
-    def _scheduled(self) -> Recipe:
-        """The recipe whose epochs the learning rate's schedule goes by."""
-        return self.recipe
+    def _scheduled(self, begun: int) -> Recipe:
+        """The recipe whose epochs the learning rate's schedule goes by, which starts after so many of them."""
+        assert self.recipe.epochs is not None
+        return replace(self.recipe, epochs=self.recipe.epochs - begun)
 
     def _book(self) -> Book:
         return Book()

@@ -14,10 +14,10 @@ from typing import Any
 from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_taken
+from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.network_trainer import run_training
+from frugalnas.runs.network_trainer import network_identity, run_training
 from frugalnas.runs.planning import TrainingPlan, plan
 from frugalnas.runs.preparing import (
     build_network,
@@ -33,6 +33,7 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
     EvaluationResult,
+    Recipe,
     evaluate,
     fabric_for,
     watching_memory,
@@ -69,6 +70,7 @@ class TrainingResult:
         seconds: wall time so far.
         notes: what was decided about the data (input size, split, skipped images).
         finished: whether the model is in `model`.
+        restarts: epochs after which the schedule of the learning rate started anew.
         diverged: how the training diverged after these epochs; None where it did not.
         run_dir: the run's folder.
     """
@@ -86,6 +88,7 @@ class TrainingResult:
     notes: tuple[str, ...]
     finished: bool
     run_dir: Path
+    restarts: tuple[int, ...] = ()
     diverged: str | None = None
 
     @property
@@ -172,13 +175,22 @@ def train(
 
 @opening
 def resume_training(
-    run_dir: Path | str, *, device: str | None = None, callbacks: Sequence[TrainingCallback] = (), trust: bool = False
+    run_dir: Path | str,
+    *,
+    device: str | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
+    trust: bool = False,
 ) -> TrainingResult:
     """The result of carrying on with a training, with the same weights as if it had never stopped (on a CPU bit for bit).
 
     Args:
         run_dir: the run's folder.
         device: another than it began on, from now on; None keeps it.
+        epochs: in all, where the training is to go on for longer: the learning rate's schedule is then stated anew for the
+            epochs that are left (a warm restart), and the run's notes say so. A finished run goes on from its end.
+        lr: at which it starts anew; None is the recipe's.
         callbacks: are told what happens.
         trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
@@ -188,6 +200,9 @@ def resume_training(
     folder = RunFolder(Path(run_dir))
     folder.expect("training")
     moved(folder, device)
+    restated(folder, Recipe, epochs, lr, folder.path / "test.json", network_identity(folder))
+    if device is None and epochs is None and lr is None:
+        refuse_diverged(folder, f"frugalnas resume {folder.path} --lr X goes on from there at another rate")
     return _carry_on(folder, callbacks, None)
 
 
@@ -213,6 +228,7 @@ def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult
         code=space.parse(config["architecture"]),
         architecture=config["name"],
         epochs=records,
+        restarts=tuple(config.get("restarts", ())),
         diverged=diverged,
         test=test,
         selected=selected,

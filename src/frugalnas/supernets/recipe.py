@@ -74,6 +74,11 @@ class SupernetRecipe(Recipe):
         base = settled.angle_base
         return replace(settled, angle_base=max(1, settled.epochs // 4) if base is None else base)
 
+    def extended(self, epochs: int, lr: float, after: int) -> SupernetRecipe:
+        """See `Recipe.extended`; the weights that a finished training ended with stay, and angles are measured from them too."""
+        kept = (*self.base_epochs, after) if after == self.epochs else self.base_epochs
+        return super(SupernetRecipe, replace(self, schedule_epochs=None, base_epochs=kept)).extended(epochs, lr, after)
+
     @property
     def kept_epochs(self) -> tuple[int, ...]:
         """Epochs after which weights are kept to measure angles from, 0 first."""

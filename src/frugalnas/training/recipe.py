@@ -145,6 +145,14 @@ class Recipe:
         warmup = min(self.warmup_epochs, epochs // 2)
         return dataclasses.replace(self, epochs=epochs, batch_size=batch_size, warmup_epochs=warmup)
 
+    def extended(self: RecipeT, epochs: int, lr: float, after: int) -> RecipeT:
+        """This settled recipe for so many epochs in all, with a schedule that starts anew at a rate after some of them.
+
+        Weights that have been trained need no warm-up.
+        """
+        warmup = 0 if after else min(self.warmup_epochs, epochs // 2)
+        return dataclasses.replace(self, epochs=epochs, lr=lr, warmup_epochs=warmup)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `load_recipe` makes an equal recipe."""
         return dataclasses.asdict(self)

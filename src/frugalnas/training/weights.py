@@ -37,6 +37,9 @@ class WeightStep:
         average: of the weights, updated after every step.
         set_drop_path: told the probability at the start of each epoch, where the recipe drops paths.
         memory_format: of the images.
+
+    Attributes:
+        begun: epochs before the first one of the schedule.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class WeightStep:
         self.average = average
         self.set_drop_path = set_drop_path
         self.memory_format = memory_format
+        self.begun = 0
         self._epoch = -1
 
     @property
@@ -73,7 +77,7 @@ class WeightStep:
         """Sums over the batch: "images", "loss" and "accuracy" (100 for each image that was right)."""
         if position.epoch != self._epoch:
             self._begin(position)
-        self.schedule.step_update(position.done)
+        self.schedule.step_update(position.done - self.begun * position.steps_per_epoch)
         images, labels = batch
         alone = self.fabric.world_size == 1
         if len(images) < LEAST:  # the batch's other files could not be read
@@ -111,7 +115,7 @@ class WeightStep:
     def _begin(self, position: Position) -> None:
         self._epoch = position.epoch
         self.network.train()
-        self.schedule.step(position.epoch)
+        self.schedule.step(position.epoch - self.begun)
         if self.set_drop_path is not None:
             share = position.epoch / position.epochs if self.recipe.drop_path_ramp else 1.0
             self.set_drop_path(self.recipe.drop_path * share)
