@@ -36,7 +36,7 @@ class Layers(fn.SearchSpace):
         unknown = [word for word in words if word not in BLOCKS]
         if unknown or len(words) != 8:
             raise fn.FrugalnasError(f"{text!r} is not eight of {', '.join(BLOCKS)} joined by dashes")
-        return np.array([BLOCKS.index(word) for word in words], np.int8)
+        return self.as_codes([BLOCKS.index(word) for word in words])
 
 
 class Neighbours(fn.Predictor):

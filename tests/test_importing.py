@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from itertools import combinations
 from pathlib import Path
 
@@ -12,16 +13,17 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import user_code
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
-from frugalnas.runs import search
+from frugalnas.runs import Budget, compare, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
-from frugalnas.tables import Table, TableEvaluator, import_table, open_table, table_names
+from frugalnas.tables import Table, TableEvaluator, examine, import_table, open_table, read_labels, table_names
 
 SPACE = NASBench201()
 CELLS = [SPACE.format(code) for code in SPACE.enumerate()[[300, 7_000, 12_345, 15_000]]]
@@ -208,14 +210,96 @@ def test_fractions_become_percentages_when_told_to(tmp_path, fresh_cache):
     assert sorted(table.labels().tolist()) == [50.0, 75.0]
 
 
+# -- architectures are text ---------------------------------------------------------------------------------------------
+
+DIGITS = {"name": "user_code:Digits", "options": {"choices": 130}}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.with_suffix(".csv").write_text("architecture,validation\n007012,50\n129000,60\n"),
+        lambda path: path.with_suffix(".CSV").write_text('architecture,validation\n"007012",50\n129000,60\n'),
+        lambda path: path.with_suffix(".tsv").write_text("architecture\tvalidation\n007012\t50\n129000\t60\n"),
+        lambda path: pq.write_table(
+            pa.table({"architecture": ["007012", "129000"], "validation": [50, 60]}), path.with_suffix(".parquet")
+        ),
+        lambda path: pq.write_table(
+            pa.table({"architecture": [b"007012", b"129000"], "validation": [50, 60]}), path.with_suffix(".Parquet")
+        ),
+        lambda path: pq.write_table(
+            pa.table({"architecture": pa.array(["007012", "129000"]).dictionary_encode(), "validation": [50, 60]}),
+            path.with_suffix(".parquet"),
+        ),
+    ],
+    ids=["csv", "CSV", "tsv", "text", "bytes", "dictionary"],
+)
+def test_architectures_keep_their_zeros_in_every_file(tmp_path, fresh_cache, write):
+    write(tmp_path / "results")
+    (file,) = tmp_path.glob("results.*")
+    table = import_table(file, name="digits", space=DIGITS)
+    assert [table.space.format(code) for code in table.codes] == ["007012", "129000"]
+    labels = read_labels(file, table.space)
+    assert (labels.codes.tolist(), labels.values.tolist()) == ([[7, 12], [129, 0]], [50, 60])
+
+
+def test_numbers_in_place_of_architectures_are_refused(tmp_path, fresh_cache):
+    file = tmp_path / "results.parquet"
+    pq.write_table(pa.table({"cell": [7012, 129000], "validation": [50, 60]}), file)
+    with pytest.raises(FrugalnasError, match=r"'cell' holds numbers \(int64\), which have no leading zeros"):
+        import_table(file, name="digits", space=DIGITS, architecture="cell")
+
+
+# -- spaces of one's own ------------------------------------------------------------------------------------------------
+
+
+def test_a_table_of_an_own_space_with_options_opens_wherever_its_module_is_found(
+    tmp_path, fresh_cache, cli, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{one:03d}{other:03d},{50 + one / 10}\n" for one in range(30) for other in range(30))
+    write_csv(tmp_path, HEADER + rows, "own.csv")
+    how = ("--space", "user_code:Digits", "--set", "space.choices=30")
+    assert "Table('mine', 900 architectures" in cli("table", "import", "own.csv", "--name", "mine", *how).out
+    assert json.loads(cli("table", "info", "mine").out)["space"] == {**DIGITS, "options": {"choices": 30}}
+    assert open_table("mine").space.choices == 30
+    assert "900 architectures of digits" in cli("table", "doctor").out
+    searched = cli("search", "random", "--table", "mine", "--queries", "12", "--quiet", "--run-dir", "run")
+    assert searched.code == 0
+    assert len(resume("run", budget=Budget(queries=14)).queries) == 14
+    how = {"evaluator": {"name": "table", "options": {"table": "mine"}}, "space": open_table("mine").description}
+    assert len(compare(["random"], **how, queries=10, seeds=[0]).rows) == 10
+    with pytest.raises(FrugalnasError, match=r"describes Digits\(choices=30\), but Digits\(\) is searched"):
+        TableEvaluator(user_code.Digits(), table="mine")
+    monkeypatch.setitem(sys.modules, "user_code", None)  # as from a folder without the module
+    absent = next(finding for finding in examine() if finding.subject == "mine")
+    assert absent.state == "absent"
+    assert "user_code:Digits" in absent.next_step
+    assert "cannot import 'user_code'" in cli("table", "info", "mine").err
+
+
+def test_a_space_that_cannot_be_made_again_leaves_no_table(tmp_path, fresh_cache):
+    class Local(user_code.Digits):
+        pass
+
+    file = write_csv(tmp_path, HEADER + "007012,50\n100000,60\n")
+    other = user_code.Digits()
+    other.allowed = other.allowed[:, :200]
+    for space, said in ((Local(), "cannot be found again by name"), (other, "is another space than this one")):
+        with pytest.raises(FrugalnasError, match=said):
+            import_table(file, name="mine", space=space)
+    assert "mine" not in table_names()
+    assert len(import_table(file, name="mine", space=user_code.Digits())) == 2
+
+
 HEADER = "architecture,validation\n"
 CUT_PARQUET = "cut.parquet"
 
 BAD_FILES = {
     "an empty file": ("results.csv", "", r"results\.csv.*(empty|Empty)"),
     "an empty table": ("results.csv", HEADER, "no rows"),
-    "a wrong suffix": ("results.txt", HEADER + rows_of([90, 80]), r"\.parquet and \.csv"),
-    "no suffix": ("results", HEADER + rows_of([90, 80]), r"\.parquet and \.csv"),
+    "a wrong suffix": ("results.txt", HEADER + rows_of([90, 80]), r"\.parquet, \.csv and \.tsv"),
+    "no suffix": ("results", HEADER + rows_of([90, 80]), r"\.parquet, \.csv and \.tsv"),
     "no architecture column": ("results.csv", "cell,validation\n" + rows_of([90, 80]), "--architecture.*cell"),
     "no validation column": ("results.csv", "architecture,acc\n" + rows_of([90, 80]), "--column validation=.*acc"),
     "text for numbers": ("results.csv", HEADER + rows_of(["good", "bad"]), "'validation' holds 'good', not a number"),

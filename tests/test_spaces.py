@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import user_code
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge
+from frugalnas.evaluation import FunctionEvaluator
+from frugalnas.runs import load_search, search
 from frugalnas.spaces import Codes, NASBench201, Population, SearchSpace
 from frugalnas.spaces.constraint import Constraint
+from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution
+from frugalnas.tables import Column, write_table
 from frugalnas.testing import SpaceConformance
 
 
@@ -34,7 +39,7 @@ class Layers(SearchSpace):
             raise FrugalnasError(f"{text!r} is not {self.genes} blocks joined by hyphens")
         if max(map(int, words)) >= self.allowed.shape[1]:
             raise FrugalnasError(f"{text!r} has a block above {self.allowed.shape[1] - 1}")
-        return np.array(words, np.int64).astype(np.int8)
+        return self.as_codes([int(word) for word in words])
 
     def counts(self, quantity: str, codes: Codes):
         return 100.0 * codes.sum(axis=1) + codes[:, 0]
@@ -117,6 +122,13 @@ class TestVeryManyLayers(SpaceConformance):
         return Layers(40, 6)
 
 
+class TestWideLayers(SpaceConformance):
+    """More choices than a byte numbers."""
+
+    def make(self):
+        return Layers(2, 200)
+
+
 class TestEvenBits(SpaceConformance):
     """No architecture has a neighbour."""
 
@@ -136,6 +148,37 @@ def test_size_of_a_space_too_large_to_list_is_exact_arithmetic() -> None:
     assert space.size == 6**40
     with pytest.raises(SpaceTooLarge, match="sample"):
         space.enumerate()
+
+
+def test_any_number_of_choices_is_tried_and_kept(tmp_path) -> None:
+    space = user_code.Digits(choices=200)
+    assert (space.code_type, Layers(2, 128).code_type, Layers(2, 40_000).code_type) == (np.int16, np.int8, np.int32)
+    assert space.size == len(space.enumerate()) == 200 * 200
+    drawn = space.sample(20_000, np.random.default_rng(0))
+    assert [len(np.unique(gene)) for gene in drawn.T] == [200, 200]
+    evaluator = FunctionEvaluator(space, function="user_code:total")
+    for strategy in (RandomSearch, RegularizedEvolution, LocalSearch, GeneticSearch):
+        whole = search(strategy(space, seed=1), evaluator, 60, run_dir=tmp_path / strategy.__name__)
+        assert all(query.value == query.code.sum() for query in whole.queries)
+        assert whole.codes.max() > 127
+        np.testing.assert_array_equal(load_search(whole.run_dir).codes, whole.codes)
+    codes = space.enumerate()[::7]
+    column = Column("validation", codes.sum(axis=1) / 4.0)
+    table = write_table(tmp_path / "t", name="t", space=space, codes=codes, columns=[column], source={}, licence="")
+    np.testing.assert_array_equal(table.labels(), table.codes.sum(axis=1) / 4.0)
+
+
+def test_numbers_that_are_no_codes_are_named() -> None:
+    space = NASBench201()
+    for numbers, said in (
+        ([[0, 1, 2, 3, 4, 300]], "300 is no value of a gene of nasbench201; they are 0 to 4"),
+        ([[0, 1, 2, 3, 4, 0.5]], "0.5 is no value"),
+        ([[0, 1, 2, 3, 4, np.nan]], "nan is no value"),
+        ([list("012340")], "6 whole numbers each"),
+        ([[0, 1], [0]], "6 whole numbers each"),
+    ):
+        with pytest.raises(FrugalnasError, match=said):
+            space.canonical(numbers)
 
 
 def test_rejection_sampling_is_uniform_over_valid_codes() -> None:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
-from frugalnas.spaces import SearchSpace
+from frugalnas.spaces import Codes, SearchSpace
 
 NOT_CALLABLE = 3
 
@@ -57,6 +58,37 @@ def on_a_full_disk(architecture: str) -> float:
     if "nor_conv_3x3~0" in architecture:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/model")
     return worth(architecture)
+
+
+class Digits(SearchSpace):
+    """Two numbers written with leading zeros: `007012`.
+
+    Args:
+        choices: of each number, at most 1,000.
+    """
+
+    name = "digits"
+
+    def __init__(self, *, choices: int = 1_000) -> None:
+        self.choices = choices
+        self.allowed = np.ones((2, choices), np.bool_)
+
+    def format(self, code: Codes) -> str:
+        return "".join(f"{value:03d}" for value in code)
+
+    def parse(self, text: str) -> Codes:
+        if len(text) != 6 or not text.isascii() or not text.isdecimal() or max(map(int, digits(text))) >= self.choices:
+            raise FrugalnasError(f"{text!r} is not twice three digits below {self.choices}")
+        return self.as_codes([int(part) for part in digits(text)])
+
+
+def digits(architecture: str) -> tuple[str, str]:
+    return architecture[:3], architecture[3:]
+
+
+def total(architecture: str) -> float:
+    """The sum of both numbers."""
+    return float(sum(map(int, digits(architecture))))
 
 
 class Shifted(Evaluator):

@@ -31,18 +31,12 @@ CUT = "... (cut off)"
 LONGEST_CHAIN = 20
 """Causes of causes that are looked at."""
 
-_TORCH = (
-    "lightning_fabric",
-    "lmdb",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-    "safetensors",
-    "tensorboard",
-    "timm",
-    "torch",
-)
-_EXTRAS = {**dict.fromkeys((*_TORCH, "torchvision"), "torch"), "openvino": "openvino"}
+_EXTRAS = {
+    **dict.fromkeys(
+        ("lightning_fabric", "lmdb", "safetensors", "tensorboard", "timm", "torch", "torchvision"), "torch"
+    ),
+    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
+}
 """Which extra of the package brings a module."""
 
 

@@ -189,12 +189,12 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
     return [{**predictor, "targets": chosen.get(predictor["label"])} for predictor in predictors]
 
 
-def _space_of(table: str | None, labels: Path | None) -> str:
+def _space_of(table: str | None, labels: Path | None) -> dict[str, Any]:
     from frugalnas.runs.folder import RunFolder
     from frugalnas.tables import open_table
 
     if table is not None:
-        return open_table(table).space.name
+        return open_table(table).description
     if labels is not None and labels.is_dir():
-        return str(RunFolder(labels).config["space"]["name"])
+        return dict(RunFolder(labels).config["space"])
     raise FrugalnasError("--labels need the space of their architectures, such as --space darts (frugalnas list)")

@@ -192,7 +192,7 @@ def _lines(path: Path | None) -> list[str]:
 def _parsed(space: SearchSpace, texts: Sequence[str]) -> tuple[Codes, str]:
     import numpy as np
 
-    codes = np.array([space.parse(text) for text in texts], np.int8)
+    codes = space.as_codes([space.parse(text) for text in texts])
     outside = np.flatnonzero(~space.valid(codes))
     if outside.size:
         raise FrugalnasError(

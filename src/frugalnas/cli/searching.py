@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -206,7 +206,7 @@ def describe_subject(
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
         options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
-        space = describe_space_option(parsed.space or table.space.name, settings, limits)
+        space = describe_space_option(parsed.space or table.description, settings, limits)
         return space, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")
@@ -264,8 +264,7 @@ def supernet_space(
         raise FrugalnasError(
             f"{run_dir} is a supernet of {own['name']}, not of {name}; leave --space out, or take a supernet of {name}"
         )
-    changed = describe_space_option(own["name"], settings, {})["options"]
-    space = build_space({**own, "options": {**(own.get("options") or {}), **changed}})
+    space = build_space(describe_space_option(own, settings, own.get("limits")))
     return space.where(where) if where else space
 
 
@@ -305,12 +304,15 @@ def _say_how_else(evaluator: Evaluator) -> None:
 
 
 def describe_space_option(
-    name: str, settings: dict[str, dict[str, str]], limits: dict[str, str] | None = None
+    space: str | Mapping[str, Any], settings: dict[str, dict[str, str]], limits: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """The description of a space by name, with its part of `--set` and under limits."""
-    constructor = SPACES.resolve(name)
-    options = {key: convert(constructor, key, text, f"space.{key}") for key, text in settings.get("space", {}).items()}
-    return {"name": name, "options": options, "limits": limits or {}}
+    """The description of a space, given by name or description, with its part of `--set` and under limits."""
+    described: Mapping[str, Any] = {"name": space} if isinstance(space, str) else space
+    options = dict(described.get("options") or {})
+    if settings.get("space"):
+        constructor = SPACES.resolve(described["name"])
+        options |= {key: convert(constructor, key, text, f"space.{key}") for key, text in settings["space"].items()}
+    return {"name": described["name"], "options": options, "limits": limits or {}}
 
 
 def subject_slug(evaluator: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
     from frugalnas.tables import Table
@@ -34,10 +34,10 @@ def add(commands: Any) -> None:
     doctor.set_defaults(run=_doctor)
     imported = kinds.add_parser(
         "import",
-        help="make tables from a benchmark file, or from a Parquet or CSV file of your own",
+        help="make tables from a benchmark file, or from a Parquet, CSV or TSV file of your own",
         description="Make tables from an official benchmark file, which is recognised by its content "
-        "(nasbench_only108.tfrecord, NATS-tss-v1_0-3ffb9-simple/, NAS-Bench-201-v1_1-096897.pth, ...), or from a Parquet "
-        "or CSV file of your own results.",
+        "(nasbench_only108.tfrecord, NATS-tss-v1_0-3ffb9-simple/, NAS-Bench-201-v1_1-096897.pth, ...), or from a Parquet, "
+        "CSV or TSV file of your own results.",
         epilog="Example: frugalnas table import results.parquet --name nasbench201/mine --architecture arch_str "
         "--column validation=val200 --column test=test_seed0,test_seed1 --column params=params_M --scale params=1e6",
     )
@@ -50,7 +50,8 @@ def add(commands: Any) -> None:
     )
     imported.add_argument("--quiet", action="store_true", help="no progress, only the result")
     own = imported.add_argument_group("for a file of your own")
-    own.add_argument("--space", help="of its architectures [nasbench201]")
+    own.add_argument("--space", metavar="NAME", help="of its architectures, or your own as MODULE:CLASS [nasbench201]")
+    own.add_argument("--set", action="append", metavar="space.NAME=VALUE", help="an option of the space")
     own.add_argument(
         "--architecture", metavar="COLUMN", help="column that holds the architectures [architecture, arch_str or arch]"
     )
@@ -104,7 +105,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
     return int(any(finding.state == "damaged" for finding in found))
 
 
-OWN = ("space", "architecture", "column", "scale", "epochs", "split", "licence")
+OWN = ("space", "set", "architecture", "column", "scale", "epochs", "split", "licence")
 """Options that say what an official file says itself."""
 
 
@@ -128,10 +129,13 @@ def _import(parsed: argparse.Namespace) -> int:
 
 
 def _import_columns(parsed: argparse.Namespace) -> Table:
+    from frugalnas.cli.options import parse_settings
+    from frugalnas.cli.searching import describe_space_option
     from frugalnas.tables import import_table
+    from frugalnas.tables.importing import SUFFIXES
     from frugalnas.tables.official import not_known
 
-    if parsed.file.suffix not in (".parquet", ".csv"):
+    if parsed.file.suffix.lower() not in SUFFIXES:
         raise not_known(parsed.file)
     if parsed.name is None:
         raise FrugalnasError(f"{parsed.file}: what is the new table called? Add --name, such as nasbench201/mine")
@@ -144,10 +148,13 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
             scale[role] = float(factor)
         except ValueError:
             raise FrugalnasError(f"--scale {role}={factor}: {factor!r} is not a number") from None
+    settings = parse_settings(parsed.set or ())
+    if settings.keys() - {"space"}:
+        raise unknown_name("part", (settings.keys() - {"space"}).pop(), ("space",))
     return import_table(
         parsed.file,
         name=parsed.name,
-        space=parsed.space or "nasbench201",
+        space=describe_space_option(parsed.space or "nasbench201", settings),
         architecture=parsed.architecture,
         columns=columns,
         scale=scale,

@@ -56,7 +56,7 @@ def edit_codes(space: SearchSpace, codes: Codes) -> NDArray[np.uint8]:
         block = codes[start : start + BLOCK]
         if encoding == "onehot":
             block = space.canonical(block)
-        parts.append(space.features(np.asarray(block, np.int8), encoding).astype(np.uint8))
+        parts.append(space.features(block, encoding).astype(np.uint8))
     return np.concatenate(parts)
 
 

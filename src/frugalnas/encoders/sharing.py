@@ -24,7 +24,7 @@ from frugalnas.cache import cached_array
 from frugalnas.encoders.gin import GINEncoder, GINLayer
 from frugalnas.encoders.graphs import check_directions, edges_of, graph_tensors
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces import BoolArray, Graphs, IntArray, Population, SearchSpace
+from frugalnas.spaces import BoolArray, Codes, Graphs, IntArray, Population, SearchSpace
 from frugalnas.spaces.hashing import Words, mixed
 
 __all__ = ["SharedVertices", "embed", "shared_vertices"]
@@ -184,7 +184,7 @@ def embed(
     return result
 
 
-def _is_whole(space: SearchSpace, codes: NDArray[np.int8]) -> bool:
+def _is_whole(space: SearchSpace, codes: Codes) -> bool:
     """Whether these are as many architectures as a space has that lists them: others will ask for the same ones."""
     return len(codes) >= DENSE and space.enumerable and len(codes) == space.size
 

@@ -120,7 +120,7 @@ def _tables(space: SearchSpace) -> _Tables:
     skeleton = skeleton_of(space)
     measured: dict[str, _Costs] = {}
     places: list[tuple[int, int, str]] = []
-    code = np.zeros(space.genes, np.int8)
+    code = np.zeros(space.genes, space.code_type)
     for block in skeleton.blocks():
         if block.key not in measured:
             measured[block.key] = _measured(block.make, block.input_shape)

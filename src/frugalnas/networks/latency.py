@@ -24,7 +24,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
 from frugalnas.registry import SPACES
-from frugalnas.spaces import SearchSpace
+from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["LatencyTable", "latency_table", "measure_latency"]
 
@@ -215,7 +215,7 @@ def measure_latency(
 
 
 def _balanced(
-    whole: NDArray[np.float64], blocks: Sequence[Block], table: dict[str, float], codes: NDArray[np.int8]
+    whole: NDArray[np.float64], blocks: Sequence[Block], table: dict[str, float], codes: Codes
 ) -> tuple[float, dict[str, float]]:
     """The fixed part, 0 or more, and what blocks take in a network, where that is less than alone."""
     sums = _sums(blocks, table, codes)
@@ -254,7 +254,7 @@ def _wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def _sums(blocks: Sequence[Block], table: Mapping[str, float], codes: NDArray[np.int8]) -> NDArray[np.float64]:
+def _sums(blocks: Sequence[Block], table: Mapping[str, float], codes: Codes) -> NDArray[np.float64]:
     """What the blocks of each code take together, shape [n]."""
     sums = np.zeros(len(codes))
     for block in blocks:

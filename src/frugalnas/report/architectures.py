@@ -50,7 +50,7 @@ def draw_architecture(space: SearchSpace, code: ArrayLike, *, title: str | None 
         code: one architecture, shape [genes].
         title: a line above it.
     """
-    row = np.asarray(code, np.int8)
+    row = space.as_codes(code)
     if row.shape != (space.genes,):
         return draw_cell(space, row, title=title)  # says which shape is meant
     if isinstance(space, DARTS):

@@ -71,7 +71,7 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
     Raises:
         FrugalnasError: where `code` is not one row.
     """
-    row = np.asarray(code, np.int8)
+    row = space.as_codes(code)
     if row.shape != (space.genes,):
         raise FrugalnasError(
             f"draw_cell() draws one {space.name} code of shape [{space.genes}], not {list(row.shape)}; pass one row"

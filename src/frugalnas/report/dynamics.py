@@ -166,7 +166,7 @@ class _Watcher:
         self.labelling = ""
         self.steps: list[Step] = []
         queries = list(folder.queries(space))
-        asked = np.array([query.code for query in queries], np.int8).reshape(-1, space.genes)
+        asked = space.as_codes([query.code for query in queries]).reshape(-1, space.genes)
         rows, values = self._rows(asked), np.array([query.value for query in queries])
         told = np.isfinite(values)  # a worker may have failed where the table knows the value
         if not np.array_equal(np.where(rows >= 0, self.truth[rows], np.nan)[told], values[told]):

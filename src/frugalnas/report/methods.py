@@ -161,5 +161,5 @@ def _certainty(run: MethodRun) -> Certainty | None:
     space = run.method.networks.retrained
     candidates = run.result["candidates"]
     order = [run.result["winner"], *(row for row in range(len(candidates)) if row != run.result["winner"])]
-    best = np.array([space.parse(candidates[row]["architecture"]) for row in order], np.int8)
+    best = space.as_codes([space.parse(candidates[row]["architecture"]) for row in order])
     return certainty(space, best, scores, epochs, run.method.seed)

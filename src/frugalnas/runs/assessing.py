@@ -86,7 +86,7 @@ def assess(
     )
     described = space
     if space is None:
-        described = open_table(table).space.name if table is not None else _space_of_run(Path(str(labels)))
+        described = open_table(table).description if table is not None else _space_of_run(Path(str(labels)))
     if described is None:
         raise FrugalnasError("labels need the space of their architectures, such as --space darts (frugalnas list)")
     config: dict[str, Any] = {

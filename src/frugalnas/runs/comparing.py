@@ -273,7 +273,7 @@ def _test_of_best(
     def of(record: dict[str, Any]) -> float:
         done = [query for query in record["queries"] if query["value"] is not None]
         best = max(done, key=lambda query: query["value"], default=None)
-        return np.nan if best is None else table.lookup(np.array(best["code"], np.int8), "test")
+        return np.nan if best is None else table.lookup(space.as_codes(best["code"]), "test")
 
     return {label: np.array([of(record) for record in searches]) for label, searches in records.items()}
 
@@ -285,7 +285,7 @@ def _rows(record: dict[str, Any], space: SearchSpace) -> Iterator[dict[str, Any]
             "strategy": record["strategy"],
             "seed": record["seed"],
             "query": number + 1,
-            "architecture": space.format(np.array(query["code"], np.int8)),
+            "architecture": space.format(space.as_codes(query["code"])),
             "value": query["value"],
             "error": query["error"],
             **metrics,

@@ -10,13 +10,14 @@ from typing import Any, cast
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES
 from frugalnas.spaces import SearchSpace
+from frugalnas.spaces.description import described_space
 
 __all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space", "subject_of"]
 
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """The description from which `build_space` makes an equal space."""
-    return {**SPACES.describe(space), "limits": space.limits}
+    return {**described_space(space), "limits": space.limits}
 
 
 def build_space(description: str | Mapping[str, Any]) -> SearchSpace:

@@ -176,7 +176,7 @@ class RunFolder:
         """
         for number, line in enumerate(self.lines(), 1):
             try:
-                query = Query.from_json(line)
+                query = Query.from_json(line, space)
                 fits = line["query"] == number and bool(space.valid(query.code[None])[0])
             except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 fits = False

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import SPACES
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import IntArray, Population, SearchSpace
@@ -141,7 +142,7 @@ def _labels(source: Path, space: SearchSpace, column: str | None) -> Labels:
     folder.expect("search")
     if column is not None:
         raise FrugalnasError(f"--column {column}: a run has one value for each architecture; leave it out")
-    if folder.config["space"]["name"] != space.name:
+    if folder.config["space"]["name"] != SPACES.describe(space)["name"]:
         raise FrugalnasError(
             f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave --space out"
         )

@@ -33,7 +33,7 @@ class Query:
     def from_row(cls, code: Codes, evaluations: Evaluations, row: int) -> Query:
         """The query that one row of evaluations makes."""
         metrics = {name: float(column[row]) for name, column in evaluations.metrics.items()}
-        return cls(np.array(code, np.int8), float(evaluations.values[row]), metrics, evaluations.errors[row])
+        return cls(np.array(code), float(evaluations.values[row]), metrics, evaluations.errors[row])
 
     def to_json(self, space: SearchSpace, number: int) -> dict[str, Any]:
         """A journal line's content; `number` counts from 1."""
@@ -48,11 +48,11 @@ class Query:
         }
 
     @classmethod
-    def from_json(cls, line: dict[str, Any]) -> Query:
+    def from_json(cls, line: dict[str, Any], space: SearchSpace) -> Query:
         """The inverse of `to_json`."""
         metrics = {name: np.nan if value is None else float(value) for name, value in line["metrics"].items()}
         value = np.nan if line["value"] is None else float(line["value"])
-        return cls(np.array(line["code"], np.int8), value, metrics, line["error"])
+        return cls(space.as_codes(line["code"]), value, metrics, line["error"])
 
 
 class Ledger:

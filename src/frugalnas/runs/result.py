@@ -38,7 +38,7 @@ class SearchResult:
     @property
     def codes(self) -> Codes:
         """Architectures as they were asked for, shape [queries, genes]."""
-        return np.array([query.code for query in self.queries], np.int8).reshape(-1, self.space.genes)
+        return self.space.as_codes([query.code for query in self.queries]).reshape(-1, self.space.genes)
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -194,4 +194,4 @@ class Angle(Score):
 
     def __call__(self, codes: Codes) -> FloatArray:
         """Angles in radians, shape [n]."""
-        return self.table.angles(np.asarray(codes, np.int8))
+        return self.table.angles(self.space.as_codes(codes))

@@ -35,13 +35,13 @@ class CachedScore(Score):
 
     def __call__(self, codes: Codes) -> FloatArray:
         """The score of each row, shape [n]; networks that were scored before cost nothing."""
-        codes = np.asarray(codes, np.int8)
+        codes = self.space.as_codes(codes)
         valid = self.space.valid(codes)
         if not valid.all():
             raise FrugalnasError(f"{codes[int(np.argmin(valid))].tolist()} is not an architecture of {self.space!r}")
         canonical = self.space.canonical(codes)
         inside = np.all(self.space.allowed[np.arange(self.space.genes), canonical], axis=1)
-        looked_at = np.where(inside[:, None], canonical, codes).astype(np.int8)
+        looked_at = np.where(inside[:, None], canonical, codes)
         keys = self.space.keys(looked_at).tolist()
         for key, code in zip(keys, looked_at, strict=True):
             if key not in self._known:

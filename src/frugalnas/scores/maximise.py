@@ -236,7 +236,7 @@ class _Search:
     def codes(self, chosen: Sequence[tuple[Places, Places]]) -> Codes:
         """The codes that were completed, from what each factor's options were added to."""
         row = np.arange(len(chosen[-1][0]))
-        codes = np.empty((len(row), self.space.genes), np.int8)
+        codes = np.empty((len(row), self.space.genes), self.space.code_type)
         for factor, (parents, options) in zip(reversed(self.factors), reversed(chosen), strict=True):
             codes[:, factor.genes] = factor.options[options[row]]
             row = parents[row]
@@ -264,7 +264,9 @@ def _factors(table: AngleTable, space: FactoredSpace) -> tuple[list[_Factor], Fl
     if not budgets:  # one of which nothing is taken
         amounts, budgets = [[np.zeros(len(options)) for _, options in groups]], [1.0]
     factors = [
-        _Factor(genes, options.astype(np.int8), table.table[genes, options].sum(axis=1), np.stack(taken, axis=1))
+        _Factor(
+            genes, options.astype(space.code_type), table.table[genes, options].sum(axis=1), np.stack(taken, axis=1)
+        )
         for (genes, options), *taken in zip(groups, *amounts, strict=True)
     ]
     return factors, np.array(budgets)

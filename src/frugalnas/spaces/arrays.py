@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 __all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray"]
 
-Codes: TypeAlias = NDArray[np.int8]
-"""Architectures, one per row, shape [n, genes]."""
+Codes: TypeAlias = NDArray[np.signedinteger]
+"""Architectures, one per row, shape [n, genes], in `SearchSpace.code_type`."""
 BoolArray: TypeAlias = NDArray[np.bool_]
 FloatArray: TypeAlias = NDArray[np.floating]
 IntArray: TypeAlias = NDArray[np.integer]

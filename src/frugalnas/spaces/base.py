@@ -99,6 +99,34 @@ class SearchSpace(ABC):
         """How many integers describe one architecture."""
         return int(self.allowed.shape[0])
 
+    @property
+    def code_type(self) -> np.dtype[np.signedinteger]:
+        """The smallest signed integer type that holds every value: int8 up to 128 of them, then int16, then int32."""
+        return np.min_scalar_type(-self.allowed.shape[1])
+
+    def as_codes(self, numbers: ArrayLike) -> Codes:
+        """Whole numbers as codes of this space, of the same shape in `code_type`; whether they are valid is not asked.
+
+        Raises:
+            FrugalnasError: for anything but whole numbers, and for one that the type does not hold.
+        """
+        try:
+            given = np.asarray(numbers)
+        except (ValueError, OverflowError):  # rows of several lengths
+            given = np.empty(0, np.object_)
+        if given.dtype == self.code_type:
+            return given
+        if given.dtype.kind not in "biuf":
+            raise FrugalnasError(f"{str(numbers)[:80]} is no code of {self.name}: {self.genes} whole numbers each")
+        with np.errstate(invalid="ignore"):
+            codes: Codes = given.astype(self.code_type)
+        wrong = codes != given
+        if wrong.any():
+            raise FrugalnasError(
+                f"{given[wrong][0]} is no value of a gene of {self.name}; they are 0 to {self.allowed.shape[1] - 1}"
+            )
+        return codes
+
     @cached_property
     def size(self) -> int:
         """How many codes are valid; of a space listed by network, how many networks there are.
@@ -140,7 +168,7 @@ class SearchSpace(ABC):
     def _list(self) -> Codes:
         """What `enumerate` returns."""
         ranks = np.arange(self._combinations)
-        codes = np.empty((len(ranks), self.genes), np.int8)
+        codes = np.empty((len(ranks), self.genes), self.code_type)
         for gene in range(self.genes - 1, -1, -1):
             ranks, choice = np.divmod(ranks, int(self.allowed[gene].sum()))
             codes[:, gene] = self._value_of_choice[gene, choice]
@@ -180,7 +208,7 @@ class SearchSpace(ABC):
             missing -= len(drawn[-1])
         if missing > 0:
             raise self._nothing_left()
-        return np.concatenate(drawn)[:n] if drawn else np.zeros((0, self.genes), np.int8)
+        return np.concatenate(drawn)[:n] if drawn else np.zeros((0, self.genes), self.code_type)
 
     def _sample_allowed(self, n: int, rng: np.random.Generator) -> Codes:
         choices = self.allowed.sum(axis=1)
@@ -190,7 +218,7 @@ class SearchSpace(ABC):
     @cached_property
     def _value_of_choice(self) -> Codes:
         """The k-th allowed value of each gene, shape [genes, values]: allowed values sorted before the others."""
-        return np.argsort(~self.allowed, axis=1, kind="stable").astype(np.int8)
+        return np.argsort(~self.allowed, axis=1, kind="stable").astype(self.code_type)
 
     def _nothing_left(self) -> FrugalnasError:
         rules = " and ".join(str(rule) for rule in self._constraints) or "its rules"
@@ -212,7 +240,7 @@ class SearchSpace(ABC):
         Raises:
             FrugalnasError: where a row has no valid child.
         """
-        codes = np.asarray(codes, np.int8)
+        codes = self.as_codes(codes)
         children, waiting = guessed_children(self, codes, rng, edits, MAX_ATTEMPTS)
         if waiting.size:
             raise self._no_child(codes[waiting[0]], edits)
@@ -223,7 +251,7 @@ class SearchSpace(ABC):
 
     def neighbours(self, codes: Codes) -> tuple[Codes, IntArray]:
         """All valid codes that differ in one gene, and the row each belongs to, shapes [m, genes] and [m]."""
-        codes = np.asarray(codes, np.int8)
+        codes = self.as_codes(codes)
         gene, value = np.nonzero(self.allowed)
         moved = np.repeat(codes[:, None, :], len(gene), axis=1)
         moved[:, np.arange(len(gene)), gene] = value
@@ -241,7 +269,7 @@ class SearchSpace(ABC):
         By default every code is a network of its own. A representative may lie outside a restricted space: it is an
         identity, not a suggestion.
         """
-        return np.asarray(codes, np.int8)
+        return self.as_codes(codes)
 
     def networks(self, codes: Codes) -> NDArray[np.uint64]:
         """A number that two codes share exactly when they build the same network, shape [n]."""
@@ -258,7 +286,7 @@ class SearchSpace(ABC):
         larger spaces the keys are sums of random words (Zobrist hashing), and a million codes collide with
         probability below 3e-8.
         """
-        codes = np.asarray(codes)
+        codes = self.as_codes(codes)
         with np.errstate(over="ignore"):
             return self._key_words[np.arange(self.genes), codes].sum(axis=1, dtype=np.uint64)
 
@@ -282,13 +310,13 @@ class SearchSpace(ABC):
         name = self.encodings[0] if encoding is None else encoding
         if name not in self.encodings:
             raise unknown_name(f"encoding of {self.name}", name, self.encodings)
-        return self.features(np.asarray(codes, np.int8), name).astype(np.float32, copy=False)
+        return self.features(self.as_codes(codes), name).astype(np.float32, copy=False)
 
     def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:
         """The columns of one encoding; child classes with further encodings override this and fall back to it."""
         if encoding == "integer":
             return codes
-        values = np.arange(self.allowed.shape[1], dtype=np.int8)
+        values = np.arange(self.allowed.shape[1], dtype=self.code_type)
         return (codes[:, :, None] == values).reshape(len(codes), self.allowed.size)
 
     def graphs(self, codes: Codes) -> Graphs:
@@ -314,7 +342,7 @@ class SearchSpace(ABC):
         """
         if quantity not in self.quantities:
             raise self._uncounted(quantity)
-        return self.counts(quantity, np.asarray(codes, np.int8))
+        return self.counts(quantity, self.as_codes(codes))
 
     def _uncounted(self, quantity: str) -> FrugalnasError:
         offered = ", ".join(self.quantities) or "nothing"

@@ -208,7 +208,7 @@ class DARTS(FactoredSpace):
 
     def canonical(self, codes: Codes) -> Codes:
         """The lexicographically least code that builds each row's network, shape [n, 16]."""
-        codes = np.asarray(codes, np.int8)
+        codes = self.as_codes(codes)
         canonical = np.empty_like(codes)
         for start in range(0, len(codes), BLOCK):
             part = codes[start : start + BLOCK]

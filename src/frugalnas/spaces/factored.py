@@ -119,7 +119,7 @@ class FactoredSpace(SearchSpace):
         factors: list[tuple[tuple[int, ...], Codes]] = []
         grouped = {gene for genes, _ in self.joint for gene in genes}
         for gene in sorted(set(range(self.genes)) - grouped):
-            factors.append(((gene,), np.flatnonzero(self.allowed[gene])[:, None].astype(np.int8)))
+            factors.append(((gene,), np.flatnonzero(self.allowed[gene])[:, None].astype(self.code_type)))
         for genes, combinations in self.joint:
             kept = combinations[self.allowed[list(genes), combinations].all(axis=1)]
             order = np.argsort(_ranks(kept, self.allowed.shape[1]), kind="stable")
@@ -142,7 +142,7 @@ class FactoredSpace(SearchSpace):
 
     def _list(self) -> Codes:
         ranks = np.arange(self._combinations)
-        codes = np.empty((len(ranks), self.genes), np.int8)
+        codes = np.empty((len(ranks), self.genes), self.code_type)
         for genes, combinations in reversed(self._factors):
             ranks, choice = np.divmod(ranks, len(combinations))
             codes[:, list(genes)] = combinations[choice]
@@ -168,11 +168,11 @@ class FactoredSpace(SearchSpace):
             drawn.append(codes[self.valid(codes)])
             in_vain = 0 if len(drawn[-1]) else in_vain + size
             kept, tried = kept + len(drawn[-1]), tried + size
-        return np.concatenate(drawn)[:n] if drawn else np.zeros((0, self.genes), np.int8)
+        return np.concatenate(drawn)[:n] if drawn else np.zeros((0, self.genes), self.code_type)
 
     def _assembled(self, picks: Sequence[NDArray[np.intp]]) -> Codes:
         """The codes that take these combinations of each factor."""
-        codes = np.empty((len(picks[0]), self.genes), np.int8)
+        codes = np.empty((len(picks[0]), self.genes), self.code_type)
         for (genes, combinations), pick in zip(self._factors, picks, strict=True):
             codes[:, list(genes)] = combinations[pick]
         return codes
@@ -214,7 +214,7 @@ class FactoredSpace(SearchSpace):
         """
         if not self._constraints:
             return super().mutate(codes, rng, edits=edits)
-        codes = np.asarray(codes, np.int8)
+        codes = self.as_codes(codes)
         children, waiting = guessed_children(self, codes, rng, edits, QUICK_ROUNDS)
         walks, most = 0, 1 if edits == 1 else WALKS
         while waiting.size and walks < most:
@@ -234,7 +234,7 @@ class FactoredSpace(SearchSpace):
         """All valid codes that differ in one gene, and the row each belongs to, shapes [m, genes] and [m]."""
         if not self._constraints:
             return super().neighbours(codes)
-        codes = np.asarray(codes, np.int8)
+        codes = self.as_codes(codes)
         gene, value = np.nonzero(self.allowed)
         keep = codes[:, gene] != value
         for quantity, (low, high) in self._bounds.items():

@@ -85,8 +85,6 @@ class LayerSpace(FactoredSpace):
         words = dict.fromkeys(word for layer in self.layers for word in layer if word != identity)
         last = () if identity is None else (identity,)
         self.choices: tuple[str, ...] = (*words, *last)
-        if len(self.choices) > 128:
-            raise FrugalnasError(f"{name} has {len(self.choices)} distinct choices; 128 are the most")
         self.allowed = np.array([[choice in layer for choice in self.choices] for layer in self.layers])
         for stage in self.stages or ():
             if identity is None or not set(stage) <= set(range(len(self.layers))):
@@ -117,7 +115,7 @@ class LayerSpace(FactoredSpace):
                 f"cannot read the {self.name} architecture {shown}: it has {len(words)} layers, the space has {self.genes}"
             )
         whole = self._whole or self
-        code = np.zeros(self.genes, np.int8)
+        code = np.zeros(self.genes, self.code_type)
         numbers = {"-1" if name == self.identity else str(value): value for value, name in enumerate(self.choices)}
         names = {name: value for value, name in enumerate(self.choices)}
         for layer, word in enumerate(words):
@@ -137,7 +135,7 @@ class LayerSpace(FactoredSpace):
 
     def canonical(self, codes: Codes) -> Codes:
         """The code of each row's network in which identities stand last in their run of equal layers, [n, genes]."""
-        codes = np.array(codes, np.int8)
+        codes = np.array(self.as_codes(codes))
         if self.identity is not None:
             for stage in self.stages or ():
                 run = codes[:, list(stage)]

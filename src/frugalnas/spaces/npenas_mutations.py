@@ -44,7 +44,7 @@ def paper_mutants(space: SearchSpace, codes: Codes, rng: np.random.Generator, *,
     if space.name not in PAPER_MUTATIONS:
         raise unknown_name("space with a mutation of NPENAS's paper", space.name, PAPER_MUTATIONS)
     operator = PAPER_MUTATIONS[space.name]
-    children = np.array(codes, np.int8)
+    children = np.array(space.as_codes(codes))
     waiting = np.arange(len(children))
     for _ in range(ROUNDS):
         if not waiting.size:

@@ -54,7 +54,7 @@ class Population:
     ) -> None:
         self.space = space
         self.known = dict(known or {})
-        self.codes = np.array(codes, np.int8)
+        self.codes = np.array(space.as_codes(codes))
         self.codes.setflags(write=False)
         self._networks: NDArray[np.uint64] | None = None
         self._encoded: dict[tuple[str, ...], Distinct] = {}

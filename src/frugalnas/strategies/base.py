@@ -100,7 +100,7 @@ class Strategy(ABC):
             raise FrugalnasError(f"ask({n}): ask for at least one architecture")
         if self._first:
             count = len(self._first) if n is None else min(n, len(self._first))
-            codes = np.array(self._first[:count], np.int8)
+            codes = self.space.as_codes(self._first[:count])
             del self._first[:count]
         elif not self._values:
             codes = self.draw_new(self.round_size if n is None else n, self.rng)
@@ -121,7 +121,7 @@ class Strategy(ABC):
         except ValueError:  # rows of several lengths
             codes = np.empty(0, np.object_)
         if not codes.size and codes.dtype != np.object_:
-            return np.zeros((0, space.genes), np.int8)
+            return np.zeros((0, space.genes), space.code_type)
         if codes.shape[1:] != (space.genes,) or codes.ndim != 2 or codes.dtype.kind not in "iu" or len(codes) > n:
             raise FrugalnasError(
                 f"{where}({n}) returned {shown(proposed)}; it returns whole numbers of shape [m, {space.genes}], m at most {n}"
@@ -131,7 +131,7 @@ class Strategy(ABC):
             raise FrugalnasError(
                 f"{where}({n}) returned {codes[wrong[0]].tolist()} in row {wrong[0]}, which is no architecture of {space!r}"
             )
-        return codes.astype(np.int8)
+        return space.as_codes(codes)
 
     def tell(self, trials: Trials, evaluations: Evaluations) -> None:
         """Take in what became of trials.
@@ -148,7 +148,7 @@ class Strategy(ABC):
         if len(set(trials.ids.tolist())) < len(trials):
             raise FrugalnasError("tell() got a trial twice in one call; tell each trial from ask() once")
         measured = self._costs_in(evaluations)
-        codes = np.array([self._pending.pop(trial) for trial in trials.ids.tolist()], np.int8)
+        codes = self.space.as_codes([self._pending.pop(trial) for trial in trials.ids.tolist()])
         codes = codes.reshape(-1, self.space.genes)
         self._codes.extend(codes)
         self._values.extend(evaluations.values.tolist())
@@ -159,7 +159,7 @@ class Strategy(ABC):
     @property
     def codes(self) -> Codes:
         """Architectures told so far, shape [n, genes]."""
-        return np.array(self._codes, np.int8).reshape(-1, self.space.genes)
+        return self.space.as_codes(self._codes).reshape(-1, self.space.genes)
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -206,7 +206,7 @@ class Strategy(ABC):
 
     def draw_new(self, n: int, rng: np.random.Generator, block: int | None = None) -> Codes:
         """`n` random networks that were never asked for, fewer where the space has no more, shape [<= n, genes]."""
-        found = np.zeros((0, self.space.genes), np.int8)
+        found = np.zeros((0, self.space.genes), self.space.code_type)
         idle = 0
         while len(found) < n and idle < PATIENCE:
             candidates = np.concatenate([found, self.space.sample(block or max(2 * n, 8), rng)])
@@ -225,7 +225,7 @@ class Strategy(ABC):
         return {
             "rng": self.rng.bit_generator.state,
             "next_id": self._next_id,
-            "first": np.array(self._first, np.int8).tolist(),
+            "first": [code.tolist() for code in self._first],
             "pending": {str(trial): code.tolist() for trial, code in self._pending.items()},
             "codes": self.codes.tolist(),
             "values": _nothing_for_nan(self._values),
@@ -237,12 +237,12 @@ class Strategy(ABC):
         """Continue exactly where `state_dict` was taken."""
         self.rng.bit_generator.state = state["rng"]
         self._next_id = state["next_id"]
-        self._first = [np.array(code, np.int8) for code in state["first"]]
-        self._pending = {int(trial): np.array(code, np.int8) for trial, code in state["pending"].items()}
-        self._codes = [np.array(code, np.int8) for code in state["codes"]]
+        self._first = [self.space.as_codes(code) for code in state["first"]]
+        self._pending = {int(trial): self.space.as_codes(code) for trial, code in state["pending"].items()}
+        self._codes = list(self.space.as_codes(state["codes"]))
         self._values = _nan_for_nothing(state["values"])
         self._measured = {cost: _nan_for_nothing(column) for cost, column in state["costs"].items()}
-        known = np.array([*self._codes, *self._pending.values()], np.int8).reshape(-1, self.space.genes)
+        known = self.space.as_codes([*self._codes, *self._pending.values()]).reshape(-1, self.space.genes)
         self._asked = set(self.space.networks(known).tolist())
         self.remember(state["memory"])
 

@@ -54,7 +54,7 @@ class Evolution(Strategy):
 
     def propose(self, n: int) -> Codes:
         """One child for each of `n` tournaments."""
-        children = np.zeros((0, self.space.genes), np.int8)
+        children = np.zeros((0, self.space.genes), self.space.code_type)
         if self._alive:
             values = np.array([self._values[member] for member in self._alive])
             alive = np.array([self._codes[member] for member in self._alive])

@@ -72,19 +72,19 @@ class GeneticSearch(Strategy):
         self._queue: list[Codes] = []  # what of this generation was not yet asked for
         self._unit = _inherited_together(space)
         self._choices = space.allowed.sum(axis=1)
-        self._value_of_choice = np.argsort(~space.allowed, axis=1, kind="stable").astype(np.int8)
+        self._value_of_choice = np.argsort(~space.allowed, axis=1, kind="stable").astype(space.code_type)
 
     def propose(self, n: int) -> Codes:
         """The next children of this generation; of a new one when it is out."""
         if not self._queue:
             self._queue = list(self._generation(max(n, self.population)))
-        batch = np.array(self._queue[:n], np.int8).reshape(-1, self.space.genes)
+        batch = self.space.as_codes(self._queue[:n]).reshape(-1, self.space.genes)
         del self._queue[:n]
         return batch
 
     def _generation(self, size: int) -> Codes:
         best = self._best()
-        brood = np.zeros((0, self.space.genes), np.int8)
+        brood = np.zeros((0, self.space.genes), self.space.code_type)
         if len(best):
             brood = self._grown(brood, self.crossovers, lambda n: self._crossed(best, n))
             brood = self._grown(brood, self.crossovers + self.mutations, lambda n: self._mutated(best, n))
@@ -127,7 +127,7 @@ class GeneticSearch(Strategy):
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Restore the generation."""
-        self._queue = [np.array(code, np.int8) for code in memory["queue"]]
+        self._queue = [self.space.as_codes(code) for code in memory["queue"]]
 
 
 @dataclass(frozen=True)

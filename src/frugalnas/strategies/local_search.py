@@ -74,13 +74,12 @@ class LocalSearch(Strategy):
 
     def remember(self, memory: dict[str, Any]) -> None:
         """Restore the search's place."""
-        self._here, self._better = _place(memory["here"]), _place(memory["better"])
-        self._queue = [np.array(code, np.int8) for code in memory["queue"]]
+        self._here, self._better = self._place(memory["here"]), self._place(memory["better"])
+        self._queue = [self.space.as_codes(code) for code in memory["queue"]]
+
+    def _place(self, plain: list[Any] | None) -> tuple[Codes, float] | None:
+        return None if plain is None else (self.space.as_codes(plain[0]), plain[1])
 
 
 def _plain(place: tuple[Codes, float] | None) -> list[Any] | None:
     return None if place is None else [place[0].tolist(), place[1]]
-
-
-def _place(plain: list[Any] | None) -> tuple[Codes, float] | None:
-    return None if plain is None else (np.array(plain[0], np.int8), plain[1])

@@ -199,7 +199,7 @@ class NPENAS(Strategy):
     def _children(self, most: int) -> Codes:
         """New children of the parents, those of the first parents first, at most so many, shape [<= most, genes]."""
         parents = self._parents()
-        found = np.zeros((0, self.space.genes), np.int8)
+        found = np.zeros((0, self.space.genes), self.space.code_type)
         for further in range(FURTHER + 1):
             start, size = 0, 1
             while start < len(parents) and len(found) < most:

@@ -73,7 +73,7 @@ class PerCell(PathSampler):
 
     def draw(self, rng: np.random.Generator) -> Codes:
         """Shape [1, draws, genes]."""
-        kept = np.zeros((0, self.space.genes), np.int8)
+        kept = np.zeros((0, self.space.genes), self.space.code_type)
         for _ in range(MAX_ROUNDS):
             drawn = self.space.sample(2 * self.draws, rng)
             kept = np.concatenate([kept, drawn[self._fed(drawn)]])
@@ -112,7 +112,7 @@ class DepthUniform(PathSampler):
     def _chain(self, rng: np.random.Generator) -> Codes:
         built, left_out = self.space.allowed[:, :-1], self.space.allowed[:, -1]
         # The largest of random numbers is equally often at each of the allowed values.
-        code = np.where(built, rng.random(built.shape), -1.0).argmax(axis=1).astype(np.int8)
+        code = np.where(built, rng.random(built.shape), -1.0).argmax(axis=1).astype(self.space.code_type)
         identity = built.shape[1]
         code[~built.any(axis=1)] = identity
         free = np.flatnonzero(left_out & built.any(axis=1))
@@ -167,7 +167,7 @@ class Fair(PathSampler):
             raise _misfit("fair", space, "paths that use every value cannot keep its limits", "uniform")
         super().__init__(space, draws, seed)
         self.values = np.array([np.flatnonzero(allowed) for allowed in space.allowed])
-        paths = self.draw(np.random.default_rng(0))[:, 0].astype(np.int8)
+        paths = self.draw(np.random.default_rng(0))[:, 0].astype(space.code_type)
         if getattr(space, "joint", ()) or not space.valid(paths).all():
             raise _misfit("fair", space, "its genes bind one another", "uniform")
 

@@ -11,9 +11,11 @@ import numpy as np
 
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
 from frugalnas.tables import hpobench
 from frugalnas.tables.catalogue import table_folder, table_names
-from frugalnas.tables.store import MANIFEST, Table
+from frugalnas.tables.store import MANIFEST, Table, read_manifest
+from frugalnas.trust import reading
 
 __all__ = ["Finding", "examine"]
 
@@ -69,6 +71,12 @@ def _table(name: str) -> Finding:
             name, "ok", f"comes with {hpobench.PACKAGE} ({path.stat().st_size:,} bytes), converted on first use"
         )
     try:
+        described = read_manifest(folder)["space"]
+        try:
+            with reading(folder / MANIFEST):
+                SPACES.create(described)
+        except FrugalnasError as error:
+            return Finding(name, "absent", "its space cannot be made here", str(error))
         table = Table(folder)
         if not np.array_equal(table.space.identities(table.codes), table._keys) or len(table) != table.manifest["rows"]:
             raise FrugalnasError("its rows do not match its keys")

@@ -48,10 +48,10 @@ class TableEvaluator(Evaluator):
         self.label = str(label)
         self.seed = seed
         self.space = space or self.opened.space
-        if self.space.name != self.opened.space.name:
+        own = self.opened.space
+        if (self.space.name, self.space.allowed.shape) != (own.name, own.allowed.shape):
             raise FrugalnasError(
-                f"{self.table} describes {self.opened.space.name}, but {self.space.name} is searched; leave --space out, choose "
-                "a table of it with --table, or say what else answers: --evaluator training or your own function, MODULE:NAME"
+                f"{self.table} describes {own!r}, but {self.space!r} is searched; leave --space out, or choose another table"
             )
         if objective not in _ROLE:
             raise unknown_name("objective of a table", objective, _ROLE)

@@ -15,6 +15,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.catalogue import table_folder
+from frugalnas.tables.formats.contents import is_text, with_texts
 from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
@@ -22,13 +23,15 @@ __all__ = ["ARCHITECTURE_NAMES", "import_table", "numbers_of", "parse_architectu
 
 ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
 """Columns in which architectures are looked for."""
+SUFFIXES = (".parquet", ".csv", ".tsv")
+"""Of files with columns, in any case."""
 
 
 def import_table(
     file: Path | str,
     *,
     name: str,
-    space: str = "nasbench201",
+    space: str | Mapping[str, Any] | SearchSpace = "nasbench201",
     architecture: str | None = None,
     columns: Mapping[str, Sequence[str]] | None = None,
     scale: Mapping[str, float] | None = None,
@@ -39,9 +42,9 @@ def import_table(
     """The table that a file's columns make, added to the cache.
 
     Args:
-        file: `.parquet` or `.csv`, one row per architecture.
+        file: `.parquet`, `.csv` or `.tsv`, one row per architecture.
         name: of the new table, for example "nasbench201/mine".
-        space: of the architectures.
+        space: of the architectures: its name, package.module:Class, a description with options, or the space itself.
         architecture: column that holds them in the space's notation; None looks for architecture, arch_str or arch.
         columns: for each role ("validation", "test", ...), the file's columns that hold it, one per seed. Roles left out
             are looked for under their own name.
@@ -55,9 +58,9 @@ def import_table(
         FrugalnasError: naming the column or row that cannot be used; the cache is as before then.
     """
     file, folder = Path(file), table_folder(name)
-    refuse_taken_name(name)
-    searched: SearchSpace = SPACES.create(space, given=True)
-    content, lists = read_columns(file)
+    searched: SearchSpace = space if isinstance(space, SearchSpace) else SPACES.create(space, given=True)
+    refuse_taken_name(name, searched.name)
+    content, lists = read_columns(file, ARCHITECTURE_NAMES if architecture is None else [architecture])
     found = list(lists)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
     chosen = {role: [role] for role in ROLES if role in found} | {
@@ -94,25 +97,35 @@ def import_table(
     return write_table(folder, name=name, space=searched, codes=codes, columns=made, source=source, licence=licence)
 
 
-def read_columns(file: Path) -> tuple[bytes, dict[str, Any]]:
+def read_columns(file: Path, texts: Sequence[str]) -> tuple[bytes, dict[str, Any]]:
     """The file's bytes, and its columns as lists of numbers or texts.
 
     A damaged file may fail anywhere in the reader, with nearly any exception.
+
+    Args:
+        file: `.parquet`, `.csv` or `.tsv`.
+        texts: columns of architectures, which stay as they are written: `0212` is no number.
     """
-    import pyarrow
     import pyarrow.csv
     import pyarrow.parquet
 
-    readers: dict[str, Any] = {".parquet": pyarrow.parquet.read_table, ".csv": pyarrow.csv.read_csv}
-    if file.suffix not in readers:
+    if file.suffix.lower() not in SUFFIXES:
         raise not_known(file)
     try:
         content = file.read_bytes()
     except OSError as error:
         raise FrugalnasError(f"{file}: {error.strerror or error}") from None
     try:
-        table = readers[file.suffix](pyarrow.BufferReader(content))
+        source: Any = pyarrow.BufferReader(content)
+        if file.suffix.lower() == ".parquet":
+            table = pyarrow.parquet.read_table(source)
+        else:
+            parsing = pyarrow.csv.ParseOptions(delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
+            kept = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(texts, pyarrow.string()))
+            table = pyarrow.csv.read_csv(source, parse_options=parsing, convert_options=kept)
         names = list(table.column_names)
+        table = with_texts(table)
+        numeric = [name for name in names if name in texts and not is_text(table.schema.field(name).type)]
         lists = {name: column.to_pylist() for name, column in zip(names, table.columns, strict=True)}
     except Exception as error:
         raise FrugalnasError(f"{file}: cannot be read ({(str(error).splitlines() or [repr(error)])[0]})") from None
@@ -121,6 +134,11 @@ def read_columns(file: Path) -> tuple[bytes, dict[str, Any]]:
         raise FrugalnasError(f"{file}: there is more than one column {', '.join(sorted(twice))}")
     if not table.num_rows:
         raise FrugalnasError(f"{file}: has no rows")
+    if numeric:
+        raise FrugalnasError(
+            f"{file}: the column {numeric[0]!r} holds numbers ({table.schema.field(numeric[0]).type}), which have no leading "
+            f"zeros; architectures are text: write them as such"
+        )
     return content, lists
 
 
@@ -129,10 +147,10 @@ def parse_architectures(file: Path, space: SearchSpace, texts: list[Any]) -> Cod
     codes = []
     for row, text in enumerate(texts):
         try:
-            codes.append(space.parse(str(text)))
+            codes.append(space.parse("" if text is None else str(text)))
         except FrugalnasError as error:
             raise FrugalnasError(f"{file}, row {row + 1}: {error}") from None
-    parsed: Codes = np.array(codes, np.int8)
+    parsed = space.as_codes(codes)
     valid = space.valid(parsed)
     if not valid.all():
         row = int(np.flatnonzero(~valid)[0])

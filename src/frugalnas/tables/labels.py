@@ -36,7 +36,7 @@ class Labels:
 
 
 def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = None) -> Labels:
-    """The architectures of a CSV or Parquet file with their values.
+    """The architectures of a CSV, TSV or Parquet file with their values.
 
     Args:
         file: with a column of architectures in the space's notation (architecture, arch_str or arch) and one of values.
@@ -47,7 +47,7 @@ def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = No
         FrugalnasError: naming the column, or the row that holds no architecture or no number.
     """
     file = Path(file)
-    _, columns = read_columns(file)
+    _, columns = read_columns(file, ARCHITECTURE_NAMES)
     named = next((name for name in ARCHITECTURE_NAMES if name in columns), None)
     valued = column or next((name for name in VALUE_NAMES if name in columns), None)
     listed = ", ".join(columns)

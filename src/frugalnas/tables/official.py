@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 import tarfile
 import zipfile
@@ -54,8 +53,8 @@ def import_benchmark(
     reader = _reader_of(path, jobs)
     if reader is None:
         raise not_known(path)
-    if name is not None:
-        refuse_taken_name(name)
+    if name is not None and any(known == name or known.startswith(f"{name}/") for known in table_names()):
+        raise FrugalnasError(f"{name!r} is taken; choose another --name")
     try:
         found = reader(path, on_progress)
     except FrugalnasError as error:
@@ -63,8 +62,8 @@ def import_benchmark(
             f"{error}\n  Nothing was imported; if this is the benchmark's own file, get it again from where it came from"
         ) from None
     names = [_named(contents.name, name, alone=len(found) == 1) for contents in found]
-    for chosen in names:
-        refuse_taken_name(chosen, "mine")
+    for chosen, contents in zip(names, found, strict=True):
+        refuse_taken_name(chosen, contents.space)
     written: list[Table] = []
     try:
         for chosen, contents in zip(names, found, strict=True):
@@ -103,27 +102,20 @@ def not_known(path: Path) -> FrugalnasError:
     return FrugalnasError(f"{path} {what}; it reads {KNOWN}")
 
 
-def refuse_taken_name(name: str, instead: str | None = None) -> None:
-    """Refuse a table's name that another table has, that lies inside another one, or that others lie inside.
-
-    Args:
-        name: of a table, or what stands before the names of several.
-        instead: the name to offer, numbered where that is taken too; None: `name`, numbered.
-    """
-    names = table_names()
-    taken = next((known for known in names if _overlap(name, known)), None)
-    if taken is None:
-        return
-    stem = taken if name.startswith(f"{taken}/") else instead or name
-    offered = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    free = next(other for other in offered if not any(_overlap(other, known) for known in names))
-    raise FrugalnasError(
-        f"{name!r} is taken by the table {taken!r}; choose another --name, such as {free}, or remove {table_folder(taken)}"
-    )
+def refuse_taken_name(name: str, space: str) -> None:
+    """Refuse a table's name that another table has, or that would lie inside another one."""
+    for known in table_names():
+        if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
+            raise FrugalnasError(
+                f"{name!r} is taken by the table {known!r}; choose another --name, such as {_unlike(name, space)}, or remove "
+                f"{table_folder(known)}"
+            )
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+def _unlike(name: str, space: str) -> str:
+    """A name that a file's tables could have instead: of one table, or what stands before several."""
+    official = name.partition("/")[0] in ("nats", "weaknas") or name.startswith("nasbench201-")
+    return "mine" if official else f"{space}/mine"
 
 
 def _reader_of(path: Path, jobs: int) -> Reader | None:
@@ -137,7 +129,7 @@ def _reader_of(path: Path, jobs: int) -> Reader | None:
             head = file.read(512)
     except OSError as error:
         raise FrugalnasError(f"{path}: {error.strerror or error}") from None
-    if path.suffix == ".tfrecord":
+    if path.suffix.lower() == ".tfrecord":
         from frugalnas.tables.formats.nasbench101 import read_tfrecord
 
         return read_tfrecord
@@ -149,7 +141,7 @@ def _reader_of(path: Path, jobs: int) -> Reader | None:
         return read_single
     if head.startswith((ZIP, OLD_TORCH)):
         return _reader_of_torch(path, head)
-    if head[257:262] == b"ustar" or (path.suffix == ".tar" and tarfile.is_tarfile(path)):
+    if head[257:262] == b"ustar" or (path.suffix.lower() == ".tar" and tarfile.is_tarfile(path)):
         from frugalnas.tables.formats.nats import read_tar
 
         return read_tar
@@ -211,6 +203,6 @@ KNOWN = _listed(
         "NATS-tss-v1_0-3ffb9.pickle.pbz2",
         "NAS-Bench-201-v1_1-096897.pth",
         "WeakNAS's .pth.tar dictionaries",
-        "your own .parquet and .csv files",
+        "your own .parquet, .csv and .tsv files",
     ]
 )

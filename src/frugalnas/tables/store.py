@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import DamagedTable, FrugalnasError, unknown_name
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
+from frugalnas.spaces.description import described_space
 
 __all__ = ["ROLES", "Column", "Table", "write_table"]
 
@@ -66,6 +67,7 @@ class Table:
     Attributes:
         name: for example "nasbench201/cifar10".
         space: the search space of its architectures.
+        description: from which `SPACES.create` makes that space.
         codes: shape [rows, genes], sorted by what the space tells rows apart by (`SearchSpace.identities`).
 
     Raises:
@@ -74,9 +76,11 @@ class Table:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
-        self.manifest = _read_manifest(self.folder)
+        self.manifest = read_manifest(self.folder)
         self.name: str = self.manifest["name"]
-        self.space: SearchSpace = SPACES.create(self.manifest["space"])
+        described = self.manifest["space"]  # older tables have the name alone
+        self.description: dict[str, Any] = {"name": described} if isinstance(described, str) else described
+        self.space: SearchSpace = SPACES.create(self.description)
         self._columns = {name: self._map(name) for name in self.manifest["files"]}
         self.codes: Codes = self._columns.pop("codes")
         self._keys: NDArray[np.uint64] = self._columns.pop("keys")
@@ -121,10 +125,9 @@ class Table:
 
     def rows(self, codes: Codes) -> IntArray:
         """The row of each architecture as written, -1 where the table does not have it, shape [n]."""
-        keys = self.space.identities(codes)
-        if self._dense:
-            return np.where(keys < len(self._keys), keys, -1).astype(np.intp)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        keys, last = self.space.identities(codes), len(self._keys) - 1
+        # Signed before any -1: NumPy 2.5 refuses a negative number beside unsigned ones.
+        places = np.minimum(keys if self._dense else np.searchsorted(self._keys, keys), last).astype(np.intp)
         return np.where(self._keys[places] == keys, places, -1)
 
     def lookup(self, code: Codes, role: str = "validation") -> float:
@@ -184,6 +187,9 @@ def write_table(
         source: where the numbers come from: file or package, version, SHA-256.
         licence: of the numbers.
     """
+    described = described_space(space)
+    if space.limits:
+        raise FrugalnasError(f"a table is of a whole space, not of {space!r}; leave the limits out")
     keys = space.identities(codes)
     order = np.argsort(keys)
     keys = keys[order]
@@ -192,7 +198,7 @@ def write_table(
         raise FrugalnasError(
             f"{repeated.size} architectures occur twice, first {space.format(codes[order[repeated[0]]])}"
         )
-    arrays: dict[str, NDArray[Any]] = {"codes": codes[order].astype(np.int8), "keys": keys}
+    arrays: dict[str, NDArray[Any]] = {"codes": space.as_codes(codes)[order], "keys": keys}
     for column in columns:
         if column.role not in ROLES:
             raise unknown_name("column role", column.role, ROLES)
@@ -216,18 +222,18 @@ def write_table(
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "shape": list(array.shape),
             }
-        described = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
-        for role, entry in described.items():
+        held = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
+        for role, entry in held.items():
             del entry["values"], entry["role"]
             entry["architectures_by_number_of_runs"] = np.bincount(np.isfinite(arrays[role]).sum(axis=1)).tolist()
         manifest = {
             "format": FORMAT,
             "name": name,
-            "space": space.name,
+            "space": described,
             "rows": len(codes),
             "source": dict(source),
             "licence": licence,
-            "columns": described,
+            "columns": held,
             "files": files,
         }
         written = (json.dumps(manifest, indent=2) + "\n").encode()
@@ -243,7 +249,12 @@ def write_table(
     return Table(folder)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a table says of itself.
+
+    Raises:
+        DamagedTable: where it is missing, changed, or no manifest.
+    """
     path = folder / MANIFEST
     try:
         content, seal = path.read_bytes(), (folder / SEAL).read_text(errors="replace").strip()

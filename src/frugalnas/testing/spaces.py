@@ -42,7 +42,6 @@ class SpaceConformance(ABC):
         assert space.allowed.ndim == 2, f"allowed has shape [genes, values], not {list(space.allowed.shape)}"
         assert space.allowed.dtype == np.bool_, f"allowed is boolean, not {space.allowed.dtype}"
         assert space.allowed.any(axis=1).all(), "every gene needs at least one allowed value"
-        assert space.allowed.shape[1] <= 128, "codes are int8: values lie below 128"
         assert space.genes == len(space.allowed)
         assert space.encodings, "a space offers at least one encoding"
         assert len(set(space.encodings)) == len(space.encodings), "each encoding is named once"
@@ -62,12 +61,12 @@ class SpaceConformance(ABC):
     # -- sampling and listing ------------------------------------------------------------------------------------
 
     def test_samples_are_valid_codes(self) -> None:
-        """Samples are valid int8 codes, as many as wanted, and a seed decides them."""
+        """Samples are valid codes, as many as wanted, and a seed decides them."""
         space = self.make()
         for n in (0, 1, self.draws):
             codes = space.sample(n, np.random.default_rng(n))
             assert codes.shape == (n, space.genes), f"sample({n}) has shape {list(codes.shape)}"
-            assert codes.dtype == np.int8, f"codes are int8, not {codes.dtype}"
+            assert codes.dtype == space.code_type, f"codes are {space.code_type}, not {codes.dtype}"
             assert space.valid(codes).all(), "sample() draws an invalid code"
         again = space.sample(self.draws, np.random.default_rng(self.draws))
         np.testing.assert_array_equal(again, codes, "sample() draws from its generator alone, so that a seed decides")
@@ -102,7 +101,7 @@ class SpaceConformance(ABC):
                 return
             raise AssertionError("a space that is not enumerable raises SpaceTooLarge from enumerate()")
         codes = space.enumerate()
-        assert codes.dtype == np.int8
+        assert codes.dtype == space.code_type
         assert codes.shape == (space.size, space.genes)
         assert space.valid(codes).all(), "enumerate() lists an invalid code"
         assert np.isin(space.identities(self._sample(space)), space.identities(codes)).all(), (
@@ -129,7 +128,7 @@ class SpaceConformance(ABC):
             text = space.format(code)
             parsed = space.parse(text)
             np.testing.assert_array_equal(parsed, code, f"parse() reads another architecture from {text!r}")
-            assert parsed.dtype == np.int8, f"parse() returns int8, not {parsed.dtype}"
+            assert parsed.dtype == space.code_type, f"parse() returns {space.code_type}, not {parsed.dtype}"
 
     def test_unreadable_notation_is_refused(self) -> None:
         """Text that is no architecture raises a FrugalnasError."""
@@ -165,7 +164,7 @@ class SpaceConformance(ABC):
         before = codes.copy()
         canonical = space.canonical(codes)
         np.testing.assert_array_equal(codes, before, "canonical() changes its argument")
-        assert canonical.dtype == np.int8
+        assert canonical.dtype == space.code_type
         assert canonical.shape == codes.shape
         np.testing.assert_array_equal(
             space.canonical(canonical), canonical, "canonical() of a canonical code is itself"
@@ -204,7 +203,7 @@ class SpaceConformance(ABC):
                 return
             children = space.mutate(parents, np.random.default_rng(edits), edits=edits)
             assert children.shape == parents.shape
-            assert children.dtype == np.int8
+            assert children.dtype == space.code_type
             assert space.valid(children).all(), f"mutate(edits={edits}) makes an invalid child"
             changed = (children != parents).sum(axis=1)
             assert changed.min() >= 1, "mutate() returns a parent as its own child"
@@ -232,7 +231,7 @@ class SpaceConformance(ABC):
         space = self.make()
         codes = self._sample(space)
         near, rows = space.neighbours(codes)
-        assert near.dtype == np.int8
+        assert near.dtype == space.code_type
         assert rows.shape == (len(near),)
         assert space.valid(near).all(), "neighbours() lists an invalid code"
         assert ((near != codes[rows]).sum(axis=1) == 1).all(), (
@@ -443,7 +442,7 @@ def _all_valid_codes(space: SearchSpace, limit: int = 200_000) -> Codes | None:
     values = [np.flatnonzero(row) for row in space.allowed]
     if math.prod(len(row) for row in values) > limit:
         return None
-    grid = np.array(list(product(*values)), np.int8)
+    grid = space.as_codes(list(product(*values)))
     return grid[space.valid(grid)]
 
 
@@ -451,7 +450,7 @@ def _accepted_combinations(space: SearchSpace, n: int) -> Codes:
     """The valid ones among `n` random combinations of allowed values: uniform by construction."""
     rng = np.random.default_rng(9)
     columns = [rng.choice(np.flatnonzero(row), size=n) for row in space.allowed]
-    codes = np.stack(columns, axis=1).astype(np.int8)
+    codes = space.as_codes(np.stack(columns, axis=1))
     return codes[space.valid(codes)]
 
 

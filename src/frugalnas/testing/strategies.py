@@ -50,10 +50,10 @@ class StrategyConformance(ABC):
     # -- what is asked -------------------------------------------------------------------------------------------
 
     def test_asks_for_valid_codes(self) -> None:
-        """Trials are valid int8 codes of the space."""
+        """Trials are valid codes of the space."""
         strategy = self.make(0)
         for trials in _advance(strategy, self.rounds):
-            assert trials.codes.dtype == np.int8
+            assert trials.codes.dtype == strategy.space.code_type
             assert trials.codes.shape == (len(trials.ids), strategy.space.genes)
             assert strategy.space.valid(trials.codes).all(), "ask() gives an invalid code"
 

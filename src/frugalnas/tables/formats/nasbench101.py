@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes
 from frugalnas.spaces.cells101 import EDGES, INNER, VERTICES, codes_of, graph_hashes
-from frugalnas.tables.formats.contents import Contents
+from frugalnas.tables.formats.contents import Contents, is_text, with_texts
 from frugalnas.tables.formats.nasbench101_records import BUDGETS, REPEATS, Trainings
 from frugalnas.tables.formats.tfrecord import read_records
 from frugalnas.tables.store import Column
@@ -127,10 +127,10 @@ def read_columns(path: Path | str, on_progress: Progress) -> list[Contents]:
 def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
     """The columns of the layout; strings as Python's, shape [rows] each."""
     kinds: dict[str, Callable[[Any], bool]] = {
-        "hash": _is_text,
+        "hash": is_text,
         "num_vertices": pa.types.is_integer,
         "adj_bits": pa.types.is_integer,
-        "ops": _is_text,
+        "ops": is_text,
         "params": pa.types.is_integer,
         "test108_mean": pa.types.is_floating,
     }
@@ -139,7 +139,7 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         for column in kinds:
             if there.count(column) != 1:
                 raise FrugalnasError(f"{path}: the column {column} is missing; there are {', '.join(there)}")
-        frame = pq.read_table(path, columns=[*kinds])
+        frame = with_texts(pq.read_table(path, columns=[*kinds]))
         for column, fits in kinds.items():
             kind, missing = frame.schema.field(column).type, frame.column(column).null_count
             if not fits(kind):
@@ -151,10 +151,6 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         return {column: frame.column(column).to_numpy() for column in kinds}
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise FrugalnasError(f"cannot read {path} as Parquet: {error}") from None
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
 def _codes_of_columns(path: Path, frame: Mapping[str, NDArray[Any]]) -> Codes:
