@@ -317,6 +317,8 @@ BAD_INPUT = {
     "nothing": "nothing",
     "search random --tournament 3": "--tournament",
     "search --set predictor.membres=3": "membres",
+    "search --querys 20": "did you mean --queries",
+    "search --space darts": "--evaluator training or your own function",
     "search --set acquisition.x=3": "unknown part 'acquisition'.*predictor, space, evaluator",
     "compare random,weaknas --set wekanas.initial=5": "wekanas",
     "compare random --set random.initail=5": "random.initial",

@@ -134,6 +134,9 @@ def test_a_training_run_is_where_its_model_is(tmp_path):
     (tmp_path / "config.yaml").write_text("kind: training\n")
     with pytest.raises(FrugalnasError, match=r"holds no trained network; .*frugalnas resume"):
         load(tmp_path)
+    (tmp_path / "config.yaml").write_text("kind: search\n")
+    with pytest.raises(FrugalnasError, match=r"it is a search; train what it found: frugalnas train"):
+        load(tmp_path)
     save_model(tmp_path / "model", network, card)
     assert model_folder(tmp_path) == tmp_path / "model"
     assert card_of(load(tmp_path)) == card

@@ -128,10 +128,12 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path: Pa
     path = nats.folder(tmp_path, nats.files(nats.small()))
     import_benchmark(path)
     before = snapshot()
-    with pytest.raises(FrugalnasError, match=r"'nats/cifar10-valid' is taken .* choose another --name"):
+    with pytest.raises(FrugalnasError, match=r"'nats/cifar10-valid' is taken .* choose another --name, such as mine,"):
         import_benchmark(path)
     assert snapshot() == before
     assert {table.name.partition("/")[0] for table in import_benchmark(path, name="again")} == {"again"}
+    with pytest.raises(FrugalnasError, match=r"'again' is taken .* such as again-2,"):
+        import_benchmark(path, name="again")
 
 
 def test_what_the_file_says_itself_cannot_be_said_otherwise(tmp_path: Path, fresh_cache: Path, cli) -> None:

@@ -31,12 +31,18 @@ CUT = "... (cut off)"
 LONGEST_CHAIN = 20
 """Causes of causes that are looked at."""
 
-_EXTRAS = {
-    **dict.fromkeys(
-        ("lightning_fabric", "lmdb", "safetensors", "tensorboard", "timm", "torch", "torchvision"), "torch"
-    ),
-    **dict.fromkeys(("onnx", "onnxruntime", "onnxscript"), "onnx"),
-}
+_TORCH = (
+    "lightning_fabric",
+    "lmdb",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "safetensors",
+    "tensorboard",
+    "timm",
+    "torch",
+)
+_EXTRAS = {**dict.fromkeys((*_TORCH, "torchvision"), "torch"), "openvino": "openvino"}
 """Which extra of the package brings a module."""
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import frugalnas
@@ -69,7 +70,11 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parsed, left = parser.parse_known_args(arguments)
     rest = getattr(parsed, "rest", None)
     if left and (rest is None or any(argument.startswith("-") for argument in left)):
-        parser.error(f"unrecognized arguments: {' '.join(left)}")
+        near = get_close_matches(left[0].partition("=")[0], command_options(arguments), n=1)
+        guess = f"; did you mean {near[0]}?" if near else ""
+        raise FrugalnasError(
+            f"unrecognized arguments: {' '.join(left)}{guess} (frugalnas {arguments[0]} --help lists what there is)"
+        )
     if left and rest is not None:
         getattr(parsed, rest).extend(left)
     return parsed

@@ -92,7 +92,7 @@ def _write_onnx(network: nn.Module, card: ModelCard, size: int, draft: Path) -> 
             importlib.import_module(package)
         except ImportError:
             raise FrugalnasError(
-                f"export to ONNX needs {package}; install it with: python -m pip install 'frugalnas[onnx]'"
+                f"export to ONNX needs {package}; install it with: python -m pip install 'frugalnas[torch]'"
             ) from None
     import onnxruntime
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
@@ -262,10 +263,21 @@ def model_folder(path: str | Path) -> Path:
         if (folder / WEIGHTS_FILE).is_file():
             return folder
     if (path / "config.yaml").is_file():
-        raise FrugalnasError(
-            f"{path} holds no trained network; a training has one at its end (frugalnas resume {path} continues it)"
-        )
+        raise FrugalnasError(f"{path} holds no trained network{_why_not(path)}")
     raise FrugalnasError(f"there is no trained network at {path}: it has no {WEIGHTS_FILE}")
+
+
+def _why_not(run_dir: Path) -> str:
+    """What kind of run it is that has no network, and what would have one."""
+    found = re.search(r"^kind: (\w+)$", (run_dir / "config.yaml").read_text(errors="replace"), re.MULTILINE)
+    kind = found[1] if found else "run of another kind"
+    if kind == "training":
+        return f"; a training has one at its end: frugalnas resume {run_dir} continues it"
+    if kind == "search":
+        return f": it is a search; train what it found: frugalnas train {run_dir} --data FOLDER"
+    if kind == "supernet":
+        return f": it is a supernet; rank its architectures with frugalnas score {run_dir}, then train one"
+    return f": it is a {kind}; frugalnas train makes one"
 
 
 def _weights_file(path: Path) -> Path:

@@ -51,7 +51,8 @@ class TableEvaluator(Evaluator):
         own = self.opened.space
         if (self.space.name, self.space.allowed.shape) != (own.name, own.allowed.shape):
             raise FrugalnasError(
-                f"{self.table} describes {own!r}, but {self.space!r} is searched; leave --space out, or choose another table"
+                f"{self.table} describes {own!r}, but {self.space!r} is searched; leave --space out, choose a table of it with "
+                "--table, or say what else answers: --evaluator training or your own function, MODULE:NAME"
             )
         if objective not in _ROLE:
             raise unknown_name("objective of a table", objective, _ROLE)

@@ -59,7 +59,7 @@ def import_table(
     """
     file, folder = Path(file), table_folder(name)
     searched: SearchSpace = space if isinstance(space, SearchSpace) else SPACES.create(space, given=True)
-    refuse_taken_name(name, searched.name)
+    refuse_taken_name(name)
     content, lists = read_columns(file, ARCHITECTURE_NAMES if architecture is None else [architecture])
     found = list(lists)
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import tarfile
 import zipfile
@@ -53,8 +54,8 @@ def import_benchmark(
     reader = _reader_of(path, jobs)
     if reader is None:
         raise not_known(path)
-    if name is not None and any(known == name or known.startswith(f"{name}/") for known in table_names()):
-        raise FrugalnasError(f"{name!r} is taken; choose another --name")
+    if name is not None:
+        refuse_taken_name(name)
     try:
         found = reader(path, on_progress)
     except FrugalnasError as error:
@@ -62,8 +63,8 @@ def import_benchmark(
             f"{error}\n  Nothing was imported; if this is the benchmark's own file, get it again from where it came from"
         ) from None
     names = [_named(contents.name, name, alone=len(found) == 1) for contents in found]
-    for chosen, contents in zip(names, found, strict=True):
-        refuse_taken_name(chosen, contents.space)
+    for chosen in names:
+        refuse_taken_name(chosen, "mine")
     written: list[Table] = []
     try:
         for chosen, contents in zip(names, found, strict=True):
@@ -102,20 +103,27 @@ def not_known(path: Path) -> FrugalnasError:
     return FrugalnasError(f"{path} {what}; it reads {KNOWN}")
 
 
-def refuse_taken_name(name: str, space: str) -> None:
-    """Refuse a table's name that another table has, or that would lie inside another one."""
-    for known in table_names():
-        if known == name or known.startswith(f"{name}/") or name.startswith(f"{known}/"):
-            raise FrugalnasError(
-                f"{name!r} is taken by the table {known!r}; choose another --name, such as {_unlike(name, space)}, or remove "
-                f"{table_folder(known)}"
-            )
+def refuse_taken_name(name: str, instead: str | None = None) -> None:
+    """Refuse a table's name that another table has, that lies inside another one, or that others lie inside.
+
+    Args:
+        name: of a table, or what stands before the names of several.
+        instead: the name to offer, numbered where that is taken too; None: `name`, numbered.
+    """
+    names = table_names()
+    taken = next((known for known in names if _overlap(name, known)), None)
+    if taken is None:
+        return
+    stem = taken if name.startswith(f"{taken}/") else instead or name
+    offered = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    free = next(other for other in offered if not any(_overlap(other, known) for known in names))
+    raise FrugalnasError(
+        f"{name!r} is taken by the table {taken!r}; choose another --name, such as {free}, or remove {table_folder(taken)}"
+    )
 
 
-def _unlike(name: str, space: str) -> str:
-    """A name that a file's tables could have instead: of one table, or what stands before several."""
-    official = name.partition("/")[0] in ("nats", "weaknas") or name.startswith("nasbench201-")
-    return "mine" if official else f"{space}/mine"
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
 def _reader_of(path: Path, jobs: int) -> Reader | None:
