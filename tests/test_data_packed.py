@@ -106,7 +106,7 @@ def test_damage_is_refused_not_a_crash(photos, tmp_path):
     assert changed != whole
     (tmp_path / "changed").mkdir()
     (tmp_path / "changed" / "data.mdb").write_bytes(changed)
-    data = open_data(tmp_path / "changed", input_size=100, max_corrupt=1)
+    data = open_data(tmp_path / "changed", input_size=100)
     wrong = [text for part in data.parts.values() for text in part.check()]
     assert len(wrong) == 1
     assert "checksum" in wrong[0]
@@ -191,6 +191,6 @@ def test_lmdbs_of_other_programs_are_refused(tmp_path):
 def test_a_damaged_image_is_named(photos, tmp_path):
     (photos / "train" / "ape" / "torn.jpg").write_bytes((photos / "train" / "ape" / "ape000.jpg").read_bytes()[:-600])
     pack_lmdb(photos, tmp_path / "set")
-    data = open_data(tmp_path / "set", input_size=100, max_corrupt=1)
+    data = open_data(tmp_path / "set", input_size=100)
     (wrong,) = [text for part in data.parts.values() for text in part.check()]
     assert wrong.startswith(f"{tmp_path / 'set'}: ape/torn.jpg: ")

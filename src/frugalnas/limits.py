@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["LIMITS", "Limit", "within"]
+__all__ = ["LIMITS", "Limit", "most", "within"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ LIMITS = {
 """By the name under which the environment raises it: `FRUGALNAS_LIMIT_IMAGE_PIXELS=1e9` for "image-pixels"."""
 
 
+def most(name: str) -> float:
+    """The largest accepted number, by the name of its limit; what the environment says of it, or the default."""
+    variable = _variable(name)
+    try:
+        return float(os.environ.get(variable, LIMITS[name].most))
+    except ValueError:
+        raise FrugalnasError(f"{variable} is {os.environ[variable]!r}; give a number") from None
+
+
 def within(name: str, number: float, where: str) -> None:
     """Refuse more of something than its limit.
 
@@ -51,12 +60,13 @@ def within(name: str, number: float, where: str) -> None:
     Raises:
         FrugalnasError: naming the limit that was met, and how to raise it.
     """
-    limit, variable = LIMITS[name], f"FRUGALNAS_LIMIT_{name.upper().replace('-', '_')}"
-    try:
-        most = float(os.environ.get(variable, limit.most))
-    except ValueError:
-        raise FrugalnasError(f"{variable} is {os.environ[variable]!r}; give a number") from None
-    if not number <= most:
+    limit = most(name)
+    if not number <= limit:
         raise FrugalnasError(
-            f"{where} asks for {number:,.0f} {limit.noun}; the limit is {most:,.0f} (set {variable} to raise it)"
+            f"{where} asks for {number:,.0f} {LIMITS[name].noun}; the limit is {limit:,.0f} (set {_variable(name)} to raise "
+            f"it)"
         )
+
+
+def _variable(name: str) -> str:
+    return f"FRUGALNAS_LIMIT_{name.upper().replace('-', '_')}"

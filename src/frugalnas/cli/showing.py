@@ -135,6 +135,9 @@ def show_evaluation(result: EvaluationResult, *, as_json: bool = False) -> int:
     ]
     worst = sorted(known)[:WORST]
     rows.append(("worst classes", ", ".join(f"{name} {share:.1f} %" for share, name in worst)))
+    if result.absent:
+        named = ", ".join(result.absent[:WORST]) + ", ..." * (len(result.absent) > WORST)
+        rows.append(("absent", f"{len(result.absent)} of {len(result.classes)} classes have no image there: {named}"))
     pairs = confusions(result, WORST)
     if pairs:
         said = ", ".join(f"{true} for {taken} ({images:,})" for true, taken, images, _ in pairs)

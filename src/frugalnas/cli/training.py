@@ -230,38 +230,52 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(
             f"{parsed.run_dir} does not say how images are preprocessed; import its weights again with --trained-on"
         )
-    rows = []
+    rows: list[tuple[str, list[tuple[str, float]]]] = []
+    skipped: list[str] = []
     for start in range(0, len(pictures), TOGETHER):
-        batch = pictures[start : start + TOGETHER]
-        try:
-            images = torch.stack([preprocess(path, card.preprocessing) for path in batch])
-        except CorruptImage as error:
-            raise FrugalnasError(f"{error}; leave it out, or save it again as JPEG or PNG") from None
+        images, read = [], []
+        for path in pictures[start : start + TOGETHER]:
+            try:
+                images.append(preprocess(path, card.preprocessing))
+                read.append(path)
+            except CorruptImage as error:
+                skipped.append(str(error))
+                print(f"skipped {error}", file=sys.stderr)
+        if not images:
+            continue
         with torch.inference_mode():
-            probabilities = network(images).softmax(dim=1)
+            probabilities = network(torch.stack(images)).softmax(dim=1)
         best = probabilities.topk(min(parsed.top, probabilities.shape[1]), dim=1)
-        for path, shares, numbers in zip(batch, best.values.tolist(), best.indices.tolist(), strict=True):
+        for path, shares, numbers in zip(read, best.values.tolist(), best.indices.tolist(), strict=True):
             names = [card.classes[number] if card.classes else str(number) for number in numbers]
             rows.append((str(path), list(zip(names, shares, strict=True))))
+    if not rows:
+        raise FrugalnasError(f"none of the {len(skipped)} pictures can be read ({skipped[0]}); save them as JPEG or PNG")
     if parsed.json:
         plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
         print(json.dumps(plain, indent=2, ensure_ascii=False))
         return 0
     print_columns([[path, *(f"{name} {100 * share:.1f} %" for name, share in classes)] for path, classes in rows])
+    if skipped:
+        print(f"{len(skipped)} of {len(pictures)} pictures could not be read and were skipped", file=sys.stderr)
     return 0
 
 
 def _pictures(paths: list[Path]) -> list[Path]:
-    """The files that are meant: themselves, or the pictures in a folder."""
-    from frugalnas.data.folders import SUFFIXES
+    """The files that are meant: themselves, or the pictures anywhere in a folder."""
+    from frugalnas.data.tree import SUFFIXES, Tree, readable_name
 
     pictures: list[Path] = []
     for path in paths:
+        readable_name(str(path), path.parent)
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            tree = Tree(path)
+            inside = tree.below(path)
             if not inside:
                 raise FrugalnasError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}); name the files")
             pictures += inside
+            for note in tree.notes:
+                print(note, file=sys.stderr)
         elif path.exists():
             pictures.append(path)
         else:

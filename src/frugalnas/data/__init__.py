@@ -5,6 +5,7 @@
 - `ImageData`, `Part`: what there is; `preprocess` makes a network's input of any picture as training did.
 - `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
 - `Augmentation`, `PUBLISHED`: random changes to training images as plain settings, and those of the papers.
+- `mirrored_is_no_loss`: whether training images may be mirrored, where nothing says so.
 - `loader`, `Loader`: batches that depend on seed, epoch and step alone.
 - `RandomLabels`: labels drawn in place of the images' own.
 - `CorruptImage`: a picture that cannot be decoded.
@@ -15,6 +16,7 @@ from frugalnas.data.finding import DATASETS, pack_lmdb
 from frugalnas.data.images import ImageData, Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.loading import Loader, loader
+from frugalnas.data.mirroring import mirrored_is_no_loss
 from frugalnas.data.opening import open_data
 from frugalnas.data.packed import Packed
 from frugalnas.data.preprocessing import CorruptImage, normalise, preprocess
@@ -34,6 +36,7 @@ __all__ = [
     "Split",
     "SplitSpec",
     "loader",
+    "mirrored_is_no_loss",
     "normalise",
     "open_data",
     "pack_lmdb",

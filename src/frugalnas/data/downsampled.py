@@ -52,7 +52,7 @@ def find_downsampled(name: str, root: Path | None) -> Found:
         pixels = torch.from_numpy(np.concatenate([images for images, _ in batches]))
         parts[part] = ArrayImages(pixels, np.concatenate([labels for _, labels in batches]), f"{name} {part} image")
     classes = tuple(str(number) for number in range(1, count + 1))
-    return Found(name, classes, parts, "imagenet16", input_size=side, official_order=True)
+    return Found(name, classes, parts, "imagenet16", input_size=side, official_order=True, mirrored=True)
 
 
 def _batch(path: Path, side: int, count: int) -> tuple[NDArray[np.uint8], IntArray]:

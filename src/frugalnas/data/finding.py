@@ -112,5 +112,5 @@ def _imagenet(root: Path | None) -> Found:
     if "val" in found.parts and "test" not in found.parts:
         found.parts["test"] = found.parts.pop("val")
         found.notes.append("ImageNet's public validation images are the test set; validation is held out of training")
-    found.name, found.input_size, found.statistics = "imagenet", 224, IMAGENET_STATISTICS
+    found.name, found.input_size, found.statistics, found.mirrored = "imagenet", 224, IMAGENET_STATISTICS, True
     return found

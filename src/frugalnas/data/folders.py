@@ -2,96 +2,133 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from frugalnas.data.names import part_of
 from frugalnas.data.sources import FileImages, Found, ImageSource
+from frugalnas.data.tree import SUFFIXES, Tree
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["SUFFIXES", "class_folders", "find_folder", "image_files"]
+__all__ = ["find_folder"]
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
-PART_FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_TABLES = (".csv", ".tsv", ".json", ".txt", ".xlsx")
 
 
 def find_folder(folder: Path) -> Found:
-    """The images in a folder of class folders, of parts (train, val, test) with class folders, or of images alone."""
-    inside = class_folders(folder)
-    named = {path.name.lower(): path for path in inside}
-    if "train" in named and any(class_folders(named["train"])):
-        return _parts(folder, {PART_FOLDERS[name]: path for name, path in named.items() if name in PART_FOLDERS})
-    if inside:
-        classes = tuple(path.name for path in inside)
-        notes: list[str] = []
-        return Found(folder.name, _checked(folder, classes), {"train": _part(folder, classes, notes)}, "folder", notes)
-    notes = []
-    files = image_files(folder, notes)
+    """The images in a folder of class folders, of parts (train, val, test) with class folders, or of images alone.
+
+    Folders with images that are neither are named in the notes.
+    """
+    tree = Tree(folder)
+    inside = tree.folders[folder]
+    named = [(part, path) for path in inside if (part := part_of(path.name)) is not None]
+    train = next((path for part, path in named if part == "train"), None)
+    if train is not None and (tree.folders[train] or len(named) == len(inside) > 1):
+        parts: dict[str, Path] = {}
+        for part, path in named:
+            if parts.setdefault(part, path) != path:
+                raise FrugalnasError(
+                    f"{parts[part]} and {path} are both {part} images, by their names; move one of them away"
+                )
+        return _parts(tree, parts) if tree.folders[train] else _unlabelled(tree, train)
+    if not inside:
+        return _unlabelled(tree, folder)
+    _refuse_alike(tree, inside)
+    classes = tuple(path.name for path in inside)
+    return _labelled(tree, folder, classes, {"train": _part(tree, folder, classes, classes)})
+
+
+def _labelled(tree: Tree, classes_in: Path, classes: tuple[str, ...], sources: dict[str, ImageSource]) -> Found:
+    if len(classes) < 2:
+        inner = classes_in / classes[0]
+        way_out = (
+            f"give {inner}, if its folders are the classes"
+            if len(tree.folders[inner]) > 1
+            else "training needs at least two classes, a folder for each"
+        )
+        raise FrugalnasError(f"{classes_in}: only one class folder, {classes[0]!r}; {way_out}")
+    return Found(tree.top.name, classes, sources, "folder", tree.notes)
+
+
+def _unlabelled(tree: Tree, folder: Path) -> Found:
+    files = tree.below(folder)
     if not files:
         raise FrugalnasError(
             f"{folder}: no images in it; put some there ({', '.join(SUFFIXES[:5])}, ...), into one folder per class where they "
             f"have labels"
         )
-    notes.append(f"{len(files)} images without labels")
-    return Found(folder.name, (), {"train": FileImages(files, None, folder)}, "flat folder", notes)
+    tree.notes.append(f"{len(files)} images without labels")
+    tables = [name for name in tree.others[folder] if name.lower().endswith(_TABLES)]
+    if tables:
+        tree.notes.append(
+            f"{folder / tables[0]} is not read: put the images into one folder per class to give them labels"
+        )
+    if folder != tree.top:
+        _not_taken(tree, [path for path in tree.folders[tree.top] if path != folder])
+    return Found(tree.top.name, (), {"train": FileImages(files, None, folder)}, "flat folder", tree.notes)
 
 
-def class_folders(folder: Path) -> list[Path]:
-    """The folders in a folder, sorted by name, hidden ones left out."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except OSError as error:
-        raise FrugalnasError(f"{folder}: cannot be listed ({error.strerror or error})") from None
-
-
-def image_files(folder: Path, notes: list[str]) -> list[Path]:
-    """The image files anywhere below a folder, sorted; how many files were left for another suffix becomes a note."""
-    found, others = [], 0
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
-                found.append(Path(parent, name))
-            else:
-                others += not name.startswith(".")
-    if others:
-        notes.append(f"{folder}: {others} file{'s' if others > 1 else ''} of other kinds left alone")
-    return found
-
-
-def _parts(folder: Path, parts: dict[str, Path]) -> Found:
-    notes: list[str] = []
-    classes = tuple(path.name for path in class_folders(parts["train"]))
+def _parts(tree: Tree, parts: dict[str, Path]) -> Found:
+    train = parts["train"]
+    classes = tuple(path.name for path in tree.folders[train])
     sources: dict[str, ImageSource] = {}
+    left = [path for path in tree.folders[tree.top] if path not in parts.values()]
     for name, path in parts.items():
-        here = {inner.name for inner in class_folders(path)}
-        unknown = sorted(here - set(classes))
+        here = tuple(inner.name for inner in tree.folders[path])
+        unknown = sorted(set(here) - set(classes))
         if unknown:
-            raise FrugalnasError(f"{path}: class folder {unknown[0]!r} is not among those of {parts['train']}")
-        sources[name] = _part(path, tuple(name for name in classes if name in here), notes, classes)
-    return Found(folder.name, _checked(parts["train"], classes), sources, "folder", notes)
+            raise FrugalnasError(
+                f"{path}: class folder {unknown[0]!r} is not among those of {train}; rename it, or move {path.name} away"
+            )
+        if here:
+            sources[name] = _part(tree, path, here, classes)
+        else:
+            left.append(path)
+    _not_taken(tree, left)
+    return _labelled(tree, train, classes, sources)
 
 
-def _part(folder: Path, here: tuple[str, ...], notes: list[str], classes: tuple[str, ...] | None = None) -> FileImages:
-    classes = classes or here
+def _part(tree: Tree, folder: Path, here: tuple[str, ...], classes: tuple[str, ...]) -> FileImages:
     files: list[Path] = []
     labels: list[int] = []
+    number = {name: position for position, name in enumerate(classes)}
     for name in here:
-        of_class = image_files(folder / name, notes)
+        of_class = tree.below(folder / name)
         if not of_class:
-            raise FrugalnasError(f"{folder / name}: a class folder without images; remove it or put images into it")
+            links = f" ({tree.links_left})" if tree.links_left else ""
+            raise FrugalnasError(
+                f"{folder / name}: a class folder without images{links}; remove it or put images into it"
+            )
         files += of_class
-        labels += [classes.index(name)] * len(of_class)
-    if not files:
-        raise FrugalnasError(f"{folder}: no images in it; put them into one folder per class")
+        labels += [number[name]] * len(of_class)
+    if tree.files[folder]:
+        tree.notes.append(f"{folder}: {_images(len(tree.files[folder]))} beside the class folders not taken")
     return FileImages(files, np.asarray(labels, dtype=np.int64), folder)
 
 
-def _checked(folder: Path, classes: tuple[str, ...]) -> tuple[str, ...]:
-    if len(classes) < 2:
-        raise FrugalnasError(
-            f"{folder}: only one class folder, {classes[0]!r}; training needs at least two classes, a folder for each"
-        )
-    return classes
+def _not_taken(tree: Tree, left: list[Path]) -> None:
+    """A note on each folder with images that no part has, and on images beside the parts."""
+    counts = {path: len(tree.below(path)) for path in left} | {tree.top: len(tree.files[tree.top])}
+    tree.notes += [
+        f"{path}: {_images(count)} in no part's class folders, not taken" for path, count in counts.items() if count
+    ]
+
+
+def _refuse_alike(tree: Tree, inside: list[Path]) -> None:
+    """Refuse classes that hold the same folders: they are parts of one data set, under names that do not say so."""
+    seen: dict[tuple[str, ...], Path] = {}
+    for path in inside:
+        names = tuple(inner.name for inner in tree.folders[path])
+        if len(names) > 1 and names in seen:
+            raise FrugalnasError(
+                f"{seen[names]} and {path} hold the same folders ({', '.join(names[:3])}{', ...' * (len(names) > 3)}), so "
+                f"they seem to be parts, not classes; name parts train, val and test, or put the images of a class into "
+                f"one folder"
+            )
+        seen[names] = path
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count > 1)}"

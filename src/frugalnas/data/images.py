@@ -19,6 +19,7 @@ from frugalnas.errors import FrugalnasError
 __all__ = ["Corruption", "ImageData", "Part"]
 
 _FIRST_NAMED = 3
+_SKIPPED_NAMED = 20
 
 
 class Corruption:
@@ -64,9 +65,9 @@ class Corruption:
         """One line on what was skipped; empty where nothing was."""
         if not self.reasons:
             return ""
-        first = "; ".join(list(self.reasons.values())[:_FIRST_NAMED])
-        dots = "; ..." if len(self.reasons) > _FIRST_NAMED else ""
-        return f"skipped {len(self.reasons)} unreadable image{'s' if len(self.reasons) > 1 else ''}: {first}{dots}"
+        named = "; ".join(list(self.reasons.values())[:_SKIPPED_NAMED])
+        dots = "; ..." if len(self.reasons) > _SKIPPED_NAMED else ""
+        return f"skipped {len(self.reasons)} unreadable image{'s' if len(self.reasons) > 1 else ''}: {named}{dots}"
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class ImageData:
         notes: what was decided and what was skipped, a sentence each, for the user to see.
         description: arguments of `open_data` that open the same data again (with `split` beside them).
         suggested: the augmentation that suits the data where a recipe names none.
+        mirrored: whether mirrored images are still ones of their class; None: nothing says so (see `mirroring`).
         corruption: the unreadable images met so far.
     """
 
@@ -167,6 +169,7 @@ class ImageData:
     notes: list[str]
     description: dict[str, Any]
     suggested: Augmentation
+    mirrored: bool | None
     corruption: Corruption = field(repr=False)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -16,9 +17,9 @@ from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.batches import augment_batch, isolated
 from frugalnas.data.images import Part
 from frugalnas.data.labels import RandomLabels
-from frugalnas.data.preprocessing import fit_square, normalise, to_tensor
+from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
 from frugalnas.data.sources import ArrayImages, IntArray
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, surroundings
 
 __all__ = ["Loader", "loader"]
 
@@ -103,7 +104,9 @@ class Loader:
             return
         try:
             yield from self._streamed(number, steps, batches, labels)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
+            if lacking := surroundings(error):
+                raise lacking from None
             if "DataLoader worker" not in str(error):
                 raise
             raise FrugalnasError(
@@ -155,12 +158,22 @@ class Loader:
             generator=torch.Generator().manual_seed(0),
         )
         for step, whole, share, (images, kept, wrong) in zip(steps, batches, shares, made, strict=True):
-            for index, reason in wrong:
-                self.part.corruption.add(self.part.origin, int(self.part.indices[index]), reason)
+            for index, error in wrong:
+                if not isinstance(error, CorruptImage):
+                    raise error
+                self._skip(int(self.part.indices[index]), str(error))
             rows = self._rows(len(whole))[kept.numpy()]
             given = labels[torch.from_numpy(share)[kept]].to(self.device, non_blocking=True)
             images = images.to(self.device, non_blocking=True)
             yield self._finished(images, number, step, rows, len(whole)), given
+
+
+    def _skip(self, position: int, reason: str) -> None:
+        """Go on without an image; no note was made of it, since it could be read, or nobody tried, when the data were opened."""
+        corruption = self.part.corruption
+        if (self.part.origin, position) not in corruption.reasons:
+            corruption.add(self.part.origin, position, reason)
+            warnings.warn(f"skipped an image that cannot be read: {reason}", stacklevel=2)
 
 
 def loader(
@@ -207,7 +220,7 @@ def loader(
     )
 
 
-Item = tuple[torch.Tensor | None, str]
+Item = tuple[torch.Tensor | None, FrugalnasError | None]
 
 
 class _Images(Dataset[tuple[int, Item]]):
@@ -228,21 +241,21 @@ class _Images(Dataset[tuple[int, Item]]):
     def __getitem__(self, index: int) -> tuple[int, Item]:
         try:
             if self.change is None:
-                return index, (self.part.read([index])[0], "")
+                return index, (self.part.read([index])[0], None)
             image = self.part.source.load(int(self.part.indices[index]))
         except FrugalnasError as error:  # raised in a worker it would come with a traceback
-            return index, (None, str(error))
+            return index, (None, error)
         number = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
         with isolated() as seed:
             seed(number)
-            return index, (to_tensor(self.change(image)), "")
+            return index, (to_tensor(self.change(image)), None)
 
 
-def _collate(size: int, items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, str]]]:
-    """(images, which of the batch's rows they are, unreadable images with the reason)."""
+def _collate(size: int, items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, FrugalnasError]]]:
+    """(images, which of the batch's rows they are, what went wrong with others)."""
     images = [image for _, (image, _) in items if image is not None]
     kept = [row for row, (_, (image, _)) in enumerate(items) if image is not None]
-    wrong = [(index, reason) for index, (image, reason) in items if image is None]
+    wrong = [(index, error) for index, (_, error) in items if error is not None]
     stacked = torch.stack(images) if images else torch.empty(0, 3, size, size, dtype=torch.uint8)
     return stacked, torch.tensor(kept, dtype=torch.int64), wrong
 

@@ -33,7 +33,9 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
     if not (root / folder).is_dir() and not (root / archive).is_file():
         parquet = parquet_folder(root, name, name.replace("cifar", "cifar-"))
         if parquet is not None:
-            return find_parquet(parquet, name)
+            found = find_parquet(parquet, name)
+            found.mirrored = True
+            return found
         if not download:
             raise FrugalnasError(
                 f"{name} is not in {root} (neither {folder}, {archive} nor train-*.parquet); name its folder with --root, or "
@@ -57,7 +59,7 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
         pixels = torch.from_numpy(np.ascontiguousarray(made.data.transpose(0, 3, 1, 2)))
         parts[part] = ArrayImages(pixels, np.asarray(made.targets, dtype=np.int64), f"{name} {part} image")
         classes = tuple(made.classes)
-    return Found(name, classes, parts, name, input_size=32, official_order=True)
+    return Found(name, classes, parts, name, input_size=32, official_order=True, mirrored=True)
 
 
 def _torchvision(name: str) -> Any:

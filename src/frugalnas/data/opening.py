@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from frugalnas.cache import cached_array
 from frugalnas.data.augmentation import Augmentation
+from frugalnas.data.depth import ValueRange, is_deep, range_of, white_of
 from frugalnas.data.finding import find
 from frugalnas.data.images import Corruption, ImageData, Part
 from frugalnas.data.official import IMAGENET_STATISTICS
 from frugalnas.data.parquet import ParquetImages
-from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, identify, to_tensor
+from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, identify, open_image, to_tensor
 from frugalnas.data.sources import ArrayImages, Found, ImageSource
 from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.limits import within
 
 __all__ = ["open_data"]
+
+T = TypeVar("T")
 
 PHOTO_SIZE = 224
 _SMALL = 96  # pixels; images up to this side live in memory
 _LARGEST_IN_MEMORY = 2 * 2**30  # bytes
 _LOOKED_AT = 64  # images that are opened to see how large they are
 _THREADS = 8
+_AT_ONCE = 4096  # images that threads are given
 _MEASURED = 500  # images of a streamed set that its statistics come from
 
 NORMALISATIONS: dict[str, dict[str, Any]] = {
@@ -50,6 +56,7 @@ def open_data(
     resize: int | None = None,
     interpolation: str = "bilinear",
     normalisation: str | Mapping[str, Any] = "measured",
+    white: float | None = None,
     split: str | Path | SplitSpec | Split | None = None,
     max_corrupt: int = 0,
     workers: int = 0,
@@ -71,8 +78,11 @@ def open_data(
         interpolation: of that resize: bilinear or bicubic.
         normalisation: "measured" takes mean and standard deviation from the training part; "imagenet", "unit" (0..1 as
             is) and "bgr255" (ABS's published networks) are fixed; or a mapping with mean and std, by channel.
+        white: the value that is white in images of more than 8 bits a value; None takes, for all images alike, 1 where
+            they hold floats up to 1, and else the largest number of the bits that are used; a note says so.
         split: a name in `SPLITS`, a specification, a stored split, or a file of one; see `make_split`.
-        max_corrupt: unreadable images that are skipped, and named in the notes, before it is an error.
+        max_corrupt: unreadable images that are skipped, and named in the notes, before it is an error. Where some may be,
+            all images are read once to find them, unless a stored split says which they are.
         workers: threads that decode while small images are brought into memory; at least one a core, up to 8.
 
     Raises:
@@ -82,10 +92,17 @@ def open_data(
         raise FrugalnasError(f"input_size is {input_size}; give the side of the square input in pixels")
     if interpolation not in RESAMPLING:
         raise unknown_name("interpolation", interpolation, RESAMPLING)
+    if white is not None and not 0 < white < float("inf"):
+        raise FrugalnasError(f"white is {white}; give the value that is white, above 0")
+    within("image-pixels", (input_size or 1) ** 2, "input_size")
     found = find(spec, None if root is None else Path(root).expanduser(), download)
     corruption = Corruption(max_corrupt)
     notes = list(found.notes)
-    side, small = _sides(found)
+    side, small, deep = _looked_at(found)
+    if deep:
+        _set_white(found, white, workers)
+    if found.white is not None:
+        notes.append(f"images of more than 8 bits a value: 0 is black and {found.white:,g} white in all of them")
     size = input_size or found.input_size or side
     if not input_size and not found.input_size:
         notes.append(f"networks get images of {size} x {size} pixels (--input-size changes it)")
@@ -93,8 +110,18 @@ def open_data(
     if resize < size:
         raise FrugalnasError(f"resize is {resize}, below the input size {size} that is cut out of the resized image")
     how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation}
+    if found.white is not None:
+        how["white"] = found.white
     if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
         found.parts = {name: _in_memory(name, part, how, corruption, workers) for name, part in found.parts.items()}
+    elif isinstance(split, Split):
+        for name, indices in split.skipped.items():
+            corruption.reasons |= {
+                (name, index): found.parts[name].name(index) for index in indices if name in found.parts
+            }
+    elif max_corrupt:
+        for name, part in found.parts.items():
+            _find_unreadable(name, part, corruption, workers)
     skipped = {
         name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
     }
@@ -124,6 +151,7 @@ def open_data(
         "interpolation": interpolation,
         "normalisation": fixed,
         "max_corrupt": max_corrupt,
+        **({} if found.white is None else {"white": found.white}),
     }
     return ImageData(
         name=found.name,
@@ -135,28 +163,78 @@ def open_data(
         notes=notes,
         description=description,
         suggested=_suggested(found, size, small),
+        mirrored=found.mirrored,
         corruption=corruption,
     )
 
 
-def _sides(found: Found) -> tuple[int, bool]:
-    """(a side for square inputs, whether all images are small), from a few images of each part.
+def _looked_at(found: Found) -> tuple[int, bool, bool]:
+    """(a side for square inputs, whether all images are small, whether some have more than 8 bits a value).
 
-    The side is the median of the short sides of small images, and 224 for photos.
+    From the headers of a few images of each part. The side is the median of the short sides of small images, and 224 for
+    photos.
     """
-    sizes = []
+    sizes: list[tuple[int, ...]] = []
+    deep = False
     for source in found.parts.values():
         if isinstance(source, ArrayImages):
             sizes.append(tuple(source.pixels.shape[2:]))
             continue
         for index in np.unique(np.linspace(0, len(source) - 1, _LOOKED_AT).astype(int)).tolist():
             try:
-                sizes.append(identify(source.encoded(index), ""))
+                *size, more = identify(source.encoded(index), "")
             except CorruptImage:
                 continue  # noted where it is read in earnest
+            sizes.append(tuple(size))
+            deep |= more
     if not sizes or max(map(max, sizes)) > _SMALL:
-        return PHOTO_SIZE, False
-    return int(np.median([min(size) for size in sizes])), True
+        return PHOTO_SIZE, False, deep
+    return int(np.median([min(size) for size in sizes])), True, deep
+
+
+def _set_white(found: Found, white: float | None, workers: int) -> None:
+    """Decide for all images together which value is white, from those of more than 8 bits."""
+
+    def one(source: ImageSource, index: int) -> ValueRange | None:
+        try:
+            content = source.encoded(index)
+            with open_image(content, "") as image:
+                return range_of(image, source.name(index)) if is_deep(image) else None
+        except CorruptImage:
+            return None  # noted where it is read in earnest
+
+    sources = [source for source in found.parts.values() if not isinstance(source, ArrayImages)]
+    if white is None:
+        ranges = [each for source in sources for each in _for_each(source, partial(one, source), workers) if each]
+        white = white_of(ranges) if ranges else None
+    found.white = white
+    for source in sources:
+        source.white = white
+
+
+def _find_unreadable(name: str, source: ImageSource, corruption: Corruption, workers: int) -> None:
+    """Read every image, and note those that cannot be."""
+
+    def one(index: int) -> str:
+        try:
+            source.load(index)
+        except CorruptImage as error:
+            return str(error)
+        return ""
+
+    for index, reason in enumerate(_for_each(source, one, workers)):
+        if reason:
+            corruption.add(name, index, reason)
+
+
+def _for_each(source: ImageSource, one: Callable[[int], T], workers: int) -> Iterator[T]:
+    """What a function says of each image, in order, by several threads."""
+    pool = ThreadPoolExecutor(max(workers, min(_THREADS, os.cpu_count() or 1)))
+    try:
+        for start in range(0, len(source), _AT_ONCE):  # an error does not wait for the rest
+            yield from pool.map(one, range(start, min(start + _AT_ONCE, len(source))))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _in_memory(
@@ -178,9 +256,8 @@ def _in_memory(
 
     def all_of_them() -> np.ndarray[Any, np.dtype[np.uint8]]:
         pixels = np.empty((len(source), 3, size, size), dtype=np.uint8)
-        with ThreadPoolExecutor(max(workers, min(_THREADS, os.cpu_count() or 1))) as pool:
-            for index, image in enumerate(pool.map(one, range(len(source)), chunksize=64)):
-                pixels[index] = image
+        for index, image in enumerate(_for_each(source, one, workers)):
+            pixels[index] = image
         for index in sorted(wrong):
             corruption.reasons[(name, index)] = wrong[index]
         corruption.refuse()
@@ -201,7 +278,8 @@ def _cached(
     """Decoded pixels; those of Parquet files, which take long for what they are, are kept in the cache."""
     if not isinstance(source, ParquetImages):
         return make()
-    key = f"{source.digest()[:24]}-{how['input_size']}-{how['resize']}-{how['interpolation']}"
+    key = "-".join(str(how[name]) for name in ("input_size", "resize", "interpolation", "white") if name in how)
+    key = f"{source.digest()[:24]}-{key}"
 
     class Unfit(Exception):
         pass
@@ -291,6 +369,7 @@ def _fingerprint(found: Found) -> str:
 
 
 def _suggested(found: Found, size: int, small: bool) -> Augmentation:
+    flip = 0.5 if found.mirrored else 0.0
     if small or size <= _SMALL:
-        return Augmentation(pad=max(1, size // 8), flip=0.5 if found.mirrored else 0.0)
-    return Augmentation(resized_crop=0.08, flip=0.5 if found.mirrored else 0.0)
+        return Augmentation(pad=max(1, size // 8), flip=flip)
+    return Augmentation(resized_crop=0.08, flip=flip)

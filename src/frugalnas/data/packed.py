@@ -14,12 +14,11 @@ from typing import Any
 
 import lmdb
 import numpy as np
-from PIL import Image
 
 from frugalnas.data.images import Corruption
 from frugalnas.data.preprocessing import CorruptImage, decode, identify
 from frugalnas.data.sources import Found, ImageSource, IntArray
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, surroundings
 
 __all__ = ["LMDBImages", "Packed", "all_keys", "find_packed", "pack_found", "read_key"]
 
@@ -27,7 +26,7 @@ _META = b"frugalnas"
 _FORMAT = "frugalnas images"
 _VERSION = 1
 _BATCH = 512  # images written in one transaction
-_open: dict[tuple[str, int], tuple[int, Any]] = {}  # by path and inode: the process and its environment
+_open: dict[tuple[int, int], tuple[int, Any]] = {}  # by device and inode, as LMDB counts: the process and its environment
 
 
 class LMDBImages(ImageSource):
@@ -57,14 +56,6 @@ class LMDBImages(ImageSource):
         if content is None or zlib.crc32(content) != int(self.sums[index]):
             raise CorruptImage(f"{self.name(index)}: {'missing' if content is None else 'its checksum differs'}")
         return content
-
-    def load(self, index: int) -> Image.Image:
-        """One picture in RGB."""
-        content = self.encoded(index)
-        try:
-            return decode(content, "")
-        except CorruptImage as error:  # only now is the name looked up, among a million
-            raise CorruptImage(f"{self.name(index)}{error}") from None
 
     def name(self, index: int) -> str:
         """The folder, and the file that was packed."""
@@ -160,7 +151,9 @@ def pack_found(
             writer.put(_META, json.dumps(meta).encode())
         os.replace(draft, destination)
     except (OSError, lmdb.Error) as error:
-        raise FrugalnasError(f"{destination} cannot be written ({error}); is the disk full?") from None
+        raise surroundings(error) or FrugalnasError(
+            f"{destination} cannot be written ({error}); is the disk full?"
+        ) from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     notes = (*found.notes, *([corruption.note()] if corruption.reasons else []))
@@ -230,7 +223,7 @@ def _environment(folder: Path) -> Any:
     """
     file = folder / "data.mdb"
     try:
-        key = (str(file.resolve()), file.stat().st_ino)
+        key = (file.stat().st_dev, file.stat().st_ino)
         owner, env = _open.get(key, (0, None))
         if env is not None and owner != os.getpid():
             env.close()  # a fork inherited it, and lmdb refuses to open a file twice
@@ -245,7 +238,13 @@ def _environment(folder: Path) -> Any:
             _open[key] = (os.getpid(), env)
         return env
     except (lmdb.Error, OSError) as error:
-        raise FrugalnasError(f"{folder}: not an LMDB that can be read ({error}); copy or pack it again") from None
+        if "already open" in str(error):  # by code that is not ours
+            raise FrugalnasError(
+                f"{folder}: this process has it open already, under this name or a hard link's; close it there first"
+            ) from None
+        raise surroundings(error) or FrugalnasError(
+            f"{folder}: not an LMDB that can be read ({error}); copy or pack it again"
+        ) from None
 
 
 def read_key(folder: Path, key: bytes) -> bytes | None:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from frugalnas.data.preprocessing import decode
+from frugalnas.data.names import part_of
 from frugalnas.data.sources import Found, ImageSource, IntArray
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, surroundings
+from frugalnas.limits import within
 
 __all__ = ["ParquetImages", "find_parquet", "parquet_folder"]
 
 _IMAGES = ("img", "image")
 _LABELS = ("label", "fine_label", "labels")
-_PREFIXES = {"train": "train", "validation": "val", "valid": "val", "val": "val", "test": "test"}
 _LARGEST = 8 * 2**30
 
 
@@ -61,10 +61,6 @@ class ParquetImages(ImageSource):
         file = int(np.searchsorted(self.starts, index, side="right")) - 1
         return file, index - int(self.starts[file])
 
-    def load(self, index: int) -> Image.Image:
-        """One picture in RGB."""
-        return decode(self.encoded(index), self.name(index))
-
     def name(self, index: int) -> str:
         """File and row."""
         file, row = self._place(index)
@@ -91,7 +87,7 @@ def parquet_folder(root: Path, *names: str) -> Path | None:
     """The first of a folder and some folders inside it that holds training images in Parquet; None where none does."""
     candidates = [root / name for name in ("", *names)]
     for folder in candidates + [folder / inner for folder in candidates for inner in ("data", "plain_text")]:
-        if folder.is_dir() and any(folder.glob("train*.parquet")):
+        if folder.is_dir() and any(_part_of_file(file) == "train" for file in folder.glob("*.parquet")):
             return folder
     return None
 
@@ -106,9 +102,9 @@ def find_parquet(folder: Path, name: str | None = None, in_place: bool = False) 
     """
     parts: dict[str, list[Path]] = {}
     for file in sorted(folder.glob("*.parquet")):
-        part = _PREFIXES.get(file.name.split("-")[0].split(".")[0].lower())
-        if part:
-            parts.setdefault(part, []).append(file)
+        part = _part_of_file(file)
+        parts.setdefault(part or "", []).append(file)
+    others = parts.pop("", [])
     if "train" not in parts:
         raise FrugalnasError(
             f"{folder}: its Parquet files do not say which part they are; name them train-*.parquet, test-*.parquet"
@@ -123,7 +119,7 @@ def find_parquet(folder: Path, name: str | None = None, in_place: bool = False) 
     sources: dict[str, ImageSource] = {
         part: ParquetImages(files, column, label, in_place) for part, files in parts.items()
     }
-    notes = []
+    notes = [f"{folder}: {len(others)} Parquet files of no part not taken, {others[0].name} first"] if others else []
     for part, source in list(sources.items()):
         if part != "train" and source.labels is not None and len(source) and source.labels.max() < 0:
             del sources[part]
@@ -137,6 +133,11 @@ def find_parquet(folder: Path, name: str | None = None, in_place: bool = False) 
     if highest >= len(classes):
         raise FrugalnasError(f"{folder}: label {highest}, but only {len(classes)} classes have names")
     return Found(name or folder.name, classes, sources, "parquet", notes)
+
+
+def _part_of_file(file: Path) -> str | None:
+    """The part that a file such as train-00000-of-00002.parquet is of."""
+    return part_of(re.split(r"[-.]", file.name)[0])
 
 
 def _columns(file: Path) -> tuple[str, str | None, tuple[str, ...]]:
@@ -163,7 +164,12 @@ def _rows(file: Path) -> int:
     import pyarrow.parquet as pq
 
     try:
-        return int(pq.read_metadata(file).num_rows)
+        described = pq.read_metadata(file)
+        groups = [described.row_group(number) for number in range(described.num_row_groups)]
+        within("array-bytes", max(8 * described.num_rows, sum(group.total_byte_size for group in groups)), str(file))
+        return int(described.num_rows)
+    except FrugalnasError:
+        raise
     except Exception as error:  # a damaged file makes Arrow fail in any way
         raise _damaged(file, error) from None
 
@@ -185,7 +191,7 @@ def _images(column: Any) -> Any:
 
 
 def _damaged(file: Path, error: Exception) -> FrugalnasError:
-    return FrugalnasError(f"{file}: not a Parquet file that can be read ({str(error).splitlines()[0]})")
+    return surroundings(error) or FrugalnasError(f"{file}: not a Parquet file that can be read ({(str(error).splitlines() or [type(error).__name__])[0]})")
 
 
 def _whole_numbers(file: Path, label: str, column: Any) -> IntArray:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,26 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.data.depth import is_deep, scaled
+from frugalnas.errors import FrugalnasError, Surroundings, surroundings, unknown_name
+from frugalnas.limits import most, within
 
-__all__ = ["CorruptImage", "decode", "fit_square", "identify", "normalise", "preprocess", "to_rgb", "to_tensor"]
+__all__ = [
+    "CorruptImage",
+    "decode",
+    "fit_square",
+    "identify",
+    "normalise",
+    "open_image",
+    "preprocess",
+    "read_file",
+    "to_rgb",
+    "to_tensor",
+]
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+# Our limit, which can be raised, in place of Pillow's, which warns at 89 million pixels and refuses at twice that.
+Image.MAX_IMAGE_PIXELS = int(most("image-pixels"))
 
 
 class CorruptImage(FrugalnasError):
@@ -29,23 +45,19 @@ def preprocess(image: Image.Image | NDArray[np.generic] | str | Path, preprocess
     Args:
         image: a picture, a file, or an array [height, width(, channels)] of 0..255 or, where it is of floats, 0..1.
         preprocessing: as `ImageData.preprocessing` has it: `input_size` s, `resize` (of the short side, before the
-            centre s x s is cut out), `interpolation`, `mean` and `std` by channel in units of 0..1, and `channels`, "RGB" or
-            "BGR".
+            centre s x s is cut out), `interpolation`, `mean` and `std` by channel in units of 0..1, `channels`, "RGB" or
+            "BGR", and `white`, the value that is white in images of more than 8 bits.
 
     Raises:
         CorruptImage: for a file that is no image, or a damaged one.
     """
+    white = preprocessing.get("white")
     if isinstance(image, (str, Path)):
-        path = Path(image)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise CorruptImage(f"{path}: cannot be read ({error.strerror or error})") from None
-        picture = decode(content, str(path))
+        picture = decode(read_file(Path(image)), str(image), white)
     elif isinstance(image, Image.Image):
-        picture = to_rgb(image)
+        picture = to_rgb(image, white)
     else:
-        picture = to_rgb(Image.fromarray(_bytes(np.asarray(image))))
+        picture = to_rgb(Image.fromarray(_bytes(np.asarray(image), white)))
     missing = {"input_size", "mean", "std"} - preprocessing.keys()
     if missing:
         raise FrugalnasError(f"preprocessing lacks {', '.join(sorted(missing))}; take it from ImageData.preprocessing")
@@ -64,46 +76,91 @@ def normalise(images: torch.Tensor, preprocessing: Mapping[str, Any]) -> torch.T
     return images.float().sub_(mean * 255.0).mul_(1.0 / (std * 255.0))
 
 
-def decode(content: bytes, name: str) -> Image.Image:
-    """The picture in an encoded file, upright and in RGB.
+def read_file(path: Path) -> bytes:
+    """The bytes of an image's file.
 
     Raises:
-        CorruptImage: `{name}: {reason}`.
+        CorruptImage: where there is none that can be read; pipes and devices are not opened.
+        Surroundings: where the machine is at fault.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise CorruptImage(f"{path}: not a file")
+        within("array-bytes", path.stat().st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        if not isinstance(error, PermissionError) and (lacking := surroundings(error)):
+            raise lacking from None
+        raise CorruptImage(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@contextmanager
+def open_image(content: bytes, name: str) -> Iterator[Image.Image]:
+    """The picture in an encoded file, of which only the header was read; it is small enough to be decoded.
+
+    Raises:
+        CorruptImage: `{name}: {reason}`, for whatever goes wrong with it inside the block too.
+        Surroundings: where the machine is at fault.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            return to_rgb(image)
+            within("image-pixels", image.width * image.height, "it")
+            yield image
+        return
+    except Surroundings:
+        raise
     except UnidentifiedImageError:
         reason = "not an image that can be read" if content else "an empty file"
-    except Image.DecompressionBombError:
-        reason = "more than 178 million pixels"
     except Exception as error:  # a damaged file makes decoders fail in any way
+        if lacking := surroundings(error):
+            raise lacking from None
         reason = str(error) or type(error).__name__
     raise CorruptImage(f"{name}: {reason}")
 
 
-def identify(content: bytes, name: str) -> tuple[int, int]:
-    """Width and height of the picture in an encoded file, from its header; the pixels are not read.
+def decode(content: bytes, name: str, white: float | None = None) -> Image.Image:
+    """The picture in an encoded file, upright and in RGB.
+
+    Args:
+        content: of the file.
+        name: of the image, for errors.
+        white: see `to_rgb`.
+
+    Raises:
+        CorruptImage: `{name}: {reason}`.
+        Surroundings: where the machine is at fault.
+    """
+    with open_image(content, name) as image:
+        return to_rgb(image, white)
+
+
+def identify(content: bytes, name: str) -> tuple[int, int, bool]:
+    """Width and height of the picture in an encoded file, and whether it has more than 8 bits a value, from its header.
 
     Raises:
         CorruptImage: `{name}: {reason}`.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.size
-    except Exception as error:
-        reason = "not an image that can be read" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise CorruptImage(f"{name}: {reason}") from None
+    with open_image(content, name) as image:
+        return (*image.size, is_deep(image))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """The picture as a camera held it, in RGB; what is transparent becomes white, grey is repeated."""
+def to_rgb(image: Image.Image, white: float | None = None) -> Image.Image:
+    """The picture as a camera held it, in RGB; what is transparent becomes white, grey is repeated.
+
+    Args:
+        image: any picture.
+        white: the value that is white where values have more than 8 bits; None takes 1 for floats from 0 to 1, 65,535 for
+            integers, and 255 for other floats and for integers of 32 bits that are all below 256.
+
+    Raises:
+        FrugalnasError: where values lie outside 0..white.
+    """
     if image.mode == "RGB" and not image.getexif().get(0x0112):
         image.load()
         return image
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits a pixel
-        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode[0] in "IF":
+        return Image.fromarray(scaled(np.asarray(image), white)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         layers = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layers.size, "white"), layers).convert("RGB")
@@ -130,17 +187,11 @@ def to_tensor(image: Image.Image) -> torch.Tensor:
     return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).contiguous()
 
 
-def _bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _bytes(array: NDArray[np.generic], white: float | None) -> NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)):
         raise FrugalnasError(f"an array of shape {array.shape} is no image; give [height, width] or [height, width, 3]")
     if array.dtype == np.uint8:
         return array.view(np.uint8)
-    if np.issubdtype(array.dtype, np.floating):
-        if array.min() < 0 or array.max() > 1:
-            raise FrugalnasError("an image of floats lies between 0 and 1; give uint8 for 0..255")
-        return np.rint(array * 255).astype(np.uint8)
-    if array.min() < 0 or array.max() > 255:
-        raise FrugalnasError("an image of integers lies between 0 and 255")
-    return array.astype(np.uint8)
+    return scaled(array, white or (1 if array.dtype.kind == "f" else 255))

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from frugalnas.data.names import PARTS
 from frugalnas.data.packed import all_keys, read_key
-from frugalnas.data.preprocessing import CorruptImage, decode
+from frugalnas.data.preprocessing import CorruptImage
 from frugalnas.data.sources import Found, ImageSource, IntArray
 from frugalnas.errors import FrugalnasError
 
@@ -54,10 +54,6 @@ class RelativeNASImages(ImageSource):
             raise CorruptImage(f"{self.name(index)}: not a MessagePack binary of an image and its class")
         return value[1 + width : -_LABEL_BYTES]
 
-    def load(self, index: int) -> Image.Image:
-        """One picture in RGB."""
-        return decode(self.encoded(index), self.name(index))
-
     def name(self, index: int) -> str:
         """Folder and key."""
         return f"{self.shards[self.places[index]]}: {self.keys[index]}"
@@ -73,7 +69,7 @@ def find_relativenas(folder: Path) -> Found | None:
     A list `train_datalist.txt` (lines `class/file`), in the folder, the LMDB's or the one above, decides which images there
     are, and in which order; without one all are, in the order of their keys.
     """
-    found = {part: path for part in ("train", "val", "test") if (path := _part(folder, part)) is not None}
+    found = {part: path for part in PARTS if (path := _part(folder, part)) is not None}
     if not found and _shards(folder):
         found = {"train": folder}
     if "train" not in found:
@@ -101,10 +97,7 @@ def _shards(folder: Path) -> list[Path]:
     """The folder itself where it is an LMDB, else the LMDBs in it."""
     if (folder / "data.mdb").is_file():
         return [folder]
-    return sorted(file.parent for file in folder.glob("*/data.mdb")) if folder.name.partition("_")[0] in _SPLITS else []
-
-
-_SPLITS = ("train", "val", "test")
+    return sorted(file.parent for file in folder.glob("*/data.mdb")) if folder.name.partition("_")[0] in PARTS else []
 
 
 def _listed(part: str, path: Path, folder: Path) -> tuple[list[str], list[int]]:

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from frugalnas.data.preprocessing import CorruptImage, decode
+from frugalnas.data.preprocessing import CorruptImage, decode, read_file
+from frugalnas.errors import Surroundings
 
 __all__ = ["ArrayImages", "FileImages", "Found", "ImageSource", "IntArray"]
 
@@ -28,20 +29,26 @@ class ImageSource(ABC):
 
     Attributes:
         labels: class of each image, shape [n], or None.
+        white: the value that is white in images of more than 8 bits; see `depth.white_of`.
     """
 
     labels: IntArray | None
+    white: float | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
 
-    @abstractmethod
     def load(self, index: int) -> Image.Image:
         """One picture in RGB.
 
         Raises:
             CorruptImage: it cannot be decoded.
         """
+        content = self.encoded(index)
+        try:
+            return decode(content, "", self.white)
+        except CorruptImage as error:  # only now is the name looked up, among a million
+            raise CorruptImage(f"{self.name(index)}{error}") from None
 
     @abstractmethod
     def name(self, index: int) -> str:
@@ -140,13 +147,11 @@ class FileImages(ImageSource):
     def encoded(self, index: int) -> bytes:
         """The file's bytes."""
         try:
-            return (self.root / self.paths[index]).read_bytes()
-        except OSError as error:
-            raise CorruptImage(f"{self.name(index)}: cannot be read ({error.strerror or error})") from None
-
-    def load(self, index: int) -> Image.Image:
-        """One picture in RGB."""
-        return decode(self.encoded(index), self.name(index))
+            return read_file(self.root / self.paths[index])
+        except CorruptImage:
+            if not self.root.is_dir():
+                raise Surroundings(f"{self.root}: the images are no longer there; put them back") from None
+            raise
 
     def name(self, index: int) -> str:
         """The file's path."""
@@ -176,7 +181,8 @@ class Found:
         notes: what a person may want to know.
         kind: "cifar10", "folder", "npz", ...
         input_size: where the kind of data has one.
-        mirrored: whether a mirrored image is still one of its class; digits are not.
+        mirrored: whether a mirrored image is still one of its class; digits are not; None: nothing says so.
+        white: the value that is white in images of more than 8 bits.
         statistics: published mean and standard deviation where measuring is not needed.
         official_order: whether images come in the order that published split files count.
         location: the folder or file, where it is not a named data set.
@@ -188,7 +194,8 @@ class Found:
     kind: str
     notes: list[str] = field(default_factory=list)
     input_size: int | None = None
-    mirrored: bool = True
+    mirrored: bool | None = None
+    white: float | None = None
     statistics: tuple[Sequence[float], Sequence[float]] | None = None
     official_order: bool = False
     location: Path | None = None

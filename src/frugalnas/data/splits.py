@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from frugalnas.data.names import PARTS
 from frugalnas.data.sources import Found, IntArray
 from frugalnas.errors import FrugalnasError, unknown_name
 
 __all__ = ["SPLITS", "Split", "SplitSpec", "make_split"]
-
-PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -177,12 +176,12 @@ def _checked(split: Split, sizes: Mapping[str, int], skipped: Mapping[str, tuple
         raise FrugalnasError(
             f"the stored split is of data with {there} images, here are {here}; put back what was there, or draw a split anew"
         )
-    gone = {name: frozenset(indices) for name, indices in skipped.items()}
+    gone = {name: frozenset((*split.skipped.get(name, ()), *skipped.get(name, ()))) for name in sizes}
     kept = {
         name: (origin, images[[index not in gone[origin] for index in images.tolist()]] if gone.get(origin) else images)
         for name, (origin, images) in split.parts.items()
     }
-    return replace(split, parts=kept, skipped={**split.skipped, **skipped})
+    return replace(split, parts=kept, skipped={name: tuple(sorted(indices)) for name, indices in gone.items()})
 
 
 def _drawn(found: Found, spec: SplitSpec, sizes: Mapping[str, int], skipped: Mapping[str, tuple[int, ...]]) -> Split:

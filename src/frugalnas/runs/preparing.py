@@ -13,7 +13,18 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import frugalnas
-from frugalnas.data import Augmentation, ImageData, Loader, Part, RandomLabels, Split, SplitSpec, loader, open_data
+from frugalnas.data import (
+    Augmentation,
+    ImageData,
+    Loader,
+    Part,
+    RandomLabels,
+    Split,
+    SplitSpec,
+    loader,
+    mirrored_is_no_loss,
+    open_data,
+)
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import import_weights
@@ -122,7 +133,7 @@ def open_for(
 
 
 def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> RecipeT:
-    """A recipe with nothing left open that depends on the data."""
+    """A recipe with nothing left open that depends on the data; what was decided about these joins their notes."""
     settled = recipe.settled(len(data.train), devices)
     return replace(settled, augmentation=_augmentation(settled.augmentation, data).to_dict())
 
@@ -134,6 +145,9 @@ def _augmentation(settings: Mapping[str, Any], data: ImageData) -> Augmentation:
     if base is None:
         return Augmentation.of(own)
     start = data.suggested if base == "suggested" else Augmentation.of(str(base))
+    if base == "suggested" and data.mirrored is None and "flip" not in own:
+        own["flip"], note = mirrored_is_no_loss(data)
+        data.notes.append(note)
     return Augmentation.of({**start.to_dict(), **own})
 
 
@@ -259,7 +273,13 @@ def open_described(folder: RunFolder) -> ImageData:
     """
     described: dict[str, Any] = dict(folder.config["data"])
     fingerprint = described.pop("fingerprint")
-    split = Split.from_json((folder.path / "split.json").read_text(encoding="utf-8"))
+    file = folder.path / "split.json"
+    try:
+        split = Split.from_json(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(f"{file} is gone, which says which images train; put it back, or start another run") from None
+    except UnicodeDecodeError as error:
+        raise RunFolderError(f"{file} is damaged ({error}); put it back, or start another run") from None
     data = open_data(**described, split=split)
     if data.fingerprint != fingerprint:
         raise RunFolderError(

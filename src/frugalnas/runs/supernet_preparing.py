@@ -55,8 +55,9 @@ def prepare_supernet(
     """
     wanted = load_recipe(recipe, settings, kind=SupernetRecipe)
     opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
+    wanted = settled_for(wanted, opened, devices)
     notes = list(opened.notes)
-    wanted = replace(settled_for(wanted, opened, devices), classes=_classes(wanted, opened, notes))
+    wanted = replace(wanted, classes=_classes(wanted, opened, notes))
     assert wanted.epochs is not None
     if wanted.schedule_epochs is not None and wanted.schedule_epochs < wanted.epochs:
         raise FrugalnasError(

@@ -259,8 +259,8 @@ def evaluate_run(
 
     Args:
         run_dir: a training run's folder, or a model's folder.
-        data: None is what the run was trained on, with its split; other data must have the same class names, and is
-            preprocessed as in training.
+        data: None is what the run was trained on, with its split; other data must have the same class names, or some of
+            them, and is preprocessed as in training.
         part: "train", "val" or "test"; other data that have no test part are evaluated on whole.
         root: where a named data set is.
         download: whether it may be fetched.
@@ -274,10 +274,11 @@ def evaluate_run(
     network = load(path)
     card = card_of(network)
     opened = _data_to_evaluate(path, data, card.preprocessing, root, download, max_corrupt, workers)
-    if opened.classes != tuple(card.classes):
+    unknown = [name for name in opened.classes if name not in card.classes]
+    if unknown or not opened.classes:
         raise FrugalnasError(
-            f"{opened.name} has the classes {_listed(opened.classes)}, but the network tells apart {_listed(card.classes)}; "
-            f"give data with the same class folders"
+            f"{opened.name} has the classes {_listed(opened.classes) or 'of no folders'}, but the network tells apart "
+            f"{_listed(card.classes)}; give data with these class folders, or with some of them"
         )
     held = opened.parts.get(part)
     if held is None and part == "test" and opened.split.spec == _WHOLE:
@@ -288,11 +289,13 @@ def evaluate_run(
     fabric.launch()
     network = network.to(fabric.device)
     # Measured on the training images of the run, and so part of the network.
-    chosen = replace(held, preprocessing=card.preprocessing)
+    assert held.labels is not None
+    number = np.array([card.classes.index(name) for name in opened.classes], dtype=np.int64)
+    chosen = replace(held, preprocessing=card.preprocessing, labels=number[held.labels])
     size = batch_size or int(card.provenance.get("recipe", {}).get("batch_size", 128))
     batches = loader(chosen, batch_size=size, device=fabric.device, workers=workers)
     with watching_memory(f"batch_size (now {size})"), fabric.autocast():
-        return evaluate(network, batches.epoch(0), opened.classes, part)
+        return evaluate(network, batches.epoch(0), tuple(card.classes), part)
 
 
 # -- running -------------------------------------------------------------------------------------------------------------
@@ -331,6 +334,7 @@ def _data_to_evaluate(
         resize=preprocessing.get("resize"),
         interpolation=preprocessing.get("interpolation", "bilinear"),
         normalisation={name: preprocessing[name] for name in ("mean", "std", "channels") if name in preprocessing},
+        white=preprocessing.get("white"),
         split=_WHOLE,
         max_corrupt=max_corrupt,
         workers=workers,

@@ -52,6 +52,11 @@ class EvaluationResult:
         right = 100.0 * np.diag(self.confusion)
         return np.divide(right, images, out=np.full(len(images), np.nan), where=images > 0)
 
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Classes without an image."""
+        return tuple(name for name, images in zip(self.classes, self.confusion.sum(1), strict=True) if not images)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, as `test.json` has it."""
         return {
