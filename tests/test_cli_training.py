@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -417,8 +419,18 @@ def test_pictures_that_are_none(cli, trained):
     Path("photo.jpg").write_bytes(b"not a picture")
     said = cli("predict", trained, "photo.jpg")
     assert said.code == 2
-    assert said.err.startswith("frugalnas: photo.jpg")
-    assert "leave it out" in said.err
+    assert "frugalnas: none of the 1 pictures can be read (photo.jpg: not an image" in said.err
+    Path("some/inner").mkdir(parents=True)
+    Image.new("L", (9, 9), 90).save("some/inner/good.png")
+    shutil.copy("photo.jpg", "some/bad.jpg")
+    os.mkfifo("some/pipe.png")
+    said = cli("predict", trained, "some", "--json")
+    assert said.code == 0
+    assert [each["picture"] for each in json.loads(said.out)] == ["some/inner/good.png"]
+    assert "skipped some/bad.jpg: not an image that can be read" in said.err
+    said = cli("predict", trained, "some/pipe.png")
+    assert said.code == 2
+    assert "some/pipe.png: not a file" in said.err
     Path("folder").mkdir()
     assert "has no pictures" in cli("predict", trained, "folder").err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -106,10 +107,10 @@ def test_damage_is_refused_not_a_crash(photos, tmp_path):
     assert changed != whole
     (tmp_path / "changed").mkdir()
     (tmp_path / "changed" / "data.mdb").write_bytes(changed)
-    data = open_data(tmp_path / "changed", input_size=100)
-    wrong = [text for part in data.parts.values() for text in part.check()]
-    assert len(wrong) == 1
-    assert "checksum" in wrong[0]
+    data = open_data(tmp_path / "changed", input_size=100, max_corrupt=1)
+    (wrong,) = data.corruption.reasons.values()
+    assert "checksum" in wrong
+    assert not [text for part in data.parts.values() for text in part.check()]  # it is in none of them
 
 
 def test_arrays_need_no_lmdb(tmp_path):
@@ -191,6 +192,22 @@ def test_lmdbs_of_other_programs_are_refused(tmp_path):
 def test_a_damaged_image_is_named(photos, tmp_path):
     (photos / "train" / "ape" / "torn.jpg").write_bytes((photos / "train" / "ape" / "ape000.jpg").read_bytes()[:-600])
     pack_lmdb(photos, tmp_path / "set")
-    data = open_data(tmp_path / "set", input_size=100)
-    (wrong,) = [text for part in data.parts.values() for text in part.check()]
+    data = open_data(tmp_path / "set", input_size=100, max_corrupt=1)
+    (wrong,) = data.corruption.reasons.values()
     assert wrong.startswith(f"{tmp_path / 'set'}: ape/torn.jpg: ")
+
+
+def test_hard_links_to_one_lmdb_are_one_lmdb(photos, tmp_path):
+    pack_lmdb(photos, tmp_path / "set")
+    (tmp_path / "copy").mkdir()
+    os.link(tmp_path / "set" / "data.mdb", tmp_path / "copy" / "data.mdb")
+    first, second = (open_data(tmp_path / name, input_size=100) for name in ("set", "copy"))
+    assert first.fingerprint == second.fingerprint
+    assert torch.equal(first.train.read([0]), second.train.read([0]))
+
+
+def test_an_lmdb_that_other_code_has_open_is_not_called_damaged(photos, tmp_path):
+    pack_lmdb(photos, tmp_path / "set")
+    opened = lmdb.open(str(tmp_path / "set"), readonly=True, lock=False)
+    with opened, pytest.raises(FrugalnasError, match="has it open already, under this name or a hard link's; close it"):
+        open_data(tmp_path / "set")

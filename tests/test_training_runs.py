@@ -107,10 +107,18 @@ def test_other_data_are_evaluated_on_whole(finished, tmp_path):
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(30) % 10)
     assert evaluate_run(result.run_dir, tmp_path / "mine.npz").images == 30
     np.savez(tmp_path / "three.npz", images=images, labels=np.arange(30) % 3)
+    some = evaluate_run(result.run_dir, tmp_path / "three.npz")  # matched by name
+    assert some.classes == tuple("0123456789")
+    assert some.confusion.sum(1).tolist() == [10] * 3 + [0] * 7
+    assert some.absent == tuple("3456789")
+    named = {"images": images, "labels": np.arange(30) % 2, "classes": ["9", "2"]}  # in another order
+    np.savez(tmp_path / "named.npz", **named)
+    assert evaluate_run(result.run_dir, tmp_path / "named.npz").confusion.sum(1)[[2, 9]].tolist() == [15, 15]
+    np.savez(tmp_path / "other.npz", **{**named, "classes": ["9", "zebra"]})
     with pytest.raises(
-        FrugalnasError, match=r"has the classes 0, 1, 2, but the network tells apart 0, 1, 2, 3, 4, ..."
+        FrugalnasError, match=r"has the classes 9, zebra, but .* 0, 1, 2, 3, 4, .*: 'zebra' is not among"
     ):
-        evaluate_run(result.run_dir, tmp_path / "three.npz")
+        evaluate_run(result.run_dir, tmp_path / "other.npz")
     with pytest.raises(FrugalnasError, match="has no part 'val'"):
         evaluate_run(result.run_dir, tmp_path / "mine.npz", part="val")
 

@@ -250,7 +250,9 @@ def _predict(parsed: argparse.Namespace) -> int:
             names = [card.classes[number] if card.classes else str(number) for number in numbers]
             rows.append((str(path), list(zip(names, shares, strict=True))))
     if not rows:
-        raise FrugalnasError(f"none of the {len(skipped)} pictures can be read ({skipped[0]}); save them as JPEG or PNG")
+        raise FrugalnasError(
+            f"none of the {len(skipped)} pictures can be read ({skipped[0]}); save them as JPEG or PNG"
+        )
     if parsed.json:
         plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
         print(json.dumps(plain, indent=2, ensure_ascii=False))

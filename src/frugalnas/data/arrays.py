@@ -20,7 +20,10 @@ from frugalnas.limits import within
 
 __all__ = ["find_digits", "find_npz"]
 
-_WORDS = {"images": ("x", "image", "images", "img", "imgs", "data"), "labels": ("y", "label", "labels", "target", "targets")}
+_WORDS = {
+    "images": ("x", "image", "images", "img", "imgs", "data"),
+    "labels": ("y", "label", "labels", "target", "targets"),
+}
 
 
 def find_digits() -> Found:
@@ -58,7 +61,9 @@ def find_npz(path: Path) -> Found:
         )
     notes = [f"{path}: arrays not taken: {', '.join(left)}"] if left else []
     shaped = {part: _shaped(path, name, arrays[name]) for part, name in found["images"].items()}
-    deep = [range_of(array, f"{path}: {found['images'][part]}") for part, array in shaped.items() if array.dtype != np.uint8]
+    deep = [
+        range_of(array, f"{path}: {found['images'][part]}") for part, array in shaped.items() if array.dtype != np.uint8
+    ]
     white = white_of(deep) if deep else None
     parts: dict[str, ImageSource] = {}
     for part in sorted(shaped, key=PARTS.index):
@@ -89,7 +94,11 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             for entry in archive.infolist():
                 with archive.open(entry) as stream:
                     version = np.lib.format.read_magic(stream)
-                    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                    read_header = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
                     shape, _, kind = read_header(stream)
                 size = math.prod(shape) * kind.itemsize
                 within("array-bytes", size, f"{path}: {entry.filename}")

@@ -14,7 +14,7 @@ from frugalnas.data.packed import Packed, find_packed, pack_found
 from frugalnas.data.parquet import find_parquet, parquet_folder
 from frugalnas.data.relativenas import find_relativenas
 from frugalnas.data.sources import ArrayImages, Found
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, Surroundings, unknown_name
 
 __all__ = ["DATASETS", "find", "pack_lmdb"]
 
@@ -85,7 +85,7 @@ def _find_path(path: Path, spec: str, packing: bool = False) -> Found:
     if not path.is_dir():
         hint = ", or give a folder of class folders, of Parquet files, an LMDB or an .npz file"
         raise (
-            FrugalnasError(f"{path} is not there; {hint[5:]}")
+            Surroundings(f"{path} is not there; {hint[5:]}")
             if _is_path(spec)
             else unknown_name("data", spec, DATASETS, hint)
         )

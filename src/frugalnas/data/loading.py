@@ -167,7 +167,6 @@ class Loader:
             images = images.to(self.device, non_blocking=True)
             yield self._finished(images, number, step, rows, len(whole)), given
 
-
     def _skip(self, position: int, reason: str) -> None:
         """Go on without an image; no note was made of it, since it could be read, or nobody tried, when the data were opened."""
         corruption = self.part.corruption
@@ -251,7 +250,9 @@ class _Images(Dataset[tuple[int, Item]]):
             return index, (to_tensor(self.change(image)), None)
 
 
-def _collate(size: int, items: list[tuple[int, Item]]) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, FrugalnasError]]]:
+def _collate(
+    size: int, items: list[tuple[int, Item]]
+) -> tuple[torch.Tensor, torch.Tensor, list[tuple[int, FrugalnasError]]]:
     """(images, which of the batch's rows they are, what went wrong with others)."""
     images = [image for _, (image, _) in items if image is not None]
     kept = [row for row, (_, (image, _)) in enumerate(items) if image is not None]

@@ -12,7 +12,7 @@ from frugalnas.cache import cached_array
 from frugalnas.data.images import ImageData
 from frugalnas.data.preprocessing import CorruptImage
 
-__all__ = ["mirrored_is_no_loss"]
+__all__ = ["measured", "mirrored_is_no_loss"]
 
 FEWEST = 200
 """Training images without which nothing can be told."""
@@ -36,7 +36,7 @@ def mirrored_is_no_loss(data: ImageData) -> tuple[bool, str]:
         return _said(False, f"{len(data.train)} training images are too few to check whether that harms")
     part = hashlib.sha256(data.train.indices.tobytes()).hexdigest()[:16]
     key = f"mirroring-1-{data.fingerprint}-{part}-{data.input_size}"
-    plain, mirrored, chance, images = cached_array(key, lambda: _measured(data)).tolist()
+    plain, mirrored, chance, images = cached_array(key, lambda: measured(data)).tolist()
     if plain <= chance:
         return _said(False, "a linear classifier learns too little from them to check whether that harms")
     shares = f"{mirrored:.1f} % with mirrored copies and {plain:.1f} % without"
@@ -45,10 +45,13 @@ def mirrored_is_no_loss(data: ImageData) -> tuple[bool, str]:
 
 def _said(mirror: bool, why: str) -> tuple[bool, str]:
     off, on = "augmentation.flip=0", "augmentation.flip=0.5"
-    return mirror, f"images are {'' if mirror else 'not '}mirrored in training: {why} (--set {off if mirror else on} changes it)"
+    return (
+        mirror,
+        f"images are {'' if mirror else 'not '}mirrored in training: {why} (--set {off if mirror else on} changes it)",
+    )
 
 
-def _measured(data: ImageData) -> NDArray[np.float64]:
+def measured(data: ImageData) -> NDArray[np.float64]:
     """Percentages right without and with mirrored copies and what chance reaches at most, and the number of images."""
     rng = np.random.default_rng(0x3117)
     pixels, kept = [], []
@@ -82,15 +85,14 @@ def _small(image: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.interpolate(image.float(), side, mode="bilinear", antialias=True) / 127.5 - 1
 
 
-def _guesses(
-    taught: NDArray[np.float32], wanted: NDArray[np.float64], held: NDArray[np.float32]
-) -> NDArray[np.int64]:
+def _guesses(taught: NDArray[np.float32], wanted: NDArray[np.float64], held: NDArray[np.float32]) -> NDArray[np.int64]:
     """Classes of the held images, [ridges, n], by least squares on those that are taught."""
     mean, aim = taught.mean(axis=0), wanted.mean(axis=0)
     centred = taught - mean
     values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
     projected = vectors.T @ (centred.T @ (wanted - aim))
     found = [
-        (held - mean) @ (vectors @ (projected / (values.clip(0) + ridge * values.mean())[:, None])) + aim for ridge in _RIDGES
+        (held - mean) @ (vectors @ (projected / (values.clip(0) + ridge * values.mean())[:, None])) + aim
+        for ridge in _RIDGES
     ]
     return np.argmax(np.stack(found), axis=2)

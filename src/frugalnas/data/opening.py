@@ -114,12 +114,7 @@ def open_data(
         how["white"] = found.white
     if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
         found.parts = {name: _in_memory(name, part, how, corruption, workers) for name, part in found.parts.items()}
-    elif isinstance(split, Split):
-        for name, indices in split.skipped.items():
-            corruption.reasons |= {
-                (name, index): found.parts[name].name(index) for index in indices if name in found.parts
-            }
-    elif max_corrupt:
+    elif max_corrupt and not isinstance(split, Split):
         for name, part in found.parts.items():
             _find_unreadable(name, part, corruption, workers)
     skipped = {
@@ -128,6 +123,9 @@ def open_data(
     if corruption.reasons and len(skipped["train"]) == len(found.parts["train"]):
         raise FrugalnasError(f"none of the training images of {found.name} can be read; {corruption.note()}")
     made = make_split(found, split, skipped)
+    for name, gone in made.skipped.items():
+        for position in gone:
+            corruption.reasons.setdefault((name, position), found.parts[name].name(position))
     if corruption.note():
         notes.append(corruption.note())
     parts = {}

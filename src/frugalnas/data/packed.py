@@ -26,7 +26,9 @@ _META = b"frugalnas"
 _FORMAT = "frugalnas images"
 _VERSION = 1
 _BATCH = 512  # images written in one transaction
-_open: dict[tuple[int, int], tuple[int, Any]] = {}  # by device and inode, as LMDB counts: the process and its environment
+_open: dict[
+    tuple[int, int], tuple[int, Any]
+] = {}  # by device and inode, as LMDB counts: the process and its environment
 
 
 class LMDBImages(ImageSource):

@@ -191,7 +191,8 @@ def _images(column: Any) -> Any:
 
 
 def _damaged(file: Path, error: Exception) -> FrugalnasError:
-    return surroundings(error) or FrugalnasError(f"{file}: not a Parquet file that can be read ({(str(error).splitlines() or [type(error).__name__])[0]})")
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return surroundings(error) or FrugalnasError(f"{file}: not a Parquet file that can be read ({first})")
 
 
 def _whole_numbers(file: Path, label: str, column: Any) -> IntArray:

@@ -31,8 +31,8 @@ __all__ = [
 ]
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
-# Our limit, which can be raised, in place of Pillow's, which warns at 89 million pixels and refuses at twice that.
-Image.MAX_IMAGE_PIXELS = int(most("image-pixels"))
+# Pillow refuses twice as many, before it takes memory: our limit, which can be raised, in place of its own.
+Image.MAX_IMAGE_PIXELS = int(most("image-pixels")) // 2
 
 
 class CorruptImage(FrugalnasError):
@@ -111,6 +111,8 @@ def open_image(content: bytes, name: str) -> Iterator[Image.Image]:
         raise
     except UnidentifiedImageError:
         reason = "not an image that can be read" if content else "an empty file"
+    except Image.DecompressionBombError as error:
+        reason = f"{str(error).partition(',')[0]} (set FRUGALNAS_LIMIT_IMAGE_PIXELS to raise it)"
     except Exception as error:  # a damaged file makes decoders fail in any way
         if lacking := surroundings(error):
             raise lacking from None

@@ -277,7 +277,9 @@ def open_described(folder: RunFolder) -> ImageData:
     try:
         split = Split.from_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunFolderError(f"{file} is gone, which says which images train; put it back, or start another run") from None
+        raise RunFolderError(
+            f"{file} is gone, which says which images train; put it back, or start another run"
+        ) from None
     except UnicodeDecodeError as error:
         raise RunFolderError(f"{file} is damaged ({error}); put it back, or start another run") from None
     data = open_data(**described, split=split)

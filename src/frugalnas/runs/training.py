@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from frugalnas.data import ImageData, SplitSpec, loader, open_data
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
@@ -277,8 +279,9 @@ def evaluate_run(
     unknown = [name for name in opened.classes if name not in card.classes]
     if unknown or not opened.classes:
         raise FrugalnasError(
-            f"{opened.name} has the classes {_listed(opened.classes) or 'of no folders'}, but the network tells apart "
-            f"{_listed(card.classes)}; give data with these class folders, or with some of them"
+            f"{opened.name} has the classes {_listed(opened.classes) or '(none)'}, but the network tells apart "
+            f"{_listed(card.classes)}{f': {unknown[0]!r} is not among them' if unknown else ''}; give data with these class "
+            f"folders, or some of them"
         )
     held = opened.parts.get(part)
     if held is None and part == "test" and opened.split.spec == _WHOLE:
