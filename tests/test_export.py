@@ -386,7 +386,7 @@ def test_impossible_exports_say_what_to_do(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(FrugalnasError, match=r"needs onnxscript; install it with: .*frugalnas\[onnx\]"):
+    with pytest.raises(FrugalnasError, match=r"needs onnxscript; install it with: .*frugalnas\[torch\]"):
         export(network, card, tmp_path / "toy.onnx")
 
 
