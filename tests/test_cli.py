@@ -284,7 +284,7 @@ def test_numbers_are_read_as_people_write_them(cli):
     assert cli("search", "random", "--queries", "0.02k", "--seed", "1_0", "--seconds", "5min", "--initial", "1e1",
                "--where", "params<=0.5M, macs<=80 MMACs", "--quiet", "--run-dir", "run").code == 0  # fmt: skip
     config = yaml.safe_load(Path("run/config.yaml").read_text())
-    assert config["budget"] == {"queries": 20, "seconds": 300.0, "until_optimum": False}
+    assert config["budget"] == {"queries": 20, "seconds": 300.0, "until_optimum": False, "failures": 20}
     assert (config["strategy"]["options"]["seed"], config["strategy"]["options"]["initial"]) == (10, 10)
     assert config["space"]["limits"]["where"] == "params<=500000,macs<=80000000"
     assert str(Constraint.parse("latency<=0.005s")[0]) == "latency<=5"

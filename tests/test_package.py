@@ -24,6 +24,7 @@ FLOORS = {
     "cache": 0,
     "amounts": 1,
     "limits": 1,
+    "strict_json": 0,
     "trust": 1,
     "pickles": 2,
     "recipe_files": 2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 
@@ -17,6 +18,7 @@ from frugalnas.predictors import MLP, Boosting, GaussianProcess
 from frugalnas.registry import STRATEGIES
 from frugalnas.runs import Budget, Callback, ProcessExecutor, RunFolder, load_search, resume, search
 from frugalnas.runs.descriptions import build_evaluator, build_space
+from frugalnas.runs.folder import unused_name
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, Strategy, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -27,6 +29,8 @@ STRATEGY_CLASSES = [RandomSearch, Evolution, RegularizedEvolution, LocalSearch, 
 
 class OtherSpellings(Strategy):
     """Asks for other codes of the networks that it knows, then for one that it does not."""
+
+    round_size = 5
 
     def __init__(self, space, **options):
         super().__init__(space, **options)
@@ -499,12 +503,137 @@ class CallableThing:
     [lambda architecture: 1.0, local_function(), CallableThing(), CallableThing().method],
     ids=["lambda", "closure", "object", "bound method"],
 )
-def test_a_function_that_cannot_be_found_again_is_refused_a_folder(tmp_path, function):
-    evaluator = FunctionEvaluator(SPACE, function=function)
-    with pytest.raises(FrugalnasError, match="without"):
-        search(RandomSearch(SPACE), evaluator, 20, run_dir=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-    assert len(search(RandomSearch(SPACE), evaluator, 20).queries) == 20
+def test_a_function_that_cannot_be_found_again_is_given_to_resume(tmp_path, cli, function):
+    whole = search(RandomSearch(SPACE), function, 20, run_dir=tmp_path / "whole")
+    assert len(whole.queries) == 20
+    search(RandomSearch(SPACE), FunctionEvaluator(SPACE, function=function), 12, run_dir=tmp_path / "run")
+    with pytest.raises(RunFolderError, match=r"go on in Python with: frugalnas\.resume\('.*', evaluator=\.\.\.\)"):
+        resume(tmp_path / "run")
+    said = cli("resume", tmp_path / "run", "--queries", 20, "--quiet")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "evaluator=..." in said.err
+    with pytest.raises(RunFolderError, match="was searched with the evaluator"):
+        resume(tmp_path / "run", evaluator=user_code.worth)
+    resume(tmp_path / "run", evaluator=function, budget=Budget(20))
+    assert (tmp_path / "run" / "journal.jsonl").read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+    assert cli("show", tmp_path / "run").code == 0
+
+
+def test_classes_and_objects_of_a_script_are_given_to_resume(tmp_path, cli):
+    class Mine(RandomSearch):
+        """A strategy of a script."""
+
+    class Plane(NASBench201):
+        """A space of a script."""
+
+    class Held(Evaluator):
+        """Holds what no file can."""
+
+        def __init__(self, *, model):
+            self.model = model
+
+        def evaluate(self, trials, workdir):
+            return Evaluations(self.model[trials.codes].sum(axis=1))
+
+    space, held = Plane(), Held(model=np.arange(5.0))
+    search(Mine(space), held, 12, run_dir=tmp_path / "run")
+    own = {"space": space, "strategy": Mine(space), "evaluator": held}
+    with pytest.raises(
+        RunFolderError, match=r"Plane and .*Mine and .*Held.* space=\.\.\., strategy=\.\.\., evaluator="
+    ):
+        resume(tmp_path / "run")
+    for part in ("strategy", "evaluator"):
+        with pytest.raises(RunFolderError, match=rf"', {part}=\.\.\.\)"):
+            resume(tmp_path / "run", **{name: value for name, value in own.items() if name != part})
+    used = Mine(space)
+    used.tell(trials := used.ask(), Evaluations(np.ones(len(trials))))
+    with pytest.raises(RunFolderError, match="has searched already"):
+        resume(tmp_path / "run", **{**own, "strategy": used})
+    assert len(resume(tmp_path / "run", **own, budget=Budget(20)).queries) == 20
+    assert len(load_search(tmp_path / "run", space=space).queries) == 20
+    said = cli("show", tmp_path / "run")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+
+
+def test_results_show_themselves(tmp_path):
+    result = search(
+        RandomSearch(SPACE), lambda architecture: float("nan") if "|none~0|+" in architecture else 1 / 3, 12
+    )
+    failed = int(np.isnan(result.values).sum())
+    assert repr(result).startswith("<SearchResult: best 0.333333, architecture |")
+    assert f"queries 12 ({failed} failed)" in repr(result)
+    assert "<th>best</th><td>0.333333</td>" in result._repr_html_()
+    assert len(result._repr_html_()) < 1_000
+
+
+def test_a_search_that_only_fails_stops_with_the_usual_reason(tmp_path, cli):
+    def fails(architecture):
+        raise RuntimeError("the driver is too old" if "none" in architecture else "no GPU")
+
+    evaluator = FunctionEvaluator(SPACE, function=fails)
+    result = search(RandomSearch(SPACE), evaluator, 100, run_dir=tmp_path / "run")
+    assert len(result.queries) == 20
+    assert (
+        "the first 20 evaluations have all failed, most often because of: RuntimeError: the driver is too old"
+        in result.stop
+    )
+    assert f"frugalnas resume {tmp_path / 'run'} --max-failures 200" in result.stop
+    with pytest.raises(FrugalnasError, match=r"the driver is too old.*--max-failures 200"):
+        _ = result.best
+    more = resume(tmp_path / "run", evaluator=evaluator, budget=Budget(100, failures=30))
+    assert len(more.queries) == 30
+    assert len(search(RandomSearch(SPACE), evaluator, Budget(40, failures=None)).queries) == 40
+    # One success, and the search goes on to its end.
+    lucky = iter(range(100))
+    assert len(search(RandomSearch(SPACE), lambda code: 1.0 if next(lucky) == 15 else fails(code), 60).queries) == 60
+    arguments = ("search", "random", "--evaluator", "user_code:hopeless", "--quiet", "--run-dir")
+    assert "all of the first" not in cli(*arguments, tmp_path / "a", "--queries", 15).err
+    said = cli(*arguments, tmp_path / "b", "--queries", 40, "--max-failures", 12)
+    assert said.code == 2
+    assert "the first 12 evaluations have all failed, most often because of: RuntimeError: no GPU is free" in said.err
+
+
+def test_an_evaluator_that_changes_the_working_folder_harms_nothing(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(user_code.Summed, "answer", staticmethod(wanders), raising=False)
+    arguments = ("search", "random", "--evaluator", "user_code:Summed", "--quiet", "--run-dir", "run")
+    assert cli(*arguments, "--queries", 12).code == 0
+    monkeypatch.chdir(tmp_path)
+    assert cli("resume", "run", "--queries", 14, "--quiet").code == 0
+    monkeypatch.chdir(tmp_path)
+    result = search(RandomSearch(SPACE), user_code.Summed(), 14, run_dir="again")
+    assert result.run_dir == tmp_path / "again"
+    same = [(tmp_path / name / "journal.jsonl").read_bytes() for name in ("run", "again")]
+    assert same[0] == same[1]
+
+
+def wanders(trials):
+    os.makedirs("elsewhere", exist_ok=True)
+    os.chdir("elsewhere")
+    return Evaluations(trials.codes.sum(axis=1).astype(float))
+
+
+def test_a_journal_is_strict_json_and_an_older_one_is_read(tmp_path):
+    def answer(trials):
+        return Evaluations(np.ones(len(trials)), {"val_loss": np.full(len(trials), np.nan)})
+
+    search(RandomSearch(SPACE), Shaped(answer), 12, run_dir=tmp_path / "run")
+    journal = (tmp_path / "run" / "journal.jsonl").read_text()
+    assert "NaN" not in journal
+    assert json.loads(journal.splitlines()[0])["metrics"] == {"val_loss": None}
+    folder = RunFolder(tmp_path / "run")
+    folder.append({"loss": float("nan"), "deep": [{"far": float("-inf")}]}, "other.jsonl")
+    assert (tmp_path / "run" / "other.jsonl").read_text() == '{"loss": null, "deep": [{"far": null}]}\n'
+    folder.close()
+    (tmp_path / "run" / "journal.jsonl").write_text(journal.replace("null", "NaN"))
+    assert np.isnan(load_search(tmp_path / "run").queries[0].metrics["val_loss"])
+
+
+def test_a_name_too_long_for_a_folder_is_cut(tmp_path):
+    path = unused_name(tmp_path, "run-" + "ü" * 300)
+    assert 190 < len(path.name.encode()) <= 200
+    search(RandomSearch(SPACE), Shaped(lambda trials: Evaluations(np.ones(len(trials)))), 12, run_dir=path)
+    assert unused_name(tmp_path, "run-" + "ü" * 300).name == f"{path.name}-2"
 
 
 def test_numpy_numbers_are_numbers(tmp_path):

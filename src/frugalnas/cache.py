@@ -18,7 +18,7 @@ def cache_folder() -> Path:
     """`$FRUGALNAS_CACHE`, or `frugalnas` in the user's cache folder."""
     chosen = os.environ.get("FRUGALNAS_CACHE")
     if chosen:
-        return Path(chosen).expanduser()
+        return Path(chosen).expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frugalnas"
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "constructor_options",
     "import_object",
     "import_own",
+    "is_local",
 ]
 
 
@@ -155,10 +156,8 @@ class Registry:
     def describe(self, made: object) -> dict[str, Any]:
         """The description from which `create` makes an equal object.
 
-        Constructor arguments are read from the attributes of the same name.
-
-        Raises:
-            FrugalnasError: where the class, or a function among its options, cannot be imported by another process.
+        Constructor arguments are read from the attributes of the same name. What no other process could import is named all
+        the same (see `is_local`), and then `create` refuses the description.
         """
         own = f"{type(made).__module__}:{type(made).__qualname__}"
         name = next((name for name, target in self.targets.items() if _same_class(target, type(made))), own)
@@ -168,17 +167,39 @@ class Registry:
                 raise FrugalnasError(
                     f"{own} must keep its constructor argument {option!r} as an attribute to be written down"
                 )
-            options[option] = plain(getattr(made, option))
-        for text in (name, *(value for value in options.values() if isinstance(value, str))):
-            _refuse_local(text)
+            options[option] = _noted(getattr(made, option))
         described = {"name": name, "options": options}
-        if import_paths(described):
+        if import_paths(described) and not is_local(described):
             remember(self.kind, described)  # the object is here, so its code has run here
         return described
 
     def summary(self, name: str) -> str:
         """The first line of the docstring behind a name."""
         return (inspect.getdoc(self.resolve(name)) or "").split("\n")[0]
+
+
+def is_local(description: Any) -> bool:
+    """Whether a description names something that cannot be found again by name: of a script, a notebook or a function.
+
+    Example:
+        >>> is_local({"name": "function", "options": {"function": "__main__:worth"}}), is_local("frugalnas.spaces:DARTS")
+        (True, False)
+    """
+    if isinstance(description, Mapping):
+        return any(map(is_local, description.values()))
+    if isinstance(description, (list, tuple)):
+        return any(map(is_local, description))
+    return isinstance(description, str) and (
+        description.startswith("__main__:") or "<locals>" in description or "<lambda>" in description
+    )
+
+
+def _noted(value: Any) -> Any:
+    """`value` as YAML can hold it, or the name of its class, marked as local, where it is an object that YAML cannot."""
+    try:
+        return plain(value)
+    except (FrugalnasError, TypeError, ValueError):
+        return f"{type(value).__module__}:{type(value).__qualname__}.<locals>"
 
 
 def import_object(path: str) -> Any:
@@ -224,6 +245,7 @@ def _import_here(path: str) -> Any:
 
 def _parts(path: str) -> tuple[str, str]:
     """Module and attribute of an import path."""
+    _refuse_local(path)
     module_name, _, attribute = path.partition(":")
     if not all(part.isidentifier() for name in (module_name, attribute) for part in name.split(".")):
         raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
@@ -239,11 +261,11 @@ def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Pa
     }
 
 
-def _refuse_local(text: str) -> None:
-    if "<locals>" in text or "<lambda>" in text or text.startswith("__main__:"):
+def _refuse_local(path: str) -> None:
+    if is_local(path):
         raise FrugalnasError(
-            f"{text} cannot be found again by name, which a run folder needs; move it to the top of a module that "
-            f"can be imported, or search without a run folder"
+            f"{path} is of a script, a notebook or a function, where no name finds it again; move it to the top of a module that "
+            f"can be imported, or give the object itself in Python"
         )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
+from frugalnas.strict_json import to_json
 
 __all__ = ["add"]
 
@@ -68,7 +68,7 @@ def _landscape(parsed: argparse.Namespace) -> int:
     roles = list(found.differences)
     if parsed.json:
         print(
-            json.dumps(
+            to_json(
                 {
                     "table": found.table,
                     "encoding": found.encoding,
@@ -137,7 +137,7 @@ def _samplers(parsed: argparse.Namespace) -> int:
     written = samplers_report(found, parsed.out or Path("runs") / f"samplers-{parsed.space}")
     if parsed.json:
         print(
-            json.dumps(
+            to_json(
                 {
                     "space": found.space,
                     "architectures": found.architectures,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from frugalnas.cli.comparing import watched
 from frugalnas.cli.options import convert, parse_settings
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
+from frugalnas.strict_json import to_json
 
 __all__ = ["add", "show_assessment"]
 
@@ -134,7 +134,7 @@ def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
 
     assessment = load_assessment(run_dir)
     if as_json:
-        print(json.dumps(assessment_numbers(assessment), indent=2))
+        print(to_json(assessment_numbers(assessment), indent=2))
         return 0
     written = assessment_report(assessment, run_dir / "report")
     print(written[0].read_text(encoding="utf-8"))

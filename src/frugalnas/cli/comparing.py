@@ -123,6 +123,7 @@ def run(parsed: argparse.Namespace) -> int:
     if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")
+    here = run_dir.absolute()  # an evaluator may change the working folder
     with watched(run_dir, parsed.quiet) as on_finished:
         compare(
             strategies,
@@ -132,10 +133,10 @@ def run(parsed: argparse.Namespace) -> int:
             seeds=_seeds(parsed.seeds),
             jobs=parsed.jobs,
             until_optimum=parsed.until_optimum,
-            run_dir=run_dir,
+            run_dir=here,
             on_finished=on_finished,
         )
-    return show_comparison(run_dir, budgets)
+    return show_comparison(here, budgets)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from frugalnas.cli.options import SCORE_HELP
 from frugalnas.cli.scoring import add_accuracy
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs.studies import Study
@@ -102,7 +102,7 @@ def _correlate(parsed: argparse.Namespace) -> int:
     written = ranking_report(study, _folder(parsed))
     numbers = ranking_numbers(study)
     if parsed.json:
-        print(json.dumps(numbers, indent=2))
+        print(to_json(numbers, indent=2))
         return 0
     print(_against(study))
     print(_rule(study))
@@ -128,7 +128,7 @@ def _robustness(parsed: argparse.Namespace) -> int:
     written = transfer_report(studies, _folder(parsed))
     numbers = {name: ranking_numbers(study) for name, study in studies.items()}
     if parsed.json:
-        print(json.dumps(numbers, indent=2))
+        print(to_json(numbers, indent=2))
         return 0
     rows = []
     for name, known in numbers.items():

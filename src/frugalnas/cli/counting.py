@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from frugalnas.cli.architectures import (
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.networks import NetworkCounts
@@ -103,7 +103,7 @@ def _count(parsed: argparse.Namespace) -> int:
     further = {} if found.own is None else _further(found)
     if parsed.json:
         plain = {"name": found.name, "space": found.space.name, "architecture": found.text, "sizes": found.sizes}
-        print(json.dumps({**plain, **asdict(counts), **further}, indent=2))
+        print(to_json({**plain, **asdict(counts), **further}, indent=2))
         return 0
     print(f"{found.name}: {found.sizes}\n")
     rows = [
@@ -152,7 +152,7 @@ def _fit(parsed: argparse.Namespace) -> int:
     best = ladder.largest()
     around = range(max(best - 2, ladder.least), best + 3)
     if parsed.json:
-        print(json.dumps({"name": found.name, "architecture": found.text, **ladder.costs(best)}, indent=2))
+        print(to_json({"name": found.name, "architecture": found.text, **ladder.costs(best)}, indent=2))
         return 0
     space: Any = ladder.at(best).space
     print(f"{found.name} with {parsed.where}: {sizes_of(space)}\n")

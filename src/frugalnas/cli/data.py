@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
@@ -81,7 +81,7 @@ def _info(parsed: argparse.Namespace) -> int:
     )
     unreadable = [text for part in data.parts.values() for text in part.check()] if parsed.check else []
     if parsed.json:
-        print(json.dumps(_plain(data, unreadable), indent=2, ensure_ascii=False))
+        print(to_json(_plain(data, unreadable), indent=2))
         return int(bool(unreadable))
     rows = [("data", data.name)]
     for name, part in data.parts.items():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from typing import Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
+from frugalnas.strict_json import to_json
 
 __all__ = ["add"]
 
@@ -52,7 +52,7 @@ def run(parsed: argparse.Namespace) -> int:
     networks = len(np.unique(space.networks(codes)))
     if parsed.json:
         content = {"space": space.name, "architectures": len(codes), "networks": networks}
-        print(json.dumps({**content, "encodings": [asdict(resolution) for resolution in found]}, indent=2))
+        print(to_json({**content, "encodings": [asdict(resolution) for resolution in found]}, indent=2))
         return 0
     print(f"{space.name}: {subject} {len(codes):,} architectures, {networks:,} networks\n")
     rows = [

@@ -137,6 +137,10 @@ def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
     shown = "" if queries is None else f" [{queries}, where no --seconds is given]"
     parser.add_argument("--queries", type=int, metavar="N", help=f"distinct networks to evaluate{shown}")
     parser.add_argument("--seconds", type=seconds, metavar="S", help="wall time, also as 90s, 5min or 2h")
+    own = "" if queries is None else " [20]"
+    parser.add_argument(
+        "--max-failures", type=int, metavar="N", help=f"stop when all of the first N evaluations have failed{own}"
+    )
 
 
 def seconds(text: str) -> float:

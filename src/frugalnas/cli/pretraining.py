@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from frugalnas.cli.training import watched
 from frugalnas.cli.training_options import settings_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
@@ -143,7 +143,7 @@ def show_pretraining(run_dir: Path, *, as_json: bool = False) -> int:
             "total_epochs": recipe.epochs,
             "seconds": result.seconds,
         }
-        print(json.dumps(plain, indent=2))
+        print(to_json(plain, indent=2))
         return 0
     rows = [
         ("encoder", f"of {result.space.name}, {recipe.layers} layers of width {recipe.width}"),

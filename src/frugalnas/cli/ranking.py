@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs import SearchResult
@@ -46,7 +46,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(f"--top {parsed.top}: show at least one architecture")
     ranked = _ranked(load_search(parsed.run_dir), parsed.by, parsed.run_dir)
     if parsed.json:
-        print(json.dumps(ranked, indent=2))
+        print(to_json(ranked, indent=2))
         return 0
     metrics = sorted({name for row in ranked for name in row["metrics"]})
     headings = ["rank", "id", "value", *metrics, *(["minutes"] if any(row["seconds"] for row in ranked) else [])]

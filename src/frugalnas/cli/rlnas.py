@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount, unfinished
 from frugalnas.cli.training_options import add_data, add_device, pixels
 from frugalnas.errors import FrugalnasError
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.methods.planning import MethodPlan
@@ -260,7 +260,7 @@ def show_method(run_dir: Path, *, as_json: bool = False) -> int:
     from frugalnas.runs.watching import duration
 
     if as_json:
-        print(json.dumps(method_numbers(run_dir), indent=2, ensure_ascii=False))
+        print(to_json(method_numbers(run_dir), indent=2))
         return 0
     run = read_method(run_dir)
     rows: list[tuple[str, str]] = []

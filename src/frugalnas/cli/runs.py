@@ -88,9 +88,10 @@ def _resume(parsed: argparse.Namespace) -> int:
     if config["kind"] == "comparison":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
+        here = run_dir.absolute()
         with comparing.watched(run_dir, quiet) as on_finished:
-            resume_comparison(run_dir, jobs=parsed.jobs, on_finished=on_finished)
-        return show_comparison(run_dir)
+            resume_comparison(here, jobs=parsed.jobs, on_finished=on_finished)
+        return show_comparison(here)
     if config["kind"] == "assessment":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
@@ -108,17 +109,13 @@ def _resume(parsed: argparse.Namespace) -> int:
         return pretraining.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):
         return _resume_training(run_dir, config["kind"], parsed)
-    budget = None
-    if parsed.queries is not None or parsed.seconds is not None:
-        own = config["budget"]
-        budget = Budget(
-            own["queries"] if parsed.queries is None else parsed.queries,
-            own["seconds"] if parsed.seconds is None else parsed.seconds,
-            own["until_optimum"],
-        )
+    changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.max_failures}
+    changed = {name: value for name, value in changed.items() if value is not None}
+    budget = Budget(**{**config["budget"], **changed}) if changed else None
+    here = run_dir.absolute()  # an evaluator may change the working folder
     with searching.watched(run_dir, quiet) as callbacks:
-        resume(run_dir, budget=budget, callbacks=callbacks)
-    return show_run(run_dir)
+        resume(here, budget=budget, callbacks=callbacks)
+    return show_run(here)
 
 
 def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> int:

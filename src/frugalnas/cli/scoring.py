@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settin
 from frugalnas.cli.searching import supernet_space
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.scores import Score
@@ -170,7 +170,7 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.out is not None:
         _write(scored, parsed.out)
     if parsed.json:
-        print(json.dumps({"which": which, **_numbers(scored), "top": scored.records(parsed.top)}, indent=2))
+        print(to_json({"which": which, **_numbers(scored), "top": scored.records(parsed.top)}, indent=2))
         return 0
     _show(scored, parsed)
     return 0
@@ -340,7 +340,7 @@ def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> i
     found = largest_angle(score.table, space, seed=parsed.seed)
     scored = _scored(space, score, found.code[None], "the largest angle")
     if parsed.json:
-        print(json.dumps({"certified": found.certified, "at_most": found.at_most, **scored.records(1)[0]}, indent=2))
+        print(to_json({"certified": found.certified, "at_most": found.at_most, **scored.records(1)[0]}, indent=2))
         return 0
     sure = "certified: no architecture has a larger one" if found.certified else f"none is above {found.at_most:.6g}"
     rows = [

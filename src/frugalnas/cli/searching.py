@@ -124,7 +124,8 @@ def run(parsed: argparse.Namespace) -> int:
     )  # first, as a strategy may pre-train an encoder for minutes
     strategy = STRATEGIES.create(description, space)
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
-    budget = Budget(queries, parsed.seconds, parsed.until_optimum)
+    raised = {} if parsed.max_failures is None else {"failures": parsed.max_failures}
+    budget = Budget(queries, parsed.seconds, parsed.until_optimum, **raised)
     in_processes = parsed.workers is not None or parsed.timeout is not None
     workers = 1 if parsed.workers is None else parsed.workers
     executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
@@ -132,9 +133,10 @@ def run(parsed: argparse.Namespace) -> int:
     if not parsed.quiet:
         _say_what_it_is(strategy)
         _say_how_else(evaluator)
+    here = run_dir.absolute()  # an evaluator may change the working folder
     with watched(run_dir, parsed.quiet) as callbacks:
-        search(strategy, evaluator, budget, run_dir=run_dir, executor=executor, callbacks=callbacks)
-    return show_run(run_dir)
+        search(strategy, evaluator, budget, run_dir=here, executor=executor, callbacks=callbacks)
+    return show_run(here)
 
 
 def strategy_description(

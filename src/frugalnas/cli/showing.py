@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns, shown_amount, unfinished
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.report import Summary
@@ -26,7 +26,7 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
 
     summary = summarise(run_dir)
     if as_json:
-        print(json.dumps(summary.to_json(), indent=2))
+        print(to_json(summary.to_json(), indent=2))
         return 0
     rows = [
         ("architecture", summary.architecture),
@@ -57,7 +57,9 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     spent = f"{summary.queries} queries{failed}, {summary.seconds:.1f} s"
     rows.append(("search", f"{summary.strategy}, seed {summary.seed}, {spent}; {summary.stop}"))
     rows.append(("run folder", str(run_dir)))
-    rows.append(("pictures", ", ".join(path.relative_to(run_dir).as_posix() for path in run_report(run_dir))))
+    rows.append(
+        ("pictures", ", ".join(path.relative_to(run_dir.absolute()).as_posix() for path in run_report(run_dir)))
+    )
     if trained:
         rows.append(
             ("next", f"frugalnas runs rank {run_dir} shows the order, frugalnas train {run_dir} --id N retrains")
@@ -80,7 +82,7 @@ def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json:
 
     comparison = load_comparison(run_dir)
     if as_json:
-        print(json.dumps(comparison_numbers(comparison, budgets), indent=2))
+        print(to_json(comparison_numbers(comparison, budgets), indent=2))
         return 0
     print(comparison_table(comparison, budgets))
     for path in comparison_report(comparison, run_dir / "report", budgets):
@@ -96,7 +98,7 @@ def show_training(run_dir: Path, *, as_json: bool = False) -> int:
 
     result = load_training(run_dir)
     if as_json:
-        print(json.dumps(training_numbers(result), indent=2, ensure_ascii=False))
+        print(to_json(training_numbers(result), indent=2))
         return 0
     text = result.space.format(result.code)
     rows = [("architecture", result.architecture if result.architecture == text else f"{result.architecture}: {text}")]
@@ -127,7 +129,7 @@ def show_evaluation(result: EvaluationResult, *, as_json: bool = False) -> int:
     from frugalnas.report.training import confusions
 
     if as_json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
+        print(to_json(result.to_json(), indent=2))
         return 0
     rows = [(f"{result.part} accuracy", accuracy_words(result)), ("loss", f"{result.loss:.4f}")]
     known = [

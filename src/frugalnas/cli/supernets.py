@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs.supernets import SupernetResult
@@ -161,7 +161,7 @@ def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
             "initial": result.initial,
             "seconds": result.seconds,
         }
-        print(json.dumps(plain, indent=2))
+        print(to_json(plain, indent=2))
         return 0
     rows = [
         ("supernet", sizes_of(result.space)),

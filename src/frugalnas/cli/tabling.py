@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.tables import Table
@@ -88,7 +88,7 @@ def _info(parsed: argparse.Namespace) -> int:
 
     table = open_table(parsed.name)
     manifest = {key: value for key, value in table.manifest.items() if key not in ("files", "format")}
-    print(json.dumps({**manifest, "folder": str(table.folder)}, indent=2))
+    print(to_json({**manifest, "folder": str(table.folder)}, indent=2))
     return 0
 
 

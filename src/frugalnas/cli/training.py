@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs.watching import TrainingCallback
@@ -255,7 +255,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         )
     if parsed.json:
         plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
-        print(json.dumps(plain, indent=2, ensure_ascii=False))
+        print(to_json(plain, indent=2))
         return 0
     print_columns([[path, *(f"{name} {100 * share:.1f} %" for name, share in classes)] for path, classes in rows])
     if skipped:

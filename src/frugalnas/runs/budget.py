@@ -20,22 +20,28 @@ class Budget:
         queries: distinct networks evaluated; failed ones count.
         seconds: wall time, summed over interruptions.
         until_optimum: stop as soon as the best known value is found, where the evaluator knows it.
+        failures: stop when all of so many first evaluations have failed; None: never for that.
     """
 
     queries: int | None = None
     seconds: float | None = None
     until_optimum: bool = False
+    failures: int | None = 20
 
     def __post_init__(self) -> None:
         if self.queries is None and self.seconds is None:
             raise FrugalnasError("a search needs a budget: queries, seconds, or both")
         # NumPy's numbers are numbers too, but YAML does not know them.
         object.__setattr__(self, "queries", None if self.queries is None else int(self.queries))
+        object.__setattr__(self, "failures", None if self.failures is None else int(self.failures))
         object.__setattr__(self, "seconds", None if self.seconds is None else float(self.seconds))
         if self.queries is not None and self.queries < 1:
             raise FrugalnasError(f"a budget of {self.queries} queries; it has to be positive")
         if self.seconds is not None and not 0 < self.seconds < np.inf:
             raise FrugalnasError(f"a budget of {self.seconds} seconds; it has to be positive and finite")
+
+        if self.failures is not None and self.failures < 1:
+            raise FrugalnasError(f"stop after {self.failures} failures; it has to be positive")
 
     def check(self, strategy: Strategy) -> None:
         """Refuse, before anything runs, a budget that this strategy cannot spend or that spends nothing on search."""

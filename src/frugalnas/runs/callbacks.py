@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import Any
 
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.result import SearchResult
 
-__all__ = ["Callback", "Progress"]
+__all__ = ["Callback", "NotebookProgress", "Progress", "notebook_progress"]
 
 
 class Callback:
@@ -63,3 +65,38 @@ class Progress(Callback):
         """Take the bar down, also after an interruption."""
         if self._bar.live.is_started:  # else it would print an empty line
             self._bar.stop()
+
+
+class NotebookProgress(Callback):
+    """A progress bar beneath a notebook's cell, with the best value so far."""
+
+    REFRESH_S = 0.2
+
+    def on_start(self, ledger: Ledger, budget: Budget) -> None:
+        """Show the bar."""
+        from IPython.display import display  # type: ignore[import-not-found]
+
+        self._most, self._shown_at = budget.queries, time.monotonic()
+        self._cell = display(self._bar(ledger), display_id=True)
+
+    def on_query(self, query: Query, ledger: Ledger) -> None:
+        """Advance it, a few times a second."""
+        now = time.monotonic()
+        if now - self._shown_at > self.REFRESH_S or len(ledger) == self._most:
+            self._shown_at = now
+            self._cell.update(self._bar(ledger))
+
+    def _bar(self, ledger: Ledger) -> Any:
+        from IPython.display import HTML
+
+        best = "none yet" if ledger.best is None else f"{ledger.best.value:.6g}"
+        length = "" if self._most is None else f' max="{self._most}" value="{len(ledger)}"'
+        of = "" if self._most is None else f" of {self._most:,}"
+        return HTML(f"<progress{length}></progress> {len(ledger):,}{of} queries, best {best}")
+
+
+def notebook_progress() -> list[Callback]:
+    """What looks on where nobody says who should: a bar in a notebook, nothing elsewhere."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    in_notebook = any(kind.__name__ == "ZMQInteractiveShell" for kind in type(shell).__mro__)
+    return [NotebookProgress()] if in_notebook else []

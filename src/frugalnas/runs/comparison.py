@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.runs.shown import Shown
 
 __all__ = ["Comparison", "PairTest", "bootstrap_mean", "holm", "paired_tests"]
 
@@ -35,8 +36,8 @@ class PairTest:
     p: float
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Strategies over the same seeds.
 
     Attributes:
@@ -107,6 +108,12 @@ class Comparison:
     def tests(self, samples: Mapping[str, NDArray[np.float64]]) -> list[PairTest]:
         """Every pair of strategies, compared on one number per seed."""
         return paired_tests(samples)
+
+    def facts(self) -> dict[str, str]:
+        """What was compared, and the mean over the seeds of each strategy's best value."""
+        last = self.at(self.queries)
+        means = {name: f"{bootstrap_mean(best)[0]:.6g}" for name, best in last.items()}
+        return {"on": self.subject, "seeds": str(len(self.seeds)), "queries": f"{self.queries:,}", **means}
 
     def default_budgets(self) -> list[int]:
         """Budgets to report: the whole, a half, a quarter and an eighth."""

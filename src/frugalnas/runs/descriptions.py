@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
-from frugalnas.registry import EVALUATORS, SPACES
+from frugalnas.registry import EVALUATORS, SPACES, is_local
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.description import described_space
 
@@ -17,7 +17,8 @@ __all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_spa
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """The description from which `build_space` makes an equal space."""
-    return {**described_space(space), "limits": space.limits}
+    described = SPACES.describe(space)
+    return {**(described if is_local(described) else described_space(space)), "limits": space.limits}
 
 
 def build_space(description: str | Mapping[str, Any]) -> SearchSpace:

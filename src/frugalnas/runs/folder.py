@@ -15,6 +15,7 @@ import yaml
 from frugalnas.errors import RunFolderError
 from frugalnas.runs.ledger import Query
 from frugalnas.spaces import SearchSpace
+from frugalnas.strict_json import to_json
 
 try:
     import fcntl
@@ -25,6 +26,9 @@ __all__ = ["RunFolder", "list_runs"]
 
 DIVERGED = "diverged"
 """In the last line of a training's journal: how its last epoch ended."""
+LONGEST_NAME = 200
+"""Bytes of a folder's name that we choose: file systems take 255, and drafts add to it."""
+
 _FIELDS = {
     "search": {"space", "strategy", "evaluator", "budget", "executor"},
     "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
@@ -60,12 +64,12 @@ class RunFolder:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()  # an evaluator may change the working folder
         self._open: dict[str, IO[str]] = {}
         try:
             self.config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text())
         except OSError:
-            raise RunFolderError(f"there is no run at {self.path}; frugalnas runs list shows the runs here") from None
+            raise RunFolderError(f"there is no run at {path}; frugalnas runs list shows the runs here") from None
         except (yaml.YAMLError, ValueError) as error:
             raise RunFolderError(f"{self.path / 'config.yaml'} cannot be read: {error}") from None
         needed = _FIELDS.get(self.config.get("kind", "")) if isinstance(self.config, dict) else None
@@ -81,7 +85,7 @@ class RunFolder:
             config: what config.yaml says.
             fill: writes what else must be there from the beginning.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
             draft.mkdir(parents=True)
@@ -154,13 +158,13 @@ class RunFolder:
                 content = path.read_bytes()
                 os.truncate(path, content.rfind(b"\n") + 1)
             self._open[name] = path.open("a", encoding="utf-8")
-        self._open[name].write(json.dumps(record) + "\n")
+        self._open[name].write(to_json(record) + "\n")
         self._open[name].flush()
 
     def rewrite(self, records: Iterable[dict[str, Any]], name: str = "journal.jsonl") -> None:
         """Replace all lines, whole or not at all."""
         self.close()
-        write_atomically(self.path / name, "".join(json.dumps(record) + "\n" for record in records))
+        write_atomically(self.path / name, "".join(to_json(record) + "\n" for record in records))
 
     def close(self) -> None:
         """Close the files."""
@@ -202,7 +206,7 @@ class RunFolder:
     def write_state(self, state: dict[str, Any]) -> None:
         """Replace the state, whole or not at all."""
         (self.path / "state").mkdir(exist_ok=True)
-        write_atomically(self.path / "state" / "strategy.json", json.dumps(state))
+        write_atomically(self.path / "state" / "strategy.json", to_json(state))
 
     def read_state(self) -> dict[str, Any] | None:
         """The latest state, None where there is none that can be read: the journal is enough."""
@@ -238,7 +242,8 @@ def list_runs(root: Path) -> list[RunFolder]:
 
 
 def unused_name(root: Path, name: str) -> Path:
-    """`root/name`, or `root/name-2`, `-3`, ... where that is taken."""
+    """`root/name`, or `root/name-2`, `-3`, ... where that is taken; of a name too long for a file its beginning."""
+    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     path, number = root / name, 1
     while path.exists():
         number += 1

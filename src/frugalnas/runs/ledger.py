@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from frugalnas.evaluation import Evaluations
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["Ledger", "Query"]
+__all__ = ["Ledger", "Query", "usual_error"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,12 @@ class Query:
         metrics = {name: np.nan if value is None else float(value) for name, value in line["metrics"].items()}
         value = np.nan if line["value"] is None else float(line["value"])
         return cls(space.as_codes(line["code"]), value, metrics, line["error"])
+
+
+def usual_error(queries: Sequence[Query]) -> str:
+    """The most frequent reason for which queries failed."""
+    errors = Counter(query.error for query in queries if query.error is not None)
+    return errors.most_common(1)[0][0] if errors else "nothing was evaluated"
 
 
 class Ledger:

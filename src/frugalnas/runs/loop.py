@@ -6,7 +6,7 @@ import copy
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from numbers import Integral
@@ -18,14 +18,14 @@ from threadpoolctl import ThreadpoolController
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
-from frugalnas.evaluation import Evaluations, Evaluator, Trials
-from frugalnas.registry import EXECUTORS, STRATEGIES
+from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator, Trials
+from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
 from frugalnas.runs.budget import Budget
-from frugalnas.runs.callbacks import Callback
+from frugalnas.runs.callbacks import Callback, notebook_progress
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
 from frugalnas.runs.executors import Executor, SerialExecutor
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.ledger import Ledger, Query
+from frugalnas.runs.ledger import Ledger, Query, usual_error
 from frugalnas.runs.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
@@ -41,22 +41,23 @@ FRUITLESS_ASKS = 1_000
 
 def search(
     strategy: Strategy,
-    evaluator: Evaluator,
+    evaluator: Evaluator | Callable[[str], Any],
     budget: Budget | int,
     *,
     run_dir: Path | str | None = None,
     executor: Executor | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Sequence[Callback] | None = None,
 ) -> SearchResult:
     """The result of searching with a strategy until the budget is spent.
 
     Args:
         strategy: what to try next.
-        evaluator: how good it is.
+        evaluator: how good it is; a function of an architecture's text is taken as `FunctionEvaluator` takes it.
         budget: when to stop; a number means queries.
-        run_dir: a new folder for journal, state and configuration, from which the run can be resumed; None writes nothing.
+        run_dir: a new folder for journal, state and configuration, from which the run can be resumed; None writes nothing. What
+            is defined in a script or notebook has to be given to `resume` again.
         executor: where evaluations happen; None: in this process.
-        callbacks: are told what happens.
+        callbacks: are told what happens; None: a progress bar in a notebook, nothing elsewhere.
 
     Raises:
         FrugalnasError: before anything runs, where the budget does not fit the strategy's initial sample or the space, or
@@ -66,6 +67,7 @@ def search(
         budget = Budget(queries=int(budget))
     assert isinstance(budget, Budget)
     executor = executor or SerialExecutor()
+    evaluator = _evaluator(evaluator, strategy.space)
     _check(strategy, evaluator, budget, executor)
     folder = None
     if run_dir is not None:
@@ -84,21 +86,32 @@ def search(
 
 @opening
 def resume(
-    run_dir: Path | str, *, budget: Budget | None = None, callbacks: Sequence[Callback] = (), trust: bool = False
+    run_dir: Path | str,
+    *,
+    budget: Budget | None = None,
+    callbacks: Sequence[Callback] | None = None,
+    evaluator: Evaluator | Callable[[str], Any] | None = None,
+    strategy: Strategy | None = None,
+    space: SearchSpace | None = None,
+    trust: bool = False,
 ) -> SearchResult:
     """The result of continuing a run, with the same journal as if it had never been interrupted.
 
     Args:
         run_dir: the run's folder.
         budget: a larger one to go on with; None keeps the run's own.
-        callbacks: are told what happens.
+        callbacks: as in `search`.
+        evaluator: the run's own, where it is of a script or notebook and cannot be found by name.
+        strategy: likewise, as it was when the search began.
+        space: likewise.
         trust: whether import paths in it may be followed (see `frugalnas.trust`).
 
     Raises:
-        RunFolderError: where there is no such run, or its journal is not one of its configuration.
+        RunFolderError: where there is no such run, its journal is not one of its configuration, or something of a script or
+            notebook is not given, or is another.
     """
     folder = RunFolder(Path(run_dir))
-    strategy, evaluator, own = _rebuild(folder)
+    strategy, evaluator, own = _rebuild(folder, space, strategy, evaluator)
     budget = budget or own
     executor: Executor = EXECUTORS.create(folder.config["executor"])
     _check(strategy, evaluator, budget, executor)
@@ -112,11 +125,17 @@ def resume(
 
 
 @opening
-def load_search(run_dir: Path | str, *, trust: bool = False) -> SearchResult:
-    """What a run has found so far, from its journal alone; nothing is evaluated."""
+def load_search(run_dir: Path | str, *, space: SearchSpace | None = None, trust: bool = False) -> SearchResult:
+    """What a run has found so far, from its journal alone; nothing is evaluated.
+
+    Args:
+        run_dir: the run's folder.
+        space: the run's own, where it is of a script or notebook and cannot be found by name.
+        trust: as in `resume`.
+    """
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
-    space = build_space(folder.config["space"])
+    space = build_space(folder.config["space"]) if space is None else space
     state = folder.read_state() or {}
     return SearchResult(
         space,
@@ -142,14 +161,14 @@ class _Loop:
         budget: Budget,
         executor: Executor,
         folder: RunFolder | None,
-        callbacks: Iterable[Callback],
+        callbacks: Iterable[Callback] | None,
     ) -> None:
         self.strategy = strategy
         self.evaluator = evaluator
         self.budget = budget
         self.executor = executor
         self.folder = folder
-        self.callbacks = list(callbacks)
+        self.callbacks = list(notebook_progress() if callbacks is None else callbacks)
         self.ledger = Ledger(strategy.space, stateful=evaluator.stateful)
         self.recorded: deque[Query] = deque()
         self.earlier_seconds = 0.0
@@ -239,9 +258,22 @@ class _Loop:
         best, optimum = self.ledger.best, self.evaluator.optimum
         if self.budget.until_optimum and best is not None and optimum is not None and best.value >= optimum:
             return "the optimum was found"
+        if best is None and self.budget.failures is not None and len(self.ledger) >= self.budget.failures:
+            return self._hopeless()
         if self.recorded:
             return None if self.budget.queries is None else self.budget.spent(len(self.ledger), 0.0)
         return self.budget.spent(len(self.ledger), self._seconds())
+
+    def _hopeless(self) -> str:
+        """Nothing has succeeded so far: the reason to stop, and how to go on all the same."""
+        tried, most = len(self.ledger), 10 * len(self.ledger)
+        way = f"Budget(failures={most})"
+        if self.folder is not None:
+            way = f"frugalnas resume {self.folder.path} --max-failures {most}"
+        return (
+            f"the first {tried} evaluations have all failed, most often because of: {usual_error(self.ledger.queries)}; mend "
+            f"that and search anew, or go on with: {way}"
+        )
 
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.started
@@ -373,14 +405,59 @@ def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: E
         raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
 
 
-def _rebuild(folder: RunFolder) -> tuple[Strategy, Evaluator, Budget]:
+def _evaluator(given: Evaluator | Callable[[str], Any], space: SearchSpace) -> Evaluator:
+    return given if isinstance(given, Evaluator) else FunctionEvaluator(space, function=given)
+
+
+def _rebuild(
+    folder: RunFolder,
+    space: SearchSpace | None = None,
+    strategy: Strategy | None = None,
+    evaluator: Evaluator | Callable[[str], Any] | None = None,
+) -> tuple[Strategy, Evaluator, Budget]:
+    """What a run's configuration describes; parts that are given are held against it."""
     config = folder.config
     folder.expect("search")
+    if space is None and strategy is not None:
+        space = strategy.space
+    given = {"space": space, "strategy": strategy, "evaluator": evaluator}
+    missing = [part for part in given if given[part] is None and is_local(config[part])]
+    if missing:
+        names = " and ".join(_named(config[part]) for part in missing)
+        raise RunFolderError(
+            f"{folder.path} was searched with {names}, of a script or notebook, where no name finds it again; go on in Python "
+            f"with: frugalnas.resume({str(folder.path)!r}, {', '.join(f'{part}=...' for part in missing)})"
+        )
     try:
-        space = build_space(config["space"])
-        strategy = STRATEGIES.create(config["strategy"], space)
-        evaluator = build_evaluator(config["evaluator"], space)
+        if space is None:
+            space = build_space(config["space"])
+        built = build_evaluator(config["evaluator"], space) if evaluator is None else _evaluator(evaluator, space)
+        if strategy is None:
+            strategy = STRATEGIES.create(config["strategy"], space)
         budget = Budget(**config["budget"])
     except (KeyError, TypeError) as error:
         raise RunFolderError(f"{folder.path / 'config.yaml'} is incomplete or was edited: {error!r}") from None
-    return strategy, evaluator, budget
+    if strategy.values.size:
+        raise RunFolderError("the strategy has searched already; give one as it was when the search began")
+    own = {"space": space, "strategy": strategy, "evaluator": built}
+    for part in (part for part in given if given[part] is not None):
+        described = _DESCRIBERS[part](own[part])
+        if described != config[part]:
+            raise RunFolderError(f"{folder.path} was searched with the {part} {config[part]}, not {described}")
+    return strategy, built, budget
+
+
+_DESCRIBERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "space": describe_space,
+    "strategy": STRATEGIES.describe,
+    "evaluator": describe_evaluator,
+}
+
+
+def _named(description: Any) -> str:
+    """The name that cannot be found in a description."""
+    if isinstance(description, Mapping):
+        description = list(description.values())
+    if isinstance(description, list):
+        return next(_named(item) for item in description if is_local(item))
+    return str(description).removesuffix(".<locals>")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +30,7 @@ from frugalnas.runs.preparing import (
 )
 from frugalnas.runs.trainer import Book, Trainer
 from frugalnas.runs.watching import TrainingCallback
+from frugalnas.strict_json import to_json
 from frugalnas.training import (
     EvaluationResult,
     Objective,
@@ -202,7 +202,7 @@ class NetworkTrainer(Trainer):
             save_model(self.folder.path / "model", self.trained, self._card(selected))
             test = None if result is None else result.to_json()
             record = {"selected": selected, "test": test}
-            write_atomically(self.folder.path / "test.json", json.dumps(record))
+            write_atomically(self.folder.path / "test.json", to_json(record))
         self.fabric.barrier()
 
     def _card(self, selected: int) -> ModelCard:

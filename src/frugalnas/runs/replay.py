@@ -53,7 +53,7 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
         return 0
     workers = EXECUTORS.create(folder.config["executor"]).workers
     # Without a folder of its own the loop writes nothing; its budget ends with the journal.
-    loop = _Loop(strategy, evaluator, Budget(queries=len(answers)), _NoExecutor(workers), None, ())
+    loop = _Loop(strategy, evaluator, Budget(queries=len(answers), failures=None), _NoExecutor(workers), None, ())
     loop.recorded.extend(answers)
     loop.run()
     if loop.recorded:

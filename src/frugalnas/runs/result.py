@@ -9,14 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs.ledger import Query
+from frugalnas.runs.ledger import Query, usual_error
+from frugalnas.runs.shown import Shown
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["SearchResult"]
 
 
-@dataclass(frozen=True)
-class SearchResult:
+@dataclass(frozen=True, repr=False)
+class SearchResult(Shown):
     """The queries of a search, in order.
 
     Attributes:
@@ -53,8 +54,8 @@ class SearchResult:
             FrugalnasError: where every evaluation failed.
         """
         if not np.isfinite(self.values).any():
-            why = self.queries[-1].error if self.queries else "nothing was evaluated"
-            raise FrugalnasError(f"no evaluation succeeded; the last one said: {why}")
+            why = usual_error(self.queries)
+            raise FrugalnasError(f"no evaluation succeeded: {self.stop if why in self.stop else why}")
         return self.queries[int(np.nanargmax(self.values))]
 
     @property
@@ -75,3 +76,13 @@ class SearchResult:
             return None
         found = np.flatnonzero(self.values >= self.optimum)
         return int(found[0]) + 1 if found.size else None
+
+    def facts(self) -> dict[str, str]:
+        """The best architecture, how many queries it took, and why the search ended."""
+        failed = int(np.isnan(self.values).sum())
+        found = {}
+        if failed < len(self.values):
+            found = {"best": f"{self.best.value:.6g}", "architecture": self.architecture}
+        asked = f"{len(self.values):,}" + (f" ({failed:,} failed)" if failed else "")
+        where = {} if self.run_dir is None else {"run_dir": str(self.run_dir)}
+        return {**found, "queries": asked, "seconds": f"{self.seconds:.1f}", "stop": self.stop, **where}

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import frugalnas
-from frugalnas.errors import FrugalnasError, RunFolderError, unknown_name
+from frugalnas.errors import FrugalnasError, RunFolderError, told, unknown_name
 from frugalnas.registry import METHODS, import_object
 from frugalnas.runs.folder import RunFolder, write_atomically
+from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
 
 __all__ = [
@@ -317,11 +318,10 @@ def _carry_out(
                 raise
             except Exception as error:
                 if stages.under_way is not None:
-                    why = str(error) if isinstance(error, FrugalnasError) else f"{type(error).__name__}: {error}"
                     with suppress(OSError):  # a full disk is what is told, not that this could not be noted
-                        write_atomically(failure, json.dumps({"stage": stages.under_way, "error": why}) + "\n")
+                        write_atomically(failure, to_json({"stage": stages.under_way, "error": told(error)}) + "\n")
                 raise
-            write_atomically(folder.path / RESULT, json.dumps(concluded, indent=2, ensure_ascii=False) + "\n")
+            write_atomically(folder.path / RESULT, to_json(concluded, indent=2) + "\n")
             return dict(concluded)
     except _Enough:
         return None
