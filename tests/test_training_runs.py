@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,15 +17,17 @@ import pytest
 import torch
 
 import frugalnas as fn
+from frugalnas.data import open_data
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
 from frugalnas.report import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import trainer as trainer_module
+from frugalnas.runs.preparing import too_large
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import evaluate_run, load_training, plan, resume_training, train
-from frugalnas.runs.watching import TrainingCallback, duration
+from frugalnas.runs.watching import TrainingCallback, TrainingProgress, duration
 from frugalnas.spaces import DARTS
 from frugalnas.training import read_tensors
 
@@ -328,6 +331,36 @@ def test_a_plan_says_what_would_happen():
     assert (found.steps_per_epoch, found.steps, found.input_size) == (2, 4, 8)
     assert found.seconds > 0
     assert found.recipe["augmentation"]["pad"] == 1
+
+
+def test_a_network_far_too_large_for_its_images_is_warned_of():
+    data = open_data("digits")
+    assert too_large(torch.nn.Linear(1000, 1000), data) == []
+    (note,) = too_large(torch.nn.Linear(3000, 5000, device="meta"), data)
+    assert note.startswith("15.0 M parameters for 1455 training images: it will learn them by heart; a smaller network")
+
+
+def test_a_note_is_printed_once_whatever_stages_have_it():
+    from rich.console import Console
+
+    console, told = Console(file=io.StringIO(), width=200), {"said before"}
+    for notes in (("said before", "new"), ("new", "newer")):
+        progress = TrainingProgress(console, told)
+        progress.on_start(1, 0, notes)
+        progress.close()
+    printed = console.file.getvalue()
+    assert [printed.count(f"{note}\n") for note in ("said before", "new", "newer")] == [0, 1, 1]
+
+
+def test_a_run_without_its_split_says_so(finished, tmp_path):
+    result, _ = finished
+    run = shutil.copytree(result.run_dir, tmp_path / "run")
+    (run / "split.json").unlink()
+    with pytest.raises(RunFolderError, match=r"split.json is gone, which says which images train; put it back"):
+        evaluate_run(run)
+    (run / "split.json").write_bytes(b"\xff{}")
+    with pytest.raises(RunFolderError, match=r"split.json is damaged"):
+        evaluate_run(run)
 
 
 def test_durations_as_people_say_them():

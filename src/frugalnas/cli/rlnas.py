@@ -144,11 +144,12 @@ def _run(parsed: argparse.Namespace) -> int:
         from frugalnas.methods.planning import plan_method
 
         return _show_plan(plan_method(settled, method.reading, method.device))
-    for note in dict.fromkeys(settled.notes):
+    notes = dict.fromkeys(settled.notes)
+    for note in notes:
         print(note, file=sys.stderr)
     data = slug(Path(str(settled.recipe.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"rlnas-{data}-seed{parsed.seed}")
-    run_method(method, run_dir, stage=parsed.stage, watch=_watch(run_dir, parsed.quiet))
+    run_method(method, run_dir, stage=parsed.stage, watch=_watch(run_dir, parsed.quiet, set(notes)))
     return show_method(run_dir)
 
 
@@ -160,7 +161,7 @@ def resume_rlnas(
     from frugalnas.runs.stages import resume_method
 
     change_settings(run_dir, settings or {})
-    resume_method(run_dir, stage=stage, device=device, watch=_watch(run_dir, quiet))
+    resume_method(run_dir, stage=stage, device=device, watch=_watch(run_dir, quiet, set()))
     return show_method(run_dir)
 
 
@@ -197,15 +198,17 @@ def _settings(parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     return SPACES.create({"name": parsed.space, "options": converted}), settings
 
 
-def _watch(run_dir: Path, quiet: bool) -> Watch:
-    """A line and a progress bar for each stage; after Ctrl-C the line that continues the run."""
+def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
+    """A line and a progress bar for each stage, each note once; after Ctrl-C the line that continues the run."""
 
     @contextmanager
     def watch(stage: Stage) -> Iterator[list[Any]]:
         if not quiet:
             print(f"stage {stage.name}: {stage.path}", file=sys.stderr)
-        watched: Any = searching.watched if stage.kind == "search" else training.watched
-        with watched(run_dir, quiet) as callbacks:
+        watching: Any = (
+            searching.watched(run_dir, quiet) if stage.kind == "search" else training.watched(run_dir, quiet, told)
+        )
+        with watching as callbacks:
             yield callbacks
 
     return watch

@@ -175,11 +175,11 @@ def _show_plan(found: Architecture, parsed: argparse.Namespace, options: dict[st
 
 
 @contextmanager
-def watched(run_dir: Path, quiet: bool) -> Iterator[list[TrainingCallback]]:
-    """A progress bar around a training, and after Ctrl-C the line that continues it."""
+def watched(run_dir: Path, quiet: bool, told: set[str] | None = None) -> Iterator[list[TrainingCallback]]:
+    """A progress bar around a training, without the notes in `told`, and after Ctrl-C the line that continues it."""
     from frugalnas.runs.watching import TrainingProgress
 
-    progress = None if quiet else TrainingProgress()
+    progress = None if quiet else TrainingProgress(told=told)
     try:
         yield [] if progress is None else [progress]
     except KeyboardInterrupt:

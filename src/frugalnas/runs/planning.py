@@ -12,7 +12,15 @@ import torch
 from torch import nn
 
 from frugalnas.data import Loader, SplitSpec
-from frugalnas.runs.preparing import Prepared, build_network, check_compile, counts_of, prepare, training_loader
+from frugalnas.runs.preparing import (
+    Prepared,
+    build_network,
+    check_compile,
+    counts_of,
+    prepare,
+    too_large,
+    training_loader,
+)
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.training import (
     Objective,
@@ -113,7 +121,7 @@ def plan(
         steps_per_epoch=steps_per_epoch,
         steps=epochs * steps_per_epoch,
         seconds=steps * step,
-        notes=tuple(prepared.notes),
+        notes=(*prepared.notes, *too_large(network, prepared.data)),
     )
 
 

@@ -53,11 +53,14 @@ __all__ = [
     "open_for",
     "prepare",
     "settled_for",
+    "too_large",
     "training_loader",
     "warm_start",
     "what_to_lower",
 ]
 
+BEARABLE = 10_000
+"""Parameters for each training image above which a network from scratch is warned of."""
 INITIAL = "checkpoints/initial.safetensors"
 """The weights that a training began with: written once, never again."""
 
@@ -225,6 +228,17 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
         hashed.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
         hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return hashed.hexdigest()
+
+
+def too_large(network: nn.Module, data: ImageData) -> list[str]:
+    """A note where a network has far more parameters than the training images can bear; nothing else."""
+    params = sum(parameter.numel() for parameter in network.parameters())
+    if params <= BEARABLE * len(data.train):
+        return []
+    return [
+        f"{params / 1e6:.1f} M parameters for {len(data.train)} training images: it will learn them by heart; a smaller "
+        f"network (--width, --layers), more images, or trained weights to start from (--weights) would do better"
+    ]
 
 
 def warm_start(network: nn.Module, source: Path, space: SearchSpace, code: Codes) -> list[str]:

@@ -28,6 +28,7 @@ from frugalnas.runs.preparing import (
     fill,
     open_described,
     prepare,
+    too_large,
     warm_start,
 )
 from frugalnas.runs.stages import trained_run
@@ -166,6 +167,8 @@ def train(
     network = build_network(prepared.space, code, prepared.recipe, seed)
     if weights is not None:
         prepared.notes += warm_start(network, Path(weights), prepared.space, code)
+    else:
+        prepared.notes += too_large(network, prepared.data)
     folder = RunFolder.create(
         path,
         describe(prepared, network, architecture, seed, flags, weights, test),

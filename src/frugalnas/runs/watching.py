@@ -37,10 +37,12 @@ class TrainingProgress(TrainingCallback):
 
     Args:
         console: a rich console; None makes one on standard error.
+        told: notes that were printed before; those printed here join them.
     """
 
-    def __init__(self, console: Any = None) -> None:
+    def __init__(self, console: Any = None, told: set[str] | None = None) -> None:
         self._console = console
+        self._told = set() if told is None else told
         self._bar: Any = None
 
     def on_start(self, steps: int, done: int, notes: tuple[str, ...]) -> None:
@@ -50,7 +52,9 @@ class TrainingProgress(TrainingCallback):
 
         console = self._console or Console(stderr=True)
         for note in notes:
-            console.print(note, markup=False, highlight=False)
+            if note not in self._told:
+                console.print(note, markup=False, highlight=False)
+                self._told.add(note)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
