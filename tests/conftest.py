@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,6 +81,21 @@ class Outcome(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture
+def rewritten() -> Callable[..., bytes]:
+    """A journal of such records, as if a run had written them."""
+    from frugalnas.runs.seal import summed
+
+    def journal(records: Iterable[dict[str, object]]) -> bytes:
+        lines, total = [], 0
+        for record in records:
+            line, total = summed({name: value for name, value in record.items() if name != "sum"}, total)
+            lines.append(line + b"\n")
+        return b"".join(lines)
+
+    return journal
 
 
 @pytest.fixture

@@ -257,6 +257,7 @@ def test_resuming_where_the_evaluator_is_not_found_says_so(cli, tmp_path):
     (run,) = Path("runs").iterdir()
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("user_code", "lost_code"))
+    (run / "seal.json").unlink()  # an older version made the run
     said = cli("resume", run)
     assert said.code == 2
     assert "lost_code" in said.err

@@ -115,11 +115,11 @@ def mutations(line):
     yield {**line, "metrics": {"seconds": ["long"] * len(line["queries"])}}
 
 
-def test_a_line_that_is_no_search_of_the_comparison_is_named(done, tmp_path):
+def test_a_line_that_is_no_search_of_the_comparison_is_named(done, tmp_path, rewritten):
     (tmp_path / "config.yaml").write_bytes((done.folder / "config.yaml").read_bytes())
-    lines = (done.folder / "journal.jsonl").read_text().splitlines(keepends=True)
-    for wrong in mutations(json.loads(lines[3])):
-        (tmp_path / "journal.jsonl").write_text("".join([*lines[:3], json.dumps(wrong) + "\n", *lines[4:]]))
+    lines = [json.loads(line) for line in (done.folder / "journal.jsonl").read_text().splitlines()]
+    for wrong in mutations(lines[3]):
+        (tmp_path / "journal.jsonl").write_bytes(rewritten([*lines[:3], wrong, *lines[4:]]))
         with pytest.raises(RunFolderError, match=r"line 4, is not a search of this comparison; take it out"):
             load_comparison(tmp_path)
 

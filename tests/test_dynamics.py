@@ -43,11 +43,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def rewrite(folder: Path, change) -> None:
-    """Pass every line of the journal through `change`."""
-    path = folder / "journal.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    path.write_text("".join(json.dumps(change(line)) + "\n" for line in lines))
+def records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -107,12 +104,11 @@ def test_a_search_is_the_same_whether_or_not_somebody_looks_on(tmp_path):
     assert np.array_equal(results[0].codes, results[1].codes)
 
 
-def test_a_query_whose_worker_failed_is_no_contradiction(tmp_path):
+def test_a_query_whose_worker_failed_is_no_contradiction(tmp_path, rewritten):
     folder = run_of(tmp_path / "run", queries=20)
-    path = folder / "journal.jsonl"
-    *_, last = path.read_text().splitlines(keepends=True)
-    failed = {**json.loads(last), "value": None, "error": "the worker process failed"}
-    path.write_text(path.read_text().replace(last, json.dumps(failed) + "\n"))
+    *lines, last = records(folder)
+    failed = {**last, "value": None, "error": "the worker process failed"}
+    (folder / "journal.jsonl").write_bytes(rewritten([*lines, failed]))
     assert len(read_dynamics(folder).steps) == 1
 
 
@@ -123,9 +119,10 @@ def test_a_journal_of_another_run_is_refused(tmp_path):
         replay(folder, lambda one: None)
 
 
-def test_values_that_are_not_the_tables_are_refused(tmp_path):
+def test_values_that_are_not_the_tables_are_refused(tmp_path, rewritten):
     folder = run_of(tmp_path / "run")
-    rewrite(folder, lambda line: {**line, "value": line["value"] + 1.0})
+    others = [{**line, "value": line["value"] + 1.0} for line in records(folder)]
+    (folder / "journal.jsonl").write_bytes(rewritten(others))
     with pytest.raises(FrugalnasError, match="other values than the table nasbench201/cifar10"):
         read_dynamics(folder)
 

@@ -185,7 +185,7 @@ def test_a_damaged_encoder_is_refused(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "copy")
     weights = tmp_path / "copy" / "encoder.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(FrugalnasError, match=r"is damaged, or not what its card says"):
+    with pytest.raises(FrugalnasError, match=r"is damaged"):
         load_encoder(tmp_path / "copy", fn.NASBench201())
     card = json.loads((finished / "card.json").read_text())
     for odd in ({}, [], card | {"space": {}}, card | {"encoder": None}, card | {"operations": 3}):

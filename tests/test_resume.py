@@ -75,7 +75,8 @@ class Whole:
         """The run as it was when its journal had `place` bytes."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        shutil.copy(self.folder / "config.yaml", folder)
+        for name in ("config.yaml", "seal.json"):
+            shutil.copy(self.folder / name, folder)
         (folder / "journal.jsonl").write_bytes(self.journal[:place])
         if state is not None:
             (folder / "state").mkdir()
@@ -207,12 +208,12 @@ def test_a_random_label_is_the_same_after_resuming(tmp_path, cli):
 
 @pytest.mark.parametrize("state", ["gone", "from an older point"])
 @pytest.mark.parametrize("name", ["random", "evolution", "weaknas-gaussian-process"])
-def test_a_query_that_the_strategy_never_asked_for_is_named(whole, tmp_path, name, state):
+def test_a_query_that_the_strategy_never_asked_for_is_named(whole, tmp_path, rewritten, name, state):
     run = whole(name)
     lines = [json.loads(line) for line in run.journal.splitlines()]
     lines[29]["code"] = [0, 0, 0, 0, 0, 0]
     folder = run.cut(tmp_path / "edited", 0, STATES[state](run, 0))
-    edited = "".join(json.dumps(line) + "\n" for line in lines[:40]).encode()
+    edited = rewritten(lines[:40])
     (folder / "journal.jsonl").write_bytes(edited)
     with pytest.raises(RunFolderError, match="query 30 in the journal"):
         resume(folder)
@@ -224,16 +225,16 @@ def test_a_query_that_was_taken_out_is_noticed(whole, tmp_path):
     lines = run.journal.splitlines(keepends=True)
     folder = run.cut(tmp_path / "edited", 0, None)
     (folder / "journal.jsonl").write_bytes(b"".join(lines[:20] + lines[21:40]))
-    with pytest.raises(RunFolderError, match="query 21"):
+    with pytest.raises(RunFolderError, match="line 21, is damaged"):
         resume(folder)
 
 
-def test_a_label_that_was_edited_leads_elsewhere_and_is_noticed(whole, tmp_path):
+def test_a_label_that_was_edited_leads_elsewhere_and_is_noticed(whole, tmp_path, rewritten):
     run = whole("evolution")
     lines = [json.loads(line) for line in run.journal.splitlines()]
     lines[3]["value"] = 100.0
     folder = run.cut(tmp_path / "edited", 0, None)
-    (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "journal.jsonl").write_bytes(rewritten(lines))
     with pytest.raises(RunFolderError, match="in the journal"):
         resume(folder)
 
@@ -284,7 +285,7 @@ def test_a_damaged_journal_is_resumed_or_refused(whole, tmp_path, place, flip):
         assert journal(folder).startswith(bytes(content)[: bytes(content).rfind(b"\n") + 1])
 
 
-def test_a_configuration_that_was_edited_is_noticed(whole, tmp_path):
+def test_a_configuration_of_an_older_version_that_was_edited_is_noticed(whole, tmp_path):
     run = whole("evolution")
     for before, after, message in (
         ("seed: 1", "seed: 2", "query 1 in the journal"),
@@ -298,6 +299,7 @@ def test_a_configuration_that_was_edited_is_noticed(whole, tmp_path):
         text = (folder / "config.yaml").read_text()
         assert before in text
         (folder / "config.yaml").write_text(text.replace(before, after))
+        (folder / "seal.json").unlink()
         with pytest.raises(FrugalnasError, match=message):
             resume(folder)
 

@@ -166,13 +166,13 @@ def test_initial_weights_that_changed_are_refused(tmp_path):
     weights, metadata = read_tensors(path / weights_file(0))
     name = next(iter(weights))
     write_tensors(path / weights_file(0), {**weights, name: weights[name] + 1}, metadata)
-    said = r"does not hold the weights that the run began with \(sha256 .*put back the file"
+    said = r"does not hold the weights that the run began with \(sha256 .*put it back"
     with pytest.raises(RunFolderError, match=said):
         resume_supernet(path)
     with pytest.raises(RunFolderError, match=said):
         load_supernet(path).supernet(0)
     (path / weights_file(0)).unlink()
-    with pytest.raises(RunFolderError, match="is not there; put it back"):
+    with pytest.raises(FrugalnasError, match="is not there; put it back"):
         resume_supernet(path)
 
 

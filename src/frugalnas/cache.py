@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from frugalnas.errors import Surroundings
+from frugalnas.files import draft, write_atomically
 
 __all__ = ["cache_folder", "cached_array"]
 
@@ -40,16 +42,12 @@ def cached_array(name: str, make: Callable[[], NDArray[np.generic]]) -> NDArray[
         pass
     array = np.ascontiguousarray(make())
     array.setflags(write=False)
-    draft = path.with_name(f".{name}.{os.getpid()}.npy")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(draft, array, allow_pickle=False)
-        digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-        seal_draft = draft.with_suffix(".sha256")
-        seal_draft.write_text(digest + "\n")
-        os.replace(draft, path)
-        os.replace(seal_draft, seal)
-    except OSError:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
+        with draft(path, sync=False) as made:
+            np.save(made, array, allow_pickle=False)
+            digest = hashlib.sha256(made.read_bytes()).hexdigest()
+        write_atomically(seal, digest + "\n", sync=False)
+    except (OSError, Surroundings):
+        pass  # what has no seal, or another's, is made again
     return array

@@ -80,15 +80,21 @@ _MENDS = {
     **dict.fromkeys(("ENOMEM",), "free some memory or use fewer workers"),
     **dict.fromkeys(("EIO", "ESTALE", "ENODEV", "ENXIO", "ENOLCK"), "check the disk or its connection"),
     **dict.fromkeys(("ENAMETOOLONG",), "choose a shorter name"),
+    **dict.fromkeys(("EFBIG",), "allow larger files (ulimit -f)"),
 }
 _MENDS_BY_NUMBER = {getattr(errno, name): mend for name, mend in _MENDS.items() if hasattr(errno, name)}
 
 
-def surroundings(error: BaseException) -> Surroundings | None:
+def surroundings(error: BaseException, draft: object = "", path: object = "") -> Surroundings | None:
     """What the machine lacks, as one line with the mend; None where an error is no fault of the surroundings.
 
     Libraries that write by themselves (safetensors, torch, Arrow) wrap the operating system's error in their own: its number is
     then only in their words, or in the error's cause.
+
+    Args:
+        error: as it was caught.
+        draft: what was being written.
+        path: what it would have become, which the line names in its place, or where the error names nothing.
     """
     seen: BaseException | None = error
     for _ in range(LONGEST_CHAIN):
@@ -102,7 +108,9 @@ def surroundings(error: BaseException) -> Surroundings | None:
         if (number is None and isinstance(seen, (OSError, RuntimeError))) or type(seen).__name__ == "SafetensorError":
             number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in told(seen)), None)
         if number is not None and number in _MENDS_BY_NUMBER:
-            place = f"{seen.filename}: " if isinstance(seen, OSError) and seen.filename else ""
+            named = (isinstance(seen, OSError) and seen.filename) or path
+            place = f"{named}".replace(f"{draft}", f"{path}") if draft else f"{named}"
+            place = f"{place}: " if place else ""
             return Surroundings(f"{place}{os.strerror(number)}; {_MENDS_BY_NUMBER[number]}")
         seen = seen.__cause__
     return None

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from io import TextIOWrapper
 from typing import Any, NoReturn
 
 import frugalnas
@@ -33,7 +34,7 @@ from frugalnas.cli import (
     tabling,
     training,
 )
-from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
+from frugalnas.errors import FrugalnasError, missing_extra, surroundings, unknown_name
 from frugalnas.trust import command_line
 
 __all__ = ["command_options", "main"]
@@ -42,22 +43,29 @@ __all__ = ["command_options", "main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command: 0, 1 where a check found damage, 2 for what the user can mend, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of folders that are no UTF-8
     try:
         with command_line(arguments, trusting="--trust" in arguments):
             parsed = _parsed(arguments)
-            return int(parsed.run(parsed) or 0)
-    except (FrugalnasError, ModuleNotFoundError) as error:
-        known = missing_extra(error) if isinstance(error, ModuleNotFoundError) else error
-        if known is None:
-            raise
-        print(f"frugalnas: {known}", file=sys.stderr)
-        return 2
+            code = int(parsed.run(parsed) or 0)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("frugalnas: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of a pipe has left
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        known = error if isinstance(error, FrugalnasError) else surroundings(error)
+        if isinstance(error, ModuleNotFoundError):
+            known = missing_extra(error)
+        if known is None:
+            raise
+        print(f"frugalnas: {known}", file=sys.stderr)
+        return 2
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -14,7 +14,7 @@ from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.showing import show_comparison, show_run, show_training
 from frugalnas.cli.supernets import show_supernet
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.trust import Untrusted, looking
 
 if TYPE_CHECKING:
@@ -50,6 +50,11 @@ def add(commands: Any) -> None:
     resume.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
     )
+    edited = resume.add_mutually_exclusive_group()
+    edited.add_argument(
+        "--accept-config", action="store_true", help="go on with config.yaml as it was edited, where the run can"
+    )
+    edited.add_argument("--restore-config", action="store_true", help="undo what was edited in config.yaml first")
     resume.add_argument("--quiet", action="store_true", help="no progress, only the result")
     resume.set_defaults(run=_resume)
     show = commands.add_parser(
@@ -71,10 +76,14 @@ def add(commands: Any) -> None:
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import Budget, RunFolder, resume, resume_comparison
+    from frugalnas.runs import Budget, RunFolder, accept_config, restore_config, resume, resume_comparison
     from frugalnas.runs.assessing import resume_assessment
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
+    if parsed.restore_config:
+        restore_config(run_dir)
+    elif parsed.accept_config:
+        accept_config(run_dir)
     config = RunFolder(run_dir).config
     if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
@@ -163,11 +172,21 @@ def _shown(kind: str, parsed: argparse.Namespace) -> int:
 def _list(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import list_runs
 
-    folders = list_runs(parsed.root)
-    if not folders:
+    unreadable: dict[Path, Exception] = {}
+    rows = []
+    for folder in list_runs(parsed.root, unreadable):
+        try:
+            rows.append(_row(folder))
+        except (FrugalnasError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:  # was edited
+            unreadable[folder.path] = error
+    if not rows and not unreadable:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
-    print_columns([_row(folder) for folder in folders], _COLUMNS)
+    rows += [[str(path), "unreadable", "", "", ""] for path in unreadable]
+    print_columns(rows, _COLUMNS)
+    for path, why in unreadable.items():
+        said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
+        print(f"\nunreadable: {said}")
     return 0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from frugalnas.data.images import Corruption
 from frugalnas.data.preprocessing import CorruptImage, decode, identify
 from frugalnas.data.sources import Found, ImageSource, IntArray
 from frugalnas.errors import FrugalnasError, surroundings
+from frugalnas.files import draft
 
 __all__ = ["LMDBImages", "Packed", "all_keys", "find_packed", "pack_found", "read_key"]
 
@@ -111,14 +111,12 @@ def pack_found(
     """Write images into a new LMDB; see `pack_lmdb`."""
     if destination.exists():
         raise FrugalnasError(f"{destination} exists already; remove it or choose another name")
-    draft = destination.with_name(f".{destination.name}.partial")
     corruption = Corruption(max_corrupt)
     total = sum(map(len, found.parts.values()))
     done = 0
     try:
-        shutil.rmtree(draft, ignore_errors=True)  # of an attempt that was killed
-        draft.mkdir(parents=True)
-        with _Writer(draft) as writer:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with draft(destination, folder=True) as made, _Writer(made) as writer:
             counts = {}
             for part, source in found.parts.items():
                 kept: list[int] = []
@@ -151,13 +149,10 @@ def pack_found(
                 "parts": counts,
             }
             writer.put(_META, json.dumps(meta).encode())
-        os.replace(draft, destination)
     except (OSError, lmdb.Error) as error:
-        raise surroundings(error) or FrugalnasError(
+        raise surroundings(error, path=destination) or FrugalnasError(
             f"{destination} cannot be written ({error}); is the disk full?"
         ) from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     notes = (*found.notes, *([corruption.note()] if corruption.reasons else []))
     return Packed(destination, counts, found.classes, (destination / "data.mdb").stat().st_size, notes)
 

@@ -8,8 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +16,9 @@ from frugalnas.cache import cache_folder
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
 from frugalnas.encoders.saved import CARD_FILE, operations_of
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import alone
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
-
-try:
-    import fcntl
-except ImportError:  # not a Unix: two processes may pre-train the same encoder there, and the last one stays
-    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["cached_encoder"]
 
@@ -62,7 +57,9 @@ def cached_encoder(
     draft = folder.with_name(f".{folder.name}")
     try:
         draft.mkdir(parents=True, exist_ok=True)
-        with _alone(draft.with_name(f"{draft.name}.lock")):
+        lock = draft.with_name(f"{draft.name}.lock")
+        waiting = f"waiting for another process that pre-trains this encoder ({lock})"
+        with alone(lock, lambda: print(waiting, file=sys.stderr)):
             if not (folder / CARD_FILE).exists():
                 _pretrain(draft, whole, chosen, seed, device, folder)
                 shutil.rmtree(draft / "checkpoints", ignore_errors=True)
@@ -81,19 +78,6 @@ def _name(space: SearchSpace, recipe: PretrainingRecipe, seed: int) -> str:
     facts = [VERSION, space.name, space.allowed.tolist(), operations_of(space), settings, seed]
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return f"{space.name}-{recipe.task}-{digest[:16]}"
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Within, no other process is here; the operating system lets go when this one dies."""
-    with lock.open("w") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                print(f"waiting for another process that pre-trains this encoder ({lock})", file=sys.stderr)
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: int, device: str, folder: Path) -> None:

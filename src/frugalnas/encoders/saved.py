@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -12,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from frugalnas import __version__
 from frugalnas.encoders.gin import GINEncoder
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import write_atomically
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
+from frugalnas.tensors import read_tensors, write_tensors
 
 __all__ = ["CARD_FILE", "WEIGHTS_FILE", "EncoderCard", "load_encoder", "operations_of", "save_encoder"]
 
@@ -62,18 +61,8 @@ def operations_of(space: SearchSpace) -> tuple[str, ...]:
 def save_encoder(folder: Path, encoder: GINEncoder, card: EncoderCard) -> None:
     """Write an encoder into a folder; the card comes last, so that a folder with one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in encoder.state_dict().items()}
-    drafts = {name: folder / f".{name}.{os.getpid()}" for name in (WEIGHTS_FILE, CARD_FILE)}
-    try:
-        save_file(tensors, drafts[WEIGHTS_FILE])
-        drafts[CARD_FILE].write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
-        for name, draft in drafts.items():
-            os.replace(draft, folder / name)
-    except OSError as error:
-        raise FrugalnasError(f"{folder} cannot be written ({error.strerror}); make room, or choose another") from None
-    finally:
-        for draft in drafts.values():
-            draft.unlink(missing_ok=True)
+    write_tensors(folder / WEIGHTS_FILE, encoder.state_dict(), {})
+    write_atomically(folder / CARD_FILE, json.dumps(asdict(card), indent=2) + "\n")
 
 
 def load_encoder(path: Path | str, space: SearchSpace, **expected: object) -> tuple[GINEncoder, EncoderCard]:
@@ -145,12 +134,11 @@ def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
 
 def _with_weights(folder: Path, card: EncoderCard) -> GINEncoder:
     path = folder / WEIGHTS_FILE
+    tensors, _ = read_tensors(path, f"delete {folder}, and pre-train the encoder again")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         encoder = GINEncoder(**card.encoder)
         encoder.load_state_dict(tensors)
-    except (OSError, SafetensorError, RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError) as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise FrugalnasError(
             f"{path} is damaged, or not what its card says ({reason}); delete {folder}, and pre-train the encoder again"

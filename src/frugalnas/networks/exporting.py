@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.files import draft
 from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 
 __all__ = ["FORMATS", "TOLERANCE", "export", "inference_network"]
@@ -63,8 +62,12 @@ def export(network: nn.Module, card: ModelCard, path: str | Path, format: str = 
         raise FrugalnasError(f"{path} is a folder; name the file, such as {path / ('network' + FORMATS[format])}")
     write = _write_onnx if format == "onnx" else _write_program
     size = _input_size(card)
-    with _draft_of(path) as draft:
-        _check(bare, write(bare, card, size, draft), size, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft(path) as made:
+            _check(bare, write(bare, card, size, made), size, path)
+    except OSError as error:
+        raise FrugalnasError(f"{path} cannot be written ({error}); choose another place") from None
     return path
 
 
@@ -169,22 +172,6 @@ def _input_size(card: ModelCard) -> int:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def _draft_of(path: Path) -> Iterator[Path]:
-    """A file that becomes `path` when all went well, and is gone otherwise."""
-    folder = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        try:
-            folder.mkdir(parents=True)
-            yield folder / path.name
-            os.replace(folder / path.name, path)
-        except OSError as error:
-            raise FrugalnasError(f"{path} cannot be written ({error}); choose another place") from None
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(folder)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
 from frugalnas.registry import SPACES
@@ -73,14 +73,7 @@ class LatencyTable:
         values = {"unit": "ms", **asdict(self)}
         yaml_file = path.suffix in (".yaml", ".yml")
         text = yaml.safe_dump(values, sort_keys=False) if yaml_file else json.dumps(values, indent=1) + "\n"
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            draft.write_text(text, encoding="utf-8")
-            os.replace(draft, path)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            raise FrugalnasError(f"cannot write {path}: {error.strerror}; choose another path") from None
+        write_atomically(path, text)
 
     @classmethod
     def load(cls, path: str | Path) -> LatencyTable:

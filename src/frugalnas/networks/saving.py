@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from frugalnas import __version__
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import draft
 from frugalnas.networks.skeleton import build
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
+from frugalnas.tensors import read_tensors, save_sealed
 from frugalnas.trust import opening
 
 __all__ = [
@@ -135,23 +134,17 @@ def save_model(folder: str | Path, network: nn.Module, card: ModelCard) -> Path:
     with the card of another, even if the writing is killed; other files in the folder are left alone.
     """
     folder = Path(folder)
-    text = card.to_json()
-    draft = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    card_draft = folder / f".{CARD_FILE}.{os.getpid()}"
+    # A name that is no UTF-8 is escaped as JSON does it.
+    text = card.to_json().encode("utf-8", "backslashreplace").decode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors_of(network), draft, metadata={_METADATA: text, "format": "pt"})
-        card_draft.write_text(text + "\n", encoding="utf-8")
-        # Without a card beside them the weights are read with the card they carry.
-        (folder / CARD_FILE).unlink(missing_ok=True)
-        os.replace(draft, folder / WEIGHTS_FILE)
-        os.replace(card_draft, folder / CARD_FILE)
-    except (OSError, SafetensorError) as error:
+        with draft(folder / CARD_FILE) as card_draft, draft(folder / WEIGHTS_FILE) as weights:
+            card_draft.write_text(text + "\n", encoding="utf-8")
+            save_sealed(weights, tensors_of(network), {_METADATA: text, "format": "pt"})
+            # Without a card beside them the weights, which take their place first, are read with the card they carry.
+            (folder / CARD_FILE).unlink(missing_ok=True)
+    except OSError as error:
         raise FrugalnasError(f"{folder} cannot be written ({error}); choose another place") from None
-    finally:
-        for leftover in (draft, card_draft):
-            with suppress(OSError):
-                leftover.unlink(missing_ok=True)
     return folder
 
 
@@ -198,7 +191,7 @@ def load(path: str | Path, *, trust: bool = False) -> nn.Module:
     weights = _weights_file(Path(path))
     card = read_card(path)
     network = build_from_card(card)
-    load_tensors(network, _read_tensors(weights), source=str(weights), architecture=card.architecture)
+    load_tensors(network, read_tensors(weights)[0], source=str(weights), architecture=card.architecture)
     network.card = card  # type: ignore[assignment]  # torch's stubs know only tensors and modules
     return network.eval()
 
@@ -216,7 +209,9 @@ def read_card(path: str | Path) -> ModelCard:
         with safe_open(weights, framework="pt") as file:
             text = (file.metadata() or {}).get(_METADATA)
     except (OSError, SafetensorError) as error:
-        raise _damaged(weights, error) from None
+        raise FrugalnasError(
+            f"{weights} is damaged or not a safetensors file ({error}); take another copy of it"
+        ) from None
     if text is None:
         raise FrugalnasError(
             f"{weights} does not say which network it holds: put its {CARD_FILE} beside it, or read it with "
@@ -282,18 +277,6 @@ def _why_not(run_dir: Path) -> str:
 
 def _weights_file(path: Path) -> Path:
     return path if path.is_file() and path.suffix == ".safetensors" else model_folder(path) / WEIGHTS_FILE
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: Exception) -> FrugalnasError:
-    return FrugalnasError(f"{path} is damaged or not a safetensors file ({error}); take another copy of it")
 
 
 def first_of(differences: Sequence[str]) -> str:

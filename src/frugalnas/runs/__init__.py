@@ -3,6 +3,7 @@
 - `search`: a strategy asks, an evaluator answers, until the budget is spent; `SearchResult` is what comes out.
 - `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
 - `RunFolder`: a run on disk; `resume` continues one to the same journal as if it had never been interrupted.
+- `accept_config`, `restore_config`: what to do with a config.yaml that somebody edited.
 - `replay`: the rounds of a run of WeakNAS seen again, from its journal.
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
 - `assess`: predictors that learn from the same few labels, judged on what they have not seen; `Assessment` has the
@@ -22,7 +23,7 @@ from frugalnas.runs.callbacks import Callback, Progress
 from frugalnas.runs.comparing import compare, load_comparison, resume_comparison
 from frugalnas.runs.comparison import Comparison
 from frugalnas.runs.executors import Executor, ProcessExecutor, SerialExecutor
-from frugalnas.runs.folder import RunFolder, list_runs
+from frugalnas.runs.folder import RunFolder, accept_config, list_runs, restore_config
 from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.loop import load_search, resume, search
 from frugalnas.runs.replay import replay
@@ -41,6 +42,7 @@ __all__ = [
     "RunFolder",
     "SearchResult",
     "SerialExecutor",
+    "accept_config",
     "assess",
     "compare",
     "list_runs",
@@ -48,6 +50,7 @@ __all__ = [
     "load_comparison",
     "load_search",
     "replay",
+    "restore_config",
     "resume",
     "resume_assessment",
     "resume_comparison",

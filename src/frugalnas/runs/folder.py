@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import shutil
+import sys
+import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
-from frugalnas.errors import RunFolderError
+from frugalnas.errors import RunFolderError, Surroundings, surroundings
+from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.ledger import Query
+from frugalnas.runs.seal import CONFIG, Seal, is_summed, read_config, read_seal, seal_of, summed, unsummed
 from frugalnas.spaces import SearchSpace
 from frugalnas.strict_json import to_json
 
-try:
-    import fcntl
-except ImportError:  # not a Unix: nothing keeps two processes apart there
-    fcntl = None  # type: ignore[assignment]
+__all__ = ["RunFolder", "accept_config", "list_runs", "restore_config"]
 
-__all__ = ["RunFolder", "list_runs"]
+JOURNAL = "journal.jsonl"
 
 DIVERGED = "diverged"
 """In the last line of a training's journal: how its last epoch ended."""
@@ -65,16 +68,13 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path).absolute()  # an evaluator may change the working folder
-        self._open: dict[str, IO[str]] = {}
-        try:
-            self.config: dict[str, Any] = yaml.safe_load((self.path / "config.yaml").read_text())
-        except OSError:
-            raise RunFolderError(f"there is no run at {path}; frugalnas runs list shows the runs here") from None
-        except (yaml.YAMLError, ValueError) as error:
-            raise RunFolderError(f"{self.path / 'config.yaml'} cannot be read: {error}") from None
-        needed = _FIELDS.get(self.config.get("kind", "")) if isinstance(self.config, dict) else None
-        if needed is None or not needed <= self.config.keys():
-            raise RunFolderError(f"{self.path / 'config.yaml'} does not describe a run of frugalnas")
+        self._open: dict[str, IO[bytes]] = {}
+        self._sums: list[int] | None = None
+        self.seal = read_seal(self.path)
+        self.config: dict[str, Any] = read_config(self.path)
+        if self.seal is not None:
+            self.seal.check(self.path, self.config)
+        _described(self.path, self.config)
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
@@ -86,17 +86,18 @@ class RunFolder:
             fill: writes what else must be there from the beginning.
         """
         path = Path(path).absolute()
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            draft.mkdir(parents=True)
-            fill(draft)
-            write_atomically(draft / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-            os.rename(draft, path)  # refused where there is anything but an empty folder
-        except OSError as error:
-            shutil.rmtree(draft, ignore_errors=True)
-            if path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with draft(path, folder=True) as made:
+                fill(made)
+                write_atomically(made / CONFIG, yaml.safe_dump(config, sort_keys=False))
+                seal_of(made, config).write(made)
+        except (OSError, Surroundings) as error:
+            known = surroundings(error, path=path)
+            if known is None and path.exists():
                 raise taken(path) from None
-            raise RunFolderError(f"{path} cannot be made ({error.strerror}); choose another --run-dir") from None
+            said = known or f"{path} cannot be made ({error})"
+            raise RunFolderError(f"{said}, or choose another --run-dir") from None
         return cls(path)
 
     def expect(self, kind: str) -> None:
@@ -106,19 +107,41 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Replace the configuration, whole or not at all."""
-        write_atomically(self.path / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+        if self.seal is not None:
+            self.seal = replace(self.seal, config=config, before=self.config)
+            self.seal.write(self.path)
+        write_atomically(self.path / CONFIG, yaml.safe_dump(config, sort_keys=False))
         self.config = config
+
+    def kept(self, name: str) -> Path:
+        """The path of a file that was written with the folder.
+
+        Raises:
+            RunFolderError: where it has changed since.
+        """
+        return self.path / name if self.seal is None else self.seal.checked(self.path, name)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from running this run; the operating system lets go when this one dies, however it dies."""
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                if fcntl is not None:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunFolderError(f"{self.path} is being run by another process; wait for it, or stop it") from None
+        """Keep other processes from running this run; the operating system lets go when this one dies, however it dies.
+
+        Raises:
+            RunFolderError: where another process runs it.
+            Surroundings: where nothing can be written there.
+        """
+        with alone(self.path / ".lock", self._refuse):
+            for folder in (self.path, *self.path.glob("*/")):
+                sweep(folder)
+            if self.seal is None:
+                print(
+                    f"{self.path} is of an older frugalnas; from now on its files vouch for each other", file=sys.stderr
+                )
+                self.seal = Seal(self.config, bare=sum(1 for _ in self.lines()))
+                self.seal.write(self.path)
             yield
+
+    def _refuse(self) -> None:
+        raise RunFolderError(f"{self.path} is being run by another process; wait for it, or stop it")
 
     @property
     def report(self) -> Path:
@@ -134,13 +157,20 @@ class RunFolder:
             RunFolderError: naming the line, where one in the middle cannot be read.
         """
         path = self.path / name
-        if not path.exists():
-            return
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            whole = path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            whole = []
+        sums, total = [0], 0
+        bare = len(whole) if self.seal is None else self.seal.bare
+        for number, line in enumerate(whole, 1):
             try:
-                record = json.loads(line)
+                if name == JOURNAL:
+                    record, total = unsummed(line, total, bare=number <= bare)
+                    bare = 0 if is_summed(line) else bare
+                    sums.append(total)
+                else:
+                    record = json.loads(line)
             except ValueError:
                 record = None
             if not isinstance(record, dict):
@@ -148,23 +178,54 @@ class RunFolder:
                     f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
                 )
             yield record
+        if name == JOURNAL:
+            self._sums = sums
 
     def append(self, record: dict[str, Any], name: str = "journal.jsonl") -> None:
-        """Add one line and hand it to the operating system."""
-        if name not in self._open:
-            path = self.path / name
-            if path.exists():
-                # A line that was cut short would otherwise swallow the next one.
-                content = path.read_bytes()
-                os.truncate(path, content.rfind(b"\n") + 1)
-            self._open[name] = path.open("a", encoding="utf-8")
-        self._open[name].write(to_json(record) + "\n")
-        self._open[name].flush()
+        """Add one line and hand it to the operating system, or nothing of it.
 
-    def rewrite(self, records: Iterable[dict[str, Any]], name: str = "journal.jsonl") -> None:
-        """Replace all lines, whole or not at all."""
+        Raises:
+            Surroundings: where it cannot be written.
+        """
+        path = self.path / name
+        line, total = to_json(record).encode(), 0
+        if name == JOURNAL:
+            line, total = summed(record, self._sums_so_far()[-1])
+        try:
+            if name not in self._open:
+                if path.exists():
+                    # A line that was cut short would otherwise swallow the next one.
+                    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+                self._open[name] = path.open("ab", buffering=0)
+            file = self._open[name]
+            before = os.fstat(file.fileno())
+            if not before.st_nlink:
+                raise Surroundings(f"{path} was removed while the run went on; what comes from now on would be lost")
+            if file.write(line + b"\n") != len(line) + 1:
+                file.truncate(before.st_size)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        except OSError as error:
+            raise surroundings(error, path=path) or error from None
+        if name == JOURNAL:
+            self._sums_so_far().append(total)
+
+    def _sums_so_far(self) -> list[int]:
+        """The sum of the journal up to each of its lines, 0 first."""
+        if self._sums is None:
+            deque(self.lines(), maxlen=0)
+        assert self._sums is not None
+        return self._sums
+
+    def rewrite(self, records: Iterable[dict[str, Any]]) -> None:
+        """Replace all lines of the journal, whole or not at all."""
         self.close()
-        write_atomically(self.path / name, "".join(to_json(record) + "\n" for record in records))
+        lines, sums = [], [0]
+        for record in records:
+            line, total = summed(record, sums[-1])
+            lines.append(line + b"\n")
+            sums.append(total)
+        write_atomically(self.path / JOURNAL, b"".join(lines))
+        self._sums = sums
 
     def close(self) -> None:
         """Close the files."""
@@ -205,17 +266,29 @@ class RunFolder:
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replace the state, whole or not at all."""
-        (self.path / "state").mkdir(exist_ok=True)
-        write_atomically(self.path / "state" / "strategy.json", to_json(state))
+        path = self.path / "state" / "strategy.json"
+        if not path.parent.exists():
+            with draft(path.parent, folder=True):
+                pass
+        write_atomically(path, summed(state, self._binding(state["queries"]))[0], sync=False)
 
     def read_state(self) -> dict[str, Any] | None:
-        """The latest state, None where there is none that can be read: the journal is enough."""
+        """The latest state, None where there is none of this configuration and journal: the journal is enough."""
         try:
-            state = json.loads((self.path / "state" / "strategy.json").read_text())
-        except (OSError, ValueError):
+            line = (self.path / "state" / "strategy.json").read_bytes()
+            state = json.loads(line)
+            queries = state["queries"]
+            if not 0 <= queries < len(self._sums_so_far()):
+                return None
+            state, _ = unsummed(line, self._binding(queries), bare=self.seal is None)
+        except (FileNotFoundError, ValueError, TypeError, KeyError):
             return None
-        usable = isinstance(state, dict) and isinstance(state.get("queries"), int) and "strategy" in state
-        return state if usable else None
+        return state if "strategy" in state else None
+
+    def _binding(self, queries: int) -> int:
+        """What the state after so many queries is bound to."""
+        identity = 0 if self.seal is None else self.seal.identity
+        return zlib.crc32(b"%d" % identity, self._sums_so_far()[queries])
 
 
 def taken(path: Path) -> RunFolderError:
@@ -225,20 +298,61 @@ def taken(path: Path) -> RunFolderError:
     )
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that is never seen half-written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+def list_runs(root: Path, unreadable: dict[Path, Exception] | None = None) -> list[RunFolder]:
+    """The runs in a folder, oldest first; folders that are something else are passed over.
 
-
-def list_runs(root: Path) -> list[RunFolder]:
-    """The runs in a folder, oldest first; folders that are something else are passed over."""
-    found = []
-    for path in sorted(root.glob("*/config.yaml"), key=lambda path: (path.stat().st_mtime, path)):
-        with suppress(RunFolderError):
+    Args:
+        root: where they are.
+        unreadable: is told of runs that cannot be read, and why; None passes over them, too.
+    """
+    found, told = [], {} if unreadable is None else unreadable
+    for path in sorted(root.glob(f"*/{CONFIG}"), key=lambda path: (os.lstat(path).st_mtime, path)):
+        try:
             found.append(RunFolder(path.parent))
+        except _NoRun:
+            pass
+        except (RunFolderError, OSError) as error:
+            told[path.parent] = error
     return found
+
+
+class _NoRun(RunFolderError):
+    """Something else has a config.yaml, too."""
+
+
+def _described(path: Path, config: Any) -> None:
+    needed = _FIELDS.get(str(config.get("kind"))) if isinstance(config, dict) else None
+    if needed is None or not needed <= config.keys():
+        raise _NoRun(f"{path / CONFIG} does not describe a run of frugalnas")
+
+
+def restore_config(run_dir: Path) -> None:
+    """Put back the configuration that a run was begun with, or was last given by frugalnas.
+
+    Raises:
+        RunFolderError: where it is not known.
+    """
+    seal = read_seal(run_dir)
+    if seal is None:
+        raise RunFolderError(f"{run_dir} has no seal.json to restore a configuration from")
+    write_atomically(run_dir / CONFIG, yaml.safe_dump(seal.config, sort_keys=False))
+
+
+def accept_config(run_dir: Path) -> None:
+    """Take a run's config.yaml as somebody edited it, as far as the run can go on with it.
+
+    That is: budget, device and where the data are; before the first result everything. What a method does in stages that have
+    not begun is changed with `frugalnas resume RUN --set`.
+
+    Raises:
+        RunFolderError: naming a setting that cannot change any more, or where the file is none.
+    """
+    config, seal = read_config(run_dir), read_seal(run_dir)
+    _described(run_dir, config)
+    journal = run_dir / JOURNAL
+    begun = bool(journal.exists() and journal.stat().st_size)
+    if seal is not None:
+        seal.accept(run_dir, config, begun or any(run_dir.glob("checkpoints/step-*")) or any(run_dir.glob("stages/*")))
 
 
 def unused_name(root: Path, name: str) -> Path:

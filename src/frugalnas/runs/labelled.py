@@ -166,7 +166,11 @@ def _opened(wanted: str, folder: Path | None, cache: Path, written: float) -> Su
     space, source = build_space(config["space"]), config["truth"]
     if "labels" in source:
         own = Path(source["labels"])
-        found = _labels(own, space, source["column"]) if folder is None else read_labels(folder / KEPT, space)
+        found = (
+            _labels(own, space, source["column"])
+            if folder is None
+            else read_labels(RunFolder(folder).kept(KEPT), space)
+        )
         codes, truth, repeated = found.codes, found.values, source.get("repeated", found.repeated)
         name, role, table, label = Path(source["labels"]).name, source["column"] or found.column, None, "mean"
         quantity = role

@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Loader
 from frugalnas.errors import Diverged
+from frugalnas.files import write_atomically
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
 from frugalnas.runs.carrying import first_recipe
-from frugalnas.runs.folder import RunFolder, write_atomically
+from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.preparing import (
-    INITIAL,
     build_network,
     build_options,
     evaluation_loader,
+    initial_weights,
     load_teacher,
     training_loader,
     what_to_lower,
@@ -99,8 +100,7 @@ class NetworkTrainer(Trainer):
 
     def _network(self) -> nn.Module:
         bare = build_network(self.space, self.code, self.recipe, self.seed)
-        tensors, _ = read_tensors(self.folder.path / INITIAL)
-        bare.load_state_dict(tensors)
+        bare.load_state_dict(initial_weights(self.folder))
         return bare
 
     def _batches(self) -> Loader:

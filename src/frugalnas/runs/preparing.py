@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,7 +33,8 @@ from frugalnas.registry import import_own
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.training import Recipe, RecipeT, isolated, load_recipe, watching_memory, write_tensors
+from frugalnas.tensors import digest, read_tensors, write_tensors
+from frugalnas.training import Recipe, RecipeT, isolated, load_recipe, watching_memory
 from frugalnas.trust import allow
 
 __all__ = [
@@ -45,9 +45,9 @@ __all__ = [
     "check_compile",
     "counts_of",
     "describe",
-    "digest",
     "evaluation_loader",
     "fill",
+    "initial_weights",
     "load_teacher",
     "open_described",
     "open_for",
@@ -217,17 +217,24 @@ def fill(draft: Path, data: ImageData, network: nn.Module, initial: str = INITIA
     """Write what a run must have from the beginning: the split and the weights that it starts from."""
     (draft / "split.json").write_text(data.split.to_json(), encoding="utf-8")
     (draft / initial).parent.mkdir()
-    tensors = tensors_of(network)
-    write_tensors(draft / initial, tensors, {"sha256": digest(tensors)})
+    write_tensors(draft / initial, tensors_of(network), {})
 
 
-def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors in main memory, in the order of their names."""
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        hashed.update(f"{name} {list(tensor.shape)} {tensor.dtype}".encode())
-        hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()
+def initial_weights(folder: RunFolder, name: str = INITIAL) -> dict[str, Tensor]:
+    """The weights that a run began with.
+
+    Raises:
+        FrugalnasError: where they are not there, or no longer what they were.
+    """
+    path = folder.path / name
+    mend = "put it back, or train again in another folder"
+    tensors, _ = read_tensors(path, mend)
+    wanted = folder.config.get("initial")
+    if wanted is not None and digest(tensors) != wanted:
+        raise RunFolderError(
+            f"{path} does not hold the weights that the run began with (sha256 {wanted[:12]}...); {mend}"
+        )
+    return tensors
 
 
 def too_large(network: nn.Module, data: ImageData) -> list[str]:
@@ -287,7 +294,7 @@ def open_described(folder: RunFolder) -> ImageData:
     """
     described: dict[str, Any] = dict(folder.config["data"])
     fingerprint = described.pop("fingerprint")
-    file = folder.path / "split.json"
+    file = folder.kept("split.json")
     try:
         split = Split.from_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

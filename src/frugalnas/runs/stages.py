@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, told, unknown_name
+from frugalnas.files import write_atomically
 from frugalnas.registry import METHODS, import_object
-from frugalnas.runs.folder import RunFolder, write_atomically
+from frugalnas.runs.folder import RunFolder
 from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
 

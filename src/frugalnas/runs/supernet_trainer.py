@@ -14,11 +14,10 @@ from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Loader, RandomLabels
-from frugalnas.errors import RunFolderError
 from frugalnas.networks.saving import tensors_of
 from frugalnas.runs.carrying import first_recipe
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.preparing import digest, training_loader, what_to_lower
+from frugalnas.runs.preparing import initial_weights, training_loader, what_to_lower
 from frugalnas.runs.trainer import Trainer
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.scores.triples import tensor_names, triples
@@ -91,22 +90,11 @@ def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
     """The weights that a run kept after an epoch, the initial ones after epoch 0; they are what was written then.
 
     Raises:
-        RunFolderError: where they are not there, or no longer what they were.
+        FrugalnasError: where they are not there, or no longer what they were.
     """
-    path = folder.path / weights_file(epoch)
-    try:
-        tensors, metadata = read_tensors(path)
-    except OSError:
-        raise RunFolderError(f"{path} is not there; put it back, or train the supernet again") from None
-    except Exception as error:  # safetensors' own
-        raise RunFolderError(f"{path} is damaged ({error}); put it back, or train the supernet again") from None
-    wanted = folder.config["initial"] if epoch == 0 else metadata.get("sha256")
-    if digest(tensors) != wanted:
-        raise RunFolderError(
-            f"{path} does not hold the weights {'that the run began with' if epoch == 0 else 'that were written'} (sha256 "
-            f"{str(wanted)[:12]}...); put back the file, or train the supernet again"
-        )
-    return tensors
+    if epoch == 0:
+        return initial_weights(folder, weights_file(0))
+    return read_tensors(folder.path / weights_file(epoch), "put it back, or train the supernet again")[0]
 
 
 class SupernetTrainer(Trainer):
@@ -178,7 +166,7 @@ class SupernetTrainer(Trainer):
 
     def _write(self, weights: Mapping[str, Tensor], epoch: int) -> None:
         assert epoch > 0  # the initial weights are never written again
-        write_tensors(self.folder.path / weights_file(epoch), weights, {"sha256": digest(weights)})
+        write_tensors(self.folder.path / weights_file(epoch), weights, {})
 
     def _finish(self) -> None:
         if self.first:

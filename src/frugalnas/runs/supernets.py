@@ -23,7 +23,7 @@ from frugalnas.networks.saving import tensors_of
 from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.preparing import digest, fill, open_described
+from frugalnas.runs.preparing import fill, open_described
 from frugalnas.runs.supernet_preparing import prepare_supernet
 from frugalnas.runs.supernet_trainer import (
     build_supernet,
@@ -36,7 +36,8 @@ from frugalnas.runs.supernet_trainer import (
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import Supernet, SupernetRecipe, supernet_of
-from frugalnas.training import Checkpoints, load_recipe, read_tensors
+from frugalnas.tensors import digest, read_tensors
+from frugalnas.training import Checkpoints, load_recipe
 from frugalnas.trust import opening
 
 __all__ = [

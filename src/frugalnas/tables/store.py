@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import DamagedTable, FrugalnasError, unknown_name
+from frugalnas.errors import DamagedTable, FrugalnasError, Surroundings, surroundings, unknown_name
+from frugalnas.files import draft
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.description import described_space
@@ -205,47 +203,40 @@ def write_table(
         arrays[column.role] = np.asarray(column.values, np.float64).reshape(len(codes), -1)[order]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise FrugalnasError(
-            f"cannot write to {folder.parent} ({error.strerror}); set FRUGALNAS_CACHE to a folder that can be written"
-        ) from None
-    try:
-        files = {}
-        for key, array in arrays.items():
-            path = draft / f"{key}.npy"
-            np.save(path, np.ascontiguousarray(array), allow_pickle=False)
-            content = path.read_bytes()
-            files[key] = {
-                "file": path.name,
-                "bytes": len(content),
-                "sha256": hashlib.sha256(content).hexdigest(),
-                "shape": list(array.shape),
+        with draft(folder, folder=True) as made:
+            files = {}
+            for key, array in arrays.items():
+                path = made / f"{key}.npy"
+                np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+                content = path.read_bytes()
+                files[key] = {
+                    "file": path.name,
+                    "bytes": len(content),
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                    "shape": list(array.shape),
+                }
+            held = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
+            for role, entry in held.items():
+                del entry["values"], entry["role"]
+                entry["architectures_by_number_of_runs"] = np.bincount(np.isfinite(arrays[role]).sum(axis=1)).tolist()
+            manifest = {
+                "format": FORMAT,
+                "name": name,
+                "space": described,
+                "rows": len(codes),
+                "source": dict(source),
+                "licence": licence,
+                "columns": held,
+                "files": files,
             }
-        held = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
-        for role, entry in held.items():
-            del entry["values"], entry["role"]
-            entry["architectures_by_number_of_runs"] = np.bincount(np.isfinite(arrays[role]).sum(axis=1)).tolist()
-        manifest = {
-            "format": FORMAT,
-            "name": name,
-            "space": described,
-            "rows": len(codes),
-            "source": dict(source),
-            "licence": licence,
-            "columns": held,
-            "files": files,
-        }
-        written = (json.dumps(manifest, indent=2) + "\n").encode()
-        (draft / MANIFEST).write_bytes(written)
-        (draft / SEAL).write_text(hashlib.sha256(written).hexdigest() + "\n")
-        draft.chmod(0o755)  # mkdtemp makes folders that only their owner can read
-        try:
-            os.rename(draft, folder)
-        except OSError:
+            written = (json.dumps(manifest, indent=2) + "\n").encode()
+            (made / MANIFEST).write_bytes(written)
+            (made / SEAL).write_text(hashlib.sha256(written).hexdigest() + "\n")
+    except (OSError, Surroundings) as error:
+        if folder.exists():
             raise FrugalnasError(f"a table {name!r} is already there; remove {folder} to replace it") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        said = surroundings(error) or f"{folder.parent}: {error}"
+        raise Surroundings(f"{said}, or set FRUGALNAS_CACHE to another folder") from None
     return Table(folder)
 
 

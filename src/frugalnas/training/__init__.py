@@ -9,7 +9,8 @@
 - `fabric_for`: one device or several, through Lightning Fabric.
 """
 
-from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful, read_tensors, write_tensors
+from frugalnas.tensors import read_tensors, write_tensors
+from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful
 from frugalnas.training.device import DEVICES, PRECISIONS, check_device, compiled, fabric_for, launched, watching_memory
 from frugalnas.training.evaluating import EvaluationResult, evaluate
 from frugalnas.training.fit import Position, fit, isolated, reseed

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from frugalnas.errors import RunFolderError
+from frugalnas.errors import RunFolderError, Surroundings
+from frugalnas.tensors import read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "Checkpoints", "Stateful", "read_tensors", "write_tensors"]
+__all__ = ["Checkpoint", "Checkpoints", "Stateful"]
 
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
 _TENSOR, _TUPLE, _PAIRS = "__tensor__", "__tuple__", "__pairs__"
@@ -67,7 +65,8 @@ class Checkpoints:
         """The file of a new checkpoint; older ones than the last two are removed after it."""
         tensors: dict[str, torch.Tensor] = {}
         plain = {name: _pack(part, name, tensors) for name, part in state.items()}
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.folder.exists():
+            self.folder.mkdir()  # without parents: a run whose folder is gone does not come back
         path = self.folder / f"step-{step:09d}.safetensors"
         header = {"identity": self.identity, "step": step, "state": plain, "extra": dict(extra)}
         write_tensors(path, tensors, {"frugalnas": json.dumps(header)})
@@ -76,11 +75,12 @@ class Checkpoints:
         return path
 
     def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that can be read, None where there is none.
+        """The newest checkpoint that is what was written, None where there has been none.
 
         Raises:
-            RunFolderError: where it belongs to something else.
+            RunFolderError: where it belongs to something else, or all are damaged.
         """
+        damage = None
         for path in self._files():
             try:
                 tensors, metadata = read_tensors(path)
@@ -88,10 +88,15 @@ class Checkpoints:
                 state = {name: _unpack(part, tensors) for name, part in header["state"].items()}
                 found = Checkpoint(header["step"], state, header["extra"])
                 identity = dict(header["identity"])
-            except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError):
-                continue  # cut short by a full disk or a crash of the machine: the one before it will do
+            except Surroundings:
+                raise
+            except (KeyError, ValueError, TypeError, AttributeError) as error:
+                damage = damage or error
+                continue  # cut short by a crash of the machine, or damaged since: the one before it will do
             self._check(path, identity)
             return found
+        if damage is not None:
+            raise RunFolderError(f"{damage}, or empty {self.folder} of checkpoints to train from the beginning")
         return None
 
     def _files(self) -> list[Path]:
@@ -106,39 +111,6 @@ class Checkpoints:
                     f"{path} is a checkpoint of another {name} ({_short(theirs)}; this one is {_short(ours)}); "
                     f"take it away, or start a run in another folder"
                 )
-
-
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file that is never seen half-written."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save_file(_own_storage(tensors), draft, dict(metadata))
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        raise RunFolderError(f"{path} cannot be written ({error.strerror}); make room and resume") from None
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The tensors of a safetensors file, in main memory, and its metadata."""
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a mapping
-
-
-def _own_storage(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The tensors in main memory, contiguous, no two in one storage, as the format wants them."""
-    seen: set[int] = set()
-    owned = {}
-    for name, tensor in tensors.items():
-        plain = tensor.detach().to("cpu").contiguous()
-        if plain.untyped_storage().data_ptr() in seen:
-            plain = plain.clone()
-        seen.add(plain.untyped_storage().data_ptr())
-        owned[name] = plain
-    return owned
 
 
 def _pack(value: Any, path: str, tensors: dict[str, torch.Tensor]) -> Any:
