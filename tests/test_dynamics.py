@@ -242,6 +242,7 @@ def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, colu
     assert middle.get_xlabel() == "|predicted - true|, percentage points"
     assert middle.get_ylabel() == "share of the predicted top 200"
     assert right.get_ylabel() == "chance to draw from the true top 50"
+    assert right.get_ylim()[0] == 0
     assert other.get_ylabel() == "Kendall's tau within the true top 50"
 
 

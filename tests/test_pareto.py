@@ -330,6 +330,17 @@ def test_hypervolume_of_a_run_without_a_table_is_its_own(tmp_path):
     assert hypervolume_figure(fronts).axes[0].get_ylabel() == "hypervolume"
 
 
+def test_costs_far_beyond_the_others_are_counted_and_do_not_squeeze_the_front():
+    rng = np.random.default_rng(0)
+    points = np.column_stack([90 + rng.normal(0, 1, 50), rng.uniform(5, 20, 50)])
+    points[:3] = [[89, 2_000], [97, 900], [96, 19]]
+    axes = front_figure(Fronts("value", (cost_named("latency_ms"),), points, None)).axes[0]
+    assert axes.get_xlim()[1] < 25
+    said = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    assert re.fullmatch(r"query \(50, (\d+ below \S+, )?[12] beyond [\d.]+ ms\)", said[0])
+    assert re.fullmatch(r"front found \(\d+, (\d+ below \S+, )?1 beyond [\d.]+ ms\)", said[1])
+
+
 def test_failed_queries_are_on_no_front():
     points = np.array([[np.nan, np.nan], [80.0, 5.0], [90.0, 6.0], [70.0, 6.0]])
     fronts = Fronts("value", (cost_named("latency_ms"),), points, None)

@@ -205,6 +205,21 @@ def test_an_operation_has_one_colour_in_all_pictures_of_a_space():
     assert len({colours[label] for label in LABELS[1:]}) == 4
 
 
+def test_a_space_of_ones_own_shows_the_words_of_its_notation():
+    class Layers(SearchSpace):
+        name = "layers"
+        allowed = np.ones((3, 2), np.bool_)
+
+        def format(self, code):
+            return "-".join(("k3e3", "skip")[value] for value in code)
+
+        def parse(self, text):
+            return np.array([("k3e3", "skip").index(word) for word in text.split("-")], np.int8)
+
+    drawn = [text.get_text() for text in draw_cell(Layers(), [0, 1, 0]).axes[0].texts]
+    assert drawn[1:] == ["input", "k3e3", "skip", "k3e3", "output"]
+
+
 def test_labels_are_readable_on_every_fill():
     def luminance(colour):
         rgb = np.array(matplotlib.colors.to_rgb(colour))

@@ -5,7 +5,7 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.curves import optimum_found, regret_curves, search_progress
-from frugalnas.report.style import save_figure
+from frugalnas.report.style import LINES, save_figure
 
 NAN = np.nan
 
@@ -77,6 +77,34 @@ def test_positive_regret_is_on_a_log_scale_and_many_queries_too():
     axes = regret_curves({"a": monotone(3, 200)}, optimum=95.0).axes[0]
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     assert regret_curves({"a": monotone(3, 100)}, optimum=95.0).axes[0].get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("end", [91.7, 91.95, 88.0])
+def test_however_narrow_the_regrets_are_several_ticks_are_numbered(end):
+    figure = regret_curves(
+        {"a": np.array([[91.5, end, max(end, 91.9)]]), "b": np.array([[91.6, 91.7, 91.8]])}, optimum=95.0
+    )
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    low, high = axes.get_ylim()
+    numbered = [tick.get_loc() for tick in axes.yaxis.get_major_ticks() if tick.label1.get_text()]
+    assert sum(low <= place <= high for place in numbered) >= 2
+
+
+@pytest.mark.parametrize("draw", [regret_curves, optimum_found])
+def test_lines_that_lie_on_one_another_are_all_seen_and_lead_to_their_names(draw):
+    curve = np.maximum(monotone(5, 60), 70.0)
+    figure = draw({"a": curve, "b": curve.copy(), "c": curve.copy(), "d": curve - 3}, optimum=float(curve.max()))
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3).astype(int)
+    for colour in LINES[:3]:
+        wanted = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)])
+        assert (np.abs(pixels - wanted).max(axis=1) < 40).sum() > 30
+    for text in figure.axes[0].texts:
+        box = text.get_window_extent()
+        arrow = text.arrow_patch
+        start = arrow.get_transform().transform(arrow.get_path().vertices)[0]
+        assert abs(start[1] - (box.y0 + box.y1) / 2) < 0.2 * box.height
 
 
 def test_where_seeds_are_missing_the_line_is_dotted_and_says_so():

@@ -159,6 +159,17 @@ def test_curves_of_any_training(result, tmp_path, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("accuracy", [0.0, 100.0])
+def test_lines_at_the_ends_of_the_scale_have_room(accuracy):
+    flat = training(3)
+    records = tuple({**record, "train_accuracy": accuracy, "val_accuracy": accuracy} for record in flat.epochs)
+    axes = learning_curves(SimpleNamespace(**{**vars(flat), "epochs": records, "test": None})).axes[0]
+    low, high = axes.get_ylim()
+    assert low < accuracy < high
+    assert len(axes.get_yticks()) >= 2
+    assert all(0 <= tick <= 100 for tick in axes.get_yticks())
+
+
 def test_no_epoch_is_no_curve():
     with pytest.raises(FrugalnasError, match="no epoch"):
         learning_curves(training(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +18,7 @@ from scipy.optimize import lsq_linear
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import FILLS, GREY, INK, PALE, new_figure, paper_style, text_width, wrap
-from frugalnas.spaces.base import BoolArray, FloatArray, SearchSpace
+from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
 
 __all__ = ["BOX_HEIGHT", "BOX_PADDING", "LABEL", "Layout", "arranged", "canvas", "draw_cell", "draw_layout"]
 
@@ -83,7 +84,7 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
     shown = live if connected else np.array([0, len(operations) - 1])
     ends = {int(operations[0]), int(operations[-1]), *(i for i, name in enumerate(names) if name.startswith("input"))}
     colours = _colours(names, ends)
-    labels = [names[operation] for operation in operations[shown]]
+    labels = [_choices(space, row, names, operations)[vertex] for vertex in shown]
     with paper_style():
         layout = arranged(adjacency[np.ix_(shown, shown)], _box_widths(labels, operations[shown], ends))
         note = None if connected else "no path from input to output"
@@ -97,6 +98,15 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
             [int(operation) in ends for operation in operations[shown]],
         )
     return cast(Figure, axes.figure)
+
+
+def _choices(space: SearchSpace, row: Codes, names: Sequence[str], operations: IntArray) -> list[str]:
+    """What is written into each box: the operation's name, or in a space that has none the gene's word in its notation."""
+    if type(space).graphs is SearchSpace.graphs:
+        words = re.findall(r"[\w.]+", space.format(row))
+        if len(words) == space.genes:
+            return ["input", *words, "output"]
+    return [names[operation] for operation in operations]
 
 
 def draw_layout(

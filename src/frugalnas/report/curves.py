@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,6 +26,10 @@ DRAWN = 500
 LABEL_POINTS = 7.0
 NOTE_POINTS = 6.5
 HEIGHT = 2.45
+NARROW = 2.0
+"""Ratio of the largest to the smallest regret below which a linear scale shows them."""
+DASH = 3.0
+"""Length, in widths of the line, of the dashes of lines that lie on one another."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def regret_curves(
             axes.plot(line.queries, solid, color=colour, linestyle=dashes, label=line.name, zorder=3)
             if not line.complete.all():
                 axes.plot(line.queries, line.mean, color=colour, linestyle=":", linewidth=1.0, zorder=2)
+        _show_all(axes, [(line.queries, np.where(line.complete, line.mean, np.nan)) for line in lines])
         _note(axes, lines)
         _name_ends(axes, [(line.name, line.end) for line in lines])
     return cast(Figure, axes.figure)
@@ -111,14 +116,16 @@ def optimum_found(curves: Mapping[str, FloatArray], optimum: float, *, title: st
     with paper_style():
         axes = _axes(queries, title, names=len(table))
         axes.set(ylim=(-0.02, 1.02), ylabel="share of seeds that found the optimum")
-        ends = []
+        ends, steps = [], []
         for (name, curve), (colour, dashes) in zip(table.items(), _pens(), strict=False):
             # NaN compares as not found.
             found = np.maximum.accumulate(_regret(curve, optimum) == 0, axis=1).mean(axis=0)
             x = np.arange(1, queries + 1)
             share = np.append(found, np.full(queries - len(found), found[-1]))
             axes.plot(x, share, drawstyle="steps-post", color=colour, linestyle=dashes, label=name)
+            steps.append((x, share))
             ends.append((name, (float(queries), float(share[-1]))))
+        _show_all(axes, steps, drawstyle="steps-post")
         axes.set_title(_seed_note([len(curve) for curve in table.values()]), loc="left", size=NOTE_POINTS, color=GREY)
         _name_ends(axes, ends)
     return cast(Figure, axes.figure)
@@ -277,10 +284,16 @@ def _regret_scale(axes: Axes, lines: Sequence[_Line]) -> None:
         axes.set_yticks([0])
         return
     top = max(means.max(), highs.max(initial=0)) * 1.25
-    if (means > 0).all():
+    if (means > 0).all() and top < NARROW * positive.min():
+        # A log scale would have hardly a round number to write beside it.
+        low = min([positive.min(), *(float(np.nanmin(line.low)) for line in lines if np.isfinite(line.low).any())])
+        room = 0.08 * (top / 1.25 - low) or 0.08 * low
+        axes.set_ylim(low - room, top / 1.25 + room)
+    elif (means > 0).all():
         axes.set_yscale("log")
         axes.set_ylim(positive.min() / 1.6, top)
-        axes.yaxis.set_major_locator(LogLocator(10, numticks=12))
+        few = top < 30 * positive.min()
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 3.0, 5.0) if few else (1.0,), numticks=12))
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         last = 10.0 ** max(np.floor(np.log10(positive.min())), np.ceil(np.log10(top)) - 5)
@@ -305,6 +318,27 @@ def _focus(axes: Axes, lines: Sequence[_Line], queries: int) -> None:
     low = max(least, top - 3 * (top - worst)) if top > worst else least
     pad = 0.05 * (high - low) or 0.5
     axes.set_ylim(low - pad, high + pad)
+
+
+def _show_all(axes: Axes, lines: Sequence[tuple[IntArray, FloatArray]], **pen: Any) -> None:
+    """Draw what several lines share in dashes of each in turn, so that none hides another; NaN is where a line is not."""
+    places = np.unique(np.concatenate([x for x, _ in lines]))
+    heights = np.full((len(lines), len(places)), np.nan)
+    for row, (x, y) in enumerate(lines):
+        heights[row, np.searchsorted(places, x)] = y
+    for row, (colour, _) in zip(range(len(lines)), _pens(), strict=False):
+        equal = np.isclose(heights, heights[row], rtol=1e-9, atol=1e-12)
+        company = np.where(equal.sum(axis=0) > 1, equal, False)
+        starts = np.flatnonzero(np.append(True, (company[:, 1:] != company[:, :-1]).any(axis=0)))
+        for start, end in itertools.pairwise([*starts.tolist(), len(places)]):
+            together = company[:, start]
+            if together.any() and end - start > 1:
+                turn, others = int(together[:row].sum()), int(together.sum()) - 1
+                dashes = (-DASH * turn, (DASH, DASH * others))
+                axes.plot(
+                    places[start:end], heights[row, start:end], color=colour, linestyle=dashes, zorder=3.5,
+                    dash_capstyle="butt", **pen,
+                )  # fmt: skip
 
 
 def _note(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -339,7 +373,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> N
                 size=LABEL_POINTS,
                 va="center",
                 annotation_clip=False,
-                arrowprops={**joint, "shrinkA": 1, "shrinkB": 0, "relpos": (0, 0.5)},
+                arrowprops={**joint, "shrinkA": 2, "shrinkB": 0, "relpos": (0, 0.5), "patchA": None},
             )
         )
         if early or last < 2:

@@ -201,6 +201,7 @@ def _draw_chances(axes: Axes, dynamics: Dynamics) -> None:
         one.tick_params(axis="y", labelcolor=colour)
         one.update_datalim([(numbers[0], 0.0)])  # both scales show zero
         one.autoscale_view()
+    axes.set_ylim(0, max(0.01, 1.05 * max(step.chance for step in steps)))  # a share is never negative
     other.spines["right"].set_visible(True)
     axes.grid(axis="x")
     axes.set_axisbelow(True)

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
@@ -27,6 +28,8 @@ __all__ = ["Fronts", "front_figure", "hypervolume_figure", "read_fronts"]
 MOST_OBJECTIVES = 3
 """With more, exact hypervolumes of whole tables take minutes; reports leave them out."""
 HEIGHT = 2.6
+FAR = 3.0
+"""Interquartile ranges above the third quartile from which a cost is too far off to be drawn."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def front_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
 
     Queries are faint dots, the front is a step line with markers; the thin grey line is the front of the whole table.
     With several costs the front is that of all of them together, which no line joins in one panel. A triangle marks the
-    better corner. The lowest tenth of the front may lie below the axis; the legend says how many of each do.
+    better corner. The lowest and the most costly tenth of the front may lie outside the axes, and so do queries whose cost is
+    far beyond the others'; the legend says how many of each do.
 
     Raises:
         FrugalnasError: where no query has a value and all costs.
@@ -207,19 +211,26 @@ def _draw_front(axes: Axes, fronts: Fronts, column: int, cost: Cost) -> None:
     true = None if fronts.table is None else fronts.table[_front(fronts.table)] / scaled
     floor = _floor(found[:, 0], queries[:, 0])
     points = queries if true is None else np.concatenate([queries, true])
-    shown = points[points[:, 0] >= floor]
-    left, right, top = shown[:, column].min(), shown[:, column].max(), shown[:, 0].max()
-    label = _counted("query", queries, floor)
+    right = _ceiling(found[:, column], points[points[:, 0] >= floor, column])
+    shown = points[(points[:, 0] >= floor) & (points[:, column] <= right)]
+    left, top = shown[:, column].min(), shown[:, 0].max()
+
+    def counted(what: str, points: FloatArray) -> str:
+        return _counted(
+            what, points[:, 0] < floor, f"{floor:.4g}", points[:, column] > right, f"{right:.4g} {cost.unit}"
+        )
+
+    label = counted("query", queries)
     axes.scatter(queries[:, column], queries[:, 0], s=8, color=LINES[0], alpha=0.3, linewidth=0, label=label)
     if true is not None:
-        label = _counted("the table's front", true, floor)
+        label = counted("the table's front", true)
         if len(fronts.costs) > 1:
             axes.scatter(true[:, column], true[:, 0], s=6, marker="+", color=GREY, linewidth=0.5, label=label)
         else:
             _step(axes, true, right, color=GREY, linewidth=0.8, zorder=3, label=label)
     if len(fronts.costs) == 1:
         _step(axes, found, right, color=LINES[1], zorder=4)
-    label = _counted("front found", found, floor)
+    label = counted("front found", found)
     axes.plot(found[:, column], found[:, 0], "o", markersize=3, color=LINES[1], label=label, zorder=5)
     pad, rise = 0.05 * (right - left) or 0.5, 0.1 * (top - floor) or 0.5
     axes.set(xlim=(left - pad, right + pad), ylim=(floor - 0.3 * rise, top + rise))
@@ -246,10 +257,19 @@ def _floor(front: FloatArray, values: FloatArray) -> float:
     return float(np.floor(floor / step) * step)
 
 
-def _counted(what: str, points: FloatArray, floor: float) -> str:
-    """How many points there are, and how many of them lie below the axis."""
-    below = int((points[:, 0] < floor).sum())
-    return f"{what} ({len(points)}" + (f", {below} below {floor:.4g})" if below else ")")
+def _ceiling(front: FloatArray, costs: FloatArray) -> float:
+    """Where the axis of costs ends: it shows nine of ten members of the front, and leaves out costs far beyond the others."""
+    first, third = np.quantile(costs, [0.25, 0.75])
+    fence = max(third + FAR * (third - first), float(np.quantile(front, 0.9, method="lower")))
+    within = costs[costs <= fence]
+    return float(within.max()) if within.size else float(costs.max())
+
+
+def _counted(what: str, low: NDArray[np.bool_], floor: str, far: NDArray[np.bool_], right: str) -> str:
+    """How many points there are, and how many of them lie outside the axes."""
+    below, beyond = int(low.sum()), int((far & ~low).sum())
+    outside = [f", {below} below {floor}"] * (below > 0) + [f", {beyond} beyond {right.strip()}"] * (beyond > 0)
+    return f"{what} ({len(low)}{''.join(outside)})"
 
 
 def _shown(costs: FloatArray, named: tuple[Cost, ...]) -> list[str]:

@@ -54,7 +54,7 @@ def learning_curves(result: TrainingResult, *, title: str | None = None) -> Figu
         above.set_ylabel("accuracy, %")
         below.set(ylabel="loss", xlabel="epoch")
         _focus_accuracy(above, result)
-        below.set_ylim(bottom=0)
+        below.set_ylim(0, 1.04 * below.get_ylim()[1])
         below.set_xlim(0, max(1.015 * epochs[-1], epochs[-1] + 0.2 * (len(epochs) == 1)))
         below.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         for joint in result.restarts:
@@ -185,7 +185,10 @@ def _focus_accuracy(axes: Axes, result: TrainingResult) -> None:
         later.append(result.test.top1)
     low, high = min(later), max(later)
     pad = 0.06 * (high - low) or 1.0
-    axes.set_ylim(max(low - pad, 0) if low - pad > 5 else 0, min(high + pad, 100))
+    bottom = low - pad if low - pad > 5 else -0.04 * (high + pad)
+    ticks = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(max(bottom, 0), min(high + pad, 100))
+    axes.set_yticks([tick for tick in ticks if max(bottom, 0) <= tick <= min(high + pad, 100)])
+    axes.set_ylim(bottom, high + pad)  # room around lines at 0 and at 100 %, the ends of what is numbered
 
 
 def _write_numbers(axes: Axes, share: FloatArray) -> None:
