@@ -15,6 +15,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 import frugalnas as fn
 from frugalnas.data import open_data
@@ -22,7 +23,7 @@ from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
 from frugalnas.report import learning_curves
-from frugalnas.runs import RunFolder
+from frugalnas.runs import RunFolder, bars
 from frugalnas.runs import trainer as trainer_module
 from frugalnas.runs.preparing import too_large
 from frugalnas.runs.trained import TrainingEvaluator
@@ -362,6 +363,23 @@ def test_a_run_without_its_split_says_so(finished, tmp_path):
     (run / "split.json").write_bytes(b"\xff{}")
     with pytest.raises(RunFolderError, match=r"split.json is damaged"):
         evaluate_run(run)
+
+
+def test_a_log_shows_a_line_an_epoch_and_a_line_a_minute(monkeypatch):
+    log = io.StringIO()
+    clock = iter(range(0, 10_000, 25))
+    monkeypatch.setattr(bars.time, "monotonic", lambda: float(next(clock)))  # 25 s a look
+    progress = TrainingProgress(Console(file=log, width=60))
+    progress.on_start(20, 0, ("what was decided",))
+    for done in range(1, 9):
+        progress.on_step(done, None)
+    progress.on_epoch({"epoch": 1, "train_accuracy": 50.0, "val_accuracy": 40.0})
+    progress.close()
+    shown = log.getvalue().splitlines()
+    assert shown[0] == "what was decided"
+    assert [line.split(";")[0] for line in shown[1:]] == [f"training: {done} of 20" for done in (2, 5, 8, 8)]
+    assert shown[1] == "training: 2 of 20; 50 s; about 8 min left"
+    assert shown[-1].startswith("training: 8 of 20; epoch 1: train 50.00 %, val 40.00 %")
 
 
 def test_durations_as_people_say_them():

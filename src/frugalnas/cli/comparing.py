@@ -19,6 +19,7 @@ from frugalnas.cli.searching import (
     subject_slug,
 )
 from frugalnas.cli.showing import show_comparison
+from frugalnas.cli.text import progress
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import STRATEGIES, constructor_options
 
@@ -142,32 +143,12 @@ def run(parsed: argparse.Namespace) -> int:
 @contextmanager
 def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[Callable[[int, int], None]]:
     """A progress bar over the searches of a comparison, or `what` else, and after Ctrl-C the line that continues it."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), disable=quiet)
-    task = bar.add_task(what)
-
-    def on_finished(done: int, total: int) -> None:
-        bar.start()
-        bar.update(task, completed=done, total=total)
-
-    try:
-        yield on_finished
-    except KeyboardInterrupt:
-        print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
-        raise
-    finally:
-        if bar.live.is_started:  # else it would print an empty line
-            bar.stop()
+    with progress(what, quiet) as on_finished:
+        try:
+            yield on_finished
+        except KeyboardInterrupt:
+            print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+            raise
 
 
 def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: dict[str, dict[str, str]]) -> None:

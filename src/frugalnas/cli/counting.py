@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +20,7 @@ from frugalnas.cli.architectures import (
     space_settings,
 )
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns, progress, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.strict_json import to_json
 
@@ -283,7 +281,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     path = parsed.out or Path(f"latency-{slug(space.name)}-{slug(parsed.device)}.json")
     if not path.parent.is_dir():
         raise FrugalnasError(f"--out {path}: there is no folder {path.parent}; make it, or choose another file")
-    with _progress(parsed.quiet) as on_progress:
+    with progress("measuring", parsed.quiet) as on_progress:
         table = measure_latency(
             space,
             device=parsed.device,
@@ -314,13 +312,3 @@ def _measure(parsed: argparse.Namespace) -> int:
         print("\nThe table is uncertain: measure again on an idle machine, with more --repeats.")
     print(f"\nUse it with: --set space.latency={path} --where 'latency<={table.networks:.3g}'")
     return 0
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task("measuring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

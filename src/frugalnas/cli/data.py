@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError
 from frugalnas.strict_json import to_json
 
@@ -127,7 +125,7 @@ def _pack(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(
             f"--out {destination}: there is no folder {destination.parent}; make it, or choose another"
         )
-    with _progress(parsed.quiet) as on_progress:
+    with progress("packing", parsed.quiet) as on_progress:
         packed = pack_lmdb(
             folder, destination, max_corrupt=parsed.max_corrupt, check=parsed.check, progress=on_progress
         )
@@ -137,13 +135,3 @@ def _pack(parsed: argparse.Namespace) -> int:
         print(note)
     print(f"Train on it with: frugalnas train ARCH --data {packed.path}")
     return 0
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=quiet) as bar:
-        task = bar.add_task("packing", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.strict_json import to_json
 
@@ -119,7 +117,7 @@ def _import(parsed: argparse.Namespace) -> int:
         jobs = os.cpu_count() or 1 if parsed.jobs is None else parsed.jobs
         if jobs < 1:
             raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
-        with _progress(parsed.file, parsed.quiet) as on_progress:
+        with progress(parsed.file.name, parsed.quiet, share=True) as on_progress:
             tables = import_benchmark(parsed.file, name=parsed.name, jobs=jobs, on_progress=on_progress)
     else:
         tables = [_import_columns(parsed)]
@@ -173,17 +171,6 @@ def _how_to_search(table: Table) -> str:
     if table.has_test:
         return f"No validation results: an oracle study at most, frugalnas search --table {table.name} --objectives oracle-test"
     return "It has no accuracies to search by"
-
-
-@contextmanager
-def _progress(file: Path, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over the bytes or records of a file."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=quiet) as bar:
-        task = bar.add_task(file.name, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _pair(text: str, option: str) -> tuple[str, str]:

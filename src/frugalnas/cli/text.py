@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["print_columns", "shown_amount", "unfinished"]
+__all__ = ["print_columns", "progress", "shown_amount", "unfinished"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -19,6 +20,18 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -
 def shown_amount(quantity: str, amount: float) -> str:
     """What a network costs, in the unit that people read: millions, or milliseconds of latency."""
     return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"
+
+
+@contextmanager
+def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """What is told (done, total) while something goes on; see `runs.bars.Bar`."""
+    from frugalnas.runs.bars import Bar
+
+    bar = Bar(what, quiet=quiet, share=share)
+    try:
+        yield bar.update
+    finally:
+        bar.close()
 
 
 def unfinished(run_dir: Path, diverged: str | None = None) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from frugalnas.runs.bars import Bar
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.result import SearchResult
@@ -27,35 +28,24 @@ class Callback:
 
 
 class Progress(Callback):
-    """A progress bar with the best value so far (rich).
+    """A progress bar with the best value so far; where there is no terminal, a line a minute.
 
     Args:
         console: a rich console; None makes one on standard error.
     """
 
     def __init__(self, console: Any = None) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        self._bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console or Console(stderr=True),
-        )
+        self._bar = Bar("searching", console=console)
 
     def on_start(self, ledger: Ledger, budget: Budget) -> None:
         """Show the bar."""
-        self._task = self._bar.add_task("searching", total=budget.queries, completed=len(ledger))
-        self._bar.start()
+        self._most = budget.queries
+        self._bar.update(len(ledger), self._most)
 
     def on_query(self, query: Query, ledger: Ledger) -> None:
         """Advance it."""
         best = "none yet" if ledger.best is None else f"{ledger.best.value:.3f}"
-        self._bar.update(self._task, completed=len(ledger), description=f"best {best}")
+        self._bar.update(len(ledger), self._most, f"best {best}")
 
     def on_stop(self, result: SearchResult) -> None:
         """Take the bar down."""
@@ -63,8 +53,7 @@ class Progress(Callback):
 
     def close(self) -> None:
         """Take the bar down, also after an interruption."""
-        if self._bar.live.is_started:  # else it would print an empty line
-            self._bar.stop()
+        self._bar.close()
 
 
 class NotebookProgress(Callback):

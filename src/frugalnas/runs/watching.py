@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.runs.bars import Bar, duration
+
 if TYPE_CHECKING:
     from frugalnas.runs.pretraining import PretrainingResult
     from frugalnas.runs.supernets import SupernetResult
@@ -33,7 +35,7 @@ class TrainingCallback:
 
 
 class TrainingProgress(TrainingCallback):
-    """A progress bar with the accuracies and the time left (rich).
+    """A progress bar with the accuracies and the time left; where there is no terminal, a line an epoch and a minute.
 
     Args:
         console: a rich console; None makes one on standard error.
@@ -43,42 +45,33 @@ class TrainingProgress(TrainingCallback):
     def __init__(self, console: Any = None, told: set[str] | None = None) -> None:
         self._console = console
         self._told = set() if told is None else told
-        self._bar: Any = None
+        self._bar: Bar | None = None
 
     def on_start(self, steps: int, done: int, notes: tuple[str, ...]) -> None:
         """Print the notes and show the bar."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        console = self._console or Console(stderr=True)
+        self._bar = Bar("training", console=self._console)
         for note in notes:
             if note not in self._told:
-                console.print(note, markup=False, highlight=False)
+                self._bar.console.print(note, markup=False, highlight=False, soft_wrap=True)
                 self._told.add(note)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
-            console=console,
-        )
-        self._task = self._bar.add_task("training", total=steps, completed=done, left="")
-        self._bar.start()
+        self._steps, self._done, self._said = steps, done, ""
+        self._bar.update(done, steps)
 
     def on_step(self, done: int, seconds_left: float | None) -> None:
         """Advance it."""
-        left = "" if seconds_left is None else f"about {duration(seconds_left)} left"
-        self._bar.update(self._task, completed=done, left=left)
+        assert self._bar is not None
+        self._done = done
+        self._bar.update(done, self._steps, self._said, left=seconds_left)
 
     def on_epoch(self, record: dict[str, Any]) -> None:
         """Show the epoch's accuracies, and how far a supernet has turned."""
-        text = f"epoch {record['epoch']}: train {record['train_accuracy']:.2f} %"
+        assert self._bar is not None
+        self._said = f"epoch {record['epoch']}: train {record['train_accuracy']:.2f} %"
         if record.get("val_accuracy") is not None:
-            text += f", val {record['val_accuracy']:.2f} %"
+            self._said += f", val {record['val_accuracy']:.2f} %"
         if "angle" in record:
-            text += f", turned by {record['angle']:.3f} rad"
-        self._bar.update(self._task, description=text)
+            self._said += f", turned by {record['angle']:.3f} rad"
+        self._bar.update(self._done, self._steps, self._said, line=True)
 
     def on_stop(self, result: TrainingResult | SupernetResult | PretrainingResult) -> None:
         """Take the bar down."""
@@ -87,7 +80,7 @@ class TrainingProgress(TrainingCallback):
     def close(self) -> None:
         """Take the bar down, also after an interruption."""
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
 
 
 class TimeLeft:
@@ -124,17 +117,3 @@ class TimeLeft:
         now = time.monotonic()
         seconds, self.lap_started = now - self.lap_started, now
         return round(seconds, 6)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: "45 s", "12 min", "3 h 20 min", "2 days 4 h"."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if minutes < 90:
-        return f"{minutes} min"
-    hours = round(seconds / 3600)
-    if hours < 36:
-        return f"{minutes // 60} h {minutes % 60} min"
-    days = hours // 24
-    return f"{days} day{'s' if days > 1 else ''} {hours % 24} h"
