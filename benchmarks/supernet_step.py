@@ -1,11 +1,12 @@
 """Training step of NAS-Bench-201's supernet, in alternating pairs against two others on the same batch.
 
 Against the plain network of the same path, drawn anew for each pair: once from all codes, once from those without `none`,
-whose cells have no edge that a supernet could skip. And against a supernet as one writes it first: contiguous float32, a module
-for every operation on every edge, each of which is run as it stands, `none` as a multiplication by zero, paths by cell. Both
-supernets have the same weights and paths, and their first losses are compared.
+whose cells have no edge that a supernet could skip. Against a supernet as one writes it first: contiguous float32, a module
+for every operation on every edge, each of which is run as it stands, `none` as a multiplication by zero, paths by cell; both
+supernets have the same weights and paths, and their first losses are compared. And against itself with torch's fused optimiser.
 
     python benchmarks/supernet_step.py [--pairs 200] [--width 16] [--cells 5] [--input 32] [--batch 64] [--device cpu]
+    [--fused-only]
 """
 
 from __future__ import annotations
@@ -179,6 +180,22 @@ class Bench:
             pairs.append(self.pair(step, partial(by_hand, step), mine))
         report("naive supernet against this one", np.array(pairs))
 
+    def against_fused(self) -> None:
+        """Pairs of one step with torch's plain and its fused optimiser; then of the optimiser's part alone."""
+        steps = []
+        for options in ({}, {"fused": True}):
+            torch.manual_seed(0)
+            supernet, recipe = supernet_of(self.space), SupernetRecipe(**SETTINGS, optimizer_options=options)
+            paths = path_sampler("cell", self.space, supernet.draws, 0)
+            steps.append(SupernetStep(*self.set_up(supernet, recipe), paths, memory_format=FORMAT))
+        whole, alone = [], []
+        for step in range(3 + self.arguments.pairs):
+            made = [partial(each, (self.images, self.labels), self.position(step)) for each in steps]
+            whole.append(self.pair(step, *made))
+            alone.append(self.pair(step, *(each.optimizer.step for each in steps)))
+        report("plain optimiser against the fused one, whole step", np.array(whole[3:]))
+        report("plain optimiser against the fused one, optimiser alone", np.array(alone[3:]))
+
 
 def report(what: str, pairs: np.ndarray) -> None:
     """Medians of both sides, and the median of the pairs' ratios with its 95 % bootstrap interval."""
@@ -187,7 +204,7 @@ def report(what: str, pairs: np.ndarray) -> None:
     again = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
     first, second = 1e3 * np.median(pairs, axis=0)
     low, high = np.quantile(again, (0.025, 0.975))
-    print(f"{what}: {first:.0f} and {second:.0f} ms, ratio {np.median(ratios):.3f} [{low:.3f}, {high:.3f}]", flush=True)
+    print(f"{what}: {first:.1f} and {second:.1f} ms, ratio {np.median(ratios):.3f} [{low:.3f}, {high:.3f}]", flush=True)
 
 
 def main() -> None:
@@ -195,9 +212,13 @@ def main() -> None:
     for option, default in (("pairs", 200), ("width", 16), ("cells", 5), ("input", 32), ("batch", 64)):
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--fused-only", action="store_true")
     bench = Bench(parser.parse_args())
     without_none = np.ones((6, 5), bool)
     without_none[:, 0] = False
+    bench.against_fused()
+    if bench.arguments.fused_only:
+        return
     bench.against_naive()
     bench.against_plain(bench.space, "all codes")
     bench.against_plain(bench.space.restrict(without_none), "codes without none")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,20 @@ def test_export_puts_the_file_beside_the_run_or_where_it_is_told(cli, trained):
     assert cli("export", trained, "--format", "safetensors", "--out", "out/net").code == 0
     assert cli("predict", "out/net", trained / "report" / "curves.png").code == 0
     assert cli("count", "out/net").out == cli("count", trained).out
+
+
+def test_random_weights_are_exported_only_where_that_is_asked_for(cli, trained):
+    from frugalnas.networks.saving import card_of, load, save_model
+
+    network = load(trained)
+    save_model(
+        "untrained", network, replace(card_of(network), provenance={"weights": "random: this network was not trained"})
+    )
+    refused = cli("export", "untrained", "--format", "safetensors")
+    assert refused.code == 2
+    assert "has random weights; train it with: frugalnas train untrained" in refused.err
+    assert not Path("untrained/export").exists()
+    assert cli("export", "untrained", "--format", "safetensors", "--untrained").code == 0
 
 
 @pytest.mark.slow

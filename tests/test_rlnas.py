@@ -193,7 +193,7 @@ def test_without_labels_it_ends_with_an_untrained_network_and_says_so(unlabelled
     card = card_of(load(unlabelled.network))
     assert card.classes == ("0", "1", "2", "3")
     assert "random" in card.provenance["weights"]
-    assert unlabelled.exported == (unlabelled.run_dir / "export" / "unlabelled",)
+    assert unlabelled.exported == (unlabelled.run_dir / "export" / "unlabelled-untrained",)
     shown = cli("show", unlabelled.run_dir)
     assert "the images have no labels; with labels: frugalnas train" in shown.out
     assert "exported as safetensors: export to ONNX needs onnx" in shown.out

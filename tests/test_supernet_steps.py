@@ -233,6 +233,31 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, settings):
     assert not moved(whole.weights(), resumed.weights())
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "options"), [("momentum", {}), ("sgd", {}), ("adamw", {}), ("momentum", {"weight_decay": 0.0})]
+)
+def test_fused_steps_are_the_same_though_first_gradients_come_late(optimizer, options, tmp_path):
+    plain, fused = (
+        Training(optimizer=optimizer, optimizer_options=said, **options)
+        for said in ({}, {"fused": True, "foreach": False})
+    )
+    plain.run()
+    assert any(weight.grad is None for weight in plain.supernet.parameters())
+    fused.steps_per_epoch = plain.steps_per_epoch
+    fused.run(tmp_path)
+    for name, weight in plain.weights().items():
+        torch.testing.assert_close(fused.weights()[name], weight, rtol=1e-4, atol=1e-6, msg=name)
+    resumed = Training(optimizer=optimizer, optimizer_options={"fused": True}, **options)
+    (tmp_path / f"step-{plain.steps_per_epoch * 2:09d}.safetensors").unlink()
+    resumed.run(tmp_path)
+    assert not moved(fused.weights(), resumed.weights())
+
+
+def test_fused_steps_take_no_damped_momentum():
+    with pytest.raises(FrugalnasError, match=r"fused and dampening: .*leave one of them out"):
+        SupernetRecipe(optimizer_options={"fused": True, "dampening": 0.1})
+
+
 def test_a_loss_that_is_not_finite_stops_the_training_and_keeps_the_last_checkpoint(tmp_path):
     training = Training(lr=0.05)
     good = training.batches

@@ -29,6 +29,9 @@ def add(commands: Any) -> None:
     export.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
     export.add_argument("--format", default="onnx", choices=FORMATS, help="[onnx]")
     export.add_argument("--out", type=Path, metavar="PATH", help="file, or folder for safetensors [RUN/export/<name>]")
+    export.add_argument(
+        "--untrained", action="store_true", help="also where the weights are random, for its speed alone"
+    )
     export.set_defaults(run=_export)
     weights = commands.add_parser(
         "weights", help="published checkpoints: import", description="Weights that other programs have written."
@@ -71,6 +74,11 @@ def _export(parsed: argparse.Namespace) -> int:
 
     network = load(network_of(parsed.run_dir))
     card = card_of(network)
+    if str(card.provenance.get("weights", "")).startswith("random") and not parsed.untrained:
+        raise FrugalnasError(
+            f"the network of {parsed.run_dir} has random weights; train it with: frugalnas train {parsed.run_dir} --data "
+            "FOLDER, or export it as it is, for its speed alone, with --untrained"
+        )
     path = parsed.out or _default_path(parsed.run_dir, parsed.format, FORMATS[parsed.format])
     existed = path.parent.exists()
     try:

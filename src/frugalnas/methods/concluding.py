@@ -126,7 +126,7 @@ def conclude(run_dir: Path, method: RLNAS, ranking: Ranking, trained: Sequence[T
     else:
         network = UNTRAINED
         _save_untrained(run_dir / UNTRAINED, method, ranking.codes[0])
-    exported, note = _export(run_dir, network)
+    exported, note = _export(run_dir, network, "" if trained else "-untrained")
     return {
         "architecture": candidates[winner]["architecture"],
         "winner": winner,
@@ -170,10 +170,10 @@ def _save_untrained(folder: Path, method: RLNAS, code: Codes) -> None:
     save_model(folder, network, card)
 
 
-def _export(run_dir: Path, network: str) -> tuple[list[str], str]:
+def _export(run_dir: Path, network: str, suffix: str) -> tuple[list[str], str]:
     """The files that the network was exported to, and what kept it from becoming ONNX."""
     loaded = load(run_dir / network)
-    target = run_dir / "export" / f"{run_dir.resolve().name}.onnx"
+    target = run_dir / "export" / f"{run_dir.resolve().name}{suffix}.onnx"
     target.parent.mkdir(exist_ok=True)
     try:
         return [str(export(loaded, card_of(loaded), target).relative_to(run_dir))], ""

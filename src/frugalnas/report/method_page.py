@@ -257,7 +257,11 @@ def _files(run: MethodRun) -> str:
     ]
     if run.result is not None:
         takes = "the trained network: frugalnas evaluate, predict and export take it"
-        takes = takes if run.result["trained"] else "the winner with random weights: frugalnas export takes it"
+        takes = (
+            takes
+            if run.result["trained"]
+            else "the winner with random weights: frugalnas export takes it with --untrained"
+        )
         rows.append([f"<code>{run.result['network']}</code>", takes])
         rows += [[f"<code>{path}</code>", "exported"] for path in run.result["exported"]]
         rows.append(["<code>result.json</code>", "what is said here of the best architectures, as data"])

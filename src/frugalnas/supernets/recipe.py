@@ -58,6 +58,11 @@ class SupernetRecipe(Recipe):
         for name in _OF_NETWORKS:
             if getattr(self, name) != plain[name]:
                 raise FrugalnasError(f"{name} is not for supernets; leave it out")
+        if self.optimizer_options.get("fused") and self.optimizer_options.get("dampening"):
+            raise FrugalnasError(
+                "optimizer_options has fused and dampening: torch's fused step cannot begin with a weight whose first gradient "
+                "comes late, as in supernets, unless its momentum is undamped; leave one of them out"
+            )
         if self.angle_base is not None and self.angle_base < 0:
             raise FrugalnasError(f"angle_base is {self.angle_base}; it must be 0 or more")
         if any(epoch < 0 for epoch in self.base_epochs):

@@ -13,6 +13,10 @@ from frugalnas.networks.operations import AveragePool, operation
 __all__ = ["FastAveragePool", "State", "added", "choice_module"]
 
 
+LARGE = 24
+"""Pixels a side of the maps on which pooling is faster as a convolution."""
+
+
 class State:
     """What stands at a node of a cell.
 
@@ -49,21 +53,28 @@ def added(parts: Sequence[Tensor]) -> Tensor:
 
 
 class FastAveragePool(AveragePool):
-    """3x3 average pooling over the pixels that are there, on processors as a convolution with ones.
+    """3x3 average pooling over the pixels that are there, on processors for large maps as a convolution with ones.
 
-    For channels-last images torch's own pooling takes twice the time there, forward and backward; sums of nine numbers may
-    differ in the last bit. What is not float32 and channels-last takes torch's own.
+    Only there is it the faster one, by a fifth or so (`benchmarks/pooling.py`, torch 2.14.1, channels-last, forward and
+    backward); on small maps torch's own is, up to twice. Sums of nine numbers may differ in the last bit. What is not float32
+    and channels-last takes torch's own everywhere.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         """Shape [n, channels, ceil(height / stride), ceil(width / stride)]."""
         plain = features.is_cpu and features.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
-        if not (plain and features.is_contiguous(memory_format=torch.channels_last)):
-            return super().forward(features)
-        channels, *size = features.shape[1:]
-        ones = features.new_ones(channels, 1, 3, 3)
-        pixels = F.conv2d(features.new_ones(1, 1, *size), ones[:1], stride=self.stride, padding=1)
-        return F.conv2d(features, ones, stride=self.stride, padding=1, groups=channels) * pixels.reciprocal()
+        large = min(features.shape[2:]) >= LARGE
+        if large and plain and features.is_contiguous(memory_format=torch.channels_last):
+            return pooled_by_convolution(features, self.stride)
+        return super().forward(features)
+
+
+def pooled_by_convolution(features: Tensor, stride: int | tuple[int, int]) -> Tensor:
+    """What `AveragePool` gives, as a depthwise convolution with ones over the number of pixels in each window."""
+    channels, *size = features.shape[1:]
+    ones = features.new_ones(channels, 1, 3, 3)
+    pixels = F.conv2d(features.new_ones(1, 1, *size), ones[:1], stride=stride, padding=1)
+    return F.conv2d(features, ones, stride=stride, padding=1, groups=channels) * pixels.reciprocal()
 
 
 def choice_module(name: str, channels: int, stride: int = 1, *, affine: bool) -> nn.Module:

@@ -10,6 +10,7 @@ from timm.optim import create_optimizer_v2, list_optimizers  # type: ignore[attr
 from timm.scheduler import CosineLRScheduler, PolyLRScheduler, StepLRScheduler  # type: ignore[attr-defined]
 from timm.scheduler.scheduler import Scheduler
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.training.recipe import TAIL_EPOCHS, Recipe
@@ -31,13 +32,28 @@ def optimizer_for(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     groups = decay_groups(network.named_parameters(), recipe.weight_decay, _LEAST_DIMENSIONS[recipe.decayed])
     try:
         # With weight_decay as None timm leaves the groups' own.
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             groups, opt=recipe.optimizer, lr=recipe.lr, momentum=recipe.momentum, **recipe.optimizer_options
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise FrugalnasError(
             f"optimizer {recipe.optimizer} does not take optimizer_options {dict(recipe.optimizer_options)}: {error}"
         ) from None
+    if isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["fused"] and not optimizer.defaults["dampening"]:
+        handle = optimizer.register_step_pre_hook(lambda *_: _start_momentum(optimizer, handle))
+    return optimizer
+
+
+def _start_momentum(optimizer: torch.optim.SGD, handle: RemovableHandle) -> None:
+    """Zeros as the momentum of every weight, for fused SGD, which knows no weight whose first gradient comes later.
+
+    A first momentum is the gradient itself, which it becomes from zeros too, where nothing dampens it.
+    """
+    for group in optimizer.param_groups:
+        for weight in group["params"] if group["momentum"] else ():
+            if optimizer.state[weight].get("momentum_buffer") is None:
+                optimizer.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+    handle.remove()
 
 
 def decay_groups(
