@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from image_files import class_folders, picture
 
-from frugalnas.data import open_data
+from frugalnas.data import located, open_data
 from frugalnas.data.names import part_of
 from frugalnas.errors import FrugalnasError
 
@@ -151,3 +151,12 @@ def test_names_that_are_not_utf8_are_refused_in_one_line(tmp_path, name):
         os.link(root / "cat" / "cat000.png", os.fsencode(root) + b"/" + name)
     with pytest.raises(FrugalnasError, match=r"caf\\xe9.*is not UTF-8; rename it"):
         open_data(root)
+
+
+def test_a_folder_does_not_take_the_place_of_the_digits(tmp_path, monkeypatch):
+    class_folders(tmp_path / "digits", {"a": 9, "b": 9}, size=(9, 9))
+    monkeypatch.chdir(tmp_path)
+    assert located("digits") == "digits"
+    assert located("./digits") == located(tmp_path / "digits") == str(tmp_path / "digits")
+    assert "your digits here is ./digits" in " | ".join(open_data("digits").notes)
+    assert open_data("./digits").classes == ("a", "b")

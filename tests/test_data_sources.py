@@ -34,6 +34,8 @@ def test_digits_are_always_there():
     data = open_data("digits")
     assert data.classes == tuple("0123456789")
     assert data.input_size == 8
+    assert any("--input-size 16, at 4 times the work" in note for note in data.notes)
+    assert not any("times the work" in note for note in open_data("digits", input_size=8).notes)
     assert sizes(data) == {"train": 1455, "val": 162, "test": 180}
     assert data.train.read([0, 1]).shape == (2, 3, 8, 8)
     assert data.suggested.flip == 0  # a mirrored digit is no digit

@@ -1,6 +1,7 @@
 """What do we train on? Images, read from where they are, split once, and brought to the device in batches.
 
 - `open_data`: a named data set (`DATASETS`) or a path becomes `ImageData`: classes, parts, statistics, notes for the user.
+- `located`: the path or name under which a run finds its data again.
 - `pack_lmdb`: a folder of images becomes one LMDB, which returns as `Packed`.
 - `ImageData`, `Part`: what there is; `preprocess` makes a network's input of any picture as training did.
 - `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
@@ -12,7 +13,7 @@
 """
 
 from frugalnas.data.augmentation import PUBLISHED, Augmentation
-from frugalnas.data.finding import DATASETS, pack_lmdb
+from frugalnas.data.finding import DATASETS, located, pack_lmdb
 from frugalnas.data.images import ImageData, Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.loading import Loader, loader
@@ -36,6 +37,7 @@ __all__ = [
     "Split",
     "SplitSpec",
     "loader",
+    "located",
     "mirrored_is_no_loss",
     "normalise",
     "open_data",

@@ -16,7 +16,7 @@ from frugalnas.data.relativenas import find_relativenas
 from frugalnas.data.sources import ArrayImages, Found
 from frugalnas.errors import FrugalnasError, Surroundings, unknown_name
 
-__all__ = ["DATASETS", "find", "pack_lmdb"]
+__all__ = ["DATASETS", "find", "located", "pack_lmdb"]
 
 DATASETS: dict[str, str] = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
@@ -32,7 +32,10 @@ def find(spec: str | Path, root: Path | None, download: bool) -> Found:
     """What a name in `DATASETS` or a path leads to; see `open_data`."""
     name = str(spec).lower()
     if name == "digits":
-        return find_digits()
+        found = find_digits()
+        if Path(spec).exists():
+            found.notes.append(f"{spec} is scikit-learn's; your {spec} here is ./{spec}")
+        return found
     if name in ("cifar10", "cifar100", "cifar-10", "cifar-100"):
         # What was downloaded without a root lies in the cache.
         kept = cache_folder() / "data"
@@ -47,6 +50,12 @@ def find(spec: str | Path, root: Path | None, download: bool) -> Found:
     found = _find_path(path, str(spec))
     found.location = path.resolve()
     return found
+
+
+def located(spec: str | Path) -> str:
+    """Data as a run writes them down, to be found from any folder: the full path of what is there, else the name."""
+    path = Path(spec).expanduser()
+    return str(path.resolve()) if path.exists() and str(spec) != "digits" else str(spec)
 
 
 def pack_lmdb(

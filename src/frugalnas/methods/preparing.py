@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frugalnas.data import ImageData, open_data
+from frugalnas.data import ImageData, located, open_data
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.concluding import alive
 from frugalnas.methods.recipe import MethodRecipe
@@ -80,8 +79,7 @@ def settle(
     Raises:
         FrugalnasError: where something does not fit.
     """
-    path = Path(recipe.data).expanduser()
-    recipe = replace(recipe, data=str(path.resolve()) if path.exists() else recipe.data)
+    recipe = replace(recipe, data=located(recipe.data))
     data = open_data(recipe.data, split=recipe.supernet.get("split"), **reading)
     notes: list[str] = []
     recipe = _in_space(recipe, space, data, notes)

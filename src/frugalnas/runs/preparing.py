@@ -21,6 +21,7 @@ from frugalnas.data import (
     Split,
     SplitSpec,
     loader,
+    located,
     mirrored_is_no_loss,
     open_data,
 )
@@ -124,7 +125,7 @@ def open_for(
 ) -> ImageData:
     """Data to train on, normalised as a recipe has it; where they lie is written down in full."""
     return open_data(
-        str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data),
+        located(data),
         root=None if root is None else Path(root).expanduser().resolve(),
         download=download,
         input_size=input_size,

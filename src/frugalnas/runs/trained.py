@@ -97,7 +97,7 @@ class TrainingEvaluator(Evaluator):
             raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `network`")
         proxy = PROXY if getattr(space, "macro", None) == "cifar" else {}
         self.space = space
-        self.data = _found(data)
+        self.data = data if data == "digits" else _found(data)  # as `data.located`, which needs torch
         self.recipe = _found(recipe) if Path(recipe).suffix in (".yaml", ".yml") else recipe
         self.epochs = epochs
         self.batch_size = batch_size
