@@ -74,6 +74,11 @@ def test_values_without_a_scale_are_refused(tmp_path, change, message):
         open_data(tmp_path / "set.npz")
 
 
+def test_truth_values_are_black_and_white(tmp_path):
+    np.savez(tmp_path / "set.npz", images=EIGHT.reshape(12, 12, 12) > 99, labels=np.arange(12) % 2)
+    assert open_data(tmp_path / "set.npz").train.read(range(9)).unique().tolist() == [0, 255]
+
+
 def test_floats_beside_integers_have_no_scale_in_common(tmp_path):
     root = written(tmp_path / "set", FORMS["floats to 1"][0], "tif")
     Image.fromarray(FORMS["12 of 16 bits"][0][0, 0]).save(root / "a" / "deep.png")

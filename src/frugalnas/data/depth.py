@@ -13,7 +13,7 @@ from frugalnas.errors import FrugalnasError
 
 __all__ = ["ValueRange", "is_deep", "range_of", "scaled", "white_of"]
 
-_KINDS = {"f": "floats", "i": "integers", "u": "integers", "b": "integers"}
+_KINDS = {"f": "floats", "b": "floats", "i": "integers", "u": "integers"}  # truth values are 0 and 1
 _COLOUR = "16-bit colours"
 
 
@@ -40,12 +40,18 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def range_of(image: Image.Image | NDArray[Any], name: str) -> ValueRange:
-    """The range of a deep picture's values, or of an array's."""
+    """The range of a deep picture's values, or of an array's.
+
+    Raises:
+        FrugalnasError: where an array does not hold numbers.
+    """
     if isinstance(image, Image.Image) and image.mode[0] not in "IF":
         values, kind = np.asarray(image.convert("RGB")), _COLOUR
     else:
         values = np.asarray(image)
-        kind = _KINDS.get(values.dtype.kind, str(values.dtype))
+        if values.dtype.kind not in _KINDS:
+            raise FrugalnasError(f"{name} is of {values.dtype}; store uint8, uint16, or floats from 0 to 1")
+        kind = _KINDS[values.dtype.kind]
     return ValueRange(name, kind, float(values.min()), float(values.max()))
 
 
@@ -77,8 +83,6 @@ def white_of(ranges: list[ValueRange]) -> float | None:
                 f"them with 8 bits, stretched over 0..255"
             )
         return None
-    if kind not in _KINDS.values():
-        raise FrugalnasError(f"{high.name} is of {kind}; store uint8, uint16, or floats from 0 to 1")
     if kind == "floats" and high.high <= 1:
         return 1.0
     return float(2 ** max(8, int(np.ceil(high.high)).bit_length()) - 1)
@@ -92,7 +96,7 @@ def scaled(values: NDArray[Any], white: float | None) -> NDArray[np.uint8]:
     """
     low, high = float(values.min()), float(values.max())
     if white is None:
-        floats, small = values.dtype.kind == "f", values.dtype.itemsize > 2 and high < 256
+        floats, small = values.dtype.kind in "fb", values.dtype.itemsize > 2 and high < 256
         white = 1.0 if floats and high <= 1 else 255.0 if floats or small else 65535.0
     if not (low >= 0 and high <= white):
         raise FrugalnasError(f"its values go from {low:g} to {high:g}, where 0 is black and {white:g} white")

@@ -196,4 +196,4 @@ def _bytes(array: NDArray[np.generic], white: float | None) -> NDArray[np.uint8]
         raise FrugalnasError(f"an array of shape {array.shape} is no image; give [height, width] or [height, width, 3]")
     if array.dtype == np.uint8:
         return array.view(np.uint8)
-    return scaled(array, white or (1 if array.dtype.kind == "f" else 255))
+    return scaled(array, white or (1 if array.dtype.kind in "fb" else 255))
