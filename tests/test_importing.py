@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 import sys
 from itertools import combinations
@@ -22,7 +23,8 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.runs import Budget, compare, resume, search
 from frugalnas.spaces import NASBench201
-from frugalnas.strategies import RandomSearch, WeakNAS
+from frugalnas.spaces.listed import listed_space
+from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
 from frugalnas.tables import Table, TableEvaluator, examine, import_table, open_table, read_labels, table_names
 
 SPACE = NASBench201()
@@ -491,14 +493,45 @@ def test_a_damaged_parquet_file_is_a_table_or_refused(tmp_path, fresh_cache, pla
     imports_or_refuses(file)
 
 
-def test_a_search_of_a_partial_table_survives_what_it_does_not_have(tmp_path, fresh_cache):
-    rows = np.random.default_rng(0).permutation(5**6)[:8_000]
+def test_a_partial_table_is_searched_where_it_has_rows(tmp_path, fresh_cache, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).permutation(5**6)[:400]
     cells = [SPACE.format(code) for code in SPACE.enumerate()[rows]]
-    file = write_csv(tmp_path, HEADER + "".join(f"{cell},{50 + place % 40}\n" for place, cell in enumerate(cells)))
-    import_table(file, name="half")
-    result = search(RandomSearch(SPACE), TableEvaluator(table="half"), 60)
-    assert len(result.queries) == 60
-    failed = [query for query in result.queries if query.error]
-    assert 15 < len(failed) < 45
-    assert all("half does not have this architecture" in query.error for query in failed)
-    assert result.best.value > 80
+    lines = "".join(f"{cell},{50 + place % 40}\n" for place, cell in enumerate(cells))
+    imported = cli("table", "import", write_csv(tmp_path, HEADER + lines), "--name", "part").out
+    assert "400 of 15,625 architectures: only these are searched" in imported
+    evaluator = TableEvaluator(table="part")
+    space = evaluator.space
+    assert (space.size, evaluator.optimum, repr(space)) == (400, 89.0, "NASBench201(table='part')")
+    small = space.where("params<=0.5e6")
+    assert 0 < small.size < 400
+    for strategy in (RandomSearch, RegularizedEvolution, LocalSearch, GeneticSearch, WeakNAS):
+        found = search(strategy(space, seed=0), evaluator, 30)
+        assert not any(query.error for query in found.queries)
+        assert np.isin(SPACE.keys(found.codes), SPACE.keys(space.enumerate())).all()
+    found = search(RandomSearch(small), TableEvaluator(small, table="part"), small.distinct)
+    assert found.optimum == max(found.values)
+    with pytest.raises(FrugalnasError, match=r"search the evaluator's space \(evaluator.space\)"):
+        search(RandomSearch(SPACE), evaluator, 60)
+    said = cli("search", "random", "--table", "part", "--queries", "20", "--quiet", "--run-dir", "run")
+    assert "part has 400 of the 15,625 architectures of nasbench201: only these are searched" in said.err
+    continued = resume("run", budget=Budget(queries=40))
+    assert continued.space.limits == {"table": "part"}
+    assert np.isfinite(continued.values).all()
+
+
+def test_a_list_of_a_space_keeps_what_spaces_promise():
+    codes = NASBench201().enumerate()[np.random.default_rng(1).permutation(5**6)[:3_000]]
+    space = listed_space(NASBench201(), codes, "part")
+    assert type(pickle.loads(pickle.dumps(space))) is type(space)
+    assert space.with_network(width=8).where("params<=1e5").limits == {"where": "params<=100000", "table": "part"}
+    parents = space.sample(50, np.random.default_rng(2))
+    near, rows = space.neighbours(parents)
+    everything, origin = NASBench201().neighbours(parents)
+    listed = space.valid(everything)
+    pairs = [{*zip(rows.tolist(), SPACE.keys(near).tolist(), strict=True)}]
+    pairs.append({*zip(origin[listed].tolist(), SPACE.keys(everything[listed]).tolist(), strict=True)})
+    assert pairs[0] == pairs[1]
+    children = space.mutate(parents, np.random.default_rng(3), edits=2)
+    assert space.valid(children).all()
+    assert {*(children != parents).sum(axis=1).tolist()} <= {1, 2}

@@ -193,7 +193,11 @@ def test_layers_that_are_not_built_have_no_say():
     code = space.parse(json.dumps(fields))
     assert (code == 9).sum() == 2
     fields["ks"][2:4], fields["e"][2:4] = [7, 3], [6, 6]  # the first stage has two layers
-    np.testing.assert_array_equal(space.parse(json.dumps({**fields, "r": [236]})), code)
+    for size in (236, [236]):
+        np.testing.assert_array_equal(space.parse(json.dumps({"wid": None, **fields, "r": size})), code)
+        np.testing.assert_array_equal(space.parse(str({"wid": None, **fields, "r": size})), code)
+    assert space.size_in(str({**fields, "r": [160]})) == 160
+    assert space.size_in(space.format(code)) is None
     encoded = space.encode(code[None], "once-for-all")[0]
     assert encoded.shape == (45,)
     assert encoded[2:4].tolist() == [0, 0]

@@ -365,14 +365,16 @@ def _nothing_given() -> FrugalnasError:
 
 
 def _read_in(text: str, space: str, name: str) -> Architecture:
+    from frugalnas.spaces import Genotype, OnceForAll
+
     made: SearchSpace = SPACES.create(space)
     try:
+        if isinstance(made, OnceForAll) and (size := made.size_in(text)) is not None:
+            made = made.with_network(input_size=size)
         code = made.parse(text)
     except FrugalnasError as error:
         if made.name != "darts":
             raise
-        from frugalnas.spaces import Genotype
-
         try:
             genotype = Genotype.parse(text)
         except FrugalnasError:

@@ -208,6 +208,10 @@ def describe_subject(
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
         options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
+        if table.partial:
+            limits["table"] = table.name
+            had = f"{len(table):,} of the {table.space.size:,} architectures of {table.space.name}"
+            print(f"{table.name} has {had}: only these are searched", file=sys.stderr)
         space = describe_space_option(parsed.space or table.description, settings, limits)
         return space, {"name": "table", "options": options}
     if parsed.table is not None:

@@ -164,8 +164,8 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
 
 def _how_to_search(table: Table) -> str:
     partial = ""
-    if len(table) < table.space.size:
-        partial = f"\n  It has {len(table):,} of {table.space.size:,} architectures: a query for another one fails"
+    if table.partial:
+        partial = f"\n  It has {len(table):,} of {table.space.size:,} architectures: only these are searched"
     if "validation" in table.columns:
         return f"Search it with: frugalnas search --table {table.name}{partial}"
     if table.has_test:

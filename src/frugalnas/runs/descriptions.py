@@ -11,6 +11,7 @@ from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES, is_local
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.description import described_space
+from frugalnas.tables import open_table
 
 __all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space", "subject_of"]
 
@@ -22,9 +23,11 @@ def describe_space(space: SearchSpace) -> dict[str, Any]:
 
 
 def build_space(description: str | Mapping[str, Any]) -> SearchSpace:
-    """The space of a description, its limits included."""
+    """The space of a description, its limits included: one of them may be a table that does not have all of it."""
     space: SearchSpace = SPACES.create(description)
-    limits = description.get("limits", {}) if isinstance(description, Mapping) else {}
+    limits = dict(description.get("limits") or {}) if isinstance(description, Mapping) else {}
+    if "table" in limits:
+        space = open_table(limits.pop("table")).listed(space)
     return space.limited(limits)
 
 

@@ -390,8 +390,8 @@ def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: E
     space = getattr(evaluator, "space", None)
     if isinstance(space, SearchSpace) and (space.name, space.limits) != (strategy.space.name, strategy.space.limits):
         raise FrugalnasError(
-            f"the evaluator is for {space!r}, but the strategy searches {strategy.space!r}; give the evaluator the "
-            f"strategy's space as its first argument"
+            f"the evaluator is for {space!r}, but the strategy searches {strategy.space!r}; search the "
+            f"evaluator's space (evaluator.space), or give it the strategy's as its first argument"
         )
     if evaluator.measures is not None:
         known = [*evaluator.measures, *strategy.space.quantities]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from functools import cache
 from itertools import product
@@ -111,21 +112,13 @@ class OnceForAll(FactoredSpace):
         return json.dumps(fields)
 
     def parse(self, text: str) -> Codes:
-        """The code of a network as `format` writes it, or of a known architecture's name.
+        """The code of a network as `format` writes it, as Python prints such a dictionary, or of a known architecture's name.
 
-        Kernels and expansions of layers beyond a stage's depth are not looked at; "r" is, where it is there: it must be
-        the input size.
+        Kernels and expansions of layers beyond a stage's depth are not looked at, nor entries of other names; "r" is,
+        where it is there: it must be the input size.
         """
         text = known_text(text, self.name)
-        shown = repr(text if len(text) <= 80 else text[:77] + "...")
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            fields = None
-        if not isinstance(fields, dict):
-            raise FrugalnasError(
-                f'cannot read the Once-for-All network {shown}; write {{"ks": [20 kernels], "e": [20 expansions], "d": [5 depths]}}'
-            )
+        shown, fields = _shown(text), _fields(text)
         parts: dict[str, Any] = {}
         for field, length in (("ks", STAGES * LAYERS), ("e", STAGES * LAYERS), ("d", STAGES)):
             parts[field] = fields.get(field)
@@ -133,11 +126,11 @@ class OnceForAll(FactoredSpace):
                 raise FrugalnasError(
                     f"cannot read the Once-for-All network {shown}: {field!r} is a list of {length} numbers"
                 )
-        size = fields.get("r", self.input_size)
-        if size not in (self.input_size, [self.input_size]):
+        size = _size(fields)
+        if size not in (None, self.input_size):
             raise FrugalnasError(
-                f"the Once-for-All network {shown} is for {size}x{size} images; this space has {self.input_size}x"
-                f"{self.input_size}: set input_size"
+                f"the Once-for-All network {shown} is for images of {size!r} pixels; this space has {self.input_size}: set "
+                f"input_size (--set space.input_size)"
             )
         code = np.full(STAGES * LAYERS, NONE, np.int8)
         for stage, depth in enumerate(parts["d"]):
@@ -147,6 +140,11 @@ class OnceForAll(FactoredSpace):
                 expansion = _among(parts["e"][layer], EXPANSIONS, f"the expansion of layer {layer}")
                 code[layer] = kernel * len(EXPANSIONS) + expansion
         return code
+
+    def size_in(self, text: str) -> int | None:
+        """The side of the images that a network as written is for, None where it does not say."""
+        size = _size(_fields(known_text(text, self.name)))
+        return size if type(size) is int and size > 0 else None
 
     # -- encodings, graphs ---------------------------------------------------------------------------------------
 
@@ -183,6 +181,29 @@ def _stages() -> tuple[tuple[tuple[int, ...], Codes], ...]:
     built = settings != NONE
     stage = settings[built[:, 0] & built[:, 1] & (built[:, 2] | ~built[:, 3])]
     return tuple((tuple(range(first, first + LAYERS)), stage) for first in range(0, STAGES * LAYERS, LAYERS))
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """The entries of a network as Once-for-All's programs keep it in JSON, or print it in Python's notation."""
+    try:
+        fields = json.loads(text) if '"' in text else ast.literal_eval(text.strip())
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        fields = None
+    if not isinstance(fields, dict):
+        raise FrugalnasError(
+            f'cannot read the Once-for-All network {_shown(text)}; write {{"ks": [20 kernels], "e": [20 expansions], "d": '
+            f"[5 depths]}}"
+        )
+    return fields
+
+
+def _size(fields: dict[str, Any]) -> Any:
+    size = fields.get("r")
+    return size[0] if isinstance(size, (list, tuple)) and len(size) == 1 else size
 
 
 def _among(value: Any, choices: tuple[int, ...], what: str) -> int:

@@ -22,7 +22,8 @@ class TableEvaluator(Evaluator):
     What else the table measured of a row and a search may know, training time and latency, comes as metrics.
 
     Args:
-        space: the space that is searched; the optimum is that of its architectures. None: all of the table's.
+        space: the space that is searched; the optimum is that of its architectures. None: what the table has of its own, so
+            that no query goes to what is not there.
         table: name of the table, or the table.
         label: "mean" over seeds, "random" (one of each architecture's runs, the same for the whole search), or the place of
             one seed: "0", "1", ...
@@ -47,7 +48,7 @@ class TableEvaluator(Evaluator):
         self.table = self.opened.name
         self.label = str(label)
         self.seed = seed
-        self.space = space or self.opened.space
+        self.space = space or self.opened.listed()
         own = self.opened.space
         if (self.space.name, self.space.allowed.shape) != (own.name, own.allowed.shape):
             raise FrugalnasError(

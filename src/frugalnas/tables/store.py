@@ -17,6 +17,7 @@ from frugalnas.files import draft
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.description import described_space
+from frugalnas.spaces.listed import listed_space
 
 __all__ = ["ROLES", "Column", "Table", "write_table"]
 
@@ -114,6 +115,16 @@ class Table:
     def has_test(self) -> bool:
         """Whether test results are known."""
         return "test" in self._columns
+
+    @property
+    def partial(self) -> bool:
+        """Whether the space has architectures that the table does not have."""
+        return len(self) < self.space.size
+
+    def listed(self, space: SearchSpace | None = None) -> SearchSpace:
+        """The space, None for the table's own, without what a partial table does not have."""
+        space = space or self.space
+        return listed_space(space, self.codes, self.name) if self.partial else space
 
     def column(self, role: str) -> NDArray[np.float64]:
         """The values of one column, shape [rows, seeds], NaN where there is no such run."""
