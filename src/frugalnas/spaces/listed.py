@@ -50,7 +50,7 @@ class _Listed(SearchSpace):
         return self.identities(self._rows)
 
     @property
-    def size(self) -> int:  # type: ignore[override]  # of what limits leave of a list
+    def size(self) -> int:  # of what limits leave of a list
         return len(self.enumerate())
 
     @property
