@@ -287,7 +287,7 @@ def test_a_space_that_cannot_be_made_again_leaves_no_table(tmp_path, fresh_cache
     file = write_csv(tmp_path, HEADER + "007012,50\n100000,60\n")
     other = user_code.Digits()
     other.allowed = other.allowed[:, :200]
-    for space, said in ((Local(), "cannot be found again by name"), (other, "is another space than this one")):
+    for space, said in ((Local(), "no name finds it again"), (other, "is another space than this one")):
         with pytest.raises(FrugalnasError, match=said):
             import_table(file, name="mine", space=space)
     assert "mine" not in table_names()
@@ -506,7 +506,7 @@ def test_a_partial_table_is_searched_where_it_has_rows(tmp_path, fresh_cache, cl
     small = space.where("params<=0.5e6")
     assert 0 < small.size < 400
     for strategy in (RandomSearch, RegularizedEvolution, LocalSearch, GeneticSearch, WeakNAS):
-        found = search(strategy(space, seed=0), evaluator, 30)
+        found = search(strategy(space, seed=0, initial=10), evaluator, 30)
         assert not any(query.error for query in found.queries)
         assert np.isin(SPACE.keys(found.codes), SPACE.keys(space.enumerate())).all()
     found = search(RandomSearch(small), TableEvaluator(small, table="part"), small.distinct)
