@@ -214,3 +214,15 @@ def test_batch_of_a_process_is_spread_out() -> None:
         return (codes[rows][:, None] != codes[rows]).sum(axis=2).sum() / (len(rows) * (len(rows) - 1))
 
     assert edits(together) > edits(one_by_one)
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_one_best_is_the_first_of_all(seed: int) -> None:
+    """One place takes a short cut; it leads to where the largest expected improvement is."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 300))
+    mean, std = rng.normal(size=n) * rng.choice([0.01, 1, 30]), rng.gamma(rng.choice([0.1, 1, 5]), 1.0, size=n)
+    prediction, best = Prediction(mean, std), float(rng.normal())
+    chosen = best_batch("ei", prediction, best, np.arange(n, dtype=np.uint64), np.ones(n, np.bool_), 1, rng)
+    worth = log_expected_improvement(mean, std, best)
+    assert worth[chosen[0]] == worth.max()

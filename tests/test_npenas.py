@@ -216,14 +216,14 @@ def test_nothing_new_is_no_reason_to_fit_again() -> None:
     assert strategy.predictor.fits == [10]
 
 
-def test_failures_are_neither_fitted_to_nor_parents() -> None:
+def test_failures_are_learnt_from_and_no_parents() -> None:
     strategy = NPENAS(Layers(12, 6), predictor=Clairvoyant(), initial=10, candidates=20)
     trials = strategy.ask()
     values = np.arange(10.0)
     values[8:] = np.nan
     strategy.tell(trials, Evaluations(values))
     strategy.ask()
-    assert strategy.predictor.fits == [8]
+    assert strategy.predictor.fits == [10]
     assert (differing(strategy.predictor.asked[0], trials.codes[7]) == 1).all()
 
 

@@ -33,7 +33,7 @@ from frugalnas.predictors import (
     XGBoost,
     mlp_paper,
 )
-from frugalnas.predictors.gaussian_process import JITTER
+from frugalnas.predictors.gaussian_process import JITTER, _squared_distances
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import NASBench201, Population, SearchSpace
 from frugalnas.tables import open_table
@@ -462,3 +462,30 @@ def test_scale_of_the_labels_is_the_scale_of_the_answers() -> None:
 def test_unknown_smoothness_is_refused() -> None:
     with pytest.raises(FrugalnasError, match=r"0\.5, 1\.5 or 2\.5"):
         GaussianProcess(smoothness=2.0)
+
+
+def test_a_gaussian_process_that_is_extended_is_the_one_that_knew_all() -> None:
+    """Length scale and noise stay; everything else is as if all labels had been there, whenever they came."""
+    rng = np.random.default_rng(3)
+    space = NASBench201()
+    known, unknown = Population(space, space.sample(30, rng)), Population(space, space.sample(200, rng))
+    values = known.codes.sum(axis=1) + rng.normal(size=30)
+    process = GaussianProcess().fit(known.take(np.arange(20)), values[:20])
+    process.predict(unknown)
+    together = process.extended(known, values)
+    one_by_one = process
+    for n in range(21, 31):
+        one_by_one = one_by_one.extended(known.take(np.arange(n)), values[:n])
+        one_by_one.predict(unknown)
+    assert together is not None
+    np.testing.assert_array_equal(one_by_one.predict(unknown).mean, together.predict(unknown).mean)
+    np.testing.assert_array_equal(one_by_one.predict(unknown).std, together.predict(unknown).std)
+
+    prior = process._kernel(_squared_distances(together._features, together._features)) + process._noise * np.eye(30)
+    cross = process._kernel(_squared_distances(together._features, process.inputs(unknown).all.astype(np.float64)))
+    mean = values.mean() + cross.T @ np.linalg.solve(prior, values - values.mean())
+    np.testing.assert_allclose(together.predict(unknown).mean, mean, rtol=1e-6)
+    left = 1 - np.einsum("ij,ij->j", cross, np.linalg.solve(prior, cross))
+    scale = (values - values.mean()) @ np.linalg.solve(prior, values - values.mean()) / 30
+    np.testing.assert_allclose(together.predict(unknown).std, np.sqrt(scale * left), rtol=1e-4)
+    assert GaussianProcess(ranks=True).fit(known, values).extended(known, values) is None

@@ -108,6 +108,18 @@ class Predictor(ABC):
     def predict(self, population: Population) -> Prediction:
         """What the architectures in `population` are worth, in the units of the values."""
 
+    def extended(self, population: Population, values: NDArray[np.float64]) -> Self | None:
+        """This predictor with more labels, where that is much cheaper than a fit; None, the default, where it is not.
+
+        A strategy that asks for few architectures at a time calls it between fits. The answer is another predictor, the same
+        whether labels came one by one or together.
+
+        Args:
+            population: begins with the architectures that this predictor has learnt from.
+            values: of all of them, shape [n].
+        """
+        return None
+
     def mean(self, population: Population) -> NDArray[np.float64]:
         """The mean that `predict` gives, up to rounding, shape [n]: what a large space is ranked by.
 

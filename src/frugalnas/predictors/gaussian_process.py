@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -33,6 +34,8 @@ CONDITIONED_ON = 1000
 """Of more labels than this the better half of the room goes to the best, the rest to the others, evenly by rank."""
 TUNED_ON = 256
 """Length scale and noise are two numbers: of more labels than this, evenly spaced ones by rank determine them."""
+EXTENDED_BY = 10
+"""Labels that a process is made room for at a time."""
 NOISE_PRIOR = -2.0
 """Prior mean of log(noise / signal) of the standard deviations: a network's accuracy repeats to about a seventh."""
 
@@ -88,6 +91,7 @@ class GaussianProcess(Predictor):
         self.ranks = ranks
         self.seed = seed
         self._learnt: Pretrained | None = None
+        self._known: _Candidates | None = None
         self._spreads = 1.0, 1.0
 
     def prepare(self, space: SearchSpace) -> None:
@@ -116,19 +120,41 @@ class GaussianProcess(Predictor):
         gram = self._kernel(squares)
         gram[np.diag_indices_from(gram)] += self._noise
         self._factor = cholesky(gram, lower=True, check_finite=False)
+        self._tuned, self._known = len(kept), None
+        return self._conditioned(centred)
+
+    def extended(self, population: Population, values: Matrix) -> Self | None:
+        """The process with more labels; length scale and noise stay, and a label adds a row to the factor."""
+        if self.ranks or len(values) > CONDITIONED_ON:
+            return None
+        values, grown = check_values(values), copy.copy(self)
+        told = len(self._features)
+        new = self.inputs(population.take(np.arange(told, len(values)))).all.astype(np.float64)
+        rows = np.concatenate([self._features, new])
+        for n in range(told, len(rows)):
+            cross = self._kernel(_squared_distances(rows[n : n + 1], rows[:n]))[0]
+            below = solve_triangular(grown._factor, cross, lower=True, check_finite=False)
+            factor = np.zeros((n + 1, n + 1))
+            factor[:n, :n], factor[n, :n] = grown._factor, below
+            factor[n, n] = np.sqrt(max(1.0 + self._noise - float(below @ below), JITTER))
+            grown._factor = factor
+        grown._features, grown._offset = rows, float(np.mean(values))
+        self._known = None  # what is known of candidates goes on with the new one
+        return grown._conditioned(values - grown._offset)
+
+    def _conditioned(self, centred: Matrix) -> Self:
         self._weights = cho_solve((self._factor, True), centred, check_finite=False)
         self._variance = max(float(centred @ self._weights) / len(centred), 1e-12)
         return self
 
     def predict(self, population: Population) -> Prediction:
         """Posterior mean and standard deviation of the noise-free value."""
-        candidates = self.inputs(population)
-        features = candidates.rows.astype(np.float64)
-        cross = self._kernel(_squared_distances(self._features, features))
-        whitened = solve_triangular(self._factor, cross, lower=True, overwrite_b=True, check_finite=False)
+        if self._known is None or self._known.population is not population:
+            self._known = _Candidates(self, population)
+        self._known.extend(self)
+        whitened, variance = self._known.whitened[: len(self._factor)], self._known.variance.copy()
         mean = self._offset + self._whitened_values() @ whitened
-        variance = 1.0 - np.einsum("ij,ij->j", whitened, whitened)
-        return _Posterior.build(self, candidates, features, whitened, mean, variance)
+        return _Posterior.build(self, self._known.distinct, self._known.features, whitened, mean, variance)
 
     def mean(self, population: Population) -> Matrix:
         """Posterior mean in single precision, shape [n]."""
@@ -199,6 +225,46 @@ class GaussianProcess(Predictor):
         loss = 0.5 * n * np.log(fit) + np.log(np.diag(factor)).sum() + 0.5 * deviations @ deviations
         gradient = np.array([np.sum(sensitivity * slope), 2 * noise * np.trace(sensitivity)]) + deviations
         return float(loss), gradient
+
+
+class _Candidates:
+    """What a process knows of a population that it is asked about again: a label more adds a row.
+
+    The first rows are those of the labels at the last fit, so that they are the same whenever they are computed.
+
+    Attributes:
+        population: which.
+        distinct: its feature vectors, each once; `features` are the same in double precision.
+        whitened: covariances with the labels, the factor divided out, shape [labels or more, m].
+        variance: what is left of each, in units of the signal variance, shape [m].
+    """
+
+    def __init__(self, process: GaussianProcess, population: Population) -> None:
+        self.population = population
+        self.distinct = process.inputs(population)
+        self.features = self.distinct.rows.astype(np.float64)
+        self.norms = np.einsum("ij,ij->i", self.features, self.features)
+        self.rows = process._tuned
+        cross = process._kernel(_squared_distances(process._features[: self.rows], self.features))
+        factor = process._factor[: self.rows, : self.rows]
+        self.whitened: Matrix = solve_triangular(factor, cross, lower=True, overwrite_b=True, check_finite=False)
+        self.variance = 1.0 - np.einsum("ij,ij->j", self.whitened, self.whitened)
+
+    def extend(self, process: GaussianProcess) -> None:
+        """Add the rows of labels that came since."""
+        factor = process._factor
+        for n in range(self.rows, len(factor)):
+            if n == len(self.whitened):
+                room = np.empty((max(EXTENDED_BY, n // EXTENDED_BY), self.whitened.shape[1]))
+                self.whitened = np.concatenate([self.whitened, room])
+            new: Matrix = process._features[n]
+            squares = self.norms - self.features @ (2 * new) + float(np.dot(new, new))
+            step = process._kernel(np.maximum(squares, 0.0))
+            step -= factor[n, :n] @ self.whitened[:n]
+            step /= factor[n, n]
+            self.whitened[n] = step
+            self.variance -= step**2
+        self.rows = len(factor)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from scipy.special import erfcx, log_ndtr, ndtr
 from frugalnas.errors import unknown_name
 from frugalnas.predictors import Prediction
 from frugalnas.spaces import IntArray
+from frugalnas.strategies.failures import Chance
 
 __all__ = ["ACQUISITIONS", "best_batch", "log_expected_improvement", "scores"]
 
@@ -58,6 +59,18 @@ def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:
     return result + np.log(std)
 
 
+def _may_improve_most(mean: Values, std: Values, best: float) -> IntArray:
+    """The rows, few of many, among which the largest expected improvement is: std h(z) grows with std and with z."""
+    std = np.maximum(std, SMALLEST_STD)
+    z = (mean - best) / std
+    first = int(np.argmax(mean + std))
+    below = z[first] - np.linspace(0.0, 8.0, 65)
+    # What a row with the largest deviation needs of z to improve as much as the first.
+    needed = log_expected_improvement(mean[[first]], std[[first]], best) - np.log(std.max())
+    enough = log_expected_improvement(below, np.ones(len(below)), 0.0) >= needed
+    return np.flatnonzero(z >= (below[~enough].max(initial=-np.inf)))
+
+
 def _optimistic_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
     return prediction.mean + prediction.std if prediction.members is None else prediction.members.max(axis=0)
 
@@ -84,7 +97,14 @@ ACQUISITIONS: dict[str, Callable[[Prediction, float, np.random.Generator], Value
 }
 
 
-def scores(name: str, prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+def scores(
+    name: str,
+    prediction: Prediction,
+    best: float,
+    rng: np.random.Generator,
+    chance: Chance | None = None,
+    worst: float = 0.0,
+) -> Values:
     """The acquisition score of every architecture, shape [n].
 
     Args:
@@ -92,10 +112,13 @@ def scores(name: str, prediction: Prediction, best: float, rng: np.random.Genera
         prediction: what a predictor thinks of n architectures.
         best: the best value so far, in the predictor's units.
         rng: for the two that draw.
+        chance: of each architecture to succeed; None: all do.
+        worst: what a failure is worth, in the predictor's units.
     """
     if name not in ACQUISITIONS:
         raise unknown_name("acquisition", name, ACQUISITIONS)
-    return ACQUISITIONS[name](prediction, best, rng)
+    score = ACQUISITIONS[name](prediction, best, rng)
+    return score if chance is None else chance.weighed(score, worst, name)
 
 
 def best_batch(
@@ -106,6 +129,8 @@ def best_batch(
     eligible: NDArray[np.bool_],
     n: int,
     rng: np.random.Generator,
+    chance: Chance | None = None,
+    worst: float = 0.0,
 ) -> IntArray:
     """The rows of up to `n` architectures to evaluate together, all of different networks.
 
@@ -122,20 +147,28 @@ def best_batch(
         eligible: which may be chosen, shape [m].
         n: how many.
         rng: for ties, which are broken at random, and the two acquisitions that draw.
+        chance: of each architecture to succeed; None: all do.
+        worst: what a failure is worth, in the predictor's units.
     """
     shuffled = rng.permutation(np.flatnonzero(eligible))
-    score = scores(name, prediction, best, rng)
+    if n == 1 and name == "ei" and chance is None and len(shuffled):
+        shuffled = shuffled[_may_improve_most(prediction.mean[shuffled], prediction.std[shuffled], best)]
+        prediction = Prediction(prediction.mean[shuffled], prediction.std[shuffled])
+        return shuffled[[np.argmax(scores(name, prediction, best, rng))]]
+    score = scores(name, prediction, best, rng, chance, worst)
+    if n == 1:
+        return shuffled[[np.argmax(score[shuffled])]] if len(shuffled) else shuffled
     ranked = shuffled[np.argsort(-score[shuffled], kind="stable")]
     _, first = np.unique(networks[ranked], return_index=True)
     shortlist = ranked[np.sort(first)[: SHORTLIST * n]]
-    if n == 1 or len(shortlist) <= 1:
-        return shortlist[:n]
-    prediction = prediction.take(shortlist)
+    if len(shortlist) <= 1:
+        return shortlist
+    prediction, chance = prediction.take(shortlist), None if chance is None else chance.take(shortlist)
     left = np.ones(len(shortlist), np.bool_)
     chosen = [0]
     while len(chosen) < min(n, len(shortlist)):
         left[chosen[-1]] = False
         prediction = prediction.supposing(chosen[-1])
         best = max(best, float(prediction.mean[chosen[-1]]))
-        chosen.append(int(np.argmax(np.where(left, scores(name, prediction, best, rng), -np.inf))))
+        chosen.append(int(np.argmax(np.where(left, scores(name, prediction, best, rng, chance, worst), -np.inf))))
     return shortlist[chosen]

@@ -13,11 +13,12 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import fitted, predicted
 from frugalnas.registry import PREDICTORS
-from frugalnas.spaces import BoolArray, Codes, IntArray, Population, SearchSpace
+from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
 from frugalnas.spaces.children import guessed_children
 from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS, paper_mutants
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
 from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.failures import chance_of_success, with_worst
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.weaknas import ROUNDING, Round
 from frugalnas.tables import known_quantities
@@ -157,10 +158,13 @@ class NPENAS(Strategy):
         prediction = predicted(predictor, candidates)
         eligible = np.ones(len(codes), np.bool_)
         best = labels.max()
-        rows = best_batch(self.acquisition, prediction, best, candidates.networks, eligible, n, self.rng)
+        chance = chance_of_success(self.codes, self.values, candidates)
+        rows = best_batch(
+            self.acquisition, prediction, best, candidates.networks, eligible, n, self.rng, chance, labels.min()
+        )
         self._round += 1
         if self.observer is not None:
-            values = self.values[self._learnt()]
+            values = self._learnt()
             self.observer(
                 Round(self._round, predictor, labels, values, self.labels, candidates, prediction, eligible, None, rows)
             )
@@ -174,21 +178,19 @@ class NPENAS(Strategy):
             self._told_at_fit, self._fit_seed = len(self._values), int(self.rng.integers(2**31))
             self._fitted = None
         if self._fitted is None:
-            learnt = self._learnt()
             predictor = copy.copy(self.predictor)
             predictor.seed = self._fit_seed
-            labels = LABELS[self.labels](self.values[learnt])
-            self._fitted = fitted(predictor, Population(self.space, self.codes[learnt], self._known), labels), labels
+            labels = LABELS[self.labels](self._learnt())
+            known = Population(self.space, self.codes[: self._told_at_fit], self._known)
+            self._fitted = fitted(predictor, known, labels), labels
         return self._fitted
 
-    def _learnt(self) -> BoolArray:
-        """Which of the told architectures the predictor was fitted to, shape [n]."""
-        learnt: BoolArray = np.isfinite(self.values)
-        learnt[self._told_at_fit :] = False
-        return learnt
+    def _learnt(self) -> NDArray[np.float64]:
+        """What the predictor was told that the first architectures are worth, shape [told at the last fit]."""
+        return with_worst(self.values[: self._told_at_fit])
 
     def _due(self) -> bool:
-        before, now = int(self._learnt().sum()), int(np.isfinite(self.values).sum())
+        before, now = self._told_at_fit, len(self._values)
         if not before:
             return True
         enough = self.refit_growth * before * (1 - ROUNDING)

@@ -17,6 +17,7 @@ from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.failures import Chance, chance_of_success, with_worst
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
@@ -33,6 +34,10 @@ LARGE = 2**15
 NEAR = 2**13
 OPEN = 2**9
 ROUNDING = 1e-9
+TUNE_AGAIN = 1.25
+SMALL_ROUND = 10
+"""Where rounds are smaller than this, a predictor that can take in labels without a fit (`Predictor.extended`) is fitted as a whole
+again when a quarter is new: what it tunes hardly changes with one label."""
 RANK_AGAIN = 1.25
 """A space of more than `LARGE` networks is ranked whole only when the labels have grown by a quarter. In between, the best
 `NEAR` of that ranking are predicted anew every round, the best `OPEN` that were not yet asked for always among them; with costs
@@ -164,12 +169,16 @@ class WeakNAS(Strategy):
             raise FrugalnasError(f"acquisition {acquisition} knows one objective; with costs choose ucb, mean, ts, ...")
         self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
         self._whole = Population(space, space.enumerate(), self._known) if space.enumerable else None
+        self._order: tuple[IntArray, NDArray[np.uint64]] | None = (
+            None  # of the whole space by keys, and its keys in this order
+        )
         self._near: IntArray | None = None  # rows of a large space that are predicted in full until it is ranked again
         self._ranked_with = 0
         self._round = 0
         self._kept: list[int] = []  # places in the told history that the predictor is fitted to
         self._seen = 0
         self._learnt: NDArray[np.intp] = np.zeros(0, np.intp)  # places that the predictors were last fitted to
+        self._tuned = 0  # how many of them the predictors were fitted to as a whole; they were extended by the others
         self._fit_seeds: list[int] = []
         self._fits: list[_Fitted] | None = None  # made again from the two above where missing
         self.observer: Callable[[Round], None] | None = None
@@ -178,7 +187,7 @@ class WeakNAS(Strategy):
         """The next round: fit, rank, choose."""
         candidates = self._whole or Population(self.space, self._draw_pool(), self._known)
         kept = self._training_set()
-        if len(kept) < 2:
+        if np.isfinite(self.values[kept]).sum() < 2:
             return self.draw_new(n, self.rng)
         fits = self._fitted_to(kept)
         predictor, labels = fits[0]
@@ -189,19 +198,24 @@ class WeakNAS(Strategy):
         else:
             prediction = predicted(predictor, candidates)
         eligible = self._eligible(candidates)
+        chance, worst = chance_of_success(self.codes, self.values, candidates), float(labels.min())
         if self.costs:
-            rows = self._towards_the_front(candidates, fits, prediction, eligible, n)
+            rows = self._towards_the_front(candidates, fits, prediction, eligible, n, chance)
         elif self.acquisition == "uniform":
-            rows = self._from_the_top(prediction, candidates, eligible, n)
+            mean = prediction.mean if chance is None else chance.weighed(prediction.mean, worst)
+            rows = self._from_the_top(mean, candidates, eligible, n)
         else:
-            rows = best_batch(self.acquisition, prediction, labels.max(), candidates.networks, eligible, n, self.rng)
+            networks = candidates.networks
+            rows = best_batch(
+                self.acquisition, prediction, labels.max(), networks, eligible, n, self.rng, chance, worst
+            )
         if self.observer is not None:
             self.observer(
                 Round(
                     self._round + 1,
                     predictor,
                     labels,
-                    self.values[self._learnt],
+                    with_worst(self.values[self._learnt]),
                     self.labels,
                     candidates,
                     prediction,
@@ -222,21 +236,56 @@ class WeakNAS(Strategy):
     def _fitted_to(self, kept: NDArray[np.intp]) -> list[_Fitted]:
         """A predictor of the value and of each measured cost with the labels that it was fitted to, anew where due."""
         if not len(self._learnt) or len(kept) >= self.refit_growth * len(self._learnt) * (1 - ROUNDING):
-            measured = [cost for cost in self.costs if cost not in self.space.quantities]
-            self._fit_seeds = [int(self.rng.integers(2**31)) for _ in range(1 + len(measured))]
-            self._learnt, self._fits = kept, None
+            few = len(kept) - len(self._learnt) < SMALL_ROUND and len(kept) < TUNE_AGAIN * self._tuned
+            fits = (self._fits or self._fit()) if few and self.keep_old == "all" else None
+            self._learnt = kept
+            self._fits = self._extended(fits) if fits else None
+            if self._fits is None:
+                measured = [cost for cost in self.costs if cost not in self.space.quantities]
+                self._fit_seeds = [int(self.rng.integers(2**31)) for _ in range(1 + len(measured))]
+                self._tuned = len(kept)
         if self._fits is None:
-            evaluated = Population(self.space, self.codes[self._learnt], self._known)
-            columns = [self.values[self._learnt]]
-            for cost, paid in zip(self.costs, self.cost_values[self._learnt].T, strict=True):
-                if cost not in self.space.quantities:
-                    columns.append(-paid)
-            self._fits = []
-            for values, seed in zip(columns, self._fit_seeds, strict=True):
-                predictor, labels = copy.copy(self.predictor), LABELS[self.labels](values)
-                predictor.seed = seed
-                self._fits.append((fitted(predictor, evaluated, labels), labels))
+            self._fits = self._fit()
+            if self._tuned < len(self._learnt):
+                self._fits = self._extended(self._fits)
+                assert self._fits is not None  # as it was before the state was taken
         return self._fits
+
+    def _fit(self) -> list[_Fitted]:
+        """Predictors fitted to what was known when they last were."""
+        fits = []
+        population, columns = self._lessons(self._learnt[: self._tuned])
+        for labels, seed in zip(columns, self._fit_seeds, strict=True):
+            predictor = copy.copy(self.predictor)
+            predictor.seed = seed
+            fits.append((fitted(predictor, population, labels), labels))
+        return fits
+
+    def _extended(self, fits: Sequence[_Fitted]) -> list[_Fitted] | None:
+        """The same predictors with all that is known now; None where they cannot be extended."""
+        population, columns = self._lessons(self._learnt)
+        more = [
+            (before.extended(population, labels), labels) for (before, _), labels in zip(fits, columns, strict=True)
+        ]
+        return [(predictor, labels) for predictor, labels in more if predictor is not None] if more[0][0] else None
+
+    def _lessons(self, places: NDArray[np.intp]) -> tuple[Population, list[NDArray[np.float64]]]:
+        """Architectures to learn from, and labels of their value and of each measured cost."""
+        measured = [column for column, cost in enumerate(self.costs) if cost not in self.space.quantities]
+        columns = [self.values[places], *(-self.cost_values[places, column] for column in measured)]
+        labels = [LABELS[self.labels](with_worst(column)) for column in columns]
+        return self._evaluated(self.codes[places]), labels
+
+    def _evaluated(self, codes: Codes) -> Population:
+        """Evaluated architectures, with the encodings that are already known where the whole space is."""
+        if self._whole is not None and self.space.listed_by == "code":
+            if self._order is None:
+                keys = self.space.keys(self._whole.codes)
+                self._order = np.argsort(keys), np.sort(keys)
+            order, keys = self._order
+            rows = order[np.searchsorted(keys, self.space.keys(codes))]
+            return self._whole.take(rows)
+        return Population(self.space, codes, self._known)
 
     def _eligible(self, candidates: Population) -> BoolArray:
         """Which candidates are networks that were never asked for, shape [n]."""
@@ -272,12 +321,12 @@ class WeakNAS(Strategy):
         return candidates.take(self._near)
 
     def _training_set(self) -> NDArray[np.intp]:
-        """Places in the history to fit to."""
+        """Places in the history to fit to: failures too, and what succeeded without one of its costs not."""
         new = range(self._seen, len(self._values))
         self._kept.extend(new)
         self._seen = len(self._values)
         kept = np.array(self._kept, np.intp)
-        return kept[np.isfinite(self.values[kept]) & np.isfinite(self.cost_values[kept]).all(axis=1)]
+        return kept[~np.isfinite(self.values[kept]) | np.isfinite(self.cost_values[kept]).all(axis=1)]
 
     def _towards_the_front(
         self,
@@ -286,24 +335,28 @@ class WeakNAS(Strategy):
         prediction: Prediction,
         eligible: NDArray[np.bool_],
         n: int,
+        chance: Chance | None,
     ) -> IntArray:
         """Candidates of the predicted front; each measured cost has its own predictor, fitted as that of the value is."""
         name = "ucb" if self.acquisition == "ei" else self.acquisition
-        columns: list[FloatArray] = [scores(name, prediction, fits[0][1].max(), self.rng)]
+        columns: list[NDArray[np.float64]] = [scores(name, prediction, fits[0][1].max(), self.rng)]
+        worst = [fits[0][1].min()]
         measured = iter(fits[1:])
         for cost in self.costs:
             if cost in self.space.quantities:
-                columns.append(-candidates.quantity(cost))
+                columns.append(-candidates.quantity(cost).astype(np.float64))
+                worst.append(columns[-1].min())
                 continue
             predictor, labels = next(measured)
             columns.append(scores(name, predicted(predictor, candidates), labels.max(), self.rng))
+            worst.append(labels.min())
+        if chance is not None:
+            columns = [chance.weighed(column, least) for column, least in zip(columns, worst, strict=True)]
         return front_batch(np.column_stack(columns), candidates.networks, eligible, n, self.rng)
 
-    def _from_the_top(
-        self, prediction: Prediction, candidates: Population, eligible: NDArray[np.bool_], n: int
-    ) -> IntArray:
+    def _from_the_top(self, mean: FloatArray, candidates: Population, eligible: NDArray[np.bool_], n: int) -> IntArray:
         """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
-        order = np.argsort(-prediction.mean, kind="stable")
+        order = np.argsort(-mean, kind="stable")
         size = self._top_size
         top = order[:size]
         drawn = self.rng.permutation(top[eligible[top]])
@@ -349,6 +402,7 @@ class WeakNAS(Strategy):
             "near": near,
             "ranked_with": self._ranked_with,
             "learnt": self._learnt.tolist(),
+            "tuned": self._tuned,
             "fit_seeds": list(self._fit_seeds),
         }
 
@@ -358,6 +412,7 @@ class WeakNAS(Strategy):
         self._near = None if memory["near"] is None else np.array(memory["near"], np.intp)
         self._ranked_with = memory["ranked_with"]
         self._learnt, self._fit_seeds = np.array(memory["learnt"], np.intp), list(memory["fit_seeds"])
+        self._tuned = memory["tuned"]
         self._fits = None
 
 

@@ -1,0 +1,76 @@
+"""What failed evaluations teach: where architectures fail, so that a search stops asking for their like.
+
+A predictor that learnt from successes alone would go on to find a region promising in which nothing ever succeeds (out of memory,
+too slow, does not build). Two things keep it from that, together, as each alone measured worse (`benchmarks/README.md`): it
+is told that a failure was worth the worst value so far, and a second model says how likely an architecture is to succeed.
+Where nothing has failed neither changes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_ndtr
+
+from frugalnas.predictors import GaussianProcess
+from frugalnas.predictors.base import SMALLEST_DEVIATION
+from frugalnas.spaces import BoolArray, Codes, IntArray, Population
+
+__all__ = ["Chance", "chance_of_success", "with_worst"]
+
+DOUBT = 0.5
+"""How far from failure, -1, to success, 1, what counts as succeeding has to be."""
+LOGARITHMS = ("ei", "pi")
+"""Acquisitions whose scores are logarithms."""
+
+
+def with_worst(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values, and for those that are not there the worst that is, shape [n]; at least one is finite."""
+    finite = np.isfinite(values)
+    return np.where(finite, values, values[finite].min())
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How likely architectures are to succeed.
+
+    Attributes:
+        log: logarithm of the probability, shape [n].
+    """
+
+    log: NDArray[np.float64]
+
+    def take(self, rows: IntArray) -> Chance:
+        """The chance of the architectures in `rows`."""
+        return Chance(self.log[rows])
+
+    def weighed(self, scores: NDArray[np.float64], worst: float, acquisition: str = "mean") -> NDArray[np.float64]:
+        """What the scores of an acquisition are worth where only a success has its score, and a failure the worst, shape [n]."""
+        if acquisition in LOGARITHMS:
+            return scores + self.log
+        weighed: NDArray[np.float64] = worst + np.exp(self.log) * (scores - worst)
+        return weighed
+
+
+def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Population) -> Chance | None:
+    """The chance of each candidate, by what is known of others; None where nothing has failed.
+
+    A Gaussian process on the genes themselves and on parameters, where the space counts them: what makes an architecture fail
+    need not be what makes it good.
+
+    Args:
+        codes: evaluated architectures, shape [m, genes].
+        values: NaN where the evaluation failed, shape [m].
+        candidates: whose chance it is.
+    """
+    succeeded: BoolArray = np.isfinite(values)
+    if succeeded.all():
+        return None
+    space = candidates.space
+    sizes = tuple(name for name in ("params",) if name in space.quantities)
+    model = GaussianProcess(encoding="onehot", features=sizes)
+    model.fit(Population(space, codes, candidates.known), np.where(succeeded, 1.0, -1.0))
+    prediction = model.predict(candidates)
+    return Chance(log_ndtr((prediction.mean - DOUBT) / np.maximum(prediction.std, SMALLEST_DEVIATION)))
