@@ -16,7 +16,7 @@ from torch import nn
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import Skeleton, build
 from frugalnas.networks import exporting as exporting_module
-from frugalnas.networks.exporting import FORMATS, TOLERANCE, export, inference_network
+from frugalnas.networks.exporting import FORMATS, TOLERANCE, export, inference_network, live_network
 from frugalnas.networks.saving import (
     CARD_FILE,
     WEIGHTS_FILE,
@@ -306,6 +306,43 @@ def test_every_family_is_exported(tmp_path, family, format):
     answers_alike(path, format, network, space.input_size)
     save_model(tmp_path / "model", network, card)
     assert same(tensors_of(load(tmp_path / "model")), tensors_of(network))
+
+
+@pytest.mark.parametrize("size", [8, 9])
+@pytest.mark.parametrize(
+    ("name", "options", "codes"),
+    [
+        ("nasbench201", {"width": 4, "cells": 1}, 20),
+        ("nasbench101", {"width": 8, "cells": 1}, 3),
+        ("darts", {"width": 2, "layers": 3, "none": True}, 6),
+    ],
+)
+def test_live_networks_answer_the_same(name, options, codes, size):
+    space = SPACES.create({"name": name, "options": {**options, "input_size": size}})
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, size, size)
+    for code in space.sample(codes, np.random.default_rng(0)):
+        network = build(space, code).eval()
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):  # a bias makes something of zeros
+                nn.init.normal_(module.bias)
+        with torch.no_grad():
+            wanted, found = network(images), live_network(network, size)(images)
+        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6, msg=space.format(code))
+
+
+def test_exports_carry_no_dead_work(tmp_path):
+    space = SPACES.create({"name": "nasbench201", "options": {"width": 4, "cells": 1, "input_size": 8}})
+    cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"  # only 0 to 2 to 3 matters
+    network = build(space, space.parse(cell))
+    path = export(network, ModelCard(SPACES.describe(space), cell), tmp_path / "out.pt2", "torch-export")
+    program = torch.export.load(path)
+    called = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
+    assert (
+        sum("conv2d" in name for name in called) == 1 + 3 + 2 * 3
+    )  # stem, one in each cell, three in each residual block
+    assert not any("slice" in name or "mul" in name for name in called)
+    assert not any(True in node.args for node in program.graph.nodes if "avg_pool2d.default" in str(node.target))
 
 
 @pytest.mark.parametrize("format", ["torch-export", "safetensors"])

@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.networks.operations import DropPath, FactorizedReduce, ReLUConvBN, halved, operation, refuse_small_input
+from frugalnas.networks.operations import (
+    DropPath,
+    FactorizedReduce,
+    ReLUConvBN,
+    Zero,
+    halved,
+    operation,
+    refuse_small_input,
+)
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import DARTS, Codes
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
@@ -75,16 +83,23 @@ class Cell(nn.Module):
         )
         self.droppable = [not isinstance(module, nn.Identity) for module in self._ops]
         self.drop_path = DropPath(drop_path)
+        self.zeros = [False] * len(self._ops)
+
+    def keep_live(self) -> None:
+        """Leave out zeros that are added to something."""
+        zeros = [isinstance(module, Zero) for module in self._ops]
+        self.zeros = [zero and not zeros[place ^ 1] for place, zero in enumerate(zeros)]
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         """The cell's output, shape [n, channels * len(concat), height, width]."""
         states = [self.preprocess0(s0), self.preprocess1(s1)]
         paths: list[Tensor] = []
-        for layer, source, droppable in zip(self._ops, self.sources, self.droppable, strict=True):
-            path = layer(states[source])
-            paths.append(self.drop_path(path) if droppable else path)
-            if len(paths) == 2:
-                states.append(paths[0] + paths[1])
+        for place, (layer, source) in enumerate(zip(self._ops, self.sources, strict=True)):
+            if not self.zeros[place]:
+                path = layer(states[source])
+                paths.append(self.drop_path(path) if self.droppable[place] else path)
+            if place % 2:
+                states.append(paths[0] + paths[1] if len(paths) == 2 else paths[0])
                 paths.clear()
         return torch.cat([states[node] for node in self.concat], dim=1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import warnings
@@ -17,7 +18,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.files import draft
 from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 
-__all__ = ["FORMATS", "TOLERANCE", "export", "inference_network"]
+__all__ = ["FORMATS", "TOLERANCE", "export", "inference_network", "live_network"]
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
 """What `export` writes, and how the file's name ends; safetensors come as a folder with the card beside them."""
@@ -65,7 +66,7 @@ def export(network: nn.Module, card: ModelCard, path: str | Path, format: str = 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft(path) as made:
-            _check(bare, write(bare, card, size, made), size, path)
+            _check(bare, write(live_network(bare, size), card, size, made), size, path)
     except OSError as error:
         raise FrugalnasError(f"{path} cannot be written ({error}); choose another place") from None
     return path
@@ -82,6 +83,36 @@ def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, M
     load_tensors(bare, tensors, source="the network", architecture=card.architecture)
     card = ModelCard(**{**card.__dict__, "build": {**card.build, "auxiliary": None}})
     return bare.eval(), card
+
+
+def live_network(network: nn.Module, size: int) -> nn.Module:
+    """A copy of a network for inference that answers the same with less work.
+
+    Neither exporters nor runtimes leave out what is multiplied by zero, nor what is computed of that, and some runtimes have no
+    pooling that rounds up, which even sides do not need.
+
+    Args:
+        network: in eval mode, on the CPU.
+        size: pixels a side of its images.
+    """
+    live = copy.deepcopy(network)
+    for module in list(live.modules()):
+        if callable(keep := getattr(module, "keep_live", None)):
+            keep()
+    pools = [
+        module for module in live.modules() if isinstance(module, (nn.AvgPool2d, nn.MaxPool2d)) and module.ceil_mode
+    ]
+    hooks = [pool.register_forward_pre_hook(_round_as_needed) for pool in pools]
+    with torch.no_grad():
+        live(torch.zeros(1, 3, size, size))
+    for hook in hooks:
+        hook.remove()
+    return live
+
+
+def _round_as_needed(pool: nn.AvgPool2d | nn.MaxPool2d, given: tuple[Tensor]) -> None:
+    """Have a pooling round up only where it does not divide the sides."""
+    pool.ceil_mode = any(side % 2 for side in given[0].shape[2:])
 
 
 # -- the formats -------------------------------------------------------------------------------------------------------

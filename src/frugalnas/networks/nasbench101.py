@@ -71,7 +71,11 @@ class _Cell(nn.Module):
             if target == OUTPUT and sources:
                 read.append(cat([vertices[source] for source in sources], dim=1))
             elif target < OUTPUT:
-                read.extend(vertices[source][:, :own] for source in sources)
+                # A slice of everything would still be an operation of an exported network.
+                read.extend(
+                    vertices[source] if self.channels[source] == own else vertices[source][:, :own]
+                    for source in sources
+                )
             total = read[0]
             for addend in read[1:]:
                 total = total + addend

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks.operations import ReLUConvBN, halved, operation
+from frugalnas.networks.operations import ReLUConvBN, Zero, halved, operation
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, NASBench201
 
@@ -27,13 +27,33 @@ class _Cell(nn.Module):
     def __init__(self, code: Codes, channels: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(operation(OPERATIONS[value], channels) for value in code)
+        self.edges = tuple(range(len(SOURCES)))
 
     def forward(self, x: Tensor) -> Tensor:
         nodes: dict[int, Tensor] = {0: x}
-        for layer, source, target in zip(self.layers, SOURCES, TARGETS, strict=True):
-            out = layer(nodes[source])
+        for edge in self.edges:
+            source, target = SOURCES[edge], TARGETS[edge]
+            out = self.layers[edge](nodes[source] if source in nodes else x * 0.0)
             nodes[target] = nodes[target] + out if target in nodes else out
-        return nodes[3]
+        return nodes[3] if 3 in nodes else x * 0.0
+
+    def keep_live(self) -> None:
+        """Leave out the edges that change nothing: zeros, what is made of zeros, and what nothing reads.
+
+        A convolution of zeros is not nothing, as its batch norm has a bias.
+        """
+        reached, live = {0}, []
+        for edge, layer in enumerate(self.layers):
+            if not isinstance(layer, Zero) and (SOURCES[edge] in reached or isinstance(layer, ReLUConvBN)):
+                live.append(edge)
+                reached.add(TARGETS[edge])
+        read = {3}
+        for edge in reversed(live):
+            if TARGETS[edge] in read:
+                read.add(SOURCES[edge])
+        self.edges = tuple(edge for edge in live if TARGETS[edge] in read)
+        for edge in set(range(len(SOURCES))) - set(self.edges):
+            self.layers[edge] = nn.Identity()
 
 
 class ResidualBlock(nn.Module):

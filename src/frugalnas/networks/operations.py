@@ -41,7 +41,7 @@ class Zero(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Zeros, shape [n, channels, height / stride, width / stride]."""
-        return x[:, :, :: self.stride, :: self.stride] * 0.0
+        return (x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]) * 0.0
 
 
 class _Steps(nn.Module):
