@@ -63,23 +63,16 @@ class Kind:
 
 
 class Stop(Callback):
-    """Ctrl-C at a query or a step, and time for a kill to come."""
+    """Ctrl-C at a query, and time for a kill to come."""
 
-    def __init__(self, at: int, pause: float = 0.0) -> None:
+    def __init__(self, at: int, pause: float) -> None:
         self.at, self.pause = at, pause
 
     def on_query(self, query: Any, ledger: Any) -> None:
         """Of a search."""
-        self.on_step(len(ledger), None)
-
-    def on_step(self, done: int, seconds_left: float | None) -> None:
-        """Of a training."""
         time.sleep(self.pause)
-        if done == self.at:
+        if len(ledger) == self.at:
             raise KeyboardInterrupt
-
-    def on_epoch(self, record: Any) -> None:
-        """Of a training; nothing."""
 
 
 def kinds(pause: float = 0.0) -> dict[str, Kind]:
@@ -99,8 +92,20 @@ def kinds(pause: float = 0.0) -> dict[str, Kind]:
 
         from frugalnas.runs.supernets import resume_supernet, train_supernet
         from frugalnas.runs.training import resume_training, train
+        from frugalnas.runs.watching import TrainingCallback
     except ImportError:
         return found
+
+    class StopTraining(TrainingCallback):
+        """Ctrl-C at a step."""
+
+        def __init__(self, at: int) -> None:
+            self.at = at
+
+        def on_step(self, done: int, seconds_left: float | None) -> None:
+            if done == self.at:
+                raise KeyboardInterrupt
+
     torch.set_num_threads(1)
     space = NASBench201(width=2, cells=1)
     code = space.sample(1, np.random.default_rng(0))[0]
@@ -108,10 +113,10 @@ def kinds(pause: float = 0.0) -> dict[str, Kind]:
     how = {"device": "cpu", "seed": 3}
 
     def begin_training(folder: Path, at: int) -> None:
-        train(space, code, "digits", run_dir=folder, settings=settings, callbacks=[Stop(at)], **how)
+        train(space, code, "digits", run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)
 
     def begin_supernet(folder: Path, at: int) -> None:
-        train_supernet(space, "digits", run_dir=folder, settings=settings, callbacks=[Stop(at)], **how)
+        train_supernet(space, "digits", run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)
 
     weights = "model/model.safetensors"
     found["training"] = Kind(begin_training, resume_training, ["journal.jsonl", "test.json", weights], 5, 2.0)

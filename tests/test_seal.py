@@ -154,6 +154,18 @@ def test_a_journal_that_was_changed_is_refused_by_line(run, what):
     assert len(load_search(run).queries) == 30
 
 
+def test_a_last_line_that_was_cut_short_is_no_damage_and_one_whose_end_has_changed_is(run):
+    whole = journal(run)
+    for cut in (1, 2, 20):
+        (run / "journal.jsonl").write_bytes(whole[:-cut])
+        assert len(load_search(run).queries) == 29
+        resume(run)
+        assert journal(run) == whole
+    (run / "journal.jsonl").write_bytes(whole[:-1] + b"x")
+    with pytest.raises(RunFolderError, match="line 30, is damaged"):
+        load_search(run)
+
+
 def test_a_run_of_an_older_version_is_sealed_when_it_is_resumed(run, capsys):
     def bare(line: bytes) -> bytes:
         return (json.dumps({name: value for name, value in json.loads(line).items() if name != "sum"}) + "\n").encode()

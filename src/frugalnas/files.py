@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["alone", "draft", "sweep", "write_atomically"]
+__all__ = ["alone", "draft", "scratch", "sweep", "write_atomically"]
 
 _HOST = re.sub(r"[^\w.-]", "", platform.node())[:40] or "here"
 """Processes of another machine may share the folder, and nobody here can tell whether they live."""
@@ -49,32 +50,25 @@ def draft(path: Path | str, *, folder: bool = False, sync: bool = True) -> Itera
         FrugalnasError: where there is a folder, or a device.
     """
     path = Path(path)
-    # A folder around it takes in what libraries leave beside the file that they are told to write.
-    around = path.parent / f".{os.getpid()}@{_HOST}.{next(_numbers)}.draft"
-    made = around / path.name
+    made: object = ""
     try:
         if not folder and path.exists() and not path.is_file():
             raise FrugalnasError(
                 f"{path} is {'a folder' if path.is_dir() else 'no regular file'}; choose another place"
             )
-        sweep(path.parent)
-        around.mkdir()
-        lock = os.open(around, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # without a lock its name must do
-                _locked(lock)
+        # A folder around it takes in what libraries leave beside the file that they are told to write.
+        with scratch(path.parent) as around:
+            made = inner = around / path.name
             if folder:
-                made.mkdir()
-            yield made
+                inner.mkdir()
+            yield inner
             if folder:
-                os.rename(made, path)
+                os.rename(inner, path)
             else:
-                made.chmod(around.stat().st_mode & 0o666)  # safetensors makes files that only their owner can read
+                inner.chmod(around.stat().st_mode & 0o666)  # safetensors makes files that only their owner can read
                 if sync:
-                    _sync(made)
-                os.replace(made, path)
-        finally:
-            os.close(lock)
+                    _sync(inner)
+                os.replace(inner, path)
     except BaseException as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
             raise Surroundings(f"{path.parent} is not there; make it, or choose another place") from None
@@ -82,6 +76,27 @@ def draft(path: Path | str, *, folder: bool = False, sync: bool = True) -> Itera
         if known is None:
             raise
         raise known from None
+
+
+@contextmanager
+def scratch(parent: Path | None = None) -> Iterator[Path]:
+    """Within, a folder that is gone afterwards, or, where this process is killed, when the next one is made beside it.
+
+    Args:
+        parent: where it is made; None: where the system keeps such.
+    """
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
+    around = parent / f".{os.getpid()}@{_HOST}.{next(_numbers)}.draft"
+    sweep(parent)
+    around.mkdir()
+    try:
+        lock = os.open(around, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # without a lock its name must do
+                _locked(lock)
+            yield around
+        finally:
+            os.close(lock)
     finally:
         _remove(around)
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import draft, write_atomically
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
 from frugalnas.runs.assessment import LEVELS, METRICS, TOPS, Assessment
@@ -246,7 +247,7 @@ def assessment_report(assessment: Assessment, folder: Path) -> list[Path]:
     table = folder / "assessment.md"
     numbers = assessment_numbers(assessment)
     metrics = numbers["metrics"]
-    table.write_text(_table(assessment, numbers), encoding="utf-8")
+    write_atomically(table, _table(assessment, numbers))
     written = [
         table,
         _write_csv(assessment, metrics, folder / "assessment.csv"),
@@ -295,7 +296,7 @@ def _pen(place: int) -> dict[str, Any]:
 
 
 def _write_csv(assessment: Assessment, metrics: Mapping[str, Any], path: Path) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with draft(path) as made, made.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["predictor", "labels", "metric", "mean", "low", "high"])
         for label in assessment.predictors:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.files import write_atomically
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import save_figure
@@ -144,7 +145,7 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     """The table, every query as Parquet, and the figures, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "comparison.md"
-    table.write_text(comparison_table(comparison, budgets), encoding="utf-8")
+    write_atomically(table, comparison_table(comparison, budgets))
     curves = {name: curve for name, curve in comparison.best_so_far.items() if np.isfinite(curve).any()}
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None

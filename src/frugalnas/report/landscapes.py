@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
+from frugalnas.files import draft
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
 from frugalnas.runs.comparison import bootstrap_mean
 from frugalnas.runs.landscape import Landscape, Samplers
@@ -141,7 +142,7 @@ def _apart(numbers: Sequence[int]) -> list[int]:
 
 def _write(path: Path, header: Sequence[str], rows: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with draft(path) as made, made.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
@@ -137,7 +138,7 @@ def method_report(run_dir: Path | str) -> list[Path]:
         if trained.epochs:
             save(f"retrain-{place}", learning_curves(trained))
     page = folder / "index.html"
-    page.write_text(method_page(run, sure, figures), encoding="utf-8")
+    write_atomically(page, method_page(run, sure, figures))
     return [page, *figures.values()]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from frugalnas.files import draft
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
 from frugalnas.report.style import save_figure
 from frugalnas.runs.scoring import score_title
@@ -196,7 +197,7 @@ def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with draft(path) as made, made.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         for row in rows:

@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from frugalnas.files import draft
+
 __all__ = ["COLUMN", "FILLS", "LINES", "new_figure", "paper_style", "save_figure", "text_width", "wrap"]
 
 COLUMN = 3.5
@@ -89,7 +91,8 @@ def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
         for suffix, metadata in unsigned.items():
             # Not `with_suffix`, which would take the ".5" of "rate-0.5" for a suffix.
             path = stem.with_name(f"{stem.name}.{suffix}")
-            figure.savefig(path, metadata=metadata)
+            with draft(path, sync=False) as made:
+                figure.savefig(made, format=suffix, metadata=metadata)
             paths.append(path)
     return paths
 

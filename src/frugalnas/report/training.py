@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
 from frugalnas.report.style import save_figure
@@ -81,7 +82,7 @@ def training_report(run_dir: Path | str) -> list[Path]:
         written += save_figure(class_accuracies(result.test), folder / "classes")
         written += save_figure(confusion_matrix(result.test), folder / "confusion")
     page = folder / "index.html"
-    page.write_text(_page(result, {path.stem: path for path in written if path.suffix == ".svg"}), encoding="utf-8")
+    write_atomically(page, _page(result, {path.stem: path for path in written if path.suffix == ".svg"}))
     return [page, *written]
 
 

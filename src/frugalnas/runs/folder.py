@@ -49,6 +49,7 @@ class RunFolder:
 
     Contents:
         config.yaml: everything needed to run it again.
+        seal.json: binds configuration, journal, state and what else is written with the folder to each other; see `runs.seal`.
         journal.jsonl: one line per evaluation, flushed before the next one is asked for: the truth.
         timing.jsonl: how long rounds took, apart, so that journals compare equal.
         state/strategy.json: a cache of the journal, written atomically; the run resumes without it, only later.
@@ -70,11 +71,12 @@ class RunFolder:
         self.path = Path(path).absolute()  # an evaluator may change the working folder
         self._open: dict[str, IO[bytes]] = {}
         self._sums: list[int] | None = None
-        self.seal = read_seal(self.path)
-        self.config: dict[str, Any] = read_config(self.path)
+        given = Path(path)  # which errors name
+        self.seal = read_seal(given)
+        self.config: dict[str, Any] = read_config(given)
         if self.seal is not None:
-            self.seal.check(self.path, self.config)
-        _described(self.path, self.config)
+            self.seal.check(given, self.config)
+        _described(given, self.config)
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
@@ -158,9 +160,11 @@ class RunFolder:
         """
         path = self.path / name
         try:
-            whole = path.read_bytes().split(b"\n")[:-1]
+            *whole, rest = path.read_bytes().split(b"\n")
         except FileNotFoundError:
-            whole = []
+            whole, rest = [], b""
+        if is_summed(rest[:-1]):  # a kill leaves no more than a line: the byte that ended this one has changed
+            whole.append(rest)
         sums, total = [0], 0
         bare = len(whole) if self.seal is None else self.seal.bare
         for number, line in enumerate(whole, 1):

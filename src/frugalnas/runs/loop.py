@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator, Trials
+from frugalnas.files import scratch
 from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.callbacks import Callback, notebook_progress
@@ -193,8 +193,8 @@ class _Loop:
         self.started = self.round_started = time.perf_counter()
         self.threads = ThreadpoolController()  # of what is loaded, which the strategy's constructor sees to
         held = nullcontext() if self.folder is None else self.folder.held()
-        with held, tempfile.TemporaryDirectory(prefix="frugalnas-") as scratch, self.executor:
-            self.workdirs = Path(scratch)
+        with held, scratch() as workdirs, self.executor:
+            self.workdirs = workdirs
             if self.folder is not None:
                 self.workdirs = self.folder.path / "evaluations"
                 self._pick_up(self.folder)

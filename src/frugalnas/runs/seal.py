@@ -59,7 +59,7 @@ def summed(record: Mapping[str, Any], before: int) -> tuple[bytes, int]:
 
 def is_summed(line: bytes) -> bool:
     """Whether a line ends with a sum, be it the right one."""
-    return _ENDING[:9].encode() in line[-_LENGTH:]
+    return line[-_LENGTH:].startswith(b', "sum": "') and line.endswith(b'"}')
 
 
 def unsummed(line: bytes, before: int, bare: bool = False) -> tuple[Any, int]:
@@ -148,10 +148,10 @@ class Seal:
         """The path of a file that was written with the folder.
 
         Raises:
-            RunFolderError: where it has changed since, or is gone.
+            RunFolderError: where it has changed since.
         """
         found = path / name
-        if name in self.files and (not found.is_file() or _digest(found) != self.files[name]):
+        if name in self.files and found.is_file() and _digest(found) != self.files[name]:
             raise RunFolderError(f"{found} is not what {path} began with; put it back, or begin another run")
         return found
 
