@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import random
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -208,10 +211,21 @@ def test_one_bad_run_does_not_hide_the_others(run, cli, monkeypatch):
     assert "foreign" not in said.out
 
 
+def test_no_damage_of_one_byte_is_believed(tmp_path):
+    """A small sample of benchmarks/damage.py."""
+    place = Path(__file__).parents[1] / "benchmarks" / "damage.py"
+    spec = importlib.util.spec_from_file_location("damage", place)
+    damage = importlib.util.module_from_spec(spec)
+    sys.modules["damage"] = damage  # where dataclasses look for it
+    spec.loader.exec_module(damage)
+    outcomes = damage.damages(damage.kinds()["search"], 16, tmp_path, random.Random())
+    assert outcomes["refused"] + outcomes["rebuilt"] == 16, outcomes
+
+
 def test_what_was_written_with_a_folder_is_checked(tmp_path):
     config = {"kind": "method", "method": {"name": "none"}}
     folder = RunFolder.create(tmp_path / "run", config, lambda draft: (draft / "split.json").write_text("[1]") and None)
     assert folder.kept("split.json").read_text() == "[1]"
     (tmp_path / "run" / "split.json").write_text("[2]")
-    with pytest.raises(RunFolderError, match=r"split\.json is not what .* began with"):
+    with pytest.raises(RunFolderError, match=r"split\.json is damaged: it is not what the run began with"):
         folder.kept("split.json")

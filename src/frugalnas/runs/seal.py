@@ -152,7 +152,9 @@ class Seal:
         """
         found = path / name
         if name in self.files and found.is_file() and _digest(found) != self.files[name]:
-            raise RunFolderError(f"{found} is not what {path} began with; put it back, or begin another run")
+            raise RunFolderError(
+                f"{found} is damaged: it is not what the run began with; put it back, or begin another run"
+            )
         return found
 
     def _changes(self, config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
