@@ -225,12 +225,14 @@ def test_the_page_stands_alone_and_is_safe(tmp_path, monkeypatch):
     config = {
         "frugalnas": "0.1.0",
         "kind": "training",
-        "space": {},
+        "space": {"name": "nasbench201"},
         "architecture": "",
-        "recipe": {},
+        "name": "",
+        "counts": {"params": 1, "macs": 1},
+        "recipe": {"name": "default", "epochs": 4, "batch_size": 2},
         "seed": 0,
-        "device": {},
-        "data": {"spec": "/some/where/photos"},
+        "device": {"device": "cpu", "devices": 1, "precision": "32"},
+        "data": {"spec": "/some/where/photos", "fingerprint": ""},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     runs = pytest.importorskip("frugalnas.runs.training")

@@ -55,6 +55,7 @@ def edited(run: Path, change) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     change(config)
     (run / "config.yaml").write_text(yaml.safe_dump(config))
+    (run / "seal.json").unlink(missing_ok=True)  # whoever sends a run can seal it
 
 
 @pytest.fixture
@@ -225,3 +226,20 @@ def test_a_predictor_given_by_its_path_is_resumed(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = WeakNAS(NASBench201(), predictor="test_registry:Stranger")
     assert STRATEGIES.create(STRATEGIES.describe(made), NASBench201()).predictor.__class__.__name__ == "Stranger"
+
+
+def test_pages_escape_every_value(tmp_path):
+    from frugalnas.report.page import again, figure, html_page, key_numbers, listing, table, tagged
+
+    word, drawing = "<b id='x'>&</b>", tmp_path / "drawing.svg"
+    drawing.write_text("<svg></svg>")
+    parts = [
+        again({"frugalnas": word, "name": word}),
+        key_numbers([(word, word, word)]),
+        table([word, "n"], [[word, word], [tagged("code", word), "1"]], 1),
+        listing([word]),
+        figure(drawing, word, word),
+    ]
+    page = html_page(word, parts)
+    assert "<b id" not in page
+    assert page.count("&lt;b id") == 14

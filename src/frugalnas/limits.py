@@ -29,13 +29,22 @@ class Limit:
 
 LIMITS = {
     "image-pixels": Limit(200_000_000, "pixels in an image"),
-    "text-bytes": Limit(16_000_000, "bytes of YAML or JSON"),
-    "yaml-aliases": Limit(1_000, "aliases in a YAML file"),
-    "yaml-depth": Limit(64, "levels of nesting"),
+    "yaml-bytes": Limit(2_000_000, "bytes of YAML"),
+    "yaml-values": Limit(100_000, "values, once aliases are followed"),
+    "json-bytes": Limit(64_000_000, "bytes of JSON"),
+    "levels": Limit(64, "levels of nesting"),
     "array-bytes": Limit(8_000_000_000, "bytes of an array"),
-    "layers": Limit(1_000, "cells or layers of a network"),
-    "width": Limit(100_000, "channels of a layer"),
-    "names": Limit(1_000_000, "names of weights"),
+    "tensors": Limit(100_000, "tensors in a file of weights"),
+    "cells": Limit(500, "cells"),
+    "layers": Limit(500, "layers"),
+    "width": Limit(10_000, "channels or units"),
+    "hidden": Limit(10_000, "units"),
+    "classes": Limit(1_000_000, "classes"),
+    "input_size": Limit(10_000, "pixels a side"),
+    "workers": Limit(1_000, "processes"),
+    "queries": Limit(10_000_000, "queries"),
+    "trials": Limit(100_000, "trials"),
+    "option": Limit(1_000_000, "(a number in an option)"),
 }
 """By the name under which the environment raises it: `FRUGALNAS_LIMIT_IMAGE_PIXELS=1e9` for "image-pixels"."""
 

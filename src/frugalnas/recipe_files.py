@@ -10,8 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
+from frugalnas.documents import read_yaml
 from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
@@ -31,17 +30,20 @@ def recipe_sources(package: str) -> dict[str, str]:
     return {name: read_recipe(name, package).get("source", "") for name in known}
 
 
-def read_recipe(name: str, package: str, example: str = "epochs: 30") -> dict[str, Any]:
+def read_recipe(name: str, package: str, example: str = "epochs: 30", above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of a recipe by name or from a YAML file, those of its base included.
 
     Args:
         name: of a recipe of the room, or the path of a YAML file.
         package: of the room.
         example: of a line, for whoever wrote a file without any.
+        above: the recipes that build on this one.
 
     Raises:
         FrugalnasError: where there is no such recipe, or its file cannot be read.
     """
+    if name in above:
+        raise FrugalnasError(f"the recipe {name} is its own base: {' -> '.join((*above, name))}; give it another base")
     own = _folder(package).joinpath(f"{name}.yaml")
     if "/" not in name and own.is_file():
         values = yaml_value(own.read_text(encoding="utf-8"), name)
@@ -57,7 +59,7 @@ def read_recipe(name: str, package: str, example: str = "epochs: 30") -> dict[st
     base = values.pop("base", None)
     if base is None:
         return values
-    inherited = read_recipe(str(base), package, example)
+    inherited = read_recipe(str(base), package, example, (*above, name))
     for setting, value in values.items():
         mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
         inherited[setting] = {**inherited[setting], **value} if mapped else value
@@ -71,10 +73,7 @@ def yaml_value(text: str, where: str) -> Any:
         text: of a file or of a single value.
         where: it stands, for the error.
     """
-    try:
-        return as_number(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise FrugalnasError(f"{where} is not YAML: {str(error).splitlines()[0]}") from None
+    return as_number(read_yaml(text, where))
 
 
 def with_settings(

@@ -17,6 +17,7 @@ from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
+from frugalnas.documents import check_options
 from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 from frugalnas.trust import allow, file_read, give, import_paths, reading, remember
 
@@ -124,6 +125,7 @@ class Registry:
         for option in options:
             if option not in known:
                 raise unknown_name(f"option of {self.kind} {name}", option, known)
+        check_options(constructor, options, f"{self.kind} {name}")
         with reading(file_read() or f"this {self.kind}"):  # what the options name has been allowed, or is refused
             made = constructor(*arguments, **options)
         if not isinstance(made, import_object(self.base)):

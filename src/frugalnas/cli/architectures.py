@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import convert, parse_settings
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES, constructor_options
 
@@ -247,7 +247,7 @@ def _in_path(text: str, space: str | None, number: int | None) -> Architecture |
 
 def _in_file(path: Path, content: str, space: str | None) -> Architecture:
     try:
-        plain = json.loads(content)
+        plain = read_json(content, str(path))
     except ValueError:
         plain = None
     if isinstance(plain, dict) and isinstance(plain.get("architecture"), str):

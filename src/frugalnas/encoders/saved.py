@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from frugalnas import __version__
+from frugalnas.documents import read_json, read_yaml
 from frugalnas.encoders.gin import GINEncoder
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import write_atomically
@@ -100,7 +100,7 @@ def load_encoder(path: Path | str, space: SearchSpace, **expected: object) -> tu
 
 def _read_card(folder: Path, space: SearchSpace) -> EncoderCard:
     try:
-        values = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+        values = read_json((folder / CARD_FILE).read_text(encoding="utf-8"), str(folder / CARD_FILE))
         known = {each.name for each in fields(EncoderCard)}
         card = EncoderCard(**{name: value for name, value in values.items() if name in known})
         space_name = card.space["name"]
@@ -118,8 +118,8 @@ def _read_card(folder: Path, space: SearchSpace) -> EncoderCard:
 def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
     """Why there is no card in a folder, and what to do."""
     config: Any = None
-    with suppress(OSError, ValueError, yaml.YAMLError):
-        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError):
+        config = read_yaml((folder / "config.yaml").read_text(encoding="utf-8"), str(folder))
     kind = config.get("kind") if isinstance(config, dict) else None
     if kind == "pretraining":
         return FrugalnasError(

@@ -19,6 +19,7 @@ import yaml
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from frugalnas.documents import read_json, read_yaml
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
@@ -300,12 +301,12 @@ def _read(path: str | Path) -> dict[str, Any]:
     """The mapping in a JSON or YAML file."""
     try:
         text = Path(path).expanduser().read_text(encoding="utf-8")
-        entries = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
+        entries = (read_json if str(path).endswith(".json") else read_yaml)(text, str(path))
     except OSError as error:
         raise FrugalnasError(
             f"cannot read the latency table {path}: {error.strerror}; frugalnas measure-latency writes one"
         ) from None
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         raise FrugalnasError(f"{path} is neither JSON nor YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(entries, dict):
         raise FrugalnasError(f"{path} is no latency table; it needs 'blocks', a mapping from block to milliseconds")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from frugalnas import __version__
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import draft
 from frugalnas.networks.skeleton import build
@@ -88,10 +89,7 @@ class ModelCard:
         Raises:
             FrugalnasError: naming what is missing or of the wrong kind.
         """
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise FrugalnasError(f"{source} is not JSON ({error})") from None
+        content = read_json(text, source)
         kinds = {
             part.name: {"architecture": str, "version": str, "classes": list}.get(part.name, dict)
             for part in fields(cls)

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalnas.report.certainty import Certainty
-from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
+from frugalnas.report.page import (
+    Markup,
+    again,
+    escaped,
+    figure,
+    html_page,
+    key_numbers,
+    listing,
+    millions,
+    table,
+    tagged,
+)
 
 if TYPE_CHECKING:
     from frugalnas.report.methods import MethodRun
@@ -204,7 +215,7 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
-        row = [str(place + 1), f"<strong>{text}</strong>" if place == run.result["winner"] else text]
+        row = [str(place + 1), tagged("strong", text) if place == run.result["winner"] else text]
         row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
         row += [millions(each["params"]), millions(each["macs"])]
         if run.trained:
@@ -221,12 +232,12 @@ def _candidates(run: MethodRun, sure: Certainty | None) -> str:
     return table(headings, rows, len(headings) - 2) + note
 
 
-def _notation(text: str) -> str:
+def _notation(text: str) -> Markup:
     """An architecture in a table: long ones are folded up."""
-    shown = f"<code>{escaped(text).replace('+', '+<wbr>')}</code>"
+    shown = Markup(f"<code>{escaped(text).replace('+', '+<wbr>')}</code>")
     if len(text) <= LONGEST:
         return shown
-    return f"<details><summary><code>{escaped(text[:SHOWN])}…</code></summary>{shown}</details>"
+    return Markup(f"<details><summary>{tagged('code', text[:SHOWN] + '…')}</summary>{shown}</details>")
 
 
 def _costs(run: MethodRun) -> str:
@@ -244,16 +255,15 @@ def _costs(run: MethodRun) -> str:
             trained = next((each for each in run.trained if each.run_dir == stage.path), None)
             what = f"{len(trained.epochs)} epochs" if trained is not None else ""
         done = what if stage.finished else f"{what} so far"
-        rows.append(
-            [escaped(stage.name), escaped(done), duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"]
-        )
-    rows.append(["<strong>all</strong>", "", duration(run.seconds), ""])
+        rows.append([stage.name, done, duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"])
+    rows.append([tagged("strong", "all"), "", duration(run.seconds), ""])
     return table(["stage", "done", "time", "share"], rows, 2)
 
 
 def _files(run: MethodRun) -> str:
     rows = [
-        [f"<code>{stage.path.relative_to(run.path)}</code>", f"the run of stage {stage.name}"] for stage in run.stages
+        [tagged("code", str(stage.path.relative_to(run.path))), f"the run of stage {stage.name}"]
+        for stage in run.stages
     ]
     if run.result is not None:
         takes = "the trained network: frugalnas evaluate, predict and export take it"
@@ -262,9 +272,9 @@ def _files(run: MethodRun) -> str:
             if run.result["trained"]
             else "the winner with random weights: frugalnas export takes it with --untrained"
         )
-        rows.append([f"<code>{run.result['network']}</code>", takes])
-        rows += [[f"<code>{path}</code>", "exported"] for path in run.result["exported"]]
-        rows.append(["<code>result.json</code>", "what is said here of the best architectures, as data"])
+        rows.append([tagged("code", run.result["network"]), takes])
+        rows += [[tagged("code", path), "exported"] for path in run.result["exported"]]
+        rows.append([tagged("code", "result.json"), "what is said here of the best architectures, as data"])
     return f"<p>In <code>{escaped(str(run.path))}</code>:</p>" + table(["file", ""], rows, 0)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["again", "escaped", "figure", "html_page", "key_numbers", "listing", "millions", "table"]
+__all__ = ["Markup", "again", "escaped", "figure", "html_page", "key_numbers", "listing", "millions", "table", "tagged"]
 
 MAGNIFIED = 1.75
 """Pixels of the page for each point of a figure."""
@@ -40,6 +40,17 @@ code, pre { font: 13px/1.45 ui-monospace, "DejaVu Sans Mono", monospace; overflo
 pre { background: #f6f6f6; padding: 10px 12px; margin: 8px 0; }
 details summary { cursor: pointer; color: #5a5a5a; }
 """
+
+
+class Markup(str):
+    """A piece of HTML, whose parts have been escaped; any other text is escaped where it is put into a page."""
+
+    __slots__ = ()
+
+
+def tagged(tag: str, text: str) -> Markup:
+    """A text within a tag, such as "code"."""
+    return Markup(f"<{tag}>{escaped(text)}</{tag}>")
 
 
 def html_page(title: str, parts: Sequence[str]) -> str:
@@ -85,11 +96,11 @@ def figure(path: Path, alternative: str, caption: str = "") -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
-    """A table, whose last columns hold numbers and are set to the right."""
+    """A table, whose last columns hold numbers and are set to the right; cells are texts or `Markup`."""
     kinds = [""] * (len(headings) - numbers) + [" class=n"] * numbers
-    head = "".join(f"<th{kind}>{name}</th>" for name, kind in zip(headings, kinds, strict=True))
+    head = "".join(f"<th{kind}>{escaped(name)}</th>" for name, kind in zip(headings, kinds, strict=True))
     body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td{kind}>{escaped(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
         for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -106,5 +117,5 @@ def millions(count: float) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text as HTML shows it."""
-    return html.escape(text)
+    """A text as HTML shows it; markup as it is."""
+    return text if isinstance(text, Markup) else html.escape(str(text))

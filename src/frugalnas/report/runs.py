@@ -120,7 +120,7 @@ def summarise(run_dir: Path | str) -> Summary:
         space=repr(result.space) if result.space.limits else result.space.name,
         evaluator=_answered_by(config["evaluator"], standing),
         objective=_objective(config["evaluator"], table),
-        seed=config["strategy"]["options"]["seed"],
+        seed=config["strategy"]["options"].get("seed", 0),
         queries=len(result.queries),
         failed=int(np.isnan(result.values).sum()),
         stop=result.stop,

@@ -151,13 +151,10 @@ def _classes(test: EvaluationResult, figures: dict[str, Path]) -> str:
         figure(figures["confusion"], "confusion matrix"),
         figure(figures["classes"], "accuracy of each class"),
     ]
-    pairs = [
-        [escaped(true), escaped(taken), f"{images:,}", f"{share:.1f} %"]
-        for true, taken, images, share in confusions(test)
-    ]
+    pairs = [[true, taken, f"{images:,}", f"{share:.1f} %"] for true, taken, images, share in confusions(test)]
     images = np.asarray(test.confusion).sum(axis=1)
     rows = [
-        [escaped(name), f"{count:,}", "" if math.isnan(accuracy) else f"{accuracy:.2f} %"]
+        [name, f"{count:,}", "" if math.isnan(accuracy) else f"{accuracy:.2f} %"]
         for name, count, accuracy in zip(test.classes, images, test.per_class, strict=True)
     ]
     confused = table(["class", "taken for", "images", "of the class"], pairs, 2) if pairs else "<p>None was wrong.</p>"

@@ -139,10 +139,12 @@ def load_assessment(run_dir: Path | str, *, trust: bool = False) -> Assessment:
         RunFolderError: where something is missing, with the command that runs it.
     """
     folder = _assessment_folder(run_dir)
-    done, total = _finished(folder), len(_all_tasks(folder.config))
-    if len(done) < total:
+    done, tasks, config = _finished(folder), _all_tasks(folder.config), folder.config
+    missing = [1 for trial, budget, place in tasks if (trial, budget, _label(config["predictors"][place])) not in done]
+    if missing:
         raise RunFolderError(
-            f"{folder.path} has finished {len(done)} of {total} fits; run the others with: frugalnas resume {folder.path}"
+            f"{folder.path} has finished {len(tasks) - len(missing)} of {len(tasks)} fits; run the others with: frugalnas resume "
+            f"{folder.path}"
         )
     return _assemble(folder.config, done, folder)
 

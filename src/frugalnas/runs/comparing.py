@@ -93,10 +93,12 @@ def load_comparison(run_dir: Path | str, *, trust: bool = False) -> Comparison:
     """
     folder = _comparison_folder(run_dir)
     done = _finished(folder)
-    total = len(folder.config["strategies"]) * len(folder.config["seeds"])
-    if len(done) < total:
+    wanted = [(_label(entry), seed) for entry in folder.config["strategies"] for seed in folder.config["seeds"]]
+    missing = sum(search not in done for search in wanted)
+    if missing or not wanted:
         raise RunFolderError(
-            f"{folder.path} has finished {len(done)} of {total} searches; run the others with: frugalnas resume {folder.path}"
+            f"{folder.path} has finished {len(wanted) - missing} of {len(wanted)} searches; run the others with: frugalnas "
+            f"resume {folder.path}"
         )
     return _assemble(folder.config, done, folder)
 

@@ -18,6 +18,7 @@ import yaml
 
 from frugalnas.errors import RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
+from frugalnas.runs.fields import NoRun, check_config, check_line
 from frugalnas.runs.ledger import Query
 from frugalnas.runs.seal import CONFIG, Seal, is_summed, read_config, read_seal, seal_of, summed, unsummed
 from frugalnas.spaces import SearchSpace
@@ -31,17 +32,6 @@ DIVERGED = "diverged"
 """In the last line of a training's journal: how its last epoch ended."""
 LONGEST_NAME = 200
 """Bytes of a folder's name that we choose: file systems take 255, and drafts add to it."""
-
-_FIELDS = {
-    "search": {"space", "strategy", "evaluator", "budget", "executor"},
-    "comparison": {"space", "strategies", "evaluator", "queries", "seeds", "until_optimum"},
-    "assessment": {"space", "predictors", "truth", "budgets", "trials", "seed", "held_out"},
-    "training": {"space", "architecture", "data", "recipe", "seed", "device"},
-    "supernet": {"space", "data", "recipe", "seed", "device", "initial"},
-    "pretraining": {"space", "task", "recipe", "seed", "device"},
-    "method": {"method"},
-}
-"""What the configuration of each kind of run must say."""
 
 
 class RunFolder:
@@ -76,7 +66,7 @@ class RunFolder:
         self.config: dict[str, Any] = read_config(given)
         if self.seal is not None:
             self.seal.check(given, self.config)
-        _described(given, self.config)
+        check_config(given, self.config)
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
@@ -175,12 +165,14 @@ class RunFolder:
                     sums.append(total)
                 else:
                     record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 record = None
             if not isinstance(record, dict):
                 raise RunFolderError(
                     f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
                 )
+            if name == "journal.jsonl":
+                check_line(path, number, self.config["kind"], record)
             yield record
         if name == JOURNAL:
             self._sums = sums
@@ -313,21 +305,11 @@ def list_runs(root: Path, unreadable: dict[Path, Exception] | None = None) -> li
     for path in sorted(root.glob(f"*/{CONFIG}"), key=lambda path: (os.lstat(path).st_mtime, path)):
         try:
             found.append(RunFolder(path.parent))
-        except _NoRun:
+        except NoRun:
             pass
         except (RunFolderError, OSError) as error:
             told[path.parent] = error
     return found
-
-
-class _NoRun(RunFolderError):
-    """Something else has a config.yaml, too."""
-
-
-def _described(path: Path, config: Any) -> None:
-    needed = _FIELDS.get(str(config.get("kind"))) if isinstance(config, dict) else None
-    if needed is None or not needed <= config.keys():
-        raise _NoRun(f"{path / CONFIG} does not describe a run of frugalnas")
 
 
 def restore_config(run_dir: Path) -> None:
@@ -352,7 +334,7 @@ def accept_config(run_dir: Path) -> None:
         RunFolderError: naming a setting that cannot change any more, or where the file is none.
     """
     config, seal = read_config(run_dir), read_seal(run_dir)
-    _described(run_dir, config)
+    check_config(run_dir, config)
     journal = run_dir / JOURNAL
     begun = bool(journal.exists() and journal.stat().st_size)
     if seal is not None:

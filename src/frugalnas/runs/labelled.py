@@ -183,10 +183,10 @@ def _opened(wanted: str, folder: Path | None, cache: Path, written: float) -> Su
         if role not in known:
             raise unknown_name(f"column of accuracies of {opened.name}", role, known)
         truth = opened.labels(role)
-        opened.labels(role, source["label"])  # refused now where there is none of this name
+        opened.labels(role, source.get("label", "mean"))  # refused now where there is none of this name
         rows = np.flatnonzero(np.isfinite(truth) & space.valid(opened.codes))
         codes, truth = np.asarray(opened.codes[rows]), truth[rows]
-        name, table, label = opened.name, opened.name, source["label"]
+        name, table, label = opened.name, opened.name, source.get("label", "mean")
         quantity = f"{_SPLITS[role]} accuracy"
     if len(truth) and np.ptp(truth) == 0:
         raise FrugalnasError(f"all {len(truth)} labels of {name} are {truth[0]:g}; there is nothing to rank")

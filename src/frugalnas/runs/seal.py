@@ -18,8 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from frugalnas.documents import read_yaml
 from frugalnas.errors import RunFolderError
 from frugalnas.files import write_atomically
 from frugalnas.strict_json import to_json
@@ -197,12 +196,12 @@ def read_config(folder: Path) -> Any:
     """
     path = folder / CONFIG
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return read_yaml(path.read_bytes(), str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(f"there is no run at {folder}; frugalnas runs list shows the runs here") from None
-    except (yaml.YAMLError, ValueError) as error:
+    except ValueError as error:
         way = f"; put it back with: frugalnas resume {folder} --restore-config" if (folder / _SEAL).exists() else ""
-        raise RunFolderError(f"{path} cannot be read: {' '.join(str(error).split())}{way}") from None
+        raise RunFolderError(f"{' '.join(str(error).split())}{way}") from None
 
 
 def _leaves(value: Any, name: str = "") -> dict[str, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import frugalnas
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError, told, unknown_name
 from frugalnas.files import write_atomically
 from frugalnas.registry import METHODS, import_object
@@ -254,7 +255,7 @@ def read_result(run_dir: Path | str) -> dict[str, Any] | None:
     """
     path = Path(run_dir) / RESULT
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path.read_text(encoding="utf-8"), str(path))
     except OSError:
         return None
     except ValueError:

@@ -5,7 +5,6 @@ Everything here is in a run's folder: `train` writes down what is to be done and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from frugalnas.data import ImageData, SplitSpec, loader, open_data
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
 from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
@@ -221,7 +221,7 @@ def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult
     records, diverged = folder.epochs()
     test, selected, finished = None, len(records), False
     try:
-        final = json.loads((folder.path / "test.json").read_text(encoding="utf-8"))
+        final = read_json((folder.path / "test.json").read_text(encoding="utf-8"), "test.json")
         test = None if final["test"] is None else EvaluationResult.from_json(final["test"])
         selected, finished = final["selected"], True
     except OSError:

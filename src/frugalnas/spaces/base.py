@@ -424,7 +424,14 @@ class SearchSpace(ABC):
         space = self
         if "allowed" in limits:
             mask = np.zeros(self.allowed.shape, np.bool_)
-            for gene, values in enumerate(cast("list[list[int]]", limits["allowed"])):
+            allowed = cast("list[list[int]]", limits["allowed"])
+            if len(allowed) != len(mask) or any(
+                not 0 <= value < self.allowed.shape[1] for values in allowed for value in values
+            ):
+                raise FrugalnasError(
+                    f"limits allow {allowed!s:.80}, which are not values of the {len(mask)} genes of {self.name}"
+                )
+            for gene, values in enumerate(allowed):
                 mask[gene, values] = True
             space = space.restrict(mask)
         if "where" in limits:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["OPERATIONS", "PRIMITIVES", "Genotype"]
@@ -89,7 +89,7 @@ class Genotype:
                 f"{_shown(text)} is no genotype; write Genotype(normal=[('sep_conv_3x3', 0), ...], ...)"
             )
         try:
-            fields = json.loads(stripped) if stripped.startswith("{") else _arguments(stripped)
+            fields = read_json(stripped, "the genotype") if stripped.startswith("{") else _arguments(stripped)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
             raise FrugalnasError(f"cannot read the genotype {_shown(text)}: {_reason(error)}") from None
         return cls.from_fields(fields)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
 from frugalnas.spaces.cells101 import (
@@ -233,7 +233,7 @@ class NASBench101(SearchSpace):
 
 def _from_json(text: str) -> Codes:
     try:
-        cell = json.loads(text)
+        cell = read_json(text, "the cell")
         adjacency = np.array(cell["module_adjacency"])
         words = [str(word).removesuffix("-bn-relu") for word in cell["module_operations"]]
         operations = [OPERATIONS.index(word) for word in words[1:-1]]

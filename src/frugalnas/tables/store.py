@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.documents import misfit, read_json
 from frugalnas.errors import DamagedTable, FrugalnasError, Surroundings, surroundings, unknown_name
 from frugalnas.files import draft
+from frugalnas.limits import within
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.description import described_space
@@ -83,6 +85,11 @@ class Table:
         self._columns = {name: self._map(name) for name in self.manifest["files"]}
         self.codes: Codes = self._columns.pop("codes")
         self._keys: NDArray[np.uint64] = self._columns.pop("keys")
+        rows, integers = self.manifest["rows"], self.codes.dtype.kind in "iu" and self._keys.dtype.kind in "iu"
+        shapes = [self.codes.shape == (rows, self.space.genes), self._keys.shape == (rows,)]
+        shapes += [column.ndim == 2 and len(column) == rows for column in self._columns.values()]
+        if not (integers and all(shapes) and all(column.dtype.kind == "f" for column in self._columns.values())):
+            raise DamagedTable(f"{self.folder}: its arrays are not {rows} rows of {self.space.name}; {_REMAKE}")
         # Where the keys are 0, 1, 2, ..., as in a complete enumeration, the key is the row.
         self._dense = len(self._keys) > 0 and int(self._keys[-1]) == len(self._keys) - 1
 
@@ -90,6 +97,7 @@ class Table:
         entry = self.manifest["files"][name]
         path = self.folder / entry["file"]
         try:
+            within("array-bytes", path.stat().st_size, str(path))
             content = path.read_bytes()
         except OSError as error:
             raise DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
@@ -97,7 +105,10 @@ class Table:
             raise DamagedTable(f"{path}: {len(content)} bytes where the manifest says {entry['bytes']}; {_REMAKE}")
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise DamagedTable(f"{path}: its content has changed since it was written (SHA-256 differs); {_REMAKE}")
-        mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DamagedTable(f"{path}: not an array ({str(error).splitlines()[0]}); {_REMAKE}") from None
         return np.asarray(mapped)  # a plain view of the mapping: subclass overhead would dominate single lookups
 
     def __len__(self) -> int:
@@ -251,6 +262,17 @@ def write_table(
     return Table(folder)
 
 
+_FILE = {"file": str, "bytes": int, "sha256": str}
+_COLUMN = {"split?": str, "seeds?": list[str], "epochs?": int | None}
+_MANIFEST = {
+    "name": str,
+    "space": str | Mapping[str, Any],
+    "rows": int,
+    "files": {"codes": _FILE, "keys": _FILE},
+    "columns": {f"{role}?": _COLUMN for role in ROLES},
+}
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What a table says of itself.
 
@@ -265,13 +287,18 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if hashlib.sha256(content).hexdigest() != seal:
         raise DamagedTable(f"{path}: its content has changed since it was written ({SEAL} differs); {_REMAKE}")
     try:
-        manifest = json.loads(content)
-        complete = {"name", "space", "files", "columns", "rows"} <= manifest.keys()
-        complete = complete and {"codes", "keys"} <= manifest["files"].keys() and len(manifest["files"]) > 2
-    except (ValueError, AttributeError, TypeError) as error:
+        manifest: dict[str, Any] = read_json(content, str(path))
+    except FrugalnasError as error:
         raise DamagedTable(f"{path}: not a table manifest ({error}); {_REMAKE}") from None
-    if not complete:
-        raise DamagedTable(f"{path}: entries are missing; {_REMAKE}")
+    wrong = misfit(manifest, _MANIFEST)
+    for name, entry in {} if wrong else manifest["files"].items():
+        wrong = wrong or misfit(entry, _FILE)
+        if not wrong and (
+            name not in ("codes", "keys", *manifest["columns"]) or Path(entry["file"]).name != f"{name}.npy"
+        ):
+            wrong = f"files: {name} is no column of it"
+    if wrong or len(manifest["files"]) < 3:
+        raise DamagedTable(f"{path}: not a table manifest ({wrong or 'it has no column'}); {_REMAKE}")
     if manifest.get("format") != FORMAT:
         raise DamagedTable(f"{path}: format {manifest.get('format')} where this frugalnas reads {FORMAT}; {_REMAKE}")
     return manifest
