@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from frugalnas.errors import FrugalnasError
@@ -15,6 +17,7 @@ from frugalnas.evaluation import FunctionEvaluator
 from frugalnas.networks import LayerNetwork, latency, skeleton_of
 from frugalnas.networks.latency import LatencyTable, latency_table, measure_latency
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
+from frugalnas.networks.runtimes import runner
 from frugalnas.runs import Budget, search
 from frugalnas.spaces import DARTS, MobileNet, NASBench101, NASBench201, OnceForAll, ShuffleNet
 from frugalnas.strategies import RandomSearch
@@ -39,6 +42,7 @@ def test_a_measured_table_predicts_and_is_read_back(tmp_path):
     assert told[-1] == (told[-1][1], len(told))
     assert table.error is not None
     assert table.device
+    assert table.runtime == "torch"
     for name in ("table.json", "table.yaml"):
         table.save(tmp_path / name)
         assert LatencyTable.load(tmp_path / name) == table
@@ -51,6 +55,27 @@ def test_a_measured_table_predicts_and_is_read_back(tmp_path):
         for code in codes.tolist()
     ]
     np.testing.assert_allclose(space.count("latency", codes), sums)
+
+
+def test_a_block_runs_in_another_runtime_and_gives_the_same():
+    block = list(skeleton_of(small()).blocks())[3]
+    module, images = block.make().eval(), torch.randn(2, *block.input_shape)
+    found = runner(module, images, "onnxruntime")()
+    np.testing.assert_allclose(found, module(images).detach().numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_runtime_that_is_not_there_is_refused_with_the_line_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(FrugalnasError, match=r"needs openvino; .*pip install 'frugalnas\[openvino\]'"):
+        measure_latency(small(), runtime="openvino", repeats=1)
+    with pytest.raises(FrugalnasError, match="unknown runtime 'onnx'; choose one of: torch"):
+        measure_latency(small(), runtime="onnx", repeats=1)
+
+
+@pytest.mark.slow
+def test_a_table_of_another_runtime_says_so(tmp_path):
+    measure_latency(small(), runtime="onnxruntime", repeats=1).save(tmp_path / "table.json")
+    assert LatencyTable.load(tmp_path / "table.json").runtime == "onnxruntime"
 
 
 @pytest.mark.parametrize(("whole", "fixed"), [(50.0, 8.0), (14.0, 0.0)])
@@ -81,7 +106,7 @@ def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeyp
     sizes = ("--space", "fairnas", "--width", 0.1, "--input", 32)
     said = cli("measure-latency", *sizes, "--repeats", 1, "--quiet")
     assert said.code == 0, said.err
-    measured = json.loads((tmp_path / "latency-fairnas-cpu.json").read_text())
+    measured = json.loads((tmp_path / "latency-fairnas-torch-cpu.json").read_text())
     assert f"{measured['error'] / measured['networks']:.0%} of that" in said.out
     assert ("The table is uncertain" in said.out) == (measured["error"] > 0.1 * measured["networks"])
     written(tmp_path / "table.json")

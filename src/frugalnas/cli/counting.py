@@ -73,6 +73,12 @@ def add(commands: Any) -> None:
     )
     add_sizes(latency)
     _add_set(latency)
+    latency.add_argument(
+        "--runtime",
+        default="torch",
+        choices=("torch", "onnxruntime", "openvino"),
+        help="what runs the blocks: measure in the one that networks are deployed in [torch]",
+    )
     latency.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
     latency.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time [1]")
     latency.add_argument(
@@ -80,7 +86,10 @@ def add(commands: Any) -> None:
     )
     latency.add_argument("--seed", type=int, default=0, help="decides which whole networks are timed [0]")
     latency.add_argument(
-        "--out", type=Path, metavar="FILE", help="table to write, .json or .yaml [latency-<space>-<device>.json]"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="table to write, .json or .yaml [latency-<space>-<runtime>-<device>.json]",
     )
     latency.add_argument("--quiet", action="store_true", help="no progress, only the result")
     latency.set_defaults(run=_measure)
@@ -278,12 +287,13 @@ def _measure(parsed: argparse.Namespace) -> int:
     from frugalnas.networks.latency import measure_latency
 
     space = sized_space(parsed, space_settings(parsed.set))
-    path = parsed.out or Path(f"latency-{slug(space.name)}-{slug(parsed.device)}.json")
+    path = parsed.out or Path(f"latency-{slug(space.name)}-{parsed.runtime}-{slug(parsed.device)}.json")
     if not path.parent.is_dir():
         raise FrugalnasError(f"--out {path}: there is no folder {path.parent}; make it, or choose another file")
     with progress("measuring", parsed.quiet) as on_progress:
         table = measure_latency(
             space,
+            runtime=parsed.runtime,
             device=parsed.device,
             batch=parsed.batch,
             repeats=parsed.repeats,
@@ -297,6 +307,7 @@ def _measure(parsed: argparse.Namespace) -> int:
     images = f"{table.batch} image{'s' * (table.batch > 1)}"
     rows = [
         ("space", sizes_of(space)),
+        ("runtime", table.runtime),
         ("device", f"{table.device}, {table.threads} thread{'s' * (table.threads > 1)} of the processor"),
         ("blocks", f"{len(taken)}, {taken[0]:.3f} to {taken[-1]:.3f} ms for {images}"),
         ("besides", f"{table.fixed:.3f} ms in every network"),

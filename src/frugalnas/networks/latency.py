@@ -17,12 +17,13 @@ import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from frugalnas.documents import read_json, read_yaml
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
+from frugalnas.networks.runtimes import runner
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
@@ -50,6 +51,7 @@ class LatencyTable:
         fixed: stem, classifier and whatever else all networks share; 0 or more, as all times are.
         blocks: by `Block.key`.
         device: on which it was measured, in words.
+        runtime: in which: one of `RUNTIMES`; empty where the file does not say.
         threads: of the processor.
         batch: images that pass at a time.
         repeats: runs of which the median was taken.
@@ -67,6 +69,7 @@ class LatencyTable:
     networks: float | None = None
     error: float | None = None
     space: Mapping[str, Any] = field(default_factory=dict)
+    runtime: str = ""
 
     def save(self, path: str | Path) -> None:
         """Write the table as JSON, or as YAML where the path ends so; a file that is there is replaced at once."""
@@ -104,6 +107,7 @@ class LatencyTable:
             batch=int(_number(path, "batch", entries.get("batch", 1))),
             repeats=int(_number(path, "repeats", entries.get("repeats", 0))),
             space=dict(space),
+            runtime=str(entries.get("runtime", "")),
             **{key: _number(path, key, value) * scale for key, value in known.items()},
         )
 
@@ -146,6 +150,7 @@ def latency_table(space: SearchSpace) -> tuple[float, NDArray[np.float64]]:
 def measure_latency(
     space: SearchSpace,
     *,
+    runtime: str = "torch",
     device: str = "cpu",
     batch: int = 1,
     repeats: int = 30,
@@ -160,8 +165,12 @@ def measure_latency(
     for it, it is 0 and all blocks are scaled down to what the networks take: no time is ever negative. How far the table
     is from whole networks is kept as `error`; it is large where other programs kept the machine busy.
 
+    What torch takes says little of a runtime in which a network is deployed, which fuses and lays out as it likes: measure in
+    that one.
+
     Args:
         space: with the sizes of its networks; its skeleton must offer `blocks`.
+        runtime: "torch", "onnxruntime" or "openvino".
         device: as torch names it.
         batch: images that pass at a time.
         repeats: turns.
@@ -169,7 +178,7 @@ def measure_latency(
         progress: told the number of turns done and of all turns.
 
     Raises:
-        FrugalnasError: where the device is not there, or its memory does not hold a batch.
+        FrugalnasError: where the device or runtime is not there, or its memory does not hold a batch.
     """
     if batch < 1 or repeats < 1:
         raise FrugalnasError(f"batch and repeats are at least 1, not {batch} and {repeats}")
@@ -181,8 +190,8 @@ def measure_latency(
     codes = space.sample(NETWORKS, np.random.default_rng(seed))
     try:
         with torch.random.fork_rng(devices=[]):
-            timed = [_Timed(block.make(), (batch, *block.input_shape), place) for block in distinct.values()]
-            timed += [_Timed(skeleton.build(code), (batch, 3, size, size), place) for code in codes]
+            timed = [_Timed(block.make(), (batch, *block.input_shape), place, runtime) for block in distinct.values()]
+            timed += [_Timed(skeleton.build(code), (batch, 3, size, size), place, runtime) for code in codes]
         for turn in range(-WARM_UP, repeats):
             for one in timed:
                 one.run(keep=turn >= 0)
@@ -205,6 +214,7 @@ def measure_latency(
         networks=float(np.median(whole)),
         error=float(np.sqrt(np.mean(off**2))),
         space=_description(space),
+        runtime=runtime,
     )
 
 
@@ -223,9 +233,9 @@ def _balanced(
 class _Timed:
     """A module with an input, and how long its runs took."""
 
-    def __init__(self, module: nn.Module, shape: Sequence[int], device: torch.device) -> None:
+    def __init__(self, module: nn.Module, shape: Sequence[int], device: torch.device, runtime: str = "torch") -> None:
         self.module = module.to(device).eval()
-        self.inputs: Tensor = torch.randn(tuple(shape), device=device)
+        self.once = runner(self.module, torch.randn(tuple(shape), device=device), runtime)
         self.device = device
         # Kernels of an accelerator are launched ahead; a burst of calls is timed as they follow one another in a network.
         self.calls = 1 if device.type == "cpu" else 10
@@ -235,7 +245,7 @@ class _Timed:
         _wait(self.device)
         start = time.perf_counter()
         for _ in range(self.calls):
-            self.module(self.inputs)
+            self.once()
         _wait(self.device)
         if keep:
             self.milliseconds.append((time.perf_counter() - start) * 1e3 / self.calls)
