@@ -354,14 +354,15 @@ def test_a_note_is_printed_once_whatever_stages_have_it():
     assert [printed.count(f"{note}\n") for note in ("said before", "new", "newer")] == [0, 1, 1]
 
 
-def test_a_run_without_its_split_says_so(finished, tmp_path):
+@pytest.mark.parametrize("content", [None, b"\xff{}"])
+def test_a_run_without_its_split_says_so(finished, tmp_path, monkeypatch, content):
     result, _ = finished
     run = shutil.copytree(result.run_dir, tmp_path / "run")
-    (run / "split.json").unlink()
-    with pytest.raises(RunFolderError, match=r"split.json is gone, which says which images train; put it back"):
+    (run / "split.json").unlink() if content is None else (run / "split.json").write_bytes(content)
+    with pytest.raises(RunFolderError, match=r"split.json is .* put it back"):
         evaluate_run(run)
-    (run / "split.json").write_bytes(b"\xff{}")
-    with pytest.raises(RunFolderError, match=r"split.json is damaged"):
+    monkeypatch.setattr(RunFolder, "kept", lambda self, name: self.path / name)  # a run without digests
+    with pytest.raises(RunFolderError, match=r"split.json is gone or damaged; put it back"):
         evaluate_run(run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,9 +85,10 @@ def read_file(path: Path) -> bytes:
         Surroundings: where the machine is at fault.
     """
     try:
-        if path.exists() and not path.is_file():
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise CorruptImage(f"{path}: not a file")
-        within("array-bytes", path.stat().st_size, str(path))
+        within("array-bytes", status.st_size, str(path))
         return path.read_bytes()
     except OSError as error:
         if not isinstance(error, PermissionError) and (lacking := surroundings(error)):

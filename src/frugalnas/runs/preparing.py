@@ -298,12 +298,8 @@ def open_described(folder: RunFolder) -> ImageData:
     file = folder.kept("split.json")
     try:
         split = Split.from_json(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunFolderError(
-            f"{file} is gone, which says which images train; put it back, or start another run"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise RunFolderError(f"{file} is damaged ({error}); put it back, or start another run") from None
+    except (FileNotFoundError, UnicodeDecodeError):  # of an older run: others notice by its digest
+        raise RunFolderError(f"{file} is gone or damaged; put it back, or start another run") from None
     data = open_data(**described, split=split)
     if data.fingerprint != fingerprint:
         raise RunFolderError(
