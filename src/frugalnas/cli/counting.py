@@ -50,6 +50,11 @@ def add(commands: Any) -> None:
     )
     add_architecture(count)
     _add_set(count)
+    count.add_argument(
+        "--exported",
+        action="store_true",
+        help="also what an exported file keeps: operations that nobody reads are dropped",
+    )
     count.add_argument("--json", action="store_true", help="as JSON")
     count.set_defaults(run=_count)
     fit = commands.add_parser(
@@ -108,9 +113,10 @@ def _count(parsed: argparse.Namespace) -> int:
     found = find_architecture(parsed, space_settings(parsed.set))
     counts = counted(found)
     further = {} if found.own is None else _further(found)
+    exported = _exported(found) if parsed.exported else {}
     if parsed.json:
         plain = {"name": found.name, "space": found.space.name, "architecture": found.text, "sizes": found.sizes}
-        print(to_json({**plain, **asdict(counts), **further}, indent=2))
+        print(to_json({**plain, **asdict(counts), **further, **exported}, indent=2))
         return 0
     print(f"{found.name}: {found.sizes}\n")
     rows = [
@@ -122,6 +128,10 @@ def _count(parsed: argparse.Namespace) -> int:
     print_columns(rows, ("stage", "output", "params".rjust(widths[0]), "multiply-adds".rjust(widths[1])))
     print(f"\n{counts.params / 1e6:,.2f} M parameters, {counts.macs / 1e6:,.2f} M multiply-adds")
     print(f"{counts.thop / 1e6:,.2f} M as ABS and RLNAS count (linear layers twice)")
+    if exported:
+        kept, macs = exported["exported_params"], exported["exported_macs"]
+        dropped = f"{100 * (1 - macs / counts.macs):.1f} % of the multiply-adds lead nowhere"
+        print(f"{kept / 1e6:,.2f} M parameters, {macs / 1e6:,.2f} M multiply-adds once exported: {dropped}")
     for quantity, value in further.items():
         print(f"{quantity}: {shown_amount(quantity, value)}")
     return 0
@@ -133,6 +143,15 @@ def counted(found: Architecture) -> NetworkCounts:
 
     space: Any = found.space
     return count_network(found.build(), int(space.input_size))
+
+
+def _exported(found: Architecture) -> dict[str, int]:
+    """What an exported file of the network has."""
+    from frugalnas.networks.counting import exported_counts
+
+    space: Any = found.space
+    params, macs = exported_counts(found.build(), int(space.input_size))
+    return {"exported_params": params, "exported_macs": macs}
 
 
 def _further(found: Architecture) -> dict[str, float]:
