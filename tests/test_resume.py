@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import Budget, Callback, loop, resume, search
+from frugalnas.evaluation import Evaluations, FunctionEvaluator
+from frugalnas.runs import Budget, Callback, load_search, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -201,6 +201,50 @@ def test_a_random_label_is_the_same_after_resuming(tmp_path, cli):
         assert cli(*arguments, tmp_path / name, "--queries", 30 if name == "whole" else 20).code == 0
     assert cli("resume", tmp_path / "part", "--queries", 30, "--quiet").code == 0
     assert journal(tmp_path / "whole") == journal(tmp_path / "part")
+
+
+def test_random_search_looks_ahead_without_a_trace():
+    """Whatever is asked in between, the trajectory is that of one call at a time, each with draws of its own."""
+
+    class Plain(RandomSearch):
+        def propose(self, n):
+            return self.draw_new(n, self.rng)
+
+    plain, ahead = Plain(SPACE, seed=3), RandomSearch(SPACE, seed=3)
+    rng = np.random.default_rng(0)
+    for step in range(400):
+        n = None if rng.random() < 0.8 else int(rng.integers(1, 4))
+        if step % 50 == 20:
+            state = json.loads(json.dumps(ahead.state_dict()))
+            assert state == json.loads(json.dumps(plain.state_dict()))
+            ahead = RandomSearch(SPACE, seed=3)
+            ahead.load_state_dict(state)
+        trials = [strategy.ask(n) for strategy in (plain, ahead)]
+        np.testing.assert_array_equal(trials[0].codes, trials[1].codes)
+        for strategy, asked in zip((plain, ahead), trials, strict=True):
+            strategy.tell(asked, Evaluations(np.ones(len(asked))))
+
+
+def test_a_journal_with_changing_metrics_is_read_as_it_was_written(tmp_path, monkeypatch):
+    def answer(trials):
+        row = int(trials.ids[0])
+        if row % 5 == 0:
+            raise ValueError("no")
+        names = ("a", "b")[: row % 3]
+        return Evaluations(np.array([float(row)]), {name: np.array([row / 2]) for name in names})
+
+    monkeypatch.setattr(user_code.Summed, "answer", staticmethod(answer), raising=False)
+    result = search(RandomSearch(SPACE), user_code.Summed(), 30, run_dir=tmp_path / "run")
+    again = load_search(tmp_path / "run")
+    for whole in (result, again):
+        assert [query.metrics for query in whole.queries[1:5]] == [{"a": 0.5}, {"a": 1.0, "b": 1.0}, {}, {"a": 2.0}]
+        assert [place for place, query in enumerate(whole.queries) if query.error] == list(range(0, 30, 5))
+        assert np.isnan(whole.told.metric("b")[:2]).all()
+    np.testing.assert_array_equal(result.codes, again.codes)
+    before = journal(tmp_path / "run")
+    (tmp_path / "run" / "journal.jsonl").write_bytes(b"".join(before.splitlines(keepends=True)[:17]))
+    resume(tmp_path / "run")
+    assert journal(tmp_path / "run") == before
 
 
 # -- what cannot be resumed --------------------------------------------------------------------------------------------

@@ -165,9 +165,8 @@ class _Watcher:
         self.best = np.argsort(-self.truth, kind="stable")[:BEST]
         self.labelling = ""
         self.steps: list[Step] = []
-        queries = list(folder.queries(space))
-        asked = space.as_codes([query.code for query in queries]).reshape(-1, space.genes)
-        rows, values = self._rows(asked), np.array([query.value for query in queries])
+        queries = folder.queries(space)
+        rows, values = self._rows(queries.codes), queries.values
         told = np.isfinite(values)  # a worker may have failed where the table knows the value
         if not np.array_equal(np.where(rows >= 0, self.truth[rows], np.nan)[told], values[told]):
             raise RunFolderError(

@@ -126,8 +126,7 @@ def read_fronts(
         value: what its value is called, with its unit.
         evaluator: the table that answered, None where none did.
     """
-    names = {name for query in result.queries for name in query.metrics}
-    metrics = {name: np.array([query.metrics.get(name, np.nan) for query in result.queries]) for name in names}
+    metrics = {name: result.told.metric(name) for name in result.told.names}
     table = None
     if evaluator is not None:
         codes = evaluator.opened.codes

@@ -113,7 +113,6 @@ def summarise(run_dir: Path | str) -> Summary:
     standing = None if table is None else _standing(result, table)
     fronts = _fronts(result, config, table)
     counts, uncounted = _counts(result)
-    names = sorted({name for query in result.queries for name in query.metrics})
     return Summary(
         run=str(run_dir),
         strategy=config["strategy"]["name"],
@@ -132,9 +131,7 @@ def summarise(run_dir: Path | str) -> Summary:
         counts=counts,
         uncounted=uncounted,
         counted_network=result.space.counted_network,
-        metric_totals={
-            name: float(np.nansum([query.metrics.get(name, np.nan) for query in result.queries])) for name in names
-        },
+        metric_totals={name: float(np.nansum(result.told.metric(name))) for name in result.told.names},
         standing=standing,
         pareto=None if fronts is None else fronts.to_json(result),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,6 @@ from frugalnas.runs.budget import Budget
 from frugalnas.runs.comparison import Comparison
 from frugalnas.runs.descriptions import build_evaluator, build_space, subject_of
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.ledger import Query
 from frugalnas.runs.loop import search
 from frugalnas.runs.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import SearchSpace
@@ -218,20 +218,18 @@ def _one_search(config: dict[str, Any], place: int, seed: int) -> dict[str, Any]
         "optimum": result.optimum,
         "queries": [
             {
-                "code": query.code.tolist(),
-                "value": query.value if np.isfinite(query.value) else None,
-                "error": query.error,
+                "code": code,
+                "value": value,
+                "error": result.told.errors.get(row),
             }
-            for query in result.queries
+            for row, (code, value) in enumerate(zip(result.codes.tolist(), _null_for_nan(result.values), strict=True))
         ],
-        "metrics": _columns(result.queries),
+        "metrics": {name: _null_for_nan(result.told.metric(name)) for name in result.told.names},
     }
 
 
-def _columns(queries: Sequence[Query]) -> dict[str, list[float | None]]:
-    names = sorted({name for query in queries for name in query.metrics})
-    columns = {name: [query.metrics.get(name, np.nan) for query in queries] for name in names}
-    return {name: [value if np.isfinite(value) else None for value in column] for name, column in columns.items()}
+def _null_for_nan(column: NDArray[np.float64]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in column.tolist()]
 
 
 def _assemble(

@@ -19,7 +19,7 @@ import yaml
 from frugalnas.errors import RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.fields import NoRun, check_config, check_line
-from frugalnas.runs.ledger import Query
+from frugalnas.runs.ledger import Queries, read_queries
 from frugalnas.runs.seal import CONFIG, Seal, is_summed, read_config, read_seal, seal_of, summed, unsummed
 from frugalnas.spaces import SearchSpace
 from frugalnas.strict_json import to_json
@@ -184,9 +184,8 @@ class RunFolder:
             Surroundings: where it cannot be written.
         """
         path = self.path / name
-        line, total = to_json(record).encode(), 0
-        if name == JOURNAL:
-            line, total = summed(record, self._sums_so_far()[-1])
+        kept = name == JOURNAL
+        line, total = summed(record, self._sums_so_far()[-1]) if kept else (to_json(record).encode(), 0)
         try:
             if name not in self._open:
                 if path.exists():
@@ -229,24 +228,20 @@ class RunFolder:
             file.close()
         self._open.clear()
 
-    def queries(self, space: SearchSpace) -> Iterator[Query]:
+    def queries(self, space: SearchSpace) -> Queries:
         """The queries in the journal, in order.
 
         Raises:
             RunFolderError: naming the line that is not a query of this space.
         """
-        for number, line in enumerate(self.lines(), 1):
-            try:
-                query = Query.from_json(line, space)
-                fits = line["query"] == number and bool(space.valid(query.code[None])[0])
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-                fits = False
-            if not fits:
-                raise RunFolderError(
-                    f"{self.path / 'journal.jsonl'}, line {number}, is not query {number} of this run; cut the file before "
-                    f"it and resume to evaluate the rest again"
-                )
-            yield query
+
+        def refused(number: int) -> RunFolderError:
+            return RunFolderError(
+                f"{self.path / 'journal.jsonl'}, line {number}, is not query {number} of this run; cut the file before it and "
+                f"resume to evaluate the rest again"
+            )
+
+        return read_queries(self.lines(), space, refused)
 
     def epochs(self) -> tuple[tuple[dict[str, Any], ...], str | None]:
         """The records of a training's epochs that are done, and how it diverged after them; None where it did not."""

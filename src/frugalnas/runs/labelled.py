@@ -146,11 +146,11 @@ def _labels(source: Path, space: SearchSpace, column: str | None) -> Labels:
         raise FrugalnasError(
             f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave --space out"
         )
-    done = [query for query in folder.queries(space) if np.isfinite(query.value)]
-    if not done:
+    queries = folder.queries(space)
+    done = np.isfinite(queries.values)
+    if not done.any():
         raise FrugalnasError(f"{source} has no evaluations that succeeded; continue it with: frugalnas resume {source}")
-    codes, values = np.stack([query.code for query in done]), np.array([query.value for query in done])
-    return distinct_labels(space, codes, values, "value")
+    return distinct_labels(space, queries.codes[done], queries.values[done], "value")
 
 
 def _written(truth: Mapping[str, Any]) -> float:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import groupby, islice
+from typing import Any, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frugalnas.evaluation import Evaluations
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Codes, IntArray, SearchSpace
+from frugalnas.spaces.arrays import Growing
 
-__all__ = ["Ledger", "Query", "usual_error"]
+__all__ = ["Ledger", "Queries", "Query", "read_queries", "usual_error"]
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,6 @@ class Query:
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
 
-    @classmethod
-    def from_row(cls, code: Codes, evaluations: Evaluations, row: int) -> Query:
-        """The query that one row of evaluations makes."""
-        metrics = {name: float(column[row]) for name, column in evaluations.metrics.items()}
-        return cls(np.array(code), float(evaluations.values[row]), metrics, evaluations.errors[row])
-
     def to_json(self, space: SearchSpace, number: int) -> dict[str, Any]:
         """A journal line's content; `number` counts from 1."""
         finite = {name: value if np.isfinite(value) else None for name, value in self.metrics.items()}
@@ -49,17 +46,175 @@ class Query:
             "error": self.error,
         }
 
+
+class Queries(Sequence[Query]):
+    """Evaluations that were paid for, in order: arrays, of which a `Query` is made where one is looked at.
+
+    Args:
+        space: of the architectures.
+
+    Attributes:
+        errors: why queries failed, by place.
+    """
+
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.errors: dict[int, str] = {}
+        self._codes = Growing(space.code_type, (space.genes,))
+        self._values = Growing(np.float64)
+        self._metrics: dict[str, Growing] = {}
+        self._measured: list[tuple[str, ...]] = []
+        self._which = Growing(np.uint16)  # of the sets of metrics that evaluations came with
+
     @classmethod
-    def from_json(cls, line: dict[str, Any], space: SearchSpace) -> Query:
-        """The inverse of `to_json`."""
-        metrics = {name: np.nan if value is None else float(value) for name, value in line["metrics"].items()}
-        value = np.nan if line["value"] is None else float(line["value"])
-        return cls(space.as_codes(line["code"]), value, metrics, line["error"])
+    def of(cls, space: SearchSpace, queries: Iterable[Query]) -> Queries:
+        """The same queries in arrays."""
+        made = cls(space)
+        for query in queries:
+            columns = {name: np.array([value]) for name, value in query.metrics.items()}
+            made.extend(query.code[None], np.array([query.value]), columns, (query.error,))
+        return made
+
+    def extend(
+        self,
+        codes: Codes,
+        values: NDArray[np.float64],
+        metrics: Mapping[str, NDArray[np.float64]],
+        errors: Sequence[str | None],
+    ) -> None:
+        """Add evaluations that came with the same metrics, one or more rows."""
+        before, names = len(self), tuple(metrics)
+        if names not in self._measured:
+            self._measured.append(names)
+        self._codes.extend(codes)
+        self._values.extend(values)
+        self._which.extend(np.full(len(codes), self._measured.index(names), np.uint16))
+        for name in names:
+            if name not in self._metrics:
+                self._metrics[name] = Growing(np.float64)
+            column = self._metrics[name]
+            column.extend(np.full(before - len(column), np.nan))
+            column.extend(metrics[name])
+        self.errors.update((before + row, error) for row, error in enumerate(errors) if error is not None)
+
+    @property
+    def codes(self) -> Codes:
+        """Architectures as they were asked for, shape [n, genes]."""
+        return self._codes.array
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """What they were worth, NaN where the evaluation failed, shape [n]."""
+        return self._values.array
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics that any evaluation came with."""
+        return sorted(self._metrics)
+
+    def metric(self, name: str, rows: IntArray | slice = slice(None)) -> NDArray[np.float64]:
+        """A metric of some rows or of all, NaN where it was not measured, shape [n]."""
+        column = self._metrics.get(name, Growing(np.float64))
+        if len(column) < len(self):
+            column.extend(np.full(len(self) - len(column), np.nan))
+        found: NDArray[np.float64] = column.array[rows]
+        return found
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[slice, dict[str, NDArray[np.float64]], list[str | None]]]:
+        """Rows from `start` to `stop`, cut where they came with other metrics: the rows, their metrics, their errors."""
+        which = self._which.array[start:stop]
+        ends = [*(start + 1 + np.flatnonzero(np.diff(which))).tolist(), stop]
+        for first, end in zip([start, *ends], ends, strict=False):
+            rows = slice(first, end)
+            metrics = (
+                {name: self.metric(name, rows) for name in self._measured[which[first - start]]} if end > first else {}
+            )
+            yield rows, metrics, [self.errors.get(row) for row in range(first, end)]
+
+    def evaluations(self, places: Sequence[int]) -> Evaluations:
+        """What a strategy is told of some queries, in this order."""
+        rows = np.fromiter(places, np.intp, len(places))
+        names = sorted({name for which in np.unique(self._which.array[rows]) for name in self._measured[which]})
+        columns = {name: self.metric(name, rows) for name in names}
+        return Evaluations(self.values[rows], columns, tuple(map(self.errors.get, places)))
+
+    def metrics_of(self, row: int) -> dict[str, float]:
+        """What one evaluation came with."""
+        return {name: float(self._metrics[name][row]) for name in self._measured[self._which[row]]}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    @overload
+    def __getitem__(self, place: int) -> Query: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Query]: ...
+    def __getitem__(self, place: int | slice) -> Query | list[Query]:
+        if isinstance(place, slice):
+            return [self[row] for row in range(*place.indices(len(self)))]
+        row = range(len(self))[place]
+        return Query(self.codes[row].copy(), float(self.values[row]), self.metrics_of(row), self.errors.get(row))
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} queries of {self.space!r}>"
 
 
-def usual_error(queries: Sequence[Query]) -> str:
+def read_queries(lines: Iterable[dict[str, Any]], space: SearchSpace, refused: Callable[[int], Exception]) -> Queries:
+    """The queries in a journal's lines.
+
+    Args:
+        lines: of the journal.
+        space: of the architectures.
+        refused: the error for a line, counted from 1, that is not a query of this space.
+    """
+    queries, numbered = Queries(space), enumerate(lines, 1)
+    while block := list(islice(numbered, AT_A_TIME)):
+        try:
+            _read_block(block, queries)
+        except _NOT_A_QUERY:
+            for number, line in block:  # which of them it is
+                try:
+                    _read_block([(number, line)], Queries(space))
+                except _NOT_A_QUERY:
+                    raise refused(number) from None
+            raise
+    return queries
+
+
+AT_A_TIME = 4_096
+_NOT_A_QUERY = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+
+
+def _read_block(block: Sequence[tuple[int, dict[str, Any]]], queries: Queries) -> None:
+    """Add lines of a journal.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError, OverflowError: where one is not a query of the space.
+    """
+    codes = queries.space.as_codes([line["code"] for _, line in block])
+    values = _numbers([line["value"] for _, line in block])
+    if any(line["query"] != number for number, line in block) or not queries.space.valid(codes).all():
+        raise ValueError("not the query that comes next")
+    for names, rows in groupby(range(len(block)), lambda row: tuple(block[row][1]["metrics"].keys())):
+        part = list(rows)
+        columns = {str(name): np.array([block[row][1]["metrics"][name] for row in part], np.float64) for name in names}
+        errors = [block[row][1]["error"] for row in part]
+        if not all(error is None or isinstance(error, str) for error in errors):
+            raise TypeError("an error is a text")
+        queries.extend(codes[part], values[part], columns, errors)
+
+
+def _numbers(column: list[Any]) -> NDArray[np.float64]:
+    """A column of a journal; null is NaN."""
+    numbers = np.array(column, np.float64)
+    if numbers.ndim != 1:
+        raise ValueError("each line has one number")
+    return numbers
+
+
+def usual_error(queries: Queries) -> str:
     """The most frequent reason for which queries failed."""
-    errors = Counter(query.error for query in queries if query.error is not None)
+    errors = Counter(queries.errors.values())
     return errors.most_common(1)[0][0] if errors else "nothing was evaluated"
 
 
@@ -77,20 +232,59 @@ class Ledger:
     def __init__(self, space: SearchSpace, *, stateful: bool = False) -> None:
         self.space = space
         self.stateful = stateful
-        self.queries: list[Query] = []
-        self.best: Query | None = None
-        self._by_network: dict[int, Query] = {}
+        self.queries = Queries(space)
+        self._row_of: dict[int, int] = {}
+        self._best: int | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
 
-    def add(self, query: Query) -> None:
-        """Count one evaluation."""
-        self.queries.append(query)
-        self._by_network[int(self.space.networks(query.code[None])[0])] = query
-        if np.isfinite(query.value) and (self.best is None or query.value > self.best.value):
-            self.best = query
+    @property
+    def best(self) -> Query | None:
+        """The query with the highest value, the earliest of equals; None where none succeeded."""
+        return None if self._best is None else self.queries[self._best]
 
-    def known(self, network: int) -> Query | None:
-        """The record of a network, None where it has to be evaluated."""
-        return None if self.stateful else self._by_network.get(network)
+    @property
+    def best_value(self) -> float | None:
+        """What that is worth."""
+        return None if self._best is None else float(self.queries.values[self._best])
+
+    def add(
+        self,
+        codes: Codes,
+        values: NDArray[np.float64],
+        metrics: Mapping[str, NDArray[np.float64]],
+        errors: Sequence[str | None],
+        networks: NDArray[np.uint64] | None = None,
+    ) -> None:
+        """Count evaluations.
+
+        Args:
+            codes: shape [k, genes].
+            values: shape [k].
+            metrics: that all of them came with, each of shape [k].
+            errors: why they failed, None where they did not; length k.
+            networks: of the codes, shape [k], where they are known.
+        """
+        if not len(codes):
+            return
+        networks = self.space.networks(codes) if networks is None else networks
+        before = len(self)
+        self._row_of.update(zip(networks.tolist(), range(before, before + len(codes)), strict=True))
+        self.queries.extend(codes, values, metrics, errors)
+        top = int(np.argmax(np.where(np.isfinite(values), values, -np.inf)))
+        best = self.best_value
+        if np.isfinite(values[top]) and (best is None or values[top] > best):
+            self._best = before + top
+
+    def take(self, queries: Queries, start: int, stop: int, networks: NDArray[np.uint64] | None = None) -> None:
+        """Count queries from `start` to `stop` of others; `networks` are theirs, where they are known."""
+        if networks is None:
+            networks = self.space.networks(queries.codes[start:stop])
+        for rows, metrics, errors in queries.parts(start, stop):
+            known = networks[rows.start - start : rows.stop - start]
+            self.add(queries.codes[rows], queries.values[rows], metrics, errors, known)
+
+    def row_of(self, network: int) -> int | None:
+        """The place of a network's query, None where it has to be evaluated."""
+        return None if self.stateful else self._row_of.get(network)

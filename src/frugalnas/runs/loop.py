@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 import frugalnas
@@ -25,7 +25,7 @@ from frugalnas.runs.callbacks import Callback, notebook_progress
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
 from frugalnas.runs.executors import Executor, SerialExecutor
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.ledger import Ledger, Query, usual_error
+from frugalnas.runs.ledger import Ledger, Queries, Query, usual_error
 from frugalnas.runs.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
@@ -139,7 +139,7 @@ def load_search(run_dir: Path | str, *, space: SearchSpace | None = None, trust:
     state = folder.read_state() or {}
     return SearchResult(
         space,
-        tuple(folder.queries(space)),
+        folder.queries(space),
         state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
         folder.seconds(),
         state.get("optimum"),
@@ -170,24 +170,28 @@ class _Loop:
         self.folder = folder
         self.callbacks = list(notebook_progress() if callbacks is None else callbacks)
         self.ledger = Ledger(strategy.space, stateful=evaluator.stateful)
-        self.recorded: deque[Query] = deque()
+        self.journal = Queries(strategy.space)
+        """What was answered before, in an earlier process."""
+        self.played = 0
+        """How much of it the strategy has been told again."""
         self.earlier_seconds = 0.0
         self.saved_at = -np.inf
+        self.saving_s = 0.0
         self.state: dict[str, Any] | None = None
 
     def _pick_up(self, folder: RunFolder) -> None:
-        self.recorded.extend(folder.queries(self.strategy.space))
+        self.journal = folder.queries(self.strategy.space)
         self.earlier_seconds = folder.seconds()
         self.state = folder.read_state()
-        if self.state is not None and self.state["queries"] <= len(self.recorded):
+        if self.state is not None and self.state["queries"] <= len(self.journal):
             fresh = copy.deepcopy(self.strategy)
             try:
                 self.strategy.load_state_dict(self.state["strategy"])
             except Exception:  # not this strategy's state: the journal is enough
                 self.strategy, self.state = fresh, None
                 return
-            for _ in range(self.state["queries"]):
-                self.ledger.add(self.recorded.popleft())
+            self.played = self.state["queries"]
+            self.ledger.take(self.journal, 0, self.played)
 
     def run(self) -> SearchResult:
         self.started = self.round_started = time.perf_counter()
@@ -212,7 +216,7 @@ class _Loop:
                 raise lack from error
         result = SearchResult(
             self.strategy.space,
-            tuple(self.ledger.queries),
+            self.ledger.queries,
             stop,
             self._seconds(),
             self.evaluator.optimum,
@@ -255,12 +259,12 @@ class _Loop:
             self._after_round()
 
     def _stop(self) -> str | None:
-        best, optimum = self.ledger.best, self.evaluator.optimum
-        if self.budget.until_optimum and best is not None and optimum is not None and best.value >= optimum:
+        best, optimum = self.ledger.best_value, self.evaluator.optimum
+        if self.budget.until_optimum and best is not None and optimum is not None and best >= optimum:
             return "the optimum was found"
         if best is None and self.budget.failures is not None and len(self.ledger) >= self.budget.failures:
             return self._hopeless()
-        if self.recorded:
+        if self.unplayed:
             return None if self.budget.queries is None else self.budget.spent(len(self.ledger), 0.0)
         return self.budget.spent(len(self.ledger), self._seconds())
 
@@ -292,60 +296,72 @@ class _Loop:
 
     def _evaluate(self, trials: Trials) -> Evaluations | None:
         """The answers to a round, new networks in order; None where the budget ended before the last of them."""
-        networks = self.strategy.space.networks(trials.codes).tolist()
-        new: dict[int, int] = {}
-        for row, network in enumerate(networks):
+        networks = self.strategy.networks(trials.codes)
+        numbers, new = networks.tolist(), {}
+        for row, network in enumerate(numbers):
             if self.ledger.stateful:
                 new[row] = row
-            elif self.ledger.known(network) is None:
+            elif self.ledger.row_of(network) is None:
                 new.setdefault(network, row)
-        rows = list(new.values())
-        stopped = self._answer(trials, rows)
-        if stopped:
+        before = len(self.ledger)
+        if self._answer(trials, networks, list(new.values())):
             return None
-        answered = dict(zip(rows, self.ledger.queries[len(self.ledger) - len(rows) :], strict=True))
-        found = [answered.get(row) or self.ledger.known(network) for row, network in enumerate(networks)]
-        return _joined([query for query in found if query is not None])
+        if self.ledger.stateful:
+            return self.ledger.queries.evaluations(range(before, len(self.ledger)))
+        places = map(self.ledger.row_of, numbers)
+        return self.ledger.queries.evaluations([place for place in places if place is not None])
 
-    def _answer(self, trials: Trials, rows: list[int]) -> bool:
+    @property
+    def unplayed(self) -> bool:
+        """Whether the journal still answers in the evaluator's place."""
+        return self.played < len(self.journal)
+
+    def _answer(self, trials: Trials, networks: NDArray[np.uint64], rows: list[int]) -> bool:
         """Count the queries of a round, from the journal as far as it goes; whether the budget ended before the last."""
         replayed = 0
         for row in rows:
-            if not self.recorded:
+            if not self.unplayed:
                 break
             if self._stop() is not None:
                 return True
-            query = self.recorded.popleft()
-            if not np.array_equal(query.code, trials.codes[row]):
+            code = self.journal.codes[self.played]
+            if not np.array_equal(code, trials.codes[row]):
                 raise RunFolderError(
-                    f"query {len(self.ledger) + 1} in the journal is {self.strategy.space.format(query.code)}, but the "
+                    f"query {len(self.ledger) + 1} in the journal is {self.strategy.space.format(code)}, but the "
                     f"strategy now asks for {self.strategy.space.format(trials.codes[row])}; the run was made by another "
                     f"version of frugalnas or its configuration was edited"
                 )
-            self._count(query, journal=False)
+            self.ledger.take(self.journal, self.played, self.played + 1, networks[row : row + 1])
+            self.played += 1
+            self._counted()
             replayed += 1
         rows = rows[replayed:]
         unspent = len(rows) if self.budget.queries is None else self.budget.queries - len(self.ledger)
         affordable = max(min(unspent, len(rows)), 0)
-        todo = trials.take(rows[:affordable])
+        todo, identities = trials.take(rows[:affordable]), networks[rows[:affordable]]
         first = len(self.ledger) + 1
         workdirs = [self.workdirs / f"{first + place:06d}" for place in range(len(todo))]
         answers = self.executor.run(self.evaluator, todo, workdirs)
         for place in range(len(todo)):
             if self._stop() is not None:
                 return True
-            answer = next(answers)
-            self._count(Query.from_row(todo.codes[place], answer, 0), journal=True)
+            answer, one = next(answers), slice(place, place + 1)
+            if self.folder is not None:  # first, as what cannot be written has not happened
+                metrics = {name: float(column[0]) for name, column in answer.metrics.items()}
+                query = Query(todo.codes[place], float(answer.values[0]), metrics, answer.errors[0])
+                self.folder.append(query.to_json(self.strategy.space, len(self.ledger) + 1))
+            self.ledger.add(todo.codes[one], answer.values, answer.metrics, answer.errors, identities[one])
+            self._counted()
         return affordable < len(rows)
 
-    def _count(self, query: Query, *, journal: bool) -> None:
-        if journal and self.folder is not None:
-            self.folder.append(query.to_json(self.strategy.space, len(self.ledger) + 1))
-        self.ledger.add(query)
+    def _counted(self) -> None:
+        """A query was counted: tell those who look on."""
         if time.perf_counter() - self.round_started > STATE_INTERVAL_S:
             self._write_timing()
-        for callback in self.callbacks:
-            callback.on_query(query, self.ledger)
+        if self.callbacks:
+            query = self.ledger.queries[-1]
+            for callback in self.callbacks:
+                callback.on_query(query, self.ledger)
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -355,10 +371,14 @@ class _Loop:
             self.state = {"queries": len(self.ledger), "strategy": self.strategy.state_dict()}
 
     def _after_round(self) -> None:
-        if time.perf_counter() - self.saved_at > STATE_INTERVAL_S and not self.recorded:
+        # A long search has a large state, which may not take more than a twentieth of the time.
+        due = self.saved_at + STATE_INTERVAL_S * max(1.0, 20 * self.saving_s)
+        if time.perf_counter() > due and not self.unplayed:
+            started = time.perf_counter()
             self._take_state()
             self._write_state(None)
             self._write_timing()
+            self.saving_s = time.perf_counter() - started
 
     def _write_state(self, stop: str | None) -> None:
         if self.folder is not None and self.state is not None:
@@ -372,15 +392,6 @@ class _Loop:
                 {"queries": len(self.ledger), "seconds": round(now - self.round_started, 6)}, "timing.jsonl"
             )
             self.round_started = now
-
-
-def _joined(queries: list[Query]) -> Evaluations:
-    names = {name for query in queries for name in query.metrics}
-    return Evaluations(
-        np.array([query.value for query in queries], np.float64),
-        {name: np.array([query.metrics.get(name, np.nan) for query in queries]) for name in sorted(names)},
-        tuple(query.error for query in queries),
-    )
 
 
 def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: Executor) -> None:

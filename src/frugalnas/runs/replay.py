@@ -48,18 +48,18 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
         on_round(one)
 
     strategy.observer = seen
-    answers = list(folder.queries(strategy.space))
+    answers = folder.queries(strategy.space)
     if not answers:
         return 0
     workers = EXECUTORS.create(folder.config["executor"]).workers
     # Without a folder of its own the loop writes nothing; its budget ends with the journal.
     loop = _Loop(strategy, evaluator, Budget(queries=len(answers), failures=None), _NoExecutor(workers), None, ())
-    loop.recorded.extend(answers)
+    loop.journal = answers
     loop.run()
-    if loop.recorded:
+    if loop.unplayed:
         raise RunFolderError(
             f"{folder.path / 'journal.jsonl'} has {len(answers)} queries, but its configuration leads to "
-            f"{len(answers) - len(loop.recorded)}; the run was made by another version of frugalnas or was edited"
+            f"{loop.played}; the run was made by another version of frugalnas or was edited"
         )
     return rounds
 

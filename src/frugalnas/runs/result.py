@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs.ledger import Query, usual_error
+from frugalnas.runs.ledger import Queries, Query, usual_error
 from frugalnas.runs.shown import Shown
 from frugalnas.spaces import Codes, SearchSpace
 
@@ -30,21 +31,31 @@ class SearchResult(Shown):
     """
 
     space: SearchSpace
-    queries: tuple[Query, ...]
+    queries: Sequence[Query]
     stop: str
     seconds: float
     optimum: float | None = None
     run_dir: Path | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.queries, Queries):
+            object.__setattr__(self, "queries", Queries.of(self.space, self.queries))
+
+    @property
+    def told(self) -> Queries:
+        """The queries as arrays."""
+        assert isinstance(self.queries, Queries)
+        return self.queries
+
     @property
     def codes(self) -> Codes:
         """Architectures as they were asked for, shape [queries, genes]."""
-        return self.space.as_codes([query.code for query in self.queries]).reshape(-1, self.space.genes)
+        return self.told.codes
 
     @property
     def values(self) -> NDArray[np.float64]:
         """What they were worth, NaN where the evaluation failed, shape [queries]."""
-        return np.array([query.value for query in self.queries], np.float64)
+        return self.told.values
 
     @property
     def best(self) -> Query:
@@ -54,7 +65,7 @@ class SearchResult(Shown):
             FrugalnasError: where every evaluation failed.
         """
         if not np.isfinite(self.values).any():
-            why = usual_error(self.queries)
+            why = usual_error(self.told)
             raise FrugalnasError(f"no evaluation succeeded: {self.stop if why in self.stop else why}")
         return self.queries[int(np.nanargmax(self.values))]
 

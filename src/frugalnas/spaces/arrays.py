@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray"]
+__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray"]
 
 Codes: TypeAlias = NDArray[np.signedinteger]
 """Architectures, one per row, shape [n, genes], in `SearchSpace.code_type`."""
@@ -30,3 +30,38 @@ class Graphs:
     adjacency: BoolArray
     operations: IntArray
     names: tuple[str, ...]
+
+
+class Growing:
+    """Rows that only become more, in one array.
+
+    Args:
+        kind: type of the numbers.
+        shape: of a row.
+    """
+
+    def __init__(self, kind: DTypeLike, shape: tuple[int, ...] = ()) -> None:
+        self._room = np.empty((16, *shape), kind)
+        self._rows = 0
+
+    def extend(self, rows: ArrayLike) -> None:
+        """Add rows, shape [k, ...]."""
+        added = np.asarray(rows, self._room.dtype)
+        end = self._rows + len(added)
+        if end > len(self._room):
+            room = np.empty((max(end, len(self._room) + len(self._room) // 2), *self._room.shape[1:]), self._room.dtype)
+            room[: self._rows] = self.array
+            self._room = room
+        self._room[self._rows : end] = added
+        self._rows = end
+
+    @property
+    def array(self) -> NDArray[Any]:
+        """All rows, shape [n, ...]; no copy, and not to be written to."""
+        return self._room[: self._rows]
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def __getitem__(self, row: int) -> Any:
+        return self.array[row]

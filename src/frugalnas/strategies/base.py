@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from array import array
+from collections.abc import Iterable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -12,11 +15,14 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces.arrays import Growing
 
 __all__ = ["Strategy"]
 
 INITIAL_BLOCK = 64
 """The initial sample is drawn in blocks of this size, so that a short one is the beginning of a long one."""
+REMEMBERED = 64
+"""Rows at a time whose networks are remembered until others are looked at."""
 PATIENCE = 100
 """Blocks without a new network after which a space that cannot be listed counts as exhausted."""
 
@@ -65,8 +71,9 @@ class Strategy(ABC):
         self._asked: set[int] = set()
         self._pending: dict[int, Codes] = {}
         self._next_id = 0
-        self._codes: list[Codes] = []
-        self._values: list[float] = []
+        self._codes = Growing(space.code_type, (space.genes,))
+        self._values = array("d")
+        self._numbers: dict[bytes, int] = {}
         self._measured: dict[str, list[float]] = {}
         self._first = list(self.draw_new(initial, np.random.default_rng(first), INITIAL_BLOCK))
 
@@ -110,7 +117,7 @@ class Strategy(ABC):
         ids = np.arange(self._next_id, self._next_id + len(codes))
         self._next_id += len(codes)
         self._pending.update(zip(ids.tolist(), codes.copy(), strict=True))
-        self._asked.update(self.space.networks(codes).tolist())
+        self._asked.update(self.networks(codes).tolist())
         return Trials(codes.reshape(-1, self.space.genes), ids)
 
     def _checked(self, proposed: Codes, n: int) -> Codes:
@@ -151,7 +158,7 @@ class Strategy(ABC):
         codes = self.space.as_codes([self._pending.pop(trial) for trial in trials.ids.tolist()])
         codes = codes.reshape(-1, self.space.genes)
         self._codes.extend(codes)
-        self._values.extend(evaluations.values.tolist())
+        self._values.extend(evaluations.values)
         for cost, column in measured.items():
             self._measured.setdefault(cost, []).extend(column)
         self.learn(codes, evaluations.values)
@@ -159,7 +166,7 @@ class Strategy(ABC):
     @property
     def codes(self) -> Codes:
         """Architectures told so far, shape [n, genes]."""
-        return self.space.as_codes(self._codes).reshape(-1, self.space.genes)
+        return self._codes.array.copy()
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -197,9 +204,22 @@ class Strategy(ABC):
 
     # -- new networks --------------------------------------------------------------------------------------------
 
+    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+        """As the space's, shape [n]; of a few rows that were just looked at they are remembered, as some spaces take long."""
+        few = len(codes) <= REMEMBERED
+        if few:
+            texts = [code.tobytes() for code in codes]
+            known = [self._numbers.get(text) for text in texts]
+            if None not in known:
+                return np.array(known, np.uint64)
+        networks = self.space.networks(codes)
+        if few:
+            self._numbers = dict(zip(texts, networks.tolist(), strict=True))
+        return networks
+
     def unasked(self, codes: Codes) -> NDArray[np.bool_]:
         """Which rows are networks that were never asked for and do not repeat an earlier row, shape [n]."""
-        networks = self.space.networks(codes)
+        networks = self.networks(codes)
         fresh = np.zeros(len(codes), np.bool_)
         fresh[np.unique(networks, return_index=True)[1]] = True
         return fresh & np.array([network not in self._asked for network in networks.tolist()], np.bool_)
@@ -209,7 +229,7 @@ class Strategy(ABC):
         found = np.zeros((0, self.space.genes), self.space.code_type)
         idle = 0
         while len(found) < n and idle < PATIENCE:
-            candidates = np.concatenate([found, self.space.sample(block or max(2 * n, 8), rng)])
+            candidates = np.concatenate([found, self.space.sample(block or drawn_for(n), rng)])
             grown = candidates[self.unasked(candidates)][:n]
             idle = 0 if len(grown) > len(found) else idle + 1
             found = grown
@@ -239,17 +259,23 @@ class Strategy(ABC):
         self._next_id = state["next_id"]
         self._first = [self.space.as_codes(code) for code in state["first"]]
         self._pending = {int(trial): self.space.as_codes(code) for trial, code in state["pending"].items()}
-        self._codes = list(self.space.as_codes(state["codes"]))
-        self._values = _nan_for_nothing(state["values"])
+        self._codes, self._values = Growing(self.space.code_type, (self.space.genes,)), array("d")
+        self._codes.extend(self.space.as_codes(state["codes"]).reshape(-1, self.space.genes))
+        self._values.extend(_nan_for_nothing(state["values"]))
         self._measured = {cost: _nan_for_nothing(column) for cost, column in state["costs"].items()}
-        known = self.space.as_codes([*self._codes, *self._pending.values()]).reshape(-1, self.space.genes)
-        self._asked = set(self.space.networks(known).tolist())
+        pending = self.space.as_codes(list(self._pending.values())).reshape(-1, self.space.genes)
+        self._asked = set(self.space.networks(np.concatenate([self._codes.array, pending])).tolist())
         self.remember(state["memory"])
 
 
-def _nothing_for_nan(values: list[float]) -> list[float | None]:
+def drawn_for(n: int) -> int:
+    """How many codes are drawn at a time where `n` new networks are wanted."""
+    return max(2 * n, 8)
+
+
+def _nothing_for_nan(values: Iterable[float]) -> list[float | None]:
     """The same as JSON knows it."""
-    return [value if np.isfinite(value) else None for value in values]
+    return [value if isfinite(value) else None for value in values]
 
 
 def _nan_for_nothing(values: list[float | None]) -> list[float]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.strategies.base import Strategy
+from frugalnas.strategies.base import Strategy, drawn_for
 from frugalnas.strategies.objectives import checked_costs
 
 __all__ = ["RandomSearch"]
+
+SIGHT = 256
+"""Calls whose networks are told apart at once, at most."""
 
 
 class RandomSearch(Strategy):
@@ -22,7 +30,53 @@ class RandomSearch(Strategy):
     def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10, costs: tuple[str, ...] = ()) -> None:
         super().__init__(space, seed=seed, initial=initial)
         self.costs = checked_costs(costs)
+        self._ahead: deque[_Drawn] = deque()
+        self._sight = 1
 
     def propose(self, n: int) -> Codes:
         """`n` networks never asked before."""
+        if n == 1:
+            if not self._ahead:
+                self._look_ahead()
+            drawn = self._ahead[0]
+            if drawn.network not in self._asked:
+                self._ahead.popleft()
+                self._numbers = {drawn.code.tobytes(): drawn.network}
+                return drawn.code[None]
+            self._sight = 1
+        self._put_back()
         return self.draw_new(n, self.rng)
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Strategy`; what was drawn ahead is drawn again."""
+        self._put_back()
+        return super().state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """See `Strategy`."""
+        self._ahead.clear()
+        super().load_state_dict(state)
+
+    def _look_ahead(self) -> None:
+        """Draw what the next calls would draw one by one, so that their networks are told apart all at once."""
+        befores, codes = [], []
+        for _ in range(self._sight):
+            befores.append(self.rng.bit_generator.state)
+            codes.append(self.space.sample(drawn_for(1), self.rng)[0])
+        networks = self.space.networks(np.array(codes)).tolist()
+        self._ahead.extend(map(_Drawn, codes, networks, befores))
+        self._sight = min(2 * self._sight, SIGHT)
+
+    def _put_back(self) -> None:
+        if self._ahead:
+            self.rng.bit_generator.state = self._ahead[0].before
+            self._ahead.clear()
+
+
+class _Drawn(NamedTuple):
+    """The first of the codes that a call would draw."""
+
+    code: Codes
+    network: int
+    before: Any
+    """State of the generator before they were drawn."""
