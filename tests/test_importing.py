@@ -535,3 +535,15 @@ def test_a_list_of_a_space_keeps_what_spaces_promise():
     children = space.mutate(parents, np.random.default_rng(3), edits=2)
     assert space.valid(children).all()
     assert {*(children != parents).sum(axis=1).tolist()} <= {1, 2}
+
+
+def test_a_stray_percentage_among_fractions_is_named_by_its_row(tmp_path, fresh_cache):
+    cells = [SPACE.format(code) for code in SPACE.enumerate()[:10]]
+    file = write_csv(tmp_path, HEADER + rows_of([0.91, 0.93, 1.5, *[0.9] * 7], cells))
+    said = "9 of 10 values of validation lie between 0 and 1, as fractions do, but others above, in row 3"
+    with pytest.raises(FrugalnasError, match=said):
+        import_table(file, name="mine")
+    with pytest.raises(FrugalnasError, match=said):
+        read_labels(file, SPACE)
+    with pytest.raises(FrugalnasError, match="outside 0 to 100 %, in row 3"):
+        import_table(file, name="mine", scale={"validation": 100})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -312,6 +313,64 @@ def test_a_manifest_that_does_not_fit_is_named(small, tmp_path, change):
         Table(folder)
 
 
+def sealed(folder: Path, manifest: object) -> None:
+    """Write a manifest as its author would."""
+    content = json.dumps(manifest).encode()
+    (folder / "manifest.json").write_bytes(content)
+    (folder / "manifest.sha256").write_text(hashlib.sha256(content).hexdigest())
+
+
+WRONG = st.sampled_from([None, True, -1, 1e999, 3.5, "", "x" * 1000, "../../../etc/passwd", [], [[]], {}, {"name": 3}])
+ENTRIES = [("name",), ("space",), ("space", "name"), ("space", "options"), ("rows",), ("files",)]
+ENTRIES += [("columns",), ("columns", "validation"), ("files", "codes"), ("files", "keys"), ("files", "validation")]
+ENTRIES += [("files", "codes", entry) for entry in ("file", "bytes", "sha256")]
+
+
+@given(place=st.sampled_from(ENTRIES), value=WRONG)
+def test_wrong_entries_of_a_sealed_manifest_are_refused(small, tmp_path, place, value):
+    folder = damaged_copy(small, tmp_path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    entry = manifest
+    for name in place[:-1]:
+        entry = entry[name]
+    entry[place[-1]] = value
+    sealed(folder, manifest)
+    harmless = place in (("name",), ("columns", "validation"), ("space", "options"))
+    try:
+        table = Table(folder)
+    except FrugalnasError:
+        assert not (place == ("name",) and isinstance(value, str))
+    else:
+        assert harmless
+        assert len(table) == 20
+
+
+HEADERS = [
+    b"",
+    b"\x93NUMPY",
+    b"\x93NUMPY\x01\x00\x76\x00{",
+    b"{'descr': '<f8', 'fortran_order': False, 'shape': (10**12,), }",
+]
+
+
+@pytest.mark.parametrize("content", [*HEADERS, "objects", "texts", "flat"])
+@pytest.mark.parametrize("file", ["codes", "keys", "validation"])
+def test_files_that_are_no_columns_are_refused_by_name(small, tmp_path, file, content):
+    folder = damaged_copy(small, tmp_path)
+    path = folder / f"{file}.npy"
+    arrays = {"objects": np.array([{}] * 20), "texts": np.array(["a"] * 20), "flat": np.zeros((20, 2, 2))}
+    if isinstance(content, str):
+        np.save(path, arrays[content], allow_pickle=True)
+    else:
+        path.write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    written = path.read_bytes()
+    manifest["files"][file] |= {"bytes": len(written), "sha256": hashlib.sha256(written).hexdigest()}
+    sealed(folder, manifest)
+    with pytest.raises(DamagedTable, match=rf"{file}\.npy"):
+        Table(folder)
+
+
 SLOW_TWINS = (pytest.param(file, marks=pytest.mark.slow) for file in ("codes.npy", "validation.npy"))
 
 
@@ -531,3 +590,13 @@ def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch, cli):
     refused = cli("search", "--queries", 12, "--run-dir", tmp_path / "run")
     assert refused.code == 2
     assert str(tmp_path / "file") in refused.err
+
+
+def test_repeated_runs_are_said_not_to_be_exchangeable(cli):
+    notes = json.loads(cli("table", "info", "nasbench201/cifar10").out)["notes"]["validation"]
+    assert notes[0] == "first runs are 0.12 points better than second ones, on average over the same architectures"
+    assert notes[1].endswith("their means differ: 85.6 with 2 runs, 81.9 with 3 runs")
+    assert notes[2].startswith("2 single runs have collapsed: ")
+    found = next(finding for finding in examine() if finding.subject == "nasbench201/cifar10")
+    assert len(found.notes) == 2
+    assert "71.1, 71.0, 24.1 %" in "".join(found.notes)

@@ -5,18 +5,28 @@ set -euo pipefail
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 main() {
-    local version python
+    local version python said failed=0
+    said=$(mktemp -d)
     for version in 3.10 3.12 3.13; do
-        if ! python=$(interpreter "$version"); then
+        if python=$(interpreter "$version"); then
+            journey "$python" >"$said/Python $version, newest versions" 2>&1 &
+        else
             echo "== no Python $version here (looked on the path and among pyenv's): not tried"
-            continue
         fi
-        journey "$python" "Python $version, newest versions"
     done
     if python=$(interpreter 3.10); then # the only one that all lowest versions have wheels for
         mapfile -t lowest < <(sed -n '/^dependencies = \[/,/^\]/s/^ *"\([a-z-]*\)>=\([0-9.]*\)".*/\1==\2/p' "$repository/pyproject.toml")
-        journey "$python" "Python 3.10, lowest versions" "${lowest[@]}"
+        journey "$python" "${lowest[@]}" >"$said/Python 3.10, lowest versions" 2>&1 &
     fi
+    while [ -n "$(jobs -p)" ]; do
+        wait -n || failed=1
+    done
+    for log in "$said"/*; do
+        echo "== ${log##*/}"
+        cat "$log"
+    done
+    rm -r "$said"
+    return "$failed"
 }
 
 interpreter() { # VERSION: the path of such a Python, whether the system's or pyenv's
@@ -30,18 +40,17 @@ interpreter() { # VERSION: the path of such a Python, whether the system's or py
     return 1
 }
 
-journey() ( # PYTHON TITLE [REQUIREMENT...]
+journey() ( # PYTHON [REQUIREMENT...]
     set -euo pipefail
-    echo "== $2"
     work=$(mktemp -d)
     trap 'rm -rf "$work"' EXIT
     export FRUGALNAS_CACHE="$work/cache"
     unset PYTHONPATH
     "$1" -m venv "$work/venv"
     export PATH="$work/venv/bin:$PATH"
-    python -m pip install --quiet --no-compile --disable-pip-version-check -e "$repository" "${@:3}"
+    python -m pip install --quiet --no-compile --disable-pip-version-check -e "$repository" "${@:2}"
     cd "$work"
-    python -c 'import numpy; print("numpy", numpy.__version__)'
+    python -c 'import numpy; print("with NumPy", numpy.__version__)'
     {
         frugalnas search random --queries 20 --quiet --run-dir run
         frugalnas resume run --queries 25 --quiet
@@ -55,6 +64,7 @@ journey() ( # PYTHON TITLE [REQUIREMENT...]
     test "$(grep -c '"value"' run/journal.jsonl)" = 25
     test -s run/report/cell.png
     grep -q 'mine.*2 architectures of nasbench201' said.txt
+    echo "all well"
 )
 
 main

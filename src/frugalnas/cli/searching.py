@@ -203,11 +203,18 @@ def describe_subject(
     if parsed.evaluator is None:
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
+        from frugalnas.tables.evaluator import ROLE_OF
+        from frugalnas.tables.repeats import first_run_shift
 
         if "evaluator" in settings:
             raise FrugalnasError("--set evaluator.NAME=VALUE goes with --evaluator; a table has --table and --label")
         table = open_table(parsed.table or DEFAULT_TABLE)
         options: dict[str, Any] = {"table": table.name, "label": parsed.label or "mean", "objective": value}
+        role = ROLE_OF.get(value, "")
+        shift = first_run_shift(table.column(role)) if role in table.columns else 0.0
+        if parsed.label in ("0", "1") and shift:
+            runs = f"first runs are {abs(shift):.2f} points {'better' if shift > 0 else 'worse'} than second ones"
+            print(f"{table.name}: {runs}, so that --label {parsed.label} is not one run like another", file=sys.stderr)
         if table.partial:
             limits["table"] = table.name
             had = f"{len(table):,} of the {table.space.size:,} architectures of {table.space.name}"

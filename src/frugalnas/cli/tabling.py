@@ -83,10 +83,12 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def _info(parsed: argparse.Namespace) -> int:
     from frugalnas.tables import open_table
+    from frugalnas.tables.repeats import repeat_notes
 
     table = open_table(parsed.name)
     manifest = {key: value for key, value in table.manifest.items() if key not in ("files", "format")}
-    print(to_json({**manifest, "folder": str(table.folder)}, indent=2))
+    notes = {role: said for role in ("validation", "test") if (said := repeat_notes(table, role))}
+    print(to_json({**manifest, "notes": notes, "folder": str(table.folder)}, indent=2))
     return 0
 
 
@@ -96,6 +98,9 @@ def _doctor(parsed: argparse.Namespace) -> int:
     found = examine()
     rows = [(finding.subject, finding.state, finding.detail) for finding in found]
     print_columns(rows, ("what", "state", "found"))
+    for finding in found:
+        for note in finding.notes:
+            print(f"  {finding.subject}: {note}")
     steps = [f"{finding.subject}: {finding.next_step}" for finding in found if finding.next_step]
     print("\nnext steps:" if steps else "\nnothing to be done")
     for step in steps:

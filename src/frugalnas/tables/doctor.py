@@ -14,6 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.tables import hpobench
 from frugalnas.tables.catalogue import table_folder, table_names
+from frugalnas.tables.repeats import collapsed_runs
 from frugalnas.tables.store import MANIFEST, Table, read_manifest
 from frugalnas.trust import reading
 
@@ -29,12 +30,14 @@ class Finding:
         state: "ok"; "absent", which matters only to who needs it; or "damaged".
         detail: what was found.
         next_step: what to do about it, empty where nothing is to be done.
+        notes: what to know of it, such as single trainings that collapsed.
     """
 
     subject: str
     state: Literal["ok", "absent", "damaged"]
     detail: str
     next_step: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def examine() -> list[Finding]:
@@ -88,9 +91,9 @@ def _table(name: str) -> Finding:
     accuracies = [role for role in ("validation", "test") if role in table.columns]
     known = " and ".join(accuracies) if accuracies else "no accuracies"
     missing = "" if len(accuracies) != 1 else ", no test results" if accuracies == ["validation"] else " results only"
-    return Finding(
-        name, "ok", f"{len(table):,} architectures of {table.space.name}, {known}{missing}; cached, {size:,} bytes"
-    )
+    collapsed = tuple(f"a {role} run collapsed: {said}" for role in accuracies for said in collapsed_runs(table, role))
+    detail = f"{len(table):,} architectures of {table.space.name}, {known}{missing}; cached, {size:,} bytes"
+    return Finding(name, "ok", detail, notes=collapsed)
 
 
 def _drafts() -> list[Finding]:

@@ -55,12 +55,12 @@ class TableEvaluator(Evaluator):
                 f"{self.table} describes {own!r}, but {self.space!r} is searched; leave --space out, choose a table of it with "
                 "--table, or say what else answers: --evaluator training or your own function, MODULE:NAME"
             )
-        if objective not in _ROLE:
-            raise unknown_name("objective of a table", objective, _ROLE)
+        if objective not in ROLE_OF:
+            raise unknown_name("objective of a table", objective, ROLE_OF)
         self.objective = objective
-        if _ROLE[objective] not in self.opened.columns:
+        if ROLE_OF[objective] not in self.opened.columns:
             raise self._no_such_column()
-        self.labels = self.opened.labels(_ROLE[objective], self.label, seed)
+        self.labels = self.opened.labels(ROLE_OF[objective], self.label, seed)
         self._measured = {role: self.opened.labels(role) for role in MEASURED if role in self.opened.columns}
         self.measures = tuple(self._measured)
         inside = self.labels if not self.space.limits else self.labels[self.space.valid(self.opened.codes)]
@@ -84,11 +84,11 @@ class TableEvaluator(Evaluator):
         return Evaluations(values, metrics, errors)
 
     def _no_such_column(self) -> FrugalnasError:
-        other = next((name for name, role in _ROLE.items() if role in self.opened.columns), None)
+        other = next((name for name, role in ROLE_OF.items() if role in self.opened.columns), None)
         step = f"; search it as an oracle study with --objectives {other}" if other == "oracle-test" else ""
         if other == "accuracy":
             step = "; official files have them (frugalnas table import --help says which)"
-        return FrugalnasError(f"{self.table} has no {_ROLE[self.objective]} accuracies{step}")
+        return FrugalnasError(f"{self.table} has no {ROLE_OF[self.objective]} accuracies{step}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Other processes map the files themselves instead of receiving a copy.
@@ -103,5 +103,5 @@ def _reopen(
 
 MEASURED = ("training_seconds", "latency_ms")
 """Columns that are metrics of an evaluation."""
-_ROLE = {"accuracy": "validation", "oracle-test": "test"}
+ROLE_OF = {"accuracy": "validation", "oracle-test": "test"}
 """The column behind each objective."""

@@ -19,10 +19,19 @@ from frugalnas.tables.formats.contents import is_text, with_texts
 from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
-__all__ = ["ARCHITECTURE_NAMES", "import_table", "numbers_of", "parse_architectures", "read_columns"]
+__all__ = [
+    "ARCHITECTURE_NAMES",
+    "import_table",
+    "numbers_of",
+    "parse_architectures",
+    "read_columns",
+    "refuse_stray_percentages",
+]
 
 ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
 """Columns in which architectures are looked for."""
+MOSTLY = 0.9
+"""Share of values between 0 and 1 from which the others of a column of accuracies are taken for slips."""
 SUFFIXES = (".parquet", ".csv", ".tsv")
 """Of files with columns, in any case."""
 
@@ -180,4 +189,25 @@ def _check(file: Path, role: str, used: list[str], values: NDArray[np.float64]) 
                 f"accuracies are percentages here: add --scale {role}=100"
             )
         if low < 0 or high > 100:
-            raise FrugalnasError(f"{file}: {shown} lies between {low:g} and {high:g}, outside 0 to 100 %")
+            raise FrugalnasError(
+                f"{file}: {shown} lies between {low:g} and {high:g}, outside 0 to 100 %, "
+                f"{rows_where((values < 0) | (values > 100))}"
+            )
+        refuse_stray_percentages(file, shown, values)
+
+
+def refuse_stray_percentages(file: Path, column: str, values: NDArray[np.float64]) -> None:
+    """Refuse accuracies of which nearly all, but not all, look like fractions."""
+    known = values[np.isfinite(values)]
+    fractions = int(((known >= 0) & (known <= 1)).sum())
+    if len(known) > fractions >= MOSTLY * len(known):
+        raise FrugalnasError(
+            f"{file}: {fractions} of {len(known)} values of {column} lie between 0 and 1, as fractions do, but others above, "
+            f"{rows_where(values > 1)}; correct these rows, or write all as percentages"
+        )
+
+
+def rows_where(wrong: NDArray[np.bool_]) -> str:
+    """The first rows in which something is wrong, counted from 1; shape [rows] or [rows, columns]."""
+    rows = np.flatnonzero(wrong.reshape(len(wrong), -1).any(axis=1)) + 1
+    return f"in row {', '.join(map(str, rows[:5].tolist()))}" + (", ..." if len(rows) > 5 else "")

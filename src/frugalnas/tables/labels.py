@@ -10,12 +10,19 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.tables.importing import ARCHITECTURE_NAMES, numbers_of, parse_architectures, read_columns
+from frugalnas.tables.importing import (
+    ARCHITECTURE_NAMES,
+    numbers_of,
+    parse_architectures,
+    read_columns,
+    refuse_stray_percentages,
+)
 
 __all__ = ["Labels", "distinct_labels", "read_labels"]
 
 VALUE_NAMES = ("value", "accuracy", "validation", "val_accuracy", "label")
 """Columns in which values are looked for."""
+ACCURACIES = ("accuracy", "validation", "val_accuracy")
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = No
             f"{file}, row {missing[0] + 1}: {valued} is {values[missing[0]]:g}, not a number to learn from; remove the row, "
             "or train this architecture again"
         )
+    if valued in ACCURACIES:
+        refuse_stray_percentages(file, valued, values)
     return distinct_labels(space, codes, values, valued)
 
 

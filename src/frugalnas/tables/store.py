@@ -100,16 +100,24 @@ class Table:
             within("array-bytes", path.stat().st_size, str(path))
             content = path.read_bytes()
         except OSError as error:
-            raise DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
+            raise surroundings(error) or DamagedTable(f"{path}: {error.strerror}; {_REMAKE}") from None
         if len(content) != entry["bytes"]:
             raise DamagedTable(f"{path}: {len(content)} bytes where the manifest says {entry['bytes']}; {_REMAKE}")
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise DamagedTable(f"{path}: its content has changed since it was written (SHA-256 differs); {_REMAKE}")
         try:
-            mapped: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise DamagedTable(f"{path}: not an array ({str(error).splitlines()[0]}); {_REMAKE}") from None
-        return np.asarray(mapped)  # a plain view of the mapping: subclass overhead would dominate single lookups
+            # A plain view of the mapping: subclass overhead would dominate single lookups.
+            array: NDArray[Any] = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except Exception as error:  # a header may be wrong in any way
+            raise surroundings(error) or DamagedTable(
+                f"{path}: no array that can be read ({error}); {_REMAKE}"
+            ) from None
+        rows, (kind, sides) = self.manifest["rows"], _ARRAYS.get(name, ("f", 2))
+        if array.dtype.kind != kind or array.ndim != sides or len(array) != rows:
+            raise DamagedTable(
+                f"{path}: {array.dtype} of shape {list(array.shape)}, not {rows} rows of a column; {_REMAKE}"
+            )
+        return array
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -283,7 +291,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content, seal = path.read_bytes(), (folder / SEAL).read_text(errors="replace").strip()
     except OSError as error:
-        raise DamagedTable(f"{error.filename}: {error.strerror}; {_REMAKE}") from None
+        raise surroundings(error) or DamagedTable(f"{error.filename}: {error.strerror}; {_REMAKE}") from None
     if hashlib.sha256(content).hexdigest() != seal:
         raise DamagedTable(f"{path}: its content has changed since it was written ({SEAL} differs); {_REMAKE}")
     try:
@@ -304,4 +312,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+_ARRAYS = {"codes": ("i", 2), "keys": ("u", 1)}
+"""Kind of number and dimensions of the files that are no columns."""
 _REMAKE = "remove the folder and make the table again (frugalnas table doctor says how)"
