@@ -183,7 +183,9 @@ class TrainingEvaluator(Evaluator):
             try:
                 rows.append(self._row(self._trained(code, path)))
             except Exception as error:
-                lack = surroundings(error) or self._lost(error)
+                lack = surroundings(error)
+                if lack is None or isinstance(error, Surroundings):  # whoever reads data does not know of the search
+                    lack = self._lost(error) or lack
                 if lack is not None:
                     raise lack from error
                 rows.append({"error": told(error)})
