@@ -41,6 +41,10 @@ def number(text: str, quantity: str = "") -> float:
     return value
 
 
+LONGEST = 100
+"""Characters of a number; the pattern takes a time that grows with their square."""
+
+
 def whole(text: str) -> int:
     """The whole number that a text means; see `number`.
 
@@ -58,9 +62,9 @@ def whole(text: str) -> int:
 
 
 def _read(text: str, quantity: str) -> Decimal:
-    match = _PATTERN.fullmatch(text)
+    match = _PATTERN.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:
-        raise FrugalnasError(f"{text!r} is not a number; write one like 250, 1e3, 10_000 or 0.5M")
+        raise FrugalnasError(f"{text[:LONGEST]!r} is not a number; write one like 250, 1e3, 10_000 or 0.5M")
     value = Decimal(match["digits"].replace("_", "")) * Decimal(_MULTIPLES[match["multiple"]])
     unit, own = match["unit"], _MEASURED.get(quantity)
     if not unit or unit.lower() in _WORDS.get(quantity, (quantity.lower(),)):

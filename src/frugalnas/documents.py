@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +34,9 @@ def read_yaml(text: str | bytes, where: str) -> Any:
     try:
         loader = _loader_class()(text)
         loader.where = where
-        return loader.get_single_data()
+        value = loader.get_single_data()
+        _measure(value, where, 0)
+        return value
     except (yaml.YAMLError, ValueError, OverflowError, AttributeError, TypeError) as error:
         if isinstance(error, FrugalnasError):
             raise
@@ -58,6 +59,8 @@ def read_json(text: str | bytes, where: str) -> Any:
 
 
 def _measure(value: Any, where: str, level: int) -> None:
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise FrugalnasError(f"{where} has a whole number of more than 64 bits")
     if isinstance(value, (dict, list)):
         within("levels", level + 1, where)
         for part in value.values() if isinstance(value, dict) else value:
@@ -118,7 +121,7 @@ def fits(value: Any, hint: Any) -> bool:
         return True
     if hint in (int, float):
         number = isinstance(value, (int, float) if hint is float else int) and not isinstance(value, bool)
-        return number and math.isfinite(value) and abs(value) < 2**63 if number else False
+        return number and abs(value) < 2**63  # neither infinite nor NaN
     if hint in (bool, str):
         return isinstance(value, hint)
     kind = origin or hint

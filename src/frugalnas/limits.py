@@ -42,6 +42,7 @@ LIMITS = {
     "classes": Limit(1_000_000, "classes"),
     "input_size": Limit(10_000, "pixels a side"),
     "workers": Limit(1_000, "processes"),
+    "images": Limit(50_000_000, "images"),
     "queries": Limit(10_000_000, "queries"),
     "trials": Limit(100_000, "trials"),
     "option": Limit(1_000_000, "(a number in an option)"),

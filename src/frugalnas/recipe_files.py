@@ -158,7 +158,7 @@ def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
         return {str(key): as_number(item) for key, item in value.items()}
     if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    if kind is int and isinstance(value, float) and value == int(value):
+    if kind is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     if kind is str and isinstance(value, (int, float)):
         value = str(value)

@@ -12,7 +12,9 @@ import numpy as np
 
 from frugalnas.data.names import PARTS
 from frugalnas.data.sources import Found, IntArray
+from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.limits import within
 
 __all__ = ["SPLITS", "Split", "SplitSpec", "make_split"]
 
@@ -110,11 +112,12 @@ class Split:
     def from_json(cls, text: str) -> Split:
         """The split that `to_json` wrote."""
         try:
-            written = json.loads(text)
+            written = read_json(text, "the split")
             spec = SplitSpec(
                 written["name"], written["seed"], written["val"], written["test"], written.get("val_per_class")
             )
             sizes = {str(name): int(size) for name, size in written["sizes"].items()}
+            within("images", max(sizes.values(), default=0), "the split")
             skipped = {name: tuple(indices) for name, indices in written.get("skipped", {}).items()}
             listed = {
                 name: (part["from"], np.asarray(part["images"], dtype=np.int64))
@@ -128,7 +131,7 @@ class Split:
                     taken = [images for source, images in listed.values() if source == origin]
                     parts[name] = (origin, _rest(sizes[origin], skipped.get(origin, ()), taken))
             ordered = {name: parts[name] for name in PARTS if name in parts}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise FrugalnasError(f"not a split that frugalnas wrote ({type(error).__name__}: {error})") from None
         for name, (origin, images) in ordered.items():
             if origin not in sizes or (len(images) and not 0 <= images.min() <= images.max() < sizes[origin]):

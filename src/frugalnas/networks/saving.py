@@ -188,8 +188,11 @@ def load(path: str | Path, *, trust: bool = False) -> nn.Module:
     """
     weights = _weights_file(Path(path))
     card = read_card(path)
+    tensors, _ = read_tensors(weights)
+    with torch.device("meta"):  # takes no memory for a network that the card alone made large
+        _refuse_others(build_from_card(card).state_dict(), tensors, str(weights), card.architecture)
     network = build_from_card(card)
-    load_tensors(network, read_tensors(weights)[0], source=str(weights), architecture=card.architecture)
+    load_tensors(network, tensors, source=str(weights), architecture=card.architecture)
     network.card = card  # type: ignore[assignment]  # torch's stubs know only tensors and modules
     return network.eval()
 
@@ -238,11 +241,15 @@ def load_tensors(
     Raises:
         FrugalnasError: naming the first tensors that are missing, have no place, or have another shape.
     """
-    differences = _differences(network.state_dict(), tensors)
+    _refuse_others(network.state_dict(), tensors, source, architecture)
+    network.load_state_dict(dict(tensors))
+
+
+def _refuse_others(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str, architecture: str) -> None:
+    differences = _differences(wanted, found)
     if differences:
         named = f"of {architecture}" if architecture else "of this network"
         raise FrugalnasError(f"the weights in {source} are not {named}: {first_of(differences)}")
-    network.load_state_dict(dict(tensors))
 
 
 def model_folder(path: str | Path) -> Path:

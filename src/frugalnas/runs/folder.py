@@ -16,6 +16,7 @@ from typing import IO, Any
 
 import yaml
 
+from frugalnas.documents import fits
 from frugalnas.errors import RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.fields import NoRun, check_config, check_line
@@ -251,7 +252,7 @@ class RunFolder:
 
     def seconds(self) -> float:
         """Wall time spent so far."""
-        return float(sum(line.get("seconds", 0.0) for line in self.lines("timing.jsonl")))
+        return float(sum(line["seconds"] for line in self.lines("timing.jsonl") if fits(line.get("seconds"), float)))
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class RunFolder:
             if not 0 <= queries < len(self._sums_so_far()):
                 return None
             state, _ = unsummed(line, self._binding(queries), bare=self.seal is None)
-        except (FileNotFoundError, ValueError, TypeError, KeyError):
+        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return state if "strategy" in state else None
 
