@@ -25,6 +25,7 @@ def test_wrapped_errors_of_the_machine_are_recognised():
     outer.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     assert surroundings(outer) is not None
     assert surroundings(MemoryError()) is not None
+    assert "No space left" in str(surroundings(OSError("93750 requested and 65408 written")))  # NumPy's
 
 
 @pytest.mark.parametrize(

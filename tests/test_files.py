@@ -161,6 +161,15 @@ def test_safetensors_own_error_names_the_file_and_the_mend(tmp_path, full):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_new_run_that_does_not_fit_is_named_and_leaves_nothing(tmp_path, full):
+    full(50)
+    with pytest.raises(
+        RunFolderError, match=rf"^{tmp_path}/run/seal\.json: File too large; .*choose another --run-dir"
+    ):
+        RunFolder.create(tmp_path / "run", CONFIG)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path):
     torch = pytest.importorskip("torch")
     from frugalnas.tensors import read_tensors, write_tensors

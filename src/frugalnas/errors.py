@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -82,6 +83,8 @@ _MENDS = {
     **dict.fromkeys(("ENAMETOOLONG",), "choose a shorter name"),
     **dict.fromkeys(("EFBIG",), "allow larger files (ulimit -f)"),
 }
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
+"""How NumPy says that a disk is full."""
 _MENDS_BY_NUMBER = {getattr(errno, name): mend for name, mend in _MENDS.items() if hasattr(errno, name)}
 
 
@@ -107,6 +110,8 @@ def surroundings(error: BaseException, draft: object = "", path: object = "") ->
         number = seen.errno if isinstance(seen, OSError) else None
         if (number is None and isinstance(seen, (OSError, RuntimeError))) or type(seen).__name__ == "SafetensorError":
             number = next((known for known in _MENDS_BY_NUMBER if os.strerror(known) in told(seen)), None)
+            if number is None and _CUT_SHORT.search(told(seen)):
+                number = errno.ENOSPC
         if number is not None and number in _MENDS_BY_NUMBER:
             named = (isinstance(seen, OSError) and seen.filename) or path
             place = f"{named}".replace(f"{draft}", f"{path}") if draft else f"{named}"

@@ -75,7 +75,8 @@ def draft(path: Path | str, *, folder: bool = False, sync: bool = True) -> Itera
         known = surroundings(error, made, path)
         if known is None:
             raise
-        raise known from None
+        # What is written within a folder's draft names the draft.
+        raise Surroundings(f"{known}".replace(f"{made}", f"{path}") if made else f"{known}") from None
 
 
 @contextmanager
