@@ -1,8 +1,9 @@
 """What a query of a long random search costs in time and memory, and how long its journal takes to load and to resume.
 
-The space is DARTS; the evaluator answers at once, so that what is measured is the search itself.
+The space is DARTS; the evaluator answers at once, so that what is measured is the search itself. Times are processor time;
+memory is the growth of the process's largest resident size.
 
-    python benchmarks/long_search.py --queries 100000 --journal 20000
+    python benchmarks/long_search.py --queries 30000 --journal 10000
 """
 
 from __future__ import annotations
