@@ -19,11 +19,11 @@ from frugalnas.runs.assessment import calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.labelled import Subject
 from frugalnas.scores.calibration import coverage, gaussian_nll
-from frugalnas.scores.correlation import top_precision
+from frugalnas.scores.correlation import kendall_tau, top_precision
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
-from frugalnas.tables import TableEvaluator
+from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels
 
 SCALED, FLAT, FUSSY = (f"user_predictors:{name}" for name in ("Scaled", "Flat", "Fussy"))
@@ -203,9 +203,9 @@ def test_the_command_writes_tables_and_figures_and_lists_the_run(tmp_path, cli, 
     with (report / "assessment.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {row["metric"] for row in rows} >= {"tau", "spearman", "top10", "mae", "cover80", "nll", "fit_seconds"}
-    assert {row["predictor"] for row in rows} == {"one", "two"}
+    assert {row["predictor"] for row in rows} == {"one", "two", "params", "macs", "random-order"}
     assert "4 of 4" not in said.out
-    assert "8 of 8 fits" in cli("runs", "list").out
+    assert "20 of 20 fits" in cli("runs", "list").out
 
 
 @pytest.mark.slow
@@ -343,3 +343,36 @@ def test_what_a_graph_network_learns_does_not_depend_on_how_many_threads_there_a
         assert said.code == 0, said.err
     one, two = ((tmp_path / threads / "journal.jsonl").read_text() for threads in ("1", "2"))
     assert one == two
+
+
+def test_a_split_by_codes_meets_known_networks_again():
+    options = {"table": "nasbench201/cifar10", "budgets": [200], "trials": 2, "held_out": 3000}
+    apart, together = (
+        np.mean([row["tau"] for row in assess(["nearest"], split=split, **options).rows])
+        for split in ("networks", "codes")
+    )
+    assert 0.005 < together - apart < 0.1
+    with pytest.raises(FrugalnasError, match="unknown split 'cells'"):
+        assess(["nearest"], split="cells", **options)
+
+
+def test_baselines_order_by_what_they_say():
+    found = assess(["params", "macs", "random-order"], table="nasbench201/cifar10", budgets=[20], trials=2)
+    tau = found.sample("tau", 20)
+    assert tau["params"] == pytest.approx(0.55, abs=0.05)
+    assert np.abs(tau["random-order"]).max() < 0.03
+    table = open_table("nasbench201/cifar10")
+    counted = table.space.count("params", table.codes)
+    assert tau["params"][0] == pytest.approx(kendall_tau(counted, table.labels()), abs=0.01)
+
+
+def test_the_column_of_architectures_is_named(tmp_path):
+    space = NASBench201()
+    codes = space.sample(3, np.random.default_rng(0))
+    file = tmp_path / "mine.csv"
+    file.write_text("cell,value\n" + "".join(f"{space.format(code)},{n}\n" for n, code in enumerate(codes)))
+    np.testing.assert_array_equal(read_labels(file, space, architecture="cell").codes, codes)
+    with pytest.raises(FrugalnasError, match="--architecture"):
+        read_labels(file, space)
+    with pytest.raises(FrugalnasError, match="a table has no columns"):
+        assess(["ridge"], table="nasbench201/cifar10", architecture="cell")

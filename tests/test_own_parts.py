@@ -161,3 +161,15 @@ def test_ctrl_c_during_an_evaluation_journals_nothing(tmp_path: Any) -> None:
     space = fn.NASBench201()
     with pytest.raises(KeyboardInterrupt):
         fn.search(fn.RandomSearch(space), Interrupted(), 12)
+
+
+def test_a_text_is_parsed_where_a_code_is() -> None:
+    space = fn.NASBench201(classes=10)
+    codes = space.sample(3, np.random.default_rng(0))
+    texts = [space.format(code) for code in codes]
+    np.testing.assert_array_equal(space.count("params", texts), space.count("params", codes))
+    np.testing.assert_array_equal(space.count("params", texts[0]), space.count("params", codes[:1]))
+    np.testing.assert_array_equal(space.encode(texts), space.encode(codes))
+    np.testing.assert_array_equal(Population(space, texts).codes, codes)
+    with pytest.raises(fn.FrugalnasError, match="'nonsense'"):
+        space.count("params", ["nonsense"])

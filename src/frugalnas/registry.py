@@ -399,6 +399,9 @@ PREDICTORS = Registry(
         "seminas": "frugalnas.predictors:SemiNAS",
         "neural-predictor": "frugalnas.predictors:NeuralPredictor",
         "brp-nas": "frugalnas.predictors:BRPNAS",
+        "params": "frugalnas.predictors:params",
+        "macs": "frugalnas.predictors:macs",
+        "random-order": "frugalnas.predictors:RandomOrder",
     },
     base="frugalnas.predictors:Predictor",
 )

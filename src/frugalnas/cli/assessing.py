@@ -48,6 +48,18 @@ def add(commands: Any) -> None:
         "--column", metavar="NAME", help="validation, test or whole_test of a table; a column of --labels [the first]"
     )
     group.add_argument(
+        "--architecture",
+        metavar="COLUMN",
+        help="column of architectures in --labels FILE [architecture, arch_str or arch]",
+    )
+    group.add_argument(
+        "--split",
+        choices=("networks", "codes"),
+        default="networks",
+        help="networks: what is predicted are other networks than those learned from; codes: other spellings, as papers draw "
+        "NAS-Bench-201's codes, some of which are networks learned from: this flatters tau by 0.03 to 0.06 [networks]",
+    )
+    group.add_argument(
         "--label",
         metavar="WHICH",
         help="of a table, what is learned: mean over seeds, random, or a seed's place [mean]",
@@ -82,6 +94,11 @@ def add(commands: Any) -> None:
         metavar="PREDICTOR.NAME=VALUE",
         help="an option of one predictor, such as mlp.members=5, or of the space",
     )
+    parser.add_argument(
+        "--no-baselines",
+        action="store_true",
+        help="leave out parameters, MACs (where the space counts them) and a random order, which every predictor has to beat",
+    )
     parser.add_argument("--run-dir", type=Path, metavar="FOLDER", help="new folder [runs/predictors-<subject>]")
     parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(run=run)
@@ -106,6 +123,8 @@ def run(parsed: argparse.Namespace) -> int:
     if parsed.space is not None or "space" in settings:
         name = parsed.space or _space_of(table, parsed.labels)
         space = describe_space_option(name, settings)
+    if not parsed.no_baselines:
+        predictors += _baselines(space or _space_of(table, parsed.labels), predictors)
     subject = parsed.labels.stem if table is None else table.replace("/", "-")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
     with watched(run_dir, parsed.quiet, "fits") as on_finished:
@@ -117,7 +136,9 @@ def run(parsed: argparse.Namespace) -> int:
             budgets=None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets"),
             trials=parsed.trials,
             column=parsed.column,
+            architecture=parsed.architecture,
             label=parsed.label or "mean",
+            split=parsed.split,
             held_out=parsed.held_out,
             seed=parsed.seed,
             jobs=parsed.jobs,
@@ -171,6 +192,15 @@ def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained
     if pretrained is not None and not takes:
         raise FrugalnasError(f"--pretrained {pretrained}: none of {', '.join(named)} takes an encoder; add gin")
     return described
+
+
+def _baselines(space: dict[str, Any], predictors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What predictors have to beat in a space, those apart that were named."""
+    from frugalnas.runs.descriptions import build_space
+
+    names = [*(name for name in ("params", "macs") if name in build_space(space).quantities), "random-order"]
+    named = [predictor["label"] for predictor in predictors]
+    return [{"name": name} for name in names if name not in named]
 
 
 def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[dict[str, Any]]:

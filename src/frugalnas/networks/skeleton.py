@@ -91,9 +91,14 @@ def skeleton_of(space: SearchSpace) -> Skeleton:
 
 
 def build(
-    space: SearchSpace, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
+    space: SearchSpace,
+    code: Codes | str,
+    *,
+    auxiliary: str | None = None,
+    drop_path: float = 0.0,
+    dropout: float = 0.0,
 ) -> nn.Module:
-    """The network of one architecture of a space, randomly initialised; see `Skeleton.build`.
+    """The network of one architecture of a space, randomly initialised; see `Skeleton.build`. A text is parsed.
 
     Example:
         >>> import frugalnas as fn, numpy as np, torch
@@ -102,6 +107,7 @@ def build(
         >>> network(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
+    code = space.as_codes(code)
     if not space.valid(code[None]).all():
         raise FrugalnasError(f"{code.tolist()} is not an architecture of {space!r}")
     return skeleton_of(space).build(code, auxiliary=auxiliary, drop_path=drop_path, dropout=dropout)

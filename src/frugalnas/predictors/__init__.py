@@ -9,11 +9,13 @@ standard deviation or the answers of its members. A new one overrides `fit` and 
 - `XGBoost`, `LightGBM`: where these packages are installed.
 - `GIN`, `GINUncertainty`: graph networks, from scratch or pre-trained without accuracies; `gin_paper`,
   `gin_fine_tuned_paper` and `gin_bo_paper` are those of NPENAS and SSNENAS. They need the extra `torch` to be fitted.
+- `Counted` (`params`, `macs`) and `RandomOrder`: what all of them have to beat.
 - `BANANAS`, `BRPNAS`, `NeuralPredictor`, `SemiNAS`: the predictors of these papers, trained with torch too.
 """
 
 from frugalnas.predictors.bananas import BANANAS
 from frugalnas.predictors.base import Prediction, Predictor
+from frugalnas.predictors.baselines import Counted, RandomOrder, macs, params
 from frugalnas.predictors.boosters import LightGBM, XGBoost
 from frugalnas.predictors.brpnas import BRPNAS
 from frugalnas.predictors.gaussian_process import GaussianProcess
@@ -44,6 +46,7 @@ __all__ = [
     "AdaBoost",
     "Bagging",
     "Boosting",
+    "Counted",
     "ExtraTrees",
     "Forest",
     "GINUncertainty",
@@ -54,6 +57,7 @@ __all__ = [
     "NeuralPredictor",
     "Prediction",
     "Predictor",
+    "RandomOrder",
     "Ridge",
     "SemiNAS",
     "Tree",
@@ -61,5 +65,7 @@ __all__ = [
     "gin_bo_paper",
     "gin_fine_tuned_paper",
     "gin_paper",
+    "macs",
     "mlp_paper",
+    "params",
 ]

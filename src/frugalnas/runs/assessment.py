@@ -57,6 +57,7 @@ class Assessment:
         quantity: what is predicted.
         targets: what each predictor was fitted to: raw values, standard or rank; see `strategies.labels`.
         repeated: rows of a file that named a network again: its label is the mean.
+        split: what samples are of: networks, which are then not predicted under another spelling, or codes.
         folder: where the assessment is kept, None where it is not.
     """
 
@@ -70,6 +71,7 @@ class Assessment:
     repeated: int = 0
     targets: tuple[Labels, ...] = ()
     folder: Path | None = None
+    split: str = "networks"
 
     def sample(self, metric: str, budget: int) -> dict[str, NDArray[np.float64]]:
         """One metric of each predictor at one budget, shape [trials], NaN where it is not known."""

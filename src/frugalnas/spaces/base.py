@@ -107,6 +107,8 @@ class SearchSpace(ABC):
     def as_codes(self, numbers: ArrayLike) -> Codes:
         """Whole numbers as codes of this space, of the same shape in `code_type`; whether they are valid is not asked.
 
+        Texts are parsed: one is shape [genes], n of them [n, genes].
+
         Raises:
             FrugalnasError: for anything but whole numbers, and for one that the type does not hold.
         """
@@ -116,6 +118,9 @@ class SearchSpace(ABC):
             given = np.empty(0, np.object_)
         if given.dtype == self.code_type:
             return given
+        if given.dtype.kind == "U" and given.size:
+            parsed = np.stack([self.parse(str(text)) for text in given.ravel()])
+            return parsed.reshape(*given.shape, self.genes)
         if given.dtype.kind not in "biuf":
             raise FrugalnasError(f"{str(numbers)[:80]} is no code of {self.name}: {self.genes} whole numbers each")
         with np.errstate(invalid="ignore"):
@@ -310,7 +315,7 @@ class SearchSpace(ABC):
         name = self.encodings[0] if encoding is None else encoding
         if name not in self.encodings:
             raise unknown_name(f"encoding of {self.name}", name, self.encodings)
-        return self.features(self.as_codes(codes), name).astype(np.float32, copy=False)
+        return self.features(np.atleast_2d(self.as_codes(codes)), name).astype(np.float32, copy=False)
 
     def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:
         """The columns of one encoding; child classes with further encodings override this and fall back to it."""
@@ -342,7 +347,7 @@ class SearchSpace(ABC):
         """
         if quantity not in self.quantities:
             raise self._uncounted(quantity)
-        return self.counts(quantity, self.as_codes(codes))
+        return self.counts(quantity, np.atleast_2d(self.as_codes(codes)))
 
     def _uncounted(self, quantity: str) -> FrugalnasError:
         offered = ", ".join(self.quantities) or "nothing"

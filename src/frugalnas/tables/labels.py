@@ -42,24 +42,31 @@ class Labels:
     repeated: int = 0
 
 
-def read_labels(file: Path | str, space: SearchSpace, *, column: str | None = None) -> Labels:
+def read_labels(
+    file: Path | str, space: SearchSpace, *, column: str | None = None, architecture: str | None = None
+) -> Labels:
     """The architectures of a CSV, TSV or Parquet file with their values.
 
     Args:
         file: with a column of architectures in the space's notation (architecture, arch_str or arch) and one of values.
         space: of the architectures.
+        architecture: column of the architectures; None looks for the three names above.
         column: of the values; None looks for value, accuracy, validation, val_accuracy or label.
 
     Raises:
         FrugalnasError: naming the column, or the row that holds no architecture or no number.
     """
     file = Path(file)
-    _, columns = read_columns(file, ARCHITECTURE_NAMES)
-    named = next((name for name in ARCHITECTURE_NAMES if name in columns), None)
+    names = ARCHITECTURE_NAMES if architecture is None else (architecture,)
+    _, columns = read_columns(file, names)
+    named = next((name for name in names if name in columns), None)
     valued = column or next((name for name in VALUE_NAMES if name in columns), None)
     listed = ", ".join(columns)
     if named is None:
-        raise FrugalnasError(f"{file}: call the column of architectures `architecture`; its columns are {listed}")
+        raise FrugalnasError(
+            f"{file}: there is no column {' or '.join(names)}; name the column of architectures with --architecture; its columns "
+            f"are {listed}"
+        )
     if valued is None:
         raise FrugalnasError(f"{file}: which column holds the values? Add --column NAME; its columns are {listed}")
     if valued not in columns:
