@@ -20,8 +20,6 @@ from frugalnas.spaces import BoolArray, Codes, IntArray, Population
 
 __all__ = ["Chance", "chance_of_success", "with_worst"]
 
-DOUBT = 0.5
-"""How far from failure, -1, to success, 1, what counts as succeeding has to be."""
 LOGARITHMS = ("ei", "pi")
 """Acquisitions whose scores are logarithms."""
 
@@ -73,4 +71,4 @@ def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Pop
     model = GaussianProcess(encoding="onehot", features=sizes)
     model.fit(Population(space, codes, candidates.known), np.where(succeeded, 1.0, -1.0))
     prediction = model.predict(candidates)
-    return Chance(log_ndtr((prediction.mean - DOUBT) / np.maximum(prediction.std, SMALLEST_DEVIATION)))
+    return Chance(log_ndtr(prediction.mean / np.maximum(prediction.std, SMALLEST_DEVIATION)))
