@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -177,3 +179,11 @@ def test_what_nobody_reads_is_not_exported(name, dropped):
     counts, (params, macs) = count_network(network, 32), exported_counts(network, 32)
     assert 1 - macs / counts.macs == pytest.approx(dropped, abs=1e-4)
     assert params <= counts.params
+
+
+def test_what_is_exported_has_no_dead_edges(cli):
+    cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"  # node 1 is read by nobody
+    said = json.loads(cli("count", cell, "--space", "nasbench201", "--layers", 1, "--exported", "--json").out)
+    space = NASBench201(cells=1)
+    live = cell.replace("|nor_conv_3x3~0|+", "|none~0|+", 1)
+    assert said["exported_macs"] == space.count("macs", space.parse(live)[None])[0] < said["macs"]

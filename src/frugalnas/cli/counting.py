@@ -148,9 +148,11 @@ def counted(found: Architecture) -> NetworkCounts:
 def _exported(found: Architecture) -> dict[str, int]:
     """What an exported file of the network has."""
     from frugalnas.networks.counting import exported_counts
+    from frugalnas.networks.exporting import live_network
 
     space: Any = found.space
-    params, macs = exported_counts(found.build(), int(space.input_size))
+    size = int(space.input_size)
+    params, macs = exported_counts(live_network(found.build().eval(), size), size)
     return {"exported_params": params, "exported_macs": macs}
 
 

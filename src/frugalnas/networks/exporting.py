@@ -92,7 +92,7 @@ def live_network(network: nn.Module, size: int) -> nn.Module:
     pooling that rounds up, which even sides do not need.
 
     Args:
-        network: in eval mode, on the CPU.
+        network: in eval mode.
         size: pixels a side of its images.
     """
     live = copy.deepcopy(network)
@@ -104,7 +104,7 @@ def live_network(network: nn.Module, size: int) -> nn.Module:
     ]
     hooks = [pool.register_forward_pre_hook(_round_as_needed) for pool in pools]
     with torch.no_grad():
-        live(torch.zeros(1, 3, size, size))
+        live(torch.zeros(1, 3, size, size, device=next(live.parameters()).device))
     for hook in hooks:
         hook.remove()
     return live
