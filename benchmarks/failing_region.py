@@ -15,6 +15,7 @@ import frugalnas as fn
 from frugalnas.registry import STRATEGIES
 from frugalnas.runs.comparison import bootstrap_mean
 from frugalnas.spaces import BoolArray
+from frugalnas.strategies import weaknas
 
 
 def regions(space: fn.SearchSpace) -> dict[str, BoolArray]:
@@ -60,7 +61,13 @@ def main() -> None:
     parser.add_argument("--table", default="nasbench201/cifar10")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--alone", choices=("worst", "chance"), help="WeakNAS with one of its two means alone")
     parsed = parser.parse_args()
+    if parsed.alone == "worst":
+        weaknas.chance_of_success = lambda *_: None
+    elif parsed.alone == "chance":
+        both = fn.WeakNAS._training_set
+        fn.WeakNAS._training_set = lambda self: (kept := both(self))[np.isfinite(self.values[kept])]
     table = fn.TableEvaluator(table=parsed.table)
     for name in parsed.strategies.split(","):
         for region, failing in regions(table.space).items():

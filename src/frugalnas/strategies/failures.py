@@ -1,7 +1,7 @@
 """What failed evaluations teach: where architectures fail, so that a search stops asking for their like.
 
 A predictor that learnt from successes alone would go on to find a region promising in which nothing ever succeeds (out of memory,
-too slow, does not build). Two things keep it from that, together, as each alone measured worse (`benchmarks/README.md`): it
+too slow, does not build). Two things keep it from that, together, as either alone spends more there (`benchmarks/README.md`): it
 is told that a failure was worth the worst value so far, and a second model says how likely an architecture is to succeed.
 Where nothing has failed neither changes anything.
 """
