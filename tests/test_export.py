@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def trained(auxiliary="toy", text="1 3", **sizes):
         classes=("a cat", "ein Käfer", "犬"),
         preprocessing=PREPROCESSING,
         counts={"params": 1.0, "macs": 2.0},
-        provenance={"data": "toys", "epochs": 2},
+        provenance={"data": str(Path.home() / "toys"), "epochs": 2, "recipe": {"teacher": [str(Path.home() / "t")]}},
     )
     return network, card
 
@@ -272,6 +273,12 @@ def answers_alike(path: Path, format: str, network: nn.Module, size: int = 8) ->
         assert (found - wanted).abs().max() <= TOLERANCE * wanted.abs().max().clamp(min=1)
 
 
+def paths_in(content: bytes) -> list[str]:
+    """Folders of this machine that a file names."""
+    folders = [Path.home(), Path(__file__).parent, Path(torch.__file__).parent, Path(exporting_module.__file__).parent]
+    return [str(folder) for folder in folders if str(folder).encode() in content]
+
+
 FAMILIES = {
     "nasbench201": (
         {"width": 4, "cells": 1},
@@ -375,22 +382,27 @@ def test_onnx_carries_the_card(tmp_path):
     assert [axis.dim_param or axis.dim_value for axis in images.type.tensor_type.shape.dim] == ["batch", 3, 8, 8]
     assert [axis.dim_param or axis.dim_value for axis in logits.type.tensor_type.shape.dim] == ["batch", 3]
     assert not [weight.name for weight in model.graph.initializer if "auxiliary" in weight.name]
+    assert not paths_in(path.read_bytes())
 
 
 def test_a_program_carries_the_card(tmp_path):
     network, card = trained()
     said = {"classes.json": "", "preprocessing.json": "", "card.json": ""}
-    program = torch.export.load(export(network, card, tmp_path / "toy.pt2", "torch-export"), extra_files=said)
+    path = export(network, card, tmp_path / "toy.pt2", "torch-export")
+    program = torch.export.load(path, extra_files=said)
     assert json.loads(said["classes.json"]) == list(card.classes)
     assert json.loads(said["preprocessing.json"]) == PREPROCESSING
     assert ModelCard.from_json(said["card.json"]).space == card.space
     assert not [name for name in program.state_dict if "auxiliary" in name]
+    with zipfile.ZipFile(path) as archive:
+        assert not [name for name in archive.namelist() if paths_in(archive.read(name))]
 
 
 def test_safetensors_carry_the_card(tmp_path):
     network, card = trained()
     found = card_of(load(export(network, card, tmp_path / "toy", "safetensors")))
-    assert (found.classes, found.preprocessing, found.provenance) == (card.classes, card.preprocessing, card.provenance)
+    assert (found.classes, found.preprocessing) == (card.classes, card.preprocessing)
+    assert found.provenance == {"data": "toys", "epochs": 2, "recipe": {"teacher": ["t"]}}
     assert found.build["auxiliary"] is None
     assert inference_network(network, card)[1] == found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import shutil
 import sys
 from itertools import combinations
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
+from frugalnas.registry import SPACES
 from frugalnas.runs import Budget, compare, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.spaces.listed import listed_space
@@ -518,6 +520,39 @@ def test_a_partial_table_is_searched_where_it_has_rows(tmp_path, fresh_cache, cl
     continued = resume("run", budget=Budget(queries=40))
     assert continued.space.limits == {"table": "part"}
     assert np.isfinite(continued.values).all()
+
+
+def test_a_limit_on_latency_is_kept_where_the_table_has_measured_it(tmp_path, cli, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = open_table("nasbench201/cifar10")
+    within = table.labels("latency_ms")[table.rows(SPACE.enumerate())] <= 12
+    run = ("search", "random", "--queries", "20", "--quiet", "--run-dir", "run", "--where")
+    said = cli(*run, "latency<=12ms,params<=0.5M")
+    assert re.search(r"latency +[\d.]+ ms", said.out)
+    continued = resume("run", budget=Budget(queries=30))
+    space = continued.space
+    assert space.limits == {"where": "latency<=12,params<=500000", "table": "nasbench201/cifar10"}
+    assert np.array_equal(
+        space.enumerate(), SPACE.enumerate()[within & (SPACE.count("params", SPACE.enumerate()) <= 5e5)]
+    )
+    assert [query.metrics["latency_ms"] for query in continued.queries] == list(space.count("latency", continued.codes))
+    assert space.valid(continued.codes).all()
+    assert space.with_network(width=16).limits == space.limits
+    assert "latency<=12,params<=500000" in cli("runs", "list", "--root", ".").out
+    assert "latency lie between 7" in cli(*run, "latency<=0.1").err
+
+
+def test_lists_of_spaces_of_layers_are_limited_by_what_was_measured():
+    space = SPACES.create("mobilenet")
+    codes = space.sample(40, np.random.default_rng(0))
+    codes = codes[np.unique(space.identities(codes), return_index=True)[1]]
+    milliseconds = np.linspace(1.0, 2.0, len(codes))
+    milliseconds[3] = np.nan
+    listed = listed_space(space, codes, "part", {"latency": milliseconds})
+    np.testing.assert_array_equal(listed.count("latency", codes), milliseconds)
+    np.testing.assert_array_equal(listed.where("latency<=1.5").valid(codes), milliseconds <= 1.5)
+    with pytest.raises(FrugalnasError, match="latency lie between 1 and 2"):
+        listed.where("latency<=0.5")
 
 
 def test_a_list_of_a_space_keeps_what_spaces_promise():

@@ -176,14 +176,14 @@ def _list(parsed: argparse.Namespace) -> int:
     rows = []
     for folder in list_runs(parsed.root, unreadable):
         try:
-            rows.append(_row(folder))
+            rows.append(_limited(folder))
         except (FrugalnasError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:  # was edited
             unreadable[folder.path] = error
     if not rows and not unreadable:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
-    rows += [[str(path), "unreadable", "", "", ""] for path in unreadable]
-    print_columns(rows, _COLUMNS)
+    rows += [[str(path), "unreadable", *[""] * 4] for path in unreadable]
+    print_columns(rows, (*_COLUMNS, "limits"))
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
         print(f"\nunreadable: {said}")
@@ -207,6 +207,16 @@ def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
         rows.append(("pictures", ", ".join(sorted(f"report/{path.name}" for path in folder.report.iterdir()))))
     print_columns(rows)
     return 0
+
+
+def _limited(folder: RunFolder) -> list[str]:
+    """A run's line in the list, with what it may not exceed: networks by their costs, a search by its time."""
+    config = folder.config
+    limits = (config.get("space") or {}).get("limits") or {}
+    where = limits.get("where") or (config.get("method") or {}).get("options", {}).get("recipe", {}).get("where")
+    seconds = (config.get("budget") or {}).get("seconds")
+    said = [where, "fewer choices" if "allowed" in limits else None, None if seconds is None else f"{seconds:g} s"]
+    return [*_row(folder), "; ".join(str(limit) for limit in said if limit)]
 
 
 def _row(folder: RunFolder) -> list[str]:

@@ -201,6 +201,7 @@ def describe_subject(
         return _scored(parsed, settings, value)
     _refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet answers; add --supernet RUN")
     if parsed.evaluator is None:
+        from frugalnas.spaces.constraint import Constraint
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
         from frugalnas.tables.evaluator import ROLE_OF
@@ -216,10 +217,13 @@ def describe_subject(
             runs = f"first runs are {abs(shift):.2f} points {'better' if shift > 0 else 'worse'} than second ones"
             print(f"{table.name}: {runs}, so that --label {parsed.label} is not one run like another", file=sys.stderr)
         if table.partial:
-            limits["table"] = table.name
             had = f"{len(table):,} of the {table.space.size:,} architectures of {table.space.name}"
             print(f"{table.name} has {had}: only these are searched", file=sys.stderr)
         space = describe_space_option(parsed.space or table.description, settings, limits)
+        rules = Constraint.parse(parsed.where) if parsed.where else ()
+        limited = {rule.quantity for rule in rules} & set(table.measured)
+        if table.partial or (limited and not limited.issubset(SPACES.create(space).quantities)):
+            space["limits"]["table"] = table.name
         return space, {"name": "table", "options": options}
     if parsed.table is not None:
         raise FrugalnasError("--table and --evaluator both say who answers; give one")

@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def export(network: nn.Module, card: ModelCard, path: str | Path, format: str = 
 
 
 def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, ModelCard]:
-    """A copy of a network on the CPU in eval mode, without auxiliary head, and its card.
+    """A copy of a network on the CPU in eval mode, without auxiliary head, and its card, without paths of this machine.
 
     Raises:
         FrugalnasError: where the network is not the one that the card describes.
@@ -81,8 +82,27 @@ def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, M
     bare = build_from_card(card, auxiliary=None)
     tensors = {name: tensor for name, tensor in tensors_of(network).items() if not name.startswith(_AUXILIARY)}
     load_tensors(bare, tensors, source="the network", architecture=card.architecture)
-    card = ModelCard(**{**card.__dict__, "build": {**card.build, "auxiliary": None}})
-    return bare.eval(), card
+    return bare.eval(), replace(
+        card,
+        space=_without_latency(card.space),
+        build={**card.build, "auxiliary": None},
+        provenance=_without_folders(card.provenance),
+    )
+
+
+def _without_latency(space: dict[str, Any]) -> dict[str, Any]:
+    """The description of a space without the path of a table of latency, which stays on its machine."""
+    options = space.get("options") or {}
+    return {**space, "options": {**options, "latency": None}} if options.get("latency") else space
+
+
+def _without_folders(said: Any) -> Any:
+    """What a card says of where a network is from, with the last name of each absolute path alone."""
+    if isinstance(said, dict):
+        return {key: _without_folders(value) for key, value in said.items()}
+    if isinstance(said, (list, tuple)):
+        return [_without_folders(value) for value in said]
+    return Path(said).name if isinstance(said, str) and Path(said).is_absolute() else said
 
 
 def live_network(network: nn.Module, size: int) -> nn.Module:
@@ -136,6 +156,7 @@ def _write_onnx(network: nn.Module, card: ModelCard, size: int, draft: Path) -> 
         )
     assert program is not None
     _name_batch(program.model)
+    _forget_origin(program.model)
     program.model.metadata_props.update(
         {"classes": _json(card.classes), "preprocessing": _json(card.preprocessing), "card": card.to_json()}
     )
@@ -157,6 +178,16 @@ def _name_batch(model: Any) -> None:
                     value.shape[axis] = "batch"
 
 
+def _forget_origin(model: Any) -> None:
+    """Remove what the exporter says of the source of each node: stack traces, with the paths of this machine."""
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        graph.doc_string = None
+        for node in graph:
+            node.doc_string = None
+            for noted in (node, *node.outputs):
+                noted.metadata_props.clear()
+
+
 def _write_program(network: nn.Module, card: ModelCard, size: int, draft: Path) -> _Answer:
     card_files = {
         "classes.json": _json(card.classes),
@@ -173,7 +204,10 @@ def _program(network: nn.Module, size: int) -> torch.export.ExportedProgram:
     # A batch of one would be taken for a constant.
     example = torch.zeros(2, 3, size, size)
     batch = torch.export.Dim("batch", min=1)
-    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    program = torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # has the paths of this machine
+    return program
 
 
 def _check(network: nn.Module, answer: _Answer, size: int, path: Path) -> None:

@@ -23,11 +23,11 @@ def describe_space(space: SearchSpace) -> dict[str, Any]:
 
 
 def build_space(description: str | Mapping[str, Any]) -> SearchSpace:
-    """The space of a description, its limits included: one of them may be a table that does not have all of it."""
+    """The space of a description, its limits included: one of them may be a table, whose architectures alone are there."""
     space: SearchSpace = SPACES.create(description)
     limits = dict(description.get("limits") or {}) if isinstance(description, Mapping) else {}
     if "table" in limits:
-        space = open_table(limits.pop("table")).listed(space)
+        space = open_table(limits.pop("table")).listed(space, always=True)
     return space.limited(limits)
 
 

@@ -232,6 +232,7 @@ class SearchSpace(ABC):
             whole = self._copy()
             whole._constraints = ()
             values = whole.count(self._constraints[0].quantity, whole.enumerate())
+            values = values[np.isfinite(values)]
             if values.size:
                 hint = f"; {self._constraints[0].quantity} lie between {values.min():g} and {values.max():g}"
         return FrugalnasError(f"no architecture of {self.name} was found that meets {rules}{hint}")

@@ -53,4 +53,4 @@ class Constraint:
         return met
 
     def __str__(self) -> str:
-        return f"{self.quantity}{self.relation}{self.bound:.17g}"
+        return f"{self.quantity}{self.relation}{np.format_float_positional(self.bound, trim='-')}"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import BoolArray, Codes, IntArray, SearchSpace
+from frugalnas.errors import FrugalnasError
+from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
 
 __all__ = ["listed_space"]
 
@@ -19,7 +20,7 @@ COMPARED_AT_ONCE = 2**24
 """Genes compared at a time, so that distances to a long list take little memory."""
 
 
-def listed_space(space: Space, codes: Codes, table: str) -> Space:
+def listed_space(space: Space, codes: Codes, table: str, measured: Mapping[str, FloatArray] | None = None) -> Space:
     """The same space with these architectures alone: nothing else is valid, drawn, listed or a child.
 
     A child is drawn among those of the list that differ in few enough genes.
@@ -28,9 +29,17 @@ def listed_space(space: Space, codes: Codes, table: str) -> Space:
         space: whose notation, encodings and counts stay.
         codes: its architectures, shape [n, genes].
         table: whose rows they are; `limits` names it.
+        measured: what somebody has measured of each architecture, shape [n]: quantities beside those that the space counts.
     """
-    rows = np.ascontiguousarray(codes[space.valid(codes)])
-    return cast("Space", _made_again(type(space), {**space._copy().__dict__, "_rows": rows, "_table": table}))
+    inside = space.valid(codes)
+    columns = {name: column[inside] for name, column in (measured or {}).items() if name not in space.quantities}
+    state = {
+        **space._copy().__dict__,
+        "_rows": np.ascontiguousarray(codes[inside]),
+        "_table": table,
+        "_measured": columns,
+    }
+    return cast("Space", _made_again(type(space), {**state, "quantities": (*space.quantities, *columns)}))
 
 
 class _Listed(SearchSpace):
@@ -38,6 +47,7 @@ class _Listed(SearchSpace):
 
     _rows: Codes
     _table: str
+    _measured: dict[str, FloatArray]
 
     def valid(self, codes: Codes) -> BoolArray:
         meets = super().valid(codes)
@@ -48,6 +58,20 @@ class _Listed(SearchSpace):
     @cached_property
     def _known(self) -> NDArray[np.uint64]:
         return self.identities(self._rows)
+
+    def counts(self, quantity: str, codes: Codes) -> FloatArray:
+        if quantity not in self._measured:
+            return super().counts(quantity, codes)
+        order = np.argsort(self._known)
+        keys = self.identities(codes)
+        rows = order[np.minimum(np.searchsorted(self._known[order], keys), len(order) - 1)]
+        return np.where(self._known[rows] == keys, self._measured[quantity][rows], np.nan)
+
+    def where(self: Space, constraint: str) -> Space:
+        return SearchSpace.where(self, constraint)  # a list needs no way of drawing under a limit
+
+    def _nothing_left(self) -> FrugalnasError:
+        return SearchSpace._nothing_left(self)
 
     @property
     def size(self) -> int:  # of what limits leave of a list
@@ -100,7 +124,7 @@ class _Listed(SearchSpace):
     def with_network(self, **settings: Any) -> SearchSpace:  # type: ignore[override]
         whole = self._whole or self
         limits = {name: limit for name, limit in self.limits.items() if name != "table"}
-        return listed_space(whole.with_network(**settings), self._rows, self._table).limited(limits)
+        return listed_space(whole.with_network(**settings), self._rows, self._table, self._measured).limited(limits)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _made_again, (type(self).__mro__[2], dict(self.__dict__))

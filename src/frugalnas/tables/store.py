@@ -38,6 +38,8 @@ ROLES = {
     "macs": "multiply-adds of one inference",
 }
 """What a column can mean."""
+COSTS = {"latency": "latency_ms", "params": "params", "macs": "macs"}
+"""Columns with the cost of a network, by the name that limits give it."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,11 @@ class Table:
         return tuple(self._columns)
 
     @property
+    def measured(self) -> dict[str, str]:
+        """The columns that limits may ask for where the space cannot count them, by quantity: no training decides them."""
+        return {name: role for name, role in COSTS.items() if role in self._columns}
+
+    @property
     def has_test(self) -> bool:
         """Whether test results are known."""
         return "test" in self._columns
@@ -140,10 +147,19 @@ class Table:
         """Whether the space has architectures that the table does not have."""
         return len(self) < self.space.size
 
-    def listed(self, space: SearchSpace | None = None) -> SearchSpace:
-        """The space, None for the table's own, without what a partial table does not have."""
+    def listed(self, space: SearchSpace | None = None, *, always: bool = False) -> SearchSpace:
+        """The space, None for the table's own, without what a partial table does not have.
+
+        Args:
+            space: of the table's architectures.
+            always: also of a table that has all of it; a list counts what the table has measured, such as latency.
+        """
         space = space or self.space
-        return listed_space(space, self.codes, self.name) if self.partial else space
+        if not (always or self.partial):
+            return space
+        return listed_space(
+            space, self.codes, self.name, {name: self.labels(self.measured[name]) for name in self.measured}
+        )
 
     def column(self, role: str) -> NDArray[np.float64]:
         """The values of one column, shape [rows, seeds], NaN where there is no such run."""
