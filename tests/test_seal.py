@@ -157,6 +157,19 @@ def test_a_journal_that_was_changed_is_refused_by_line(run, what):
     assert len(load_search(run).queries) == 30
 
 
+@pytest.mark.parametrize("place", [1, 7, 8, 14, 30])
+def test_a_damaged_line_of_any_block_is_named(run, monkeypatch, place):
+    monkeypatch.setattr("frugalnas.runs.folder.AT_A_TIME", 7)
+    monkeypatch.setattr("frugalnas.runs.ledger.AT_A_TIME", 4)
+    lines = journal(run).splitlines(keepends=True)
+    asked = load_search(run)
+    assert [query.code.tolist() for query in asked.queries] == [json.loads(line)["code"] for line in lines]
+    lines[place - 1] = lines[place - 1].replace(b'"query"', b'"Query"')
+    (run / "journal.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(RunFolderError, match=f"line {place}, is damaged"):
+        load_search(run)
+
+
 def test_a_last_line_that_was_cut_short_is_no_damage_and_one_whose_end_has_changed_is(run):
     whole = journal(run)
     for cut in (1, 2, 20):

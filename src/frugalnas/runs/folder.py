@@ -21,7 +21,18 @@ from frugalnas.errors import RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.fields import NoRun, check_config, check_line
 from frugalnas.runs.ledger import Queries, read_queries
-from frugalnas.runs.seal import CONFIG, Seal, is_summed, read_config, read_seal, seal_of, summed, unsummed
+from frugalnas.runs.seal import (
+    CONFIG,
+    Seal,
+    follows,
+    is_summed,
+    read_config,
+    read_seal,
+    seal_of,
+    summed,
+    unsummed,
+    unsummed_lines,
+)
 from frugalnas.spaces import SearchSpace
 from frugalnas.strict_json import to_json
 
@@ -31,6 +42,8 @@ JOURNAL = "journal.jsonl"
 
 DIVERGED = "diverged"
 """In the last line of a training's journal: how its last epoch ended."""
+AT_A_TIME = 4_096
+"""Lines of a journal that are parsed in one go."""
 LONGEST_NAME = 200
 """Bytes of a folder's name that we choose: file systems take 255, and drafts add to it."""
 
@@ -156,27 +169,39 @@ class RunFolder:
             whole, rest = [], b""
         if is_summed(rest[:-1]):  # a kill leaves no more than a line: the byte that ended this one has changed
             whole.append(rest)
-        sums, total = [0], 0
-        bare = len(whole) if self.seal is None else self.seal.bare
-        for number, line in enumerate(whole, 1):
-            try:
-                if name == JOURNAL:
-                    record, total = unsummed(line, total, bare=number <= bare)
-                    bare = 0 if is_summed(line) else bare
-                    sums.append(total)
-                else:
-                    record = json.loads(line)
-            except (ValueError, RecursionError):
-                record = None
+        records = self._journalled(whole) if name == JOURNAL else map(_parsed, whole)
+        for number, record in enumerate(records, 1):
             if not isinstance(record, dict):
                 raise RunFolderError(
                     f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
                 )
-            if name == "journal.jsonl":
+            if name == JOURNAL:
                 check_line(path, number, self.config["kind"], record)
             yield record
-        if name == JOURNAL:
-            self._sums = sums
+
+    def _journalled(self, lines: list[bytes]) -> Iterator[Any]:
+        """What the journal's lines say, up to None for the first that is damaged."""
+        sums = [0]
+        bare = len(lines) if self.seal is None else self.seal.bare
+        for start in range(0, len(lines), AT_A_TIME):
+            block = lines[start : start + AT_A_TIME]
+            try:
+                records, following = unsummed_lines(block, sums[-1])
+            except (ValueError, RecursionError):
+                for number, line in enumerate(block, start + 1):
+                    try:
+                        record, total = unsummed(line, sums[-1], bare=number <= bare)
+                    except (ValueError, RecursionError):
+                        yield None
+                        return
+                    bare = 0 if is_summed(line) else bare
+                    sums.append(total)
+                    yield record
+            else:
+                bare = 0
+                sums += following
+                yield from records
+        self._sums = sums
 
     def append(self, record: dict[str, Any], name: str = "journal.jsonl") -> None:
         """Add one line and hand it to the operating system, or nothing of it.
@@ -272,7 +297,9 @@ class RunFolder:
             queries = state["queries"]
             if not 0 <= queries < len(self._sums_so_far()):
                 return None
-            state, _ = unsummed(line, self._binding(queries), bare=self.seal is None)
+            state.pop("sum", None)
+            if not follows(line, self._binding(queries)) and (self.seal is not None or is_summed(line)):
+                return None
         except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return state if "strategy" in state else None
@@ -281,6 +308,14 @@ class RunFolder:
         """What the state after so many queries is bound to."""
         identity = 0 if self.seal is None else self.seal.identity
         return zlib.crc32(b"%d" % identity, self._sums_so_far()[queries])
+
+
+def _parsed(line: bytes) -> Any:
+    """What a line of JSON says, None where it is none."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def taken(path: Path) -> RunFolderError:

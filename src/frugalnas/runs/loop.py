@@ -136,10 +136,11 @@ def load_search(run_dir: Path | str, *, space: SearchSpace | None = None, trust:
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
     space = build_space(folder.config["space"]) if space is None else space
+    queries = folder.queries(space)  # before the state, which is held against the sums of what was read
     state = folder.read_state() or {}
     return SearchResult(
         space,
-        folder.queries(space),
+        queries,
         state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
         folder.seconds(),
         state.get("optimum"),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,18 @@ from frugalnas.errors import RunFolderError
 from frugalnas.files import write_atomically
 from frugalnas.strict_json import to_json
 
-__all__ = ["CONFIG", "Seal", "is_summed", "read_config", "read_seal", "seal_of", "summed", "unsummed"]
+__all__ = [
+    "CONFIG",
+    "Seal",
+    "follows",
+    "is_summed",
+    "read_config",
+    "read_seal",
+    "seal_of",
+    "summed",
+    "unsummed",
+    "unsummed_lines",
+]
 
 CONFIG = "config.yaml"
 _SEAL = "seal.json"
@@ -61,6 +72,11 @@ def is_summed(line: bytes) -> bool:
     return line[-_LENGTH:].startswith(b', "sum": "') and line.endswith(b'"}')
 
 
+def follows(line: bytes, before: int) -> bool:
+    """Whether a line ends with its sum, after what has the sum `before`."""
+    return line[-_LENGTH:] == _ENDING.format(zlib.crc32(line[:-_LENGTH], before)).encode()
+
+
 def unsummed(line: bytes, before: int, bare: bool = False) -> tuple[Any, int]:
     """The record in a line that `summed` wrote, and its sum.
 
@@ -79,6 +95,28 @@ def unsummed(line: bytes, before: int, bare: bool = False) -> tuple[Any, int]:
     if not bare or is_summed(line):
         raise ValueError("its sum differs")
     return json.loads(line), zlib.crc32(line, before)
+
+
+def unsummed_lines(lines: Sequence[bytes], before: int) -> tuple[list[Any], list[int]]:
+    """The records in lines that `summed` wrote one after another, parsed all at once, and the sum of each line.
+
+    Args:
+        lines: one or more, without their ends.
+        before: the sum of what they follow.
+
+    Raises:
+        ValueError: where one of them is not what was written; `unsummed`, line by line, tells which.
+    """
+    bodies, sums = [line[:-_LENGTH] for line in lines], []
+    for body in bodies:
+        before = zlib.crc32(body, before)
+        sums.append(before)
+    if any(line[-_LENGTH:] != _ENDING.format(total).encode() for line, total in zip(lines, sums, strict=True)):
+        raise ValueError("a sum differs")
+    records: list[Any] = json.loads(b"[" + b"},".join(bodies) + b"}]")
+    if len(records) != len(lines):
+        raise ValueError("a line is not one record")
+    return records, sums
 
 
 @dataclass(frozen=True)
