@@ -327,6 +327,37 @@ def test_score_refuses_in_one_line(runs, cli, arguments, said):
     assert said in outcome.err
 
 
+def test_untrained_networks_are_scored_without_a_supernet(runs, cli, tmp_path):
+    sizes = [f"--set=space.{name}={value}" for name, value in (("width", 2), ("cells", 1), ("input_size", 8))]
+    space = fn.NASBench201(width=2, cells=1, input_size=8)
+    together = fn.open_untrained(space, "synflow+naswot+gradnorm", data="digits", reference=4)
+    supernet = open_score(runs / "seed0", "synflow+naswot+gradnorm", space=space, reference=4)
+    for name, values in together.parts(CODES).items():
+        np.testing.assert_allclose(values, supernet.parts(CODES)[name], rtol=1e-6, err_msg=name)
+    assert (
+        "of networks that nobody has trained" in cli("score", "nasbench201", ALL_3X3, *sizes, "--score", "synflow").out
+    )
+    shown = cli("score", "nasbench201", ALL_3X3, *sizes, "--score", "naswot", "--data", "digits", "--json").out
+    assert json.loads(shown)["top"][0]["naswot"] == fn.open_untrained(space, "naswot", data="digits")(
+        space.parse(ALL_3X3)[None]
+    )
+    sizes.append("--set=evaluator.reference=8")
+    found = cli("search", "random", *sizes, "--score", "synflow+params", "--queries", 11, "--run-dir", tmp_path / "run")
+    assert found.code == 0, found.err
+    continued = resume(tmp_path / "run", budget=Budget(12))
+    score = fn.open_untrained(space, "synflow+params", reference=8)
+    np.testing.assert_array_equal(continued.values, score(continued.codes))
+    assert json.loads(cli("show", tmp_path / "run", "--json").out)["objective"] == "score synflow+params"
+    for arguments, said in (
+        (("--score", "angle"), "give the folder of one"),
+        (("--score", "naswot"), "looks at images; say at which"),
+        (("--score", "synflow", "--epoch", "3"), "is of a supernet's angle"),
+        (("--score", "synflow", "--space", "darts"), "are two spaces"),
+    ):
+        assert said in cli("score", "nasbench201", *arguments).err
+    assert "a supernet's run has its own images" in cli("score", runs / "seed0", "--data", "digits").err
+
+
 # -- against tables ------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,7 @@ _HOMES = {
     "frugalnas.runs.scoring": ("ScoreEvaluator", "open_score"),
     "frugalnas.runs.supernets": ("SupernetResult", "load_supernet", "train_supernet"),
     "frugalnas.runs.training": ("TrainingResult", "train"),
+    "frugalnas.runs.untrained": ("UntrainedEvaluator", "open_untrained"),
     "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
     "frugalnas.spaces": (
         "DARTS",
@@ -118,6 +119,8 @@ if TYPE_CHECKING:
     from frugalnas.runs.supernets import train_supernet as train_supernet
     from frugalnas.runs.training import TrainingResult as TrainingResult
     from frugalnas.runs.training import train as train
+    from frugalnas.runs.untrained import UntrainedEvaluator as UntrainedEvaluator
+    from frugalnas.runs.untrained import open_untrained as open_untrained
     from frugalnas.scores import Angle as Angle
     from frugalnas.scores import AngleRule as AngleRule
     from frugalnas.scores import Score as Score

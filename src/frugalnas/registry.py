@@ -358,6 +358,7 @@ EVALUATORS = Registry(
         "table": "frugalnas.tables:TableEvaluator",
         "score": "frugalnas.runs.scoring:ScoreEvaluator",
         "training": "frugalnas.runs.trained:TrainingEvaluator",
+        "untrained": "frugalnas.runs.untrained:UntrainedEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
     base="frugalnas.evaluation:Evaluator",

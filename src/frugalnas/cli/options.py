@@ -112,9 +112,13 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         "accuracy shows the search test labels, as a study [accuracy]",
     )
     add_limit(group, "search only architectures such as 'params<=0.5M,macs<=80M'")
-    group = parser.add_argument_group("where the score of a supernet answers")
+    group = parser.add_argument_group("where a score answers, of a supernet or of untrained networks")
     group.add_argument("--supernet", metavar="RUN", help="folder of a supernet's run; its space is searched")
-    group.add_argument("--score", metavar="NAME", help=SCORE_HELP)
+    group.add_argument(
+        "--score",
+        metavar="NAME",
+        help=f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --set evaluator.data=NAME",
+    )
     add_angle(group)
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
-from frugalnas.cli.searching import supernet_space
+from frugalnas.cli.searching import describe_space_option, refuse, supernet_space
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -34,19 +35,27 @@ def add(commands: Any) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "score",
-        help="rank architectures by what a trained supernet says of them",
-        description="Score architectures by a trained supernet: all of a space that can be listed, a sample of a larger "
-        "one, or those that are named. Parameters and multiply-adds stand beside the score: what it knows beyond them is "
-        "what it is worth.",
-        epilog="Example: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv",
+        help="rank architectures by what a trained supernet, or none, says of them",
+        description="Score architectures by a trained supernet, or as networks that nobody has trained: all of a space that "
+        "can be listed, a sample of a larger one, or those that are named. Parameters and multiply-adds stand beside the "
+        "score: what it knows beyond them is what it is worth.",
+        epilog="Examples: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv; "
+        "frugalnas score darts --score naswot --data cifar10 --sample 50",
     )
-    parser.add_argument("run_dir", metavar="RUN", help="folder of a supernet's run, or of a method's that trained one")
+    parser.add_argument(
+        "run_dir",
+        metavar="RUN|SPACE",
+        help="folder of a supernet's run, or of a method's that trained one; or the name of a space, of whose untrained "
+        "networks synflow, naswot, gradnorm, params and macs are scores",
+    )
     parser.add_argument(
         "architectures", nargs="*", metavar="ARCH", help="architectures to score, in the space's notation [the space]"
     )
     parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
     add_angle(parser.add_argument_group("which angle"))
-    add_accuracy(parser)
+    group = add_accuracy(parser)
+    group.add_argument("--data", metavar="NAME|PATH", help="of a space, for naswot and gradnorm; a run has its own")
+    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
     group = parser.add_argument_group("of which architectures")
     group.add_argument("--codes", type=Path, metavar="FILE", help="a text file, one architecture a line")
     group.add_argument(
@@ -76,8 +85,8 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=_run, rest="architectures")
 
 
-def add_accuracy(parser: argparse.ArgumentParser) -> None:
-    """Add the options of scores that look at images."""
+def add_accuracy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of scores that look at images; their group is returned, for further ones."""
     group = parser.add_argument_group("scores that look at images")
     group.add_argument(
         "--images", type=int, default=1_000, metavar="N", help="held-out ones for an accuracy, at most [1000]"
@@ -90,6 +99,7 @@ def add_accuracy(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
     group.add_argument("--seed", type=int, default=0, help="of samples, and weights of zero-cost scores [0]")
+    return group
 
 
 @dataclass(frozen=True)
@@ -133,7 +143,9 @@ class _Scored:
 def _run(parsed: argparse.Namespace) -> int:
     import numpy as np
 
+    from frugalnas.runs.descriptions import build_space
     from frugalnas.runs.scoring import fast, open_score
+    from frugalnas.runs.untrained import open_untrained
 
     settings = parse_settings(parsed.set)
     for part in settings:
@@ -143,19 +155,32 @@ def _run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError("--top and --sample are at least 1")
     if parsed.out is not None and parsed.out.suffix not in (".csv", ".parquet"):
         raise FrugalnasError(f"--out {parsed.out}: end it in .csv or .parquet")
-    space = supernet_space(parsed.run_dir, parsed.space, settings, parsed.where)
-    score = open_score(
-        parsed.run_dir,
-        parsed.score,
-        space=space,
-        rule=parsed.rule,
-        base=parsed.base,
-        epoch=parsed.epoch,
-        recalibrate=parsed.recalibrate,
-        images=parsed.images,
-        seed=parsed.seed,
-        device=parsed.device,
-    )
+    if _untrained(parsed):
+        if parsed.space not in (None, parsed.run_dir):
+            raise FrugalnasError(f"{parsed.run_dir} and --space {parsed.space} are two spaces; leave --space out")
+        refuse(parsed, ("rule", "base", "epoch"), f"is of a supernet's angle; {parsed.run_dir} is a space")
+        space = build_space(
+            describe_space_option(parsed.run_dir, settings, {"where": parsed.where} if parsed.where else {})
+        )
+        score = open_untrained(
+            space, parsed.score, data=parsed.data, root=parsed.root, seed=parsed.seed, device=parsed.device
+        )
+    else:
+        if parsed.data is not None or parsed.root is not None:
+            raise FrugalnasError("--data and --root go with the name of a space; a supernet's run has its own images")
+        space = supernet_space(parsed.run_dir, parsed.space, settings, parsed.where)
+        score = open_score(
+            parsed.run_dir,
+            parsed.score,
+            space=space,
+            rule=parsed.rule,
+            base=parsed.base,
+            epoch=parsed.epoch,
+            recalibrate=parsed.recalibrate,
+            images=parsed.images,
+            seed=parsed.seed,
+            device=parsed.device,
+        )
     if parsed.maximise:
         return _maximise(parsed, space, score)
     named = [*parsed.architectures, *_lines(parsed.codes)]
@@ -174,6 +199,11 @@ def _run(parsed: argparse.Namespace) -> int:
         return 0
     _show(scored, parsed)
     return 0
+
+
+def _untrained(parsed: argparse.Namespace) -> bool:
+    """Whether a space is named in place of a run."""
+    return parsed.run_dir in SPACES.targets and not Path(parsed.run_dir).exists()
 
 
 def _lines(path: Path | None) -> list[str]:
@@ -300,6 +330,8 @@ def _how(parsed: argparse.Namespace) -> str:
     from frugalnas.runs.scoring import angle_base, supernet_folder
     from frugalnas.runs.supernets import load_supernet
 
+    if _untrained(parsed):
+        return "of networks that nobody has trained"
     folder = supernet_folder(parsed.run_dir)
     if not {"angle", "accuracy"} & set(parsed.score.split("+")):
         return f"of the networks themselves, no weight of {folder} counts"

@@ -26,6 +26,7 @@ __all__ = [
     "add",
     "complete",
     "describe_subject",
+    "refuse",
     "strategy_description",
     "subject_slug",
     "supernet_space",
@@ -197,9 +198,17 @@ def describe_subject(
 
     limits = {"where": parsed.where} if parsed.where else {}
     value, _ = parse_objectives(parsed.objectives)
-    if parsed.supernet is not None or parsed.score is not None:
+    if (
+        parsed.supernet is None
+        and parsed.score is not None
+        and not {"angle", "accuracy"} & set(parsed.score.split("+"))
+    ):
+        refuse(parsed, ("evaluator",), "and --score both say who answers; give one")
+        parsed.evaluator = "untrained"
+        settings.setdefault("evaluator", {})["score"] = parsed.score
+    elif parsed.supernet is not None or parsed.score is not None:
         return _scored(parsed, settings, value)
-    _refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet answers; add --supernet RUN")
+    refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet answers; add --supernet RUN")
     if parsed.evaluator is None:
         from frugalnas.spaces.constraint import Constraint
         from frugalnas.tables import open_table
@@ -250,7 +259,7 @@ def _scored(
         raise FrugalnasError(
             f"--score {parsed.score} is that of a supernet; add --supernet RUN, the folder of its training"
         )
-    _refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
+    refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
     if value != "accuracy":
         raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --supernet")
     space = supernet_space(parsed.supernet, parsed.space, settings, parsed.where)
@@ -285,7 +294,7 @@ def supernet_space(
     return space.where(where) if where else space
 
 
-def _refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
+def refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
     """Refuse options that have no meaning here."""
     for name in names:
         if getattr(parsed, name) is not None:

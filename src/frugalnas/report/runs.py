@@ -140,6 +140,8 @@ def summarise(run_dir: Path | str) -> Summary:
 def _objective(evaluator: dict[str, Any], table: TableEvaluator | None) -> str:
     if evaluator["name"] == "score":
         return f"score {evaluator['options']['name']}"
+    if evaluator["name"] == "untrained":
+        return f"score {evaluator['options']['score']}"
     if evaluator["name"] == "training":
         return f"validation accuracy, {evaluator['options']['select']}"
     return "value" if table is None else table.objective
@@ -155,6 +157,8 @@ def _answered_by(evaluator: dict[str, Any], standing: Standing | None) -> str:
         return ", ".join(
             [f"{options['name']} of supernet {options['supernet']}", *how, f"after epoch {options['epoch']}"]
         )
+    if evaluator["name"] == "untrained":
+        return f"{options['score']} of untrained networks{f', {data}' if (data := options['data']) else ''}"
     if evaluator["name"] == "training":
         return f"training on {options['data']}, recipe {options['recipe']}, {SELECTIONS[options['select']]}"
     return " ".join([evaluator["name"], *map(str, options.values())])
@@ -229,6 +233,8 @@ def _fronts(result: SearchResult, config: dict[str, Any], table: TableEvaluator 
 def _unit(table: TableEvaluator | None, config: dict[str, Any]) -> str:
     if config["evaluator"]["name"] == "score":
         return score_title(config["evaluator"]["options"]["name"])
+    if config["evaluator"]["name"] == "untrained":
+        return score_title(config["evaluator"]["options"]["score"])
     if config["evaluator"]["name"] == "training":
         return SELECTIONS[config["evaluator"]["options"]["select"]]
     return "value" if table is None else f"{VALUES[table.objective]}, %"

@@ -48,8 +48,8 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 def subject_of(description: Mapping[str, Any]) -> str:
     """What an evaluator's description answers from, in a word: table, function, score, images trained on, or own name."""
     options = description.get("options") or {}
-    if description["name"] == "score":
-        return str(options["name"])
+    if description["name"] in ("score", "untrained"):
+        return str(options.get("name") or options.get("score") or "synflow")
     if description["name"] == "training":
         return f"training:{Path(options.get('data', 'digits')).name}"
     return str(options.get("table") or options.get("function") or description["name"])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +25,18 @@ if TYPE_CHECKING:
     from frugalnas.data.images import Part
     from frugalnas.runs.supernets import SupernetResult
 
+    Batches: TypeAlias = list[tuple[Tensor, Tensor]]
+
 __all__ = [
     "SCORES",
+    "UNTRAINED",
     "ScoreEvaluator",
     "angle_base",
     "check_held_out",
+    "combined_or_one",
+    "counted_or_zero_cost",
     "fast",
+    "first_images",
     "open_score",
     "score_parts",
     "score_title",
@@ -48,6 +54,9 @@ SCORES = {
     "naswot": "NASWOT",
 }
 """Scores by name, and what figures call them. Any of them may be joined by `+`."""
+
+UNTRAINED = ("params", "macs", "gradnorm", "synflow", "naswot")
+"""Scores of networks that nobody has trained."""
 
 FAST = ("angle", "params", "macs")
 """Scores that take microseconds an architecture."""
@@ -111,10 +120,14 @@ def open_score(
     if seed < 0:
         raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
     opened = _Opened(result, space, rule, base, epoch, recalibrate, images, seed, device)
-    scores = [opened.score(part) for part in names]
+    return combined_or_one([opened.score(part) for part in names], space, reference, seed)
+
+
+def combined_or_one(scores: Sequence[Score], space: SearchSpace, reference: int | None, seed: int) -> Score:
+    """The one score, or several as one, ranked within a reference sample of the space."""
     if len(scores) == 1:
         return scores[0]
-    return combine(scores, _reference(space, all(map(fast, names)), reference, seed))
+    return combine(scores, _reference(space, all(fast(score.name) for score in scores), reference, seed))
 
 
 def score_parts(name: str, space: SearchSpace, rule: str | None = None, images: int = IMAGES) -> list[str]:
@@ -329,9 +342,7 @@ class _Opened:
             return self._angle()
         if name == "accuracy":
             return self._accuracy()
-        if name in self.space.quantities or name in ("params", "macs"):
-            return Counted(self.space, name)
-        return self._zero_cost(name)
+        return counted_or_zero_cost(name, self.space, self._seen, self.seed, self.device)
 
     def _angle(self) -> Angle:
         import torch
@@ -363,42 +374,56 @@ class _Opened:
         last = self.epoch == len(self.run.epochs) and not self.run.finished
         return None if last else self.epoch
 
-    def _zero_cost(self, name: str) -> Score:
+    def _seen(self, count: int) -> Batches:
+        """The supernet's own training images, for scores of untrained networks."""
         from frugalnas.runs.supernets import supernet_data
-        from frugalnas.scores.zero_cost import NASWOT, GradientNorm, SynFlow
 
-        if name == "synflow":
-            return SynFlow(self.space, seed=self.seed, device=self.device)
         data = supernet_data(self.run.run_dir)
         sized = getattr(self.space, "input_size", data.input_size)
         if sized != data.input_size:
             raise FrugalnasError(
-                f"{name} looks at the supernet's images of {data.input_size} pixels, but networks of {sized} are counted; "
-                "leave input_size as it is"
+                f"the supernet's images have {data.input_size} pixels, but networks of {sized} are counted; leave "
+                "input_size as it is"
             )
-        batches = self._batches(data.train, BATCH[name])
-        import torch
+        return self._batches(data.train, count)
 
-        images = torch.cat([images for images, _ in batches])
-        if name == "naswot":
-            return NASWOT(self.space, images, seed=self.seed, device=self.device)
-        labels = torch.cat([labels for _, labels in batches])
-        return GradientNorm(self.space, images, labels, seed=self.seed, device=self.device)
-
-    def _batches(self, part: Part, count: int) -> list[tuple[Tensor, Tensor]]:
-        """As many images of a part as are wanted, or all, in an order of this seed and without changes to them."""
-        from frugalnas.data import loader
-
-        batches: list[tuple[Tensor, Tensor]] = []
-        size = min(self.run.recipe.batch_size, count)
+    def _batches(self, part: Part, count: int) -> Batches:
+        size = self.run.recipe.batch_size
         workers = int(RunFolder(self.run.run_dir).config["data"].get("workers", 0))
-        order = loader(part, batch_size=size, seed=self.seed, device=self.device, shuffle=True, workers=workers)
-        for images, labels in order.epoch(0):
-            left = count - sum(len(known) for _, known in batches)
-            batches.append((images[:left], labels[:left]))
-            if left <= len(labels):
-                break
-        return batches
+        return first_images(part, count, seed=self.seed, device=self.device, batch_size=size, workers=workers)
+
+
+def counted_or_zero_cost(
+    name: str, space: SearchSpace, batches: Callable[[int], Batches], seed: int, device: str
+) -> Score:
+    """A score that no weight of a supernet counts in; `batches` gives as many training images as it looks at."""
+    if name in space.quantities or name in ("params", "macs"):
+        return Counted(space, name)
+    import torch
+
+    from frugalnas.scores.zero_cost import NASWOT, GradientNorm, SynFlow
+
+    if name == "synflow":
+        return SynFlow(space, seed=seed, device=device)
+    seen = batches(BATCH[name])
+    images = torch.cat([images for images, _ in seen])
+    if name == "naswot":
+        return NASWOT(space, images, seed=seed, device=device)
+    return GradientNorm(space, images, torch.cat([labels for _, labels in seen]), seed=seed, device=device)
+
+
+def first_images(part: Part, count: int, *, seed: int, device: str, batch_size: int = 128, workers: int = 0) -> Batches:
+    """As many images of a part as are wanted, or all, in an order of this seed and without changes to them."""
+    from frugalnas.data import loader
+
+    batches: Batches = []
+    order = loader(part, batch_size=min(batch_size, count), seed=seed, device=device, shuffle=True, workers=workers)
+    for images, labels in order.epoch(0):
+        left = count - sum(len(known) for _, known in batches)
+        batches.append((images[:left], labels[:left]))
+        if left <= len(labels):
+            break
+    return batches
 
 
 def angle_base(run: SupernetResult, epoch: int | None) -> int:
