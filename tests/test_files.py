@@ -170,13 +170,17 @@ def test_a_new_run_that_does_not_fit_is_named_and_leaves_nothing(tmp_path, full)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path):
+def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     from frugalnas.tensors import read_tensors, write_tensors
 
     path = tmp_path / "weights.safetensors"
     write_tensors(path, {"a": torch.arange(10.0), "b": torch.ones(())}, {"epoch": "3"})
     assert read_tensors(path)[1] == {"epoch": "3"}
+    monkeypatch.setenv("FRUGALNAS_LIMIT_TENSORS", "1")
+    with pytest.raises(FrugalnasError, match=r"asks for 2 tensors .* limit is 1"):
+        read_tensors(path)
+    monkeypatch.delenv("FRUGALNAS_LIMIT_TENSORS")
     content = path.read_bytes()
     believed = []
     for place in range(len(content)):

@@ -254,6 +254,20 @@ def test_numbers_in_place_of_architectures_are_refused(tmp_path, fresh_cache):
         import_table(file, name="digits", space=DIGITS, architecture="cell")
 
 
+@pytest.mark.parametrize(
+    "columns", [{"cell": ["007012"] * 2_000}, {"validation": [50.0] * 20_000}], ids=["texts", "rows"]
+)
+def test_a_small_file_of_equal_values_is_refused_before_it_is_unpacked(tmp_path, fresh_cache, monkeypatch, columns):
+    file = tmp_path / "results.parquet"
+    pq.write_table(pa.table(columns), file)
+    assert file.stat().st_size < 2_000
+    monkeypatch.setenv("FRUGALNAS_LIMIT_TABLE_BYTES", "11e3" if "cell" in columns else "1e5")
+    with pytest.raises(
+        FrugalnasError, match=r"results\.parquet asks for 1.* bytes of a table, .*FRUGALNAS_LIMIT_TABLE_BYTES"
+    ):
+        import_table(file, name="digits", space=DIGITS, architecture="cell")
+
+
 # -- spaces of one's own ------------------------------------------------------------------------------------------------
 
 

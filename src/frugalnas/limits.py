@@ -34,6 +34,7 @@ LIMITS = {
     "json-bytes": Limit(64_000_000, "bytes of JSON"),
     "levels": Limit(64, "levels of nesting"),
     "array-bytes": Limit(8_000_000_000, "bytes of an array"),
+    "table-bytes": Limit(1_000_000_000, "bytes of a table, once unpacked"),
     "tensors": Limit(100_000, "tensors in a file of weights"),
     "cells": Limit(500, "cells"),
     "layers": Limit(500, "layers"),

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.files import draft
+from frugalnas.limits import within
 
 __all__ = ["digest", "read_tensors", "write_tensors"]
 
@@ -49,6 +50,7 @@ def read_tensors(path: Path, mend: str = "take another copy of it") -> tuple[dic
     """
     try:
         with safe_open(path, framework="pt") as file:
+            within("tensors", len(file.keys()), str(path))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             metadata: dict[str, str] = file.metadata() or {}
     except FileNotFoundError:

@@ -15,7 +15,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.catalogue import table_folder
-from frugalnas.tables.formats.contents import is_text, with_texts
+from frugalnas.tables.formats.contents import is_text, read_parquet
 from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Table, write_table
 
@@ -116,7 +116,6 @@ def read_columns(file: Path, texts: Sequence[str]) -> tuple[bytes, dict[str, Any
         texts: columns of architectures, which stay as they are written: `0212` is no number.
     """
     import pyarrow.csv
-    import pyarrow.parquet
 
     if file.suffix.lower() not in SUFFIXES:
         raise not_known(file)
@@ -127,15 +126,16 @@ def read_columns(file: Path, texts: Sequence[str]) -> tuple[bytes, dict[str, Any
     try:
         source: Any = pyarrow.BufferReader(content)
         if file.suffix.lower() == ".parquet":
-            table = pyarrow.parquet.read_table(source)
+            table = read_parquet(source, str(file))
         else:
             parsing = pyarrow.csv.ParseOptions(delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
             kept = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(texts, pyarrow.string()))
             table = pyarrow.csv.read_csv(source, parse_options=parsing, convert_options=kept)
         names = list(table.column_names)
-        table = with_texts(table)
         numeric = [name for name in names if name in texts and not is_text(table.schema.field(name).type)]
         lists = {name: column.to_pylist() for name, column in zip(names, table.columns, strict=True)}
+    except FrugalnasError:
+        raise
     except Exception as error:
         raise FrugalnasError(f"{file}: cannot be read ({(str(error).splitlines() or [repr(error)])[0]})") from None
     twice = {name for name in names if names.count(name) > 1}

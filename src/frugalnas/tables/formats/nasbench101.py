@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes
 from frugalnas.spaces.cells101 import EDGES, INNER, VERTICES, codes_of, graph_hashes
-from frugalnas.tables.formats.contents import Contents, is_text, with_texts
+from frugalnas.tables.formats.contents import Contents, is_text, read_parquet
 from frugalnas.tables.formats.nasbench101_records import BUDGETS, REPEATS, Trainings
 from frugalnas.tables.formats.tfrecord import read_records
 from frugalnas.tables.store import Column
@@ -139,7 +139,7 @@ def _read_parquet(path: Path) -> dict[str, NDArray[Any]]:
         for column in kinds:
             if there.count(column) != 1:
                 raise FrugalnasError(f"{path}: the column {column} is missing; there are {', '.join(there)}")
-        frame = with_texts(pq.read_table(path, columns=[*kinds]))
+        frame = read_parquet(path, str(path), [*kinds])
         for column, fits in kinds.items():
             kind, missing = frame.schema.field(column).type, frame.column(column).null_count
             if not fits(kind):
