@@ -294,9 +294,9 @@ def test_a_latency_table_is_measured_and_used(cli):
     sizes = ("--width", 0.1, "--input", 32)
     said = cli("measure-latency", "--space", "fairnas", *sizes, "--repeats", 1, "--quiet")
     assert said.code == 0, said.err
-    assert Path("latency-fairnas-cpu.json").exists()
-    assert "space.latency=latency-fairnas-cpu.json" in said.out
-    found = counted(cli, "FairNAS_A", *sizes, "--set", "space.latency=latency-fairnas-cpu.json")
+    assert Path("latency-fairnas-torch-cpu.json").exists()
+    assert "space.latency=latency-fairnas-torch-cpu.json" in said.out
+    found = counted(cli, "FairNAS_A", *sizes, "--set", "space.latency=latency-fairnas-torch-cpu.json")
     assert found["latency"] > 0
 
 

@@ -21,7 +21,7 @@ from frugalnas.strategies import RandomSearch
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()
-CONFIG = {"kind": "method", "method": {"name": "none"}}
+CONFIG = {"kind": "method", "method": {"name": "none", "options": {}}}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -140,13 +140,14 @@ def full():
 
 def test_a_line_that_does_not_fit_is_not_half_there(tmp_path, full):
     folder = RunFolder.create(tmp_path / "run", CONFIG)
-    folder.append({"stage": "a" * 500})
+    stage = {"kind": "search", "folder": "01-search"}
+    folder.append({**stage, "stage": "a" * 500})
     whole = (folder.path / "journal.jsonl").read_bytes()
     full(800)
     with pytest.raises(Surroundings, match=r"journal\.jsonl: "):
-        folder.append({"stage": "b" * 500})
+        folder.append({**stage, "stage": "b" * 500})
     assert (folder.path / "journal.jsonl").read_bytes() == whole
-    folder.append({"stage": "c"})
+    folder.append({**stage, "stage": "c"})
     folder.close()
     assert [line["stage"][0] for line in RunFolder(folder.path).lines()] == ["a", "c"]
 

@@ -211,9 +211,9 @@ def test_an_evaluator_that_never_says_the_cost_is_found_out_after_its_first_roun
 
 
 def test_a_table_without_the_cost_is_refused_before_anything_runs(small_table, tmp_path, cli):
-    table = small_table("validation")
+    asked = TableEvaluator(table=small_table("validation"))
     with pytest.raises(FrugalnasError, match="small has no latency_ms to minimise; choose among: params, macs"):
-        search(WeakNAS(SPACE, costs=("latency_ms",)), TableEvaluator(table=table), QUERIES, run_dir=tmp_path / "run")
+        search(WeakNAS(asked.space, costs=("latency_ms",)), asked, QUERIES, run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     said = cli("search", "--table", "small", "--objectives", "accuracy,latency")
     assert said.code == 2

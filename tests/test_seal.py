@@ -219,7 +219,7 @@ def test_one_bad_run_does_not_hide_the_others(run, cli, monkeypatch):
     said = cli("runs", "list", "--root", run.parent)
     assert said.code == 0
     assert "30 of 30 queries" in said.out
-    for name, why in (("edited", "was edited"), ("journal", "line 1, is damaged"), ("yaml", "cannot be read")):
+    for name, why in (("edited", "was edited"), ("journal", "line 1, is damaged"), ("yaml", "is not YAML")):
         assert any(name in line and why in line for line in said.out.splitlines() if line.startswith("unreadable"))
     assert "foreign" not in said.out
 
@@ -236,7 +236,7 @@ def test_no_damage_of_one_byte_is_believed(tmp_path):
 
 
 def test_what_was_written_with_a_folder_is_checked(tmp_path):
-    config = {"kind": "method", "method": {"name": "none"}}
+    config = {"kind": "method", "method": {"name": "none", "options": {}}}
     folder = RunFolder.create(tmp_path / "run", config, lambda draft: (draft / "split.json").write_text("[1]") and None)
     assert folder.kept("split.json").read_text() == "[1]"
     (tmp_path / "run" / "split.json").write_text("[2]")

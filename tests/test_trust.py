@@ -211,7 +211,7 @@ def test_the_current_folder_is_never_first_on_the_import_path(cli, tmp_path, str
 @pytest.mark.parametrize(
     "name", ["os:getcwd", "os.path:join", "-odd:f", "json:loads", "frugalnas.runs.folder:write_atomically"]
 )
-def test_every_registry_asks_first(registry, name):
+def test_every_registry_asks_first(registry, name, fresh_cache):
     with pytest.raises(FrugalnasError, match=r"trust|is not an import path"):
         registry.create({"name": name, "options": {}})
 

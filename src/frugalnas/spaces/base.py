@@ -118,7 +118,7 @@ class SearchSpace(ABC):
             given = np.empty(0, np.object_)
         if given.dtype == self.code_type:
             return given
-        if given.dtype.kind == "U" and given.size:
+        if given.dtype.kind == "U" and given.size and given.ndim < 2:
             parsed = np.stack([self.parse(str(text)) for text in given.ravel()])
             return parsed.reshape(*given.shape, self.genes)
         if given.dtype.kind not in "biuf":
