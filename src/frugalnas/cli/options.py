@@ -111,7 +111,9 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         help="accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
         "accuracy shows the search test labels, as a study [accuracy]",
     )
-    add_limit(group, "search only architectures such as 'params<=0.5M,macs<=80M'")
+    add_limit(
+        group, "search only architectures such as 'params<=0.5M,macs<=80M', or 'latency<=12ms' where the table has it"
+    )
     group = parser.add_argument_group("where a score answers, of a supernet or of untrained networks")
     group.add_argument("--supernet", metavar="RUN", help="folder of a supernet's run; its space is searched")
     group.add_argument(
