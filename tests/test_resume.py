@@ -223,6 +223,30 @@ def test_random_search_looks_ahead_without_a_trace():
         np.testing.assert_array_equal(trials[0].codes, trials[1].codes)
         for strategy, asked in zip((plain, ahead), trials, strict=True):
             strategy.tell(asked, Evaluations(np.ones(len(asked))))
+        if step % 7 == 3:
+            rounds = ahead.ask_rounds(1 + step % 5)
+            singly = [plain.ask() for _ in range(len(rounds))]
+            np.testing.assert_array_equal(rounds.codes, np.concatenate([asked.codes for asked in singly]))
+            ahead.tell(rounds, Evaluations(np.ones(len(rounds))))
+            for asked in singly:
+                plain.tell(asked, Evaluations(np.ones(1)))
+
+
+@pytest.mark.parametrize("callbacks", [(), (Callback(),)])
+def test_a_replayed_random_search_has_the_same_state_and_ends_where_it_ended(tmp_path, callbacks):
+    run = tmp_path / "run"
+    search(RandomSearch(SPACE, seed=5), TableEvaluator(), 700, run_dir=run)
+    state, lines = run / "state" / "strategy.json", journal(run)
+    before = state.read_bytes()
+    state.unlink()
+    resume(run, callbacks=callbacks)
+    assert state.read_bytes() == before
+    assert journal(run) == lines
+    state.unlink()
+    (run / "journal.jsonl").write_bytes(b"".join(lines.splitlines(keepends=True)[:-30]))
+    resume(run, callbacks=callbacks)
+    assert journal(run) == lines
+    assert state.read_bytes() == before
 
 
 def test_a_journal_with_changing_metrics_is_read_as_it_was_written(tmp_path, monkeypatch):

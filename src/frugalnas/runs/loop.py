@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from numbers import Integral
@@ -17,15 +17,16 @@ from threadpoolctl import ThreadpoolController
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
-from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator, Trials
+from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.files import scratch
-from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
+from frugalnas.registry import EXECUTORS, STRATEGIES
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.callbacks import Callback, notebook_progress
-from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
+from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space
 from frugalnas.runs.executors import Executor, SerialExecutor
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.ledger import Ledger, Queries, Query, usual_error
+from frugalnas.runs.parts import as_evaluator, check_parts, rebuilt
 from frugalnas.runs.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
@@ -67,8 +68,8 @@ def search(
         budget = Budget(queries=int(budget))
     assert isinstance(budget, Budget)
     executor = executor or SerialExecutor()
-    evaluator = _evaluator(evaluator, strategy.space)
-    _check(strategy, evaluator, budget, executor)
+    evaluator = as_evaluator(evaluator, strategy.space)
+    check_parts(strategy, evaluator, budget, executor)
     folder = None
     if run_dir is not None:
         config = {
@@ -111,10 +112,10 @@ def resume(
             notebook is not given, or is another.
     """
     folder = RunFolder(Path(run_dir))
-    strategy, evaluator, own = _rebuild(folder, space, strategy, evaluator)
+    strategy, evaluator, own = rebuilt(folder, space, strategy, evaluator)
     budget = budget or own
     executor: Executor = EXECUTORS.create(folder.config["executor"])
-    _check(strategy, evaluator, budget, executor)
+    check_parts(strategy, evaluator, budget, executor)
     if budget != own:
         with folder.held():
             journalled = sum(1 for _ in folder.lines())
@@ -287,6 +288,8 @@ class _Loop:
         """A round, or as many rounds as keep every worker busy."""
         # One thread, so that a trajectory does not depend on how many cores the machine has.
         with self.threads.limit(limits=1):
+            if self.unplayed and self.executor.workers == 1:
+                return self.strategy.ask_rounds(len(self.journal) - self.played)
             trials = self.strategy.ask()
             while 0 < len(trials) < self.executor.workers:
                 more = self.strategy.ask(self.executor.workers - len(trials))
@@ -317,25 +320,32 @@ class _Loop:
         """Whether the journal still answers in the evaluator's place."""
         return self.played < len(self.journal)
 
+    @property
+    def _replayable(self) -> int:
+        """How many queries of the journal may be counted in one go: one where somebody looks on, or it may end the search."""
+        if self.callbacks or self.budget.until_optimum or self.ledger.best_value is None:
+            return 1
+        known = len(self.journal) - self.played
+        return known if self.budget.queries is None else min(known, self.budget.queries - len(self.ledger))
+
     def _answer(self, trials: Trials, networks: NDArray[np.uint64], rows: list[int]) -> bool:
         """Count the queries of a round, from the journal as far as it goes; whether the budget ended before the last."""
         replayed = 0
-        for row in rows:
-            if not self.unplayed:
-                break
+        while self.unplayed and replayed < len(rows):
             if self._stop() is not None:
                 return True
-            code = self.journal.codes[self.played]
-            if not np.array_equal(code, trials.codes[row]):
+            at_once = rows[replayed : replayed + self._replayable]
+            known = self.journal.codes[self.played : self.played + len(at_once)]
+            for place in np.flatnonzero((known != trials.codes[at_once]).any(axis=1)).tolist():
                 raise RunFolderError(
-                    f"query {len(self.ledger) + 1} in the journal is {self.strategy.space.format(code)}, but the "
-                    f"strategy now asks for {self.strategy.space.format(trials.codes[row])}; the run was made by another "
-                    f"version of frugalnas or its configuration was edited"
+                    f"query {self.played + place + 1} in the journal is {self.strategy.space.format(known[place])}, but the "
+                    f"strategy now asks for {self.strategy.space.format(trials.codes[at_once[place]])}; the run was made by "
+                    f"another version of frugalnas or its configuration was edited"
                 )
-            self.ledger.take(self.journal, self.played, self.played + 1, networks[row : row + 1])
-            self.played += 1
+            self.ledger.take(self.journal, self.played, self.played + len(at_once), networks[at_once])
+            self.played += len(at_once)
+            replayed += len(at_once)
             self._counted()
-            replayed += 1
         rows = rows[replayed:]
         unspent = len(rows) if self.budget.queries is None else self.budget.queries - len(self.ledger)
         affordable = max(min(unspent, len(rows)), 0)
@@ -393,83 +403,3 @@ class _Loop:
                 {"queries": len(self.ledger), "seconds": round(now - self.round_started, 6)}, "timing.jsonl"
             )
             self.round_started = now
-
-
-def _check(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: Executor) -> None:
-    budget.check(strategy)
-    if evaluator.stateful and not isinstance(executor, SerialExecutor):
-        raise FrugalnasError("a stateful evaluator runs in this process: leave --workers and --timeout out")
-    space = getattr(evaluator, "space", None)
-    if isinstance(space, SearchSpace) and (space.name, space.limits) != (strategy.space.name, strategy.space.limits):
-        raise FrugalnasError(
-            f"the evaluator is for {space!r}, but the strategy searches {strategy.space!r}; search the "
-            f"evaluator's space (evaluator.space), or give it the strategy's as its first argument"
-        )
-    if evaluator.measures is not None:
-        known = [*evaluator.measures, *strategy.space.quantities]
-        missing = [cost for cost in strategy.costs if cost not in known]
-        if missing:
-            raise FrugalnasError(
-                f"{getattr(evaluator, 'table', type(evaluator).__name__)} has no {missing[0]} to minimise; choose among: "
-                f"{', '.join(known) or 'none'}"
-            )
-    if budget.until_optimum and evaluator.optimum is None:
-        raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
-
-
-def _evaluator(given: Evaluator | Callable[[str], Any], space: SearchSpace) -> Evaluator:
-    return given if isinstance(given, Evaluator) else FunctionEvaluator(space, function=given)
-
-
-def _rebuild(
-    folder: RunFolder,
-    space: SearchSpace | None = None,
-    strategy: Strategy | None = None,
-    evaluator: Evaluator | Callable[[str], Any] | None = None,
-) -> tuple[Strategy, Evaluator, Budget]:
-    """What a run's configuration describes; parts that are given are held against it."""
-    config = folder.config
-    folder.expect("search")
-    if space is None and strategy is not None:
-        space = strategy.space
-    given = {"space": space, "strategy": strategy, "evaluator": evaluator}
-    missing = [part for part in given if given[part] is None and is_local(config[part])]
-    if missing:
-        names = " and ".join(_named(config[part]) for part in missing)
-        raise RunFolderError(
-            f"{folder.path} was searched with {names}, of a script or notebook, where no name finds it again; go on in Python "
-            f"with: frugalnas.resume({str(folder.path)!r}, {', '.join(f'{part}=...' for part in missing)})"
-        )
-    try:
-        if space is None:
-            space = build_space(config["space"])
-        built = build_evaluator(config["evaluator"], space) if evaluator is None else _evaluator(evaluator, space)
-        if strategy is None:
-            strategy = STRATEGIES.create(config["strategy"], space)
-        budget = Budget(**config["budget"])
-    except (KeyError, TypeError) as error:
-        raise RunFolderError(f"{folder.path / 'config.yaml'} is incomplete or was edited: {error!r}") from None
-    if strategy.values.size:
-        raise RunFolderError("the strategy has searched already; give one as it was when the search began")
-    own = {"space": space, "strategy": strategy, "evaluator": built}
-    for part in (part for part in given if given[part] is not None):
-        described = _DESCRIBERS[part](own[part])
-        if described != config[part]:
-            raise RunFolderError(f"{folder.path} was searched with the {part} {config[part]}, not {described}")
-    return strategy, built, budget
-
-
-_DESCRIBERS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "space": describe_space,
-    "strategy": STRATEGIES.describe,
-    "evaluator": describe_evaluator,
-}
-
-
-def _named(description: Any) -> str:
-    """The name that cannot be found in a description."""
-    if isinstance(description, Mapping):
-        description = list(description.values())
-    if isinstance(description, list):
-        return next(_named(item) for item in description if is_local(item))
-    return str(description).removesuffix(".<locals>")

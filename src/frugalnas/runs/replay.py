@@ -11,7 +11,8 @@ from frugalnas.registry import EXECUTORS
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.executors import Executor
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.loop import _Loop, _rebuild
+from frugalnas.runs.loop import _Loop
+from frugalnas.runs.parts import rebuilt
 from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.weaknas import Round
 
@@ -34,7 +35,7 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     """
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
-    strategy, evaluator, _ = _rebuild(folder)
+    strategy, evaluator, _ = rebuilt(folder)
     if not isinstance(strategy, (NPENAS, WeakNAS)):
         raise RunFolderError(
             f"{folder.path} is a run of {folder.config['strategy']['name']}, which has no rounds of predictors; make one "

@@ -23,6 +23,9 @@ Space = TypeVar("Space", bound="FactoredSpace")
 BLOCK = 2**15
 """Codes counted at a time, so that a million of them pass through the processor's cache."""
 
+FEW = 256
+"""Codes up to which all factors are drawn by one call."""
+
 QUICK_ROUNDS = 8
 """Rounds in which mutation under a limit guesses before it looks at every neighbour."""
 
@@ -155,7 +158,10 @@ class FactoredSpace(SearchSpace):
             FrugalnasError: where no code was found that meets the limits.
         """
         if not self._constraints:
-            return self._assembled([rng.integers(len(combinations), size=n) for _, combinations in self._factors])
+            choices = [len(combinations) for _, combinations in self._factors]
+            if n <= FEW:  # the same numbers from one call, which costs less than one for each factor
+                return self._assembled(list(rng.integers(np.array(choices)[:, None], size=(len(choices), n))))
+            return self._assembled([rng.integers(choice, size=n) for choice in choices])
         if self.enumerable:
             return super().sample(n, rng)
         drawn: list[Codes] = []
@@ -174,7 +180,7 @@ class FactoredSpace(SearchSpace):
         """The codes that take these combinations of each factor."""
         codes = np.empty((len(picks[0]), self.genes), self.code_type)
         for (genes, combinations), pick in zip(self._factors, picks, strict=True):
-            codes[:, list(genes)] = combinations[pick]
+            codes[:, genes[0] : genes[-1] + 1] = combinations.take(pick, 0)  # a group's genes are consecutive
         return codes
 
     @cached_property

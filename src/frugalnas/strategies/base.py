@@ -21,7 +21,7 @@ __all__ = ["Strategy"]
 
 INITIAL_BLOCK = 64
 """The initial sample is drawn in blocks of this size, so that a short one is the beginning of a long one."""
-REMEMBERED = 64
+REMEMBERED = 256
 """Rows at a time whose networks are remembered until others are looked at."""
 PATIENCE = 100
 """Blocks without a new network after which a space that cannot be listed counts as exhausted."""
@@ -114,6 +114,17 @@ class Strategy(ABC):
         else:
             wanted = self.round_size if n is None else n
             codes = self._checked(self.propose(wanted), wanted)
+        return self._issued(codes)
+
+    def ask_rounds(self, most: int) -> Trials:
+        """Rounds of which none depends on what is told of those before, `most` architectures at most if they are several.
+
+        The loop asks so where a journal has the answers. By default it is one round.
+        """
+        return self.ask()
+
+    def _issued(self, codes: Codes) -> Trials:
+        """Trials of architectures that are asked for."""
         ids = np.arange(self._next_id, self._next_id + len(codes))
         self._next_id += len(codes)
         self._pending.update(zip(ids.tolist(), codes.copy(), strict=True))

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frugalnas.evaluation import Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy, drawn_for
 from frugalnas.strategies.objectives import checked_costs
@@ -46,6 +47,23 @@ class RandomSearch(Strategy):
             self._sight = 1
         self._put_back()
         return self.draw_new(n, self.rng)
+
+    def ask_rounds(self, most: int) -> Trials:
+        """See `Strategy`: after the initial sample, as many as were drawn ahead."""
+        if self._first or not self._values or type(self).propose is not RandomSearch.propose:
+            return self.ask()
+        if not self._ahead:
+            self._look_ahead()
+        taken: dict[int, Codes] = {}
+        while self._ahead and len(taken) < most:
+            network = self._ahead[0].network
+            if network in self._asked or network in taken:
+                break
+            taken[network] = self._ahead.popleft().code
+        if not taken:
+            return self.ask()
+        self._numbers = {code.tobytes(): network for network, code in taken.items()}
+        return self._issued(np.array(list(taken.values())))
 
     def state_dict(self) -> dict[str, Any]:
         """See `Strategy`; what was drawn ahead is drawn again."""
