@@ -475,6 +475,7 @@ def test_the_largest_angle_is_that_of_the_listed_space(limits: str, cosine: floa
         assert space.valid(found.code[None]).all()
 
 
+@pytest.mark.slow
 def test_the_largest_angle_of_large_spaces_is_certified() -> None:
     rng = np.random.default_rng(0)
     for name, limit in (("mobilenet", "macs>={},macs<={}"), ("once-for-all", "macs<={}")):

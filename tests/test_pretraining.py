@@ -315,7 +315,14 @@ def published(task, kinds, generator):
     return {**rest, "state_dict": state}, layers
 
 
-@pytest.mark.parametrize(("task", "kinds"), [("ss-rl", 6), ("ss-ccl", 6), ("ss-ccl", 8)])
+@pytest.mark.parametrize(
+    ("task", "kinds"),
+    [
+        pytest.param("ss-rl", 6, marks=pytest.mark.slow),
+        ("ss-ccl", 6),
+        pytest.param("ss-ccl", 8, marks=pytest.mark.slow),
+    ],
+)
 def test_published_encoders_answer_as_in_their_program(task, kinds, cli, tmp_path):
     content, layers = published(task, kinds, torch.Generator().manual_seed(kinds))
     torch.save(content, tmp_path / "their.pth.tar")

@@ -119,8 +119,15 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("name", MAKERS)
+QUICK = ("evolution", "weaknas-ridge")  # with these in every state, and with no state in all of them; the rest is slow
+CUTS = [
+    pytest.param(name, state, marks=() if name in QUICK or state == "gone" else pytest.mark.slow)
+    for name in MAKERS
+    for state in STATES
+]
+
+
+@pytest.mark.parametrize(("name", "state"), CUTS)
 def test_a_journal_cut_anywhere_ends_the_same(whole, tmp_path, name, state):
     run = whole(name)
     # Between rounds and inside them, at the end of a line and in the middle of one.

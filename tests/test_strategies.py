@@ -111,6 +111,7 @@ class TestWeakNASThatIsSeldomFitted(StrategyConformance):
         return WeakNAS(THREE_OPERATIONS, seed=seed, predictor="ridge", acquisition="its", refit_growth=1.5)
 
 
+@pytest.mark.slow
 class TestWeakNASThatForgets(StrategyConformance):
     def make(self, seed):
         return WeakNAS(THREE_OPERATIONS, seed=seed, keep_old="none", acquisition="ts", labels="raw")
@@ -121,6 +122,7 @@ class TestWeakNASFromAPool(StrategyConformance):
         return WeakNAS(Layers(30, 4), seed=seed, pool=300)
 
 
+@pytest.mark.slow
 class TestWeakNASFromAPoolThatKeepsTheTop(StrategyConformance):
     def make(self, seed):
         return WeakNAS(Layers(30, 4), seed=seed, pool=300, keep_old="top", acquisition="uniform", predictor="ridge")
@@ -136,6 +138,7 @@ class TestRidgeWeakNAS(StrategyConformance):
         return WeakNAS(SPACE, seed=seed, predictor=Ridge(encoding="onehot"), acquisition="mean", labels="standard")
 
 
+@pytest.mark.slow
 class TestForestWeakNAS(StrategyConformance):
     rounds = 3
 

@@ -206,6 +206,7 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_
         resume_supernet(path)
 
 
+@pytest.mark.slow  # a training that goes on is tested by default
 def test_a_finished_supernet_goes_on_for_longer(finished, tmp_path):
     path = tmp_path / "on"
     shutil.copytree(finished.run_dir, path)
