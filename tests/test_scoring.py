@@ -12,6 +12,7 @@ import torch
 
 import frugalnas as fn
 from frugalnas.cache import cache_folder
+from frugalnas.cli.options import SCORE_HELP
 from frugalnas.data import loader
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
@@ -19,10 +20,11 @@ from frugalnas.report.rankings import ranking_numbers
 from frugalnas.runs import Budget, Callback, RunFolder, resume, search
 from frugalnas.runs.correlating import correlate, tables_named, transfer
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
-from frugalnas.runs.scoring import ScoreEvaluator, fast, open_score
+from frugalnas.runs.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.runs.supernets import load_supernet, supernet_data, train_supernet
-from frugalnas.scores import Angle, angle_table, rule_for
+from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
+from frugalnas.scores.zero_cost import ZeroCost
 from frugalnas.strategies import RandomSearch
 from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, open_table, write_table
@@ -356,6 +358,78 @@ def test_untrained_networks_are_scored_without_a_supernet(runs, cli, tmp_path):
     ):
         assert said in cli("score", "nasbench201", *arguments).err
     assert "a supernet's run has its own images" in cli("score", runs / "seed0", "--data", "digits").err
+
+
+UNTRAINED = ("--space", "nasbench201", "--set", "space.width=2", "--set", "space.cells=1")
+
+
+def test_untrained_networks_fit_the_images_and_an_option_names_their_space(runs, cli):
+    fitted = SPACE.with_network(input_size=8, classes=10)
+    shown = cli("score", *UNTRAINED, "--score", "naswot", "--data", "digits", "--json", ALL_3X3)
+    assert shown.code == 0, shown.err
+    (top,) = json.loads(shown.out)["top"]
+    code = SPACE.parse(ALL_3X3)[None]
+    assert top["naswot"] == pytest.approx(float(open_score(runs / "seed0", "naswot")(code)[0]))
+    assert [top["params"], top["macs"]] == [fitted.count(name, code)[0] for name in ("params", "macs")]
+    other = cli("score", *UNTRAINED, "--score", "synflow", "--sample", 3, "--seed", 1)  # needs no images
+    assert "of networks that nobody has trained, seed 1\n" in other.out
+
+
+def test_a_search_by_untrained_networks_resumes_and_knows_its_data(cli, tmp_path):
+    found = cli(
+        *("search", "random", *UNTRAINED, "--score", "naswot+params", "--data", "digits", "--quiet"),
+        *("--set", "evaluator.reference=4", "--queries", 11, "--run-dir", tmp_path / "cut"),
+    )
+    assert found.code == 0, found.err
+    fitted = SPACE.with_network(input_size=8, classes=10)
+    evaluator = fn.UntrainedEvaluator(fitted, score="naswot+params", data="digits", reference=4)
+    search(RandomSearch(fitted), evaluator, Budget(14), run_dir=tmp_path / "whole")
+    resume(tmp_path / "cut", budget=Budget(14))
+    assert (tmp_path / "cut" / "journal.jsonl").read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+    options = RunFolder(tmp_path / "cut").config["evaluator"]["options"]
+    with pytest.raises(FrugalnasError, match="the data at digits have changed since the search began"):
+        fn.UntrainedEvaluator(fitted, **{**options, "fingerprint": "other"})
+
+
+def test_whatever_stands_in_the_table_of_zero_cost_scores_is_a_score(monkeypatch):
+    class Modules(ZeroCost):
+        name = "modules"
+
+        def measure(self, network):
+            return float(sum(1 for _ in network.modules()))
+
+    assert all(name in SCORE_HELP for name in SCORES)
+    monkeypatch.setattr(zero_cost, "Modules", Modules, raising=False)
+    monkeypatch.setitem(SCORES, "modules", "modules")
+    monkeypatch.setitem(ZERO_COST, "modules", ZeroCostScore("modules", "Modules"))
+    monkeypatch.setattr("frugalnas.runs.untrained.UNTRAINED", (*ZERO_COST,))
+    assert (fn.open_untrained(SPACE, "modules")(CODES) > 10).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["score"], "untrained networks of --space; give one"),
+        (["score", "{run}", "--space", "nasbench201"], "untrained networks of --space; give one"),
+        (["score", "--space", "nasbench201"], "angle is that of a trained supernet"),
+        (["score", "--space", "nasbench201", "--score", "params+accuracy"], "accuracy is that of a trained supernet"),
+        (["score", "--space", "nasbench201", "--score", "naswot"], "naswot looks at images"),
+        (
+            ["score", "--space", "nasbench201", "--score", "params", "--max-corrupt", "2"],
+            "--max-corrupt 2 is about images",
+        ),
+        (["search", "random", "--score", "naswot"], "naswot looks at images"),
+        (["search", "random", "--supernet", "{run}", "--data", "digits"], "a supernet has its own"),
+        (["search", "random", "--data", "digits"], "goes with --score of untrained networks"),
+    ],
+)
+def test_scores_without_a_run_are_refused_in_one_line(runs, cli, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(*(text.format(run=runs / "seed0") for text in arguments))
+    assert outcome.code == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 # -- against tables ------------------------------------------------------------------------------------------------------

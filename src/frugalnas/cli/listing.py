@@ -49,7 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
     print("tables:")
     print_columns([[f"  {name}", detail] for name, _, detail in table_states()])
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
-    print(f"scores of a supernet: {', '.join(SCORES)}, and sums such as angle+accuracy")
+    print(f"scores: {', '.join(SCORES)}, and sums such as angle+accuracy; these two need a supernet, the others none")
     print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
     return 0
 

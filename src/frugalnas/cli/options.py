@@ -119,7 +119,10 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--score",
         metavar="NAME",
-        help=f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --set evaluator.data=NAME",
+        help=f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --data",
+    )
+    group.add_argument(
+        "--data", metavar="NAME|PATH", help="images that untrained networks are shown; short for --set evaluator.data"
     )
     add_angle(group)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
-from frugalnas.cli.searching import describe_space_option, refuse, supernet_space
+from frugalnas.cli.searching import describe_space_option, fit_to_data, refuse, supernet_space
 from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.training_options import add_data
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
@@ -40,10 +41,11 @@ def add(commands: Any) -> None:
         "can be listed, a sample of a larger one, or those that are named. Parameters and multiply-adds stand beside the "
         "score: what it knows beyond them is what it is worth.",
         epilog="Examples: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv; "
-        "frugalnas score darts --score naswot --data cifar10 --sample 50",
+        "frugalnas score --space darts --score naswot --data digits --sample 50",
     )
     parser.add_argument(
         "run_dir",
+        nargs="?",
         metavar="RUN|SPACE",
         help="folder of a supernet's run, or of a method's that trained one; or the name of a space, of whose untrained "
         "networks synflow, naswot, gradnorm, params and macs are scores",
@@ -53,9 +55,8 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
     add_angle(parser.add_argument_group("which angle"))
-    group = add_accuracy(parser)
-    group.add_argument("--data", metavar="NAME|PATH", help="of a space, for naswot and gradnorm; a run has its own")
-    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
+    add_accuracy(parser)
+    add_data(parser, None, "of a run its own, of a space none")
     group = parser.add_argument_group("of which architectures")
     group.add_argument("--codes", type=Path, metavar="FILE", help="a text file, one architecture a line")
     group.add_argument(
@@ -70,7 +71,7 @@ def add(commands: Any) -> None:
         action="store_true",
         help="compute the largest angle of a space of layers or one that can be listed",
     )
-    group.add_argument("--space", metavar="NAME", help="to make sure that it is the supernet's")
+    group.add_argument("--space", metavar="NAME", help="the space whose untrained networks are scored, without a run")
     group.add_argument(
         "--set",
         action="append",
@@ -85,8 +86,8 @@ def add(commands: Any) -> None:
     parser.set_defaults(run=_run, rest="architectures")
 
 
-def add_accuracy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options of scores that look at images; their group is returned, for further ones."""
+def add_accuracy(parser: argparse.ArgumentParser) -> None:
+    """Add the options of scores that look at images."""
     group = parser.add_argument_group("scores that look at images")
     group.add_argument(
         "--images", type=int, default=1_000, metavar="N", help="held-out ones for an accuracy, at most [1000]"
@@ -99,7 +100,6 @@ def add_accuracy(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )
     group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
     group.add_argument("--seed", type=int, default=0, help="of samples, and weights of zero-cost scores [0]")
-    return group
 
 
 @dataclass(frozen=True)
@@ -155,20 +155,20 @@ def _run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError("--top and --sample are at least 1")
     if parsed.out is not None and parsed.out.suffix not in (".csv", ".parquet"):
         raise FrugalnasError(f"--out {parsed.out}: end it in .csv or .parquet")
-    if _untrained(parsed):
-        if parsed.space not in (None, parsed.run_dir):
-            raise FrugalnasError(f"{parsed.run_dir} and --space {parsed.space} are two spaces; leave --space out")
-        refuse(parsed, ("rule", "base", "epoch"), f"is of a supernet's angle; {parsed.run_dir} is a space")
-        space = build_space(
-            describe_space_option(parsed.run_dir, settings, {"where": parsed.where} if parsed.where else {})
-        )
-        score = open_untrained(
-            space, parsed.score, data=parsed.data, root=parsed.root, seed=parsed.seed, device=parsed.device
-        )
+    reading = {name: getattr(parsed, name) for name in ("data", "root", "download", "max_corrupt", "workers")}
+    given = [name for name, value in reading.items() if value]
+    _settle_whose(parsed)
+    if parsed.run_dir is None:
+        refuse(parsed, ("rule", "base", "epoch"), f"is of a supernet's angle; {parsed.space} is a space")
+        described = describe_space_option(parsed.space, settings, {"where": parsed.where} if parsed.where else {})
+        data = None if parsed.data is None else fit_to_data(described, **reading)
+        if data is None:
+            refuse(parsed, given, "is about images; add --data")
+        space = build_space(described)
+        score: Score = open_untrained(space, parsed.score, data=data, seed=parsed.seed, device=parsed.device)
     else:
-        if parsed.data is not None or parsed.root is not None:
-            raise FrugalnasError("--data and --root go with the name of a space; a supernet's run has its own images")
-        space = supernet_space(parsed.run_dir, parsed.space, settings, parsed.where)
+        refuse(parsed, given, "goes with a space; a supernet's run has its own images")
+        space = supernet_space(parsed.run_dir, None, settings, parsed.where)
         score = open_score(
             parsed.run_dir,
             parsed.score,
@@ -201,9 +201,18 @@ def _run(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _untrained(parsed: argparse.Namespace) -> bool:
-    """Whether a space is named in place of a run."""
-    return parsed.run_dir in SPACES.targets and not Path(parsed.run_dir).exists()
+def _settle_whose(parsed: argparse.Namespace) -> None:
+    """Either a run or a space is left of what was named; with `--space` every other word is an architecture."""
+    first = parsed.run_dir
+    if first is not None and not Path(first).exists():
+        if first in SPACES.targets:
+            if parsed.space not in (None, first):
+                raise FrugalnasError(f"{first} and --space {parsed.space} are two spaces; leave --space out")
+            parsed.space, parsed.run_dir = first, None
+        elif parsed.space is not None:
+            parsed.architectures, parsed.run_dir = [first, *parsed.architectures], None
+    if (parsed.space is None) == (parsed.run_dir is None):
+        raise FrugalnasError("score by RUN, the folder of a supernet's run, or untrained networks of --space; give one")
 
 
 def _lines(path: Path | None) -> list[str]:
@@ -330,8 +339,8 @@ def _how(parsed: argparse.Namespace) -> str:
     from frugalnas.runs.scoring import angle_base, supernet_folder
     from frugalnas.runs.supernets import load_supernet
 
-    if _untrained(parsed):
-        return "of networks that nobody has trained"
+    if parsed.run_dir is None:
+        return f"of networks that nobody has trained, seed {parsed.seed}{f', {parsed.data}' if parsed.data else ''}"
     folder = supernet_folder(parsed.run_dir)
     if not {"angle", "accuracy"} & set(parsed.score.split("+")):
         return f"of the networks themselves, no weight of {folder} counts"

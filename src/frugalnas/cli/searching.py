@@ -16,6 +16,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 if TYPE_CHECKING:
+    from frugalnas.data import ImageData
     from frugalnas.evaluation import Evaluator
     from frugalnas.runs import Callback
     from frugalnas.spaces import SearchSpace
@@ -26,6 +27,7 @@ __all__ = [
     "add",
     "complete",
     "describe_subject",
+    "fit_to_data",
     "refuse",
     "strategy_description",
     "subject_slug",
@@ -198,6 +200,12 @@ def describe_subject(
 
     limits = {"where": parsed.where} if parsed.where else {}
     value, _ = parse_objectives(parsed.objectives)
+    if parsed.data is not None:
+        if parsed.supernet is not None or (parsed.score is None and parsed.evaluator is None):
+            raise FrugalnasError(
+                f"--data {parsed.data} goes with --score of untrained networks, or --evaluator training; a supernet has its own"
+            )
+        settings.setdefault("evaluator", {}).setdefault("data", parsed.data)
     if (
         parsed.supernet is None
         and parsed.score is not None
@@ -245,7 +253,31 @@ def describe_subject(
         key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
     }
     space = describe_space_option(parsed.space or "nasbench201", settings, limits)
+    if parsed.evaluator == "untrained" and "data" in options:
+        fit_to_data(space, **{key: options[key] for key in ("data", "root", "max_corrupt") if key in options})
     return space, {"name": parsed.evaluator, "options": options}
+
+
+def fit_to_data(space: dict[str, Any], data: str, **reading: Any) -> ImageData:
+    """Put into the description of a space, where it does not say them, the sizes of networks for these images; returned.
+
+    Args:
+        space: its description.
+        data: name or path of the images.
+        reading: further arguments of `open_data`.
+    """
+    from frugalnas.cli.training_options import LARGE
+    from frugalnas.data import located, open_data
+
+    images = open_data(located(data), input_size=space["options"].get("input_size"), **reading)
+    sizes: dict[str, Any] = {"input_size": images.input_size}
+    if len(images.classes) > 1:
+        sizes["classes"] = len(images.classes)
+    if images.input_size > LARGE:
+        sizes["macro"] = "imagenet"
+    known = constructor_options(SPACES.resolve(space["name"]))
+    space["options"] = {key: value for key, value in sizes.items() if key in known} | space["options"]
+    return images
 
 
 def _scored(
@@ -298,7 +330,7 @@ def refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
     """Refuse options that have no meaning here."""
     for name in names:
         if getattr(parsed, name) is not None:
-            raise FrugalnasError(f"--{name} {getattr(parsed, name)} {why}")
+            raise FrugalnasError(f"--{name.replace('_', '-')} {getattr(parsed, name)} {why}")
 
 
 def _say_what_it_is(strategy: Strategy) -> None:

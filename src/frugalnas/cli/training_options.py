@@ -24,10 +24,10 @@ LARGE = 64
 """Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
 
 
-def add_data(parser: argparse.ArgumentParser, default: str | None) -> None:
+def add_data(parser: argparse.ArgumentParser, default: str | None, unsaid: str = "what it was trained on") -> None:
     """Add the options that say which images, and how they are split; without a default they are optional and stay whole."""
     group = parser.add_argument_group("data")
-    said = f"[{default}]" if default else "[what it was trained on]"
+    said = f"[{default or unsaid}]"
     group.add_argument(
         "--data",
         default=default,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "SCORES",
     "UNTRAINED",
+    "ZERO_COST",
     "ScoreEvaluator",
     "angle_base",
     "check_held_out",
@@ -44,18 +45,32 @@ __all__ = [
     "supernet_folder",
 ]
 
+
+class ZeroCostScore(NamedTuple):
+    """What figures call it, its class in `frugalnas.scores.zero_cost`, training images it looks at, and whether at labels."""
+
+    title: str
+    made_by: str
+    images: int = 0
+    labels: bool = False
+
+
+ZERO_COST = {
+    "gradnorm": ZeroCostScore("gradient norm", "GradientNorm", images=64, labels=True),
+    "synflow": ZeroCostScore("SynFlow, log", "SynFlow"),
+    "naswot": ZeroCostScore("NASWOT", "NASWOT", images=128),
+}
+"""Zero-cost scores by name: whatever stands here can be ranked and searched by."""
 SCORES = {
     "angle": "angle, rad",
     "accuracy": "supernet accuracy, %",
     "params": "parameters",
     "macs": "multiply-adds",
-    "gradnorm": "gradient norm",
-    "synflow": "SynFlow, log",
-    "naswot": "NASWOT",
+    **{name: score.title for name, score in ZERO_COST.items()},
 }
 """Scores by name, and what figures call them. Any of them may be joined by `+`."""
 
-UNTRAINED = ("params", "macs", "gradnorm", "synflow", "naswot")
+UNTRAINED = ("params", "macs", *ZERO_COST)
 """Scores of networks that nobody has trained."""
 
 FAST = ("angle", "params", "macs")
@@ -63,8 +78,6 @@ FAST = ("angle", "params", "macs")
 
 IMAGES = 1_000
 """Held-out images that an accuracy is measured on, and training images that batch norms are recalibrated with."""
-BATCH = {"gradnorm": 64, "naswot": 128}
-"""Training images that a zero-cost score looks at."""
 REFERENCE = {True: 10_000, False: 200}
 """Architectures among which scores are ranked before they are added: of fast ones, and of others."""
 
@@ -401,15 +414,13 @@ def counted_or_zero_cost(
         return Counted(space, name)
     import torch
 
-    from frugalnas.scores.zero_cost import NASWOT, GradientNorm, SynFlow
+    from frugalnas.scores import zero_cost
 
-    if name == "synflow":
-        return SynFlow(space, seed=seed, device=device)
-    seen = batches(BATCH[name])
-    images = torch.cat([images for images, _ in seen])
-    if name == "naswot":
-        return NASWOT(space, images, seed=seed, device=device)
-    return GradientNorm(space, images, torch.cat([labels for _, labels in seen]), seed=seed, device=device)
+    known = ZERO_COST[name]
+    seen = zip(*batches(known.images), strict=True) if known.images else ()
+    shown = [torch.cat(tensors) for tensors in seen][: 1 + known.labels]
+    made: Score = getattr(zero_cost, known.made_by)(space, *shown, seed=seed, device=device)
+    return made
 
 
 def first_images(part: Part, count: int, *, seed: int, device: str, batch_size: int = 128, workers: int = 0) -> Batches:

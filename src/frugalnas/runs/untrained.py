@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.registry import constructor_options
 from frugalnas.runs.scoring import (
-    BATCH,
     UNTRAINED,
+    ZERO_COST,
     combined_or_one,
     counted_or_zero_cost,
     fast,
@@ -34,7 +36,7 @@ def open_untrained(
     space: SearchSpace,
     name: str = "synflow",
     *,
-    data: str | Path | None = None,
+    data: ImageData | str | Path | None = None,
     root: str | Path | None = None,
     reference: int | None = None,
     seed: int = 0,
@@ -46,7 +48,7 @@ def open_untrained(
         space: whose codes are scored, at its own sizes.
         name: "synflow", "naswot", "gradnorm", "params", "macs", another quantity that the space counts; or several joined by
             `+`, which are added as ranks within a reference sample.
-        data: images for naswot and gradnorm, which look at 128 and 64 of those for training.
+        data: images for naswot and gradnorm, which look at 128 and 64 of those for training, in the networks' size.
         root: where the files of named data are.
         reference: architectures in that sample; None: 200, or of what is only counted 10,000.
         seed: of weights, the choice of images, and the sample.
@@ -69,7 +71,7 @@ def open_untrained(
             f"{trained[0]} is that of a trained supernet; give the folder of one (frugalnas supernet train), or take one of "
             f"{', '.join(UNTRAINED)}"
         )
-    seen = [part for part in names if part in BATCH]
+    seen = [part for part in names if part in ZERO_COST and ZERO_COST[part].images]
     images = _images(space, seen[0], data, root) if seen else None
 
     def batches(count: int) -> Batches:
@@ -80,15 +82,20 @@ def open_untrained(
     return combined_or_one(scores, space, reference, seed)
 
 
-def _images(space: SearchSpace, name: str, data: str | Path | None, root: str | Path | None) -> ImageData:
+def _images(space: SearchSpace, name: str, data: ImageData | str | Path | None, root: str | Path | None) -> ImageData:
     """The images that a score looks at, in the size of the networks."""
-    from frugalnas.data import open_data
+    from frugalnas.data import ImageData, open_data
 
     if data is None:
+        raise FrugalnasError(f"{name} looks at images; say at which: data, such as digits (--data digits)")
+    if not isinstance(data, ImageData):
+        return open_data(data, root=root, input_size=getattr(space, "input_size", None))
+    sized = getattr(space, "input_size", data.input_size)
+    if sized != data.input_size:
         raise FrugalnasError(
-            f"{name} looks at images; say at which: data, such as digits (--data, in a search --set evaluator.data=)"
+            f"{data.name} was opened at {data.input_size} pixels, networks of {space.name} take {sized}; set input_size"
         )
-    return open_data(data, root=root, input_size=getattr(space, "input_size", None))
+    return data
 
 
 class UntrainedEvaluator(Evaluator):
@@ -101,9 +108,11 @@ class UntrainedEvaluator(Evaluator):
         score: synflow, naswot, gradnorm, or several joined by +; see `open_untrained`, also for what follows.
         data: images for naswot and gradnorm: digits, cifar10, or a folder or file of your own.
         root: where the files of named data are.
+        max_corrupt: unreadable images to skip.
         reference: architectures within which joined scores are ranked.
         seed: of weights, images and that sample.
         device: where networks are looked at.
+        fingerprint: that of the data that a search began with; None: whatever they are.
     """
 
     vectorised = True
@@ -115,11 +124,13 @@ class UntrainedEvaluator(Evaluator):
         score: str = "synflow",
         data: str | None = None,
         root: str | None = None,
+        max_corrupt: int = 0,
         reference: int | None = None,
         seed: int = 0,
         device: str = "cpu",
+        fingerprint: str | None = None,
     ) -> None:
-        from frugalnas.data.finding import located
+        from frugalnas.data import located, open_data
 
         self.space = space
         self.score = score
@@ -128,9 +139,18 @@ class UntrainedEvaluator(Evaluator):
         self.reference = reference
         self.seed = seed
         self.device = device
-        self.scored = open_untrained(
-            space, score, data=self.data, root=self.root, reference=reference, seed=seed, device=device
-        )
+        self.max_corrupt = max_corrupt
+        opened = None
+        if self.data is not None:
+            size = getattr(space, "input_size", None)
+            opened = open_data(self.data, root=self.root, input_size=size, max_corrupt=max_corrupt)
+            if fingerprint not in (None, opened.fingerprint):
+                raise RunFolderError(
+                    f"the data at {self.data} have changed since the search began; put back what was there, or start "
+                    "another search"
+                )
+        self.fingerprint = None if opened is None else opened.fingerprint
+        self.scored = open_untrained(space, score, data=opened, reference=reference, seed=seed, device=device)
         parts = [part.name for part in self.scored.scores] if isinstance(self.scored, Combined) else []
         self._counted = [name for name in ("params", "macs") if name in space.quantities and name not in parts]
         self.measures = (*parts, *self._counted)
@@ -145,9 +165,5 @@ class UntrainedEvaluator(Evaluator):
         return Evaluations(values, metrics)
 
     def __reduce__(self) -> tuple[object, ...]:
-        options = {name: getattr(self, name) for name in ("score", "data", "root", "reference", "seed", "device")}
-        return _made_again, (self.space, options)
-
-
-def _made_again(space: SearchSpace, options: dict[str, Any]) -> UntrainedEvaluator:
-    return UntrainedEvaluator(space, **options)
+        options = {name: getattr(self, name) for name in constructor_options(UntrainedEvaluator)}
+        return partial(UntrainedEvaluator, **options), (self.space,)
