@@ -64,6 +64,7 @@ def test_deep_images_are_scaled_by_what_the_data_set_uses(tmp_path, form):
     [
         (lambda images: -images.astype(np.float32), r"values down to -255"),
         (lambda images: np.where(images > 200, np.nan, images).astype(np.float32), "values that are not finite"),
+        (lambda images: (images / 250).astype(np.float32), r"values up to 1\.02, where floats .* from 0 to 1"),
     ],
 )
 def test_values_without_a_scale_are_refused(tmp_path, change, message):

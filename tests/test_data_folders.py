@@ -64,6 +64,14 @@ def test_layouts_that_say_too_little_are_refused(tmp_path, names, message):
         open_data(parts(tmp_path / "set", **dict.fromkeys(names, 4)))
 
 
+@pytest.mark.parametrize("inner", ["", "part_a"])
+def test_parts_under_other_names_are_seen_by_what_they_hold(tmp_path, inner):
+    parts(tmp_path / "set" / "part_a", **{inner: 2}) if inner else parts(tmp_path / "set", part_a=2)
+    class_folders(tmp_path / "set" / "part_b", {"cat": 2, "dog": 2, "hen": 2}, size=(9, 9))
+    with pytest.raises(FrugalnasError, match=r"part_a and .*part_b hold the same folders \(cat, dog\)"):
+        open_data(tmp_path / "set")
+
+
 def test_classes_may_have_a_folder_of_the_same_name_inside(tmp_path):
     for name in ("n01", "n02"):
         class_folders(tmp_path / "set" / name, {"images": 10}, size=(9, 9))

@@ -9,13 +9,16 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from frugalnas import files
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
+from frugalnas.evaluation import Evaluator, Trials
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs import RunFolder, load_search, search
+from frugalnas.runs.executors import evaluate_safely
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.tables import TableEvaluator
@@ -163,11 +166,14 @@ def test_safetensors_own_error_names_the_file_and_the_mend(tmp_path, full):
 
 
 def test_a_new_run_that_does_not_fit_is_named_and_leaves_nothing(tmp_path, full):
+    class Begins(Evaluator):  # a run of its own for every architecture, as training does
+        def evaluate(self, trials, workdir):
+            RunFolder.create(workdir, CONFIG)
+
     full(50)
-    with pytest.raises(
-        RunFolderError, match=rf"^{tmp_path}/run/seal\.json: File too large; .*choose another --run-dir"
-    ):
-        RunFolder.create(tmp_path / "run", CONFIG)
+    named = rf"^{tmp_path}/run/seal\.json: File too large; .*choose another --run-dir"
+    with pytest.raises(Surroundings, match=named):  # no property of what was to be evaluated
+        evaluate_safely(Begins(), Trials(np.zeros((1, 2), np.int8), np.arange(1)), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
 
 

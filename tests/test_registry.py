@@ -90,6 +90,16 @@ def test_unknown_name_with_nothing_near_reads_as_a_sentence() -> None:
         SPACES.resolve("zzz")
 
 
+def test_where_there_are_no_options_none_are_to_be_chosen() -> None:
+    with pytest.raises(FrugalnasError, match=r"option of space .*Plain 'genes'; there are none: .* takes after \*$"):
+        SPACES.create({"name": f"{__name__}:Plain", "options": {"genes": 7}}, given=True)
+
+
+class Plain(NASBench201):
+    def __init__(self, genes: int = 6) -> None:
+        super().__init__()
+
+
 @pytest.mark.parametrize("description", [{}, {"options": {}}, {"name": "mlp", "options": ["hidden"]}, 7, None])
 def test_malformed_descriptions_are_refused(description) -> None:
     with pytest.raises(FrugalnasError):

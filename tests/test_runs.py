@@ -691,10 +691,20 @@ def test_one_broken_folder_does_not_hide_the_other_runs(tmp_path, cli):
 
 
 def test_a_run_folder_that_is_none_is_refused(tmp_path):
-    for path in (tmp_path, tmp_path / "nothing"):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "nothing", tmp_path / "file"):
         with pytest.raises(RunFolderError, match="runs list"):
             RunFolder(path)
         with pytest.raises(RunFolderError):
             load_search(path)
         with pytest.raises(RunFolderError):
             resume(path)
+
+
+def test_a_folder_in_place_of_a_file_of_a_run_is_said(tmp_path):
+    folder = search(RandomSearch(SPACE), TableEvaluator(), 12, run_dir=tmp_path / "run").run_dir
+    for name in ("journal.jsonl", "config.yaml", "seal.json"):
+        (folder / name).unlink()
+        (folder / name).mkdir()
+        with pytest.raises(RunFolderError, match=name):
+            load_search(folder)

@@ -145,6 +145,8 @@ def printable(text: str) -> str:
 def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = "") -> FrugalnasError:
     """The error for a name that is not among `choices`: it lists them, nearest first where one is close."""
     listed = list(choices)
+    if not listed:
+        return FrugalnasError(f"unknown {kind} {name!r}; there are none{hint}")
     near = get_close_matches(str(name), listed, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")

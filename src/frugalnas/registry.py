@@ -124,7 +124,7 @@ class Registry:
         known = constructor_options(constructor)
         for option in options:
             if option not in known:
-                raise unknown_name(f"option of {self.kind} {name}", option, known)
+                raise unknown_name(f"option of {self.kind} {name}", option, known, "" if known else NO_OPTIONS)
         check_options(constructor, options, f"{self.kind} {name}")
         with reading(file_read() or f"this {self.kind}"):  # what the options name has been allowed, or is refused
             made = constructor(*arguments, **options)
@@ -252,6 +252,9 @@ def _parts(path: str) -> tuple[str, str]:
     if not all(part.isidentifier() for name in (module_name, attribute) for part in name.split(".")):
         raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
     return module_name, attribute
+
+
+NO_OPTIONS = ": options are what a constructor takes after *"
 
 
 def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:

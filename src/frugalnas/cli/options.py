@@ -12,7 +12,7 @@ from typing import Any
 
 from frugalnas.amounts import number, whole
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.registry import constructor_options
+from frugalnas.registry import NO_OPTIONS, constructor_options
 
 __all__ = [
     "SCORE_HELP",
@@ -67,7 +67,8 @@ def convert(constructor: Callable[..., Any], name: str, text: str | bool, shown_
     """
     known = constructor_options(constructor)
     if name not in known:
-        raise unknown_name("setting", shown_as, [shown_as.rpartition(".")[0] + "." + option for option in known])
+        full = [shown_as.rpartition(".")[0] + "." + option for option in known]
+        raise unknown_name("setting", shown_as, full, "" if known else NO_OPTIONS)
     if isinstance(text, bool):
         return text
     hint = _type_hints(constructor).get(name, str)

@@ -85,6 +85,11 @@ def white_of(ranges: list[ValueRange]) -> float | None:
         return None
     if kind == "floats" and high.high <= 1:
         return 1.0
+    if kind == "floats" and high.high < 128:
+        raise FrugalnasError(
+            f"{high.name} has values up to {high.high:g}, where floats are taken to go from 0 to 1, or to 255 or more; "
+            f"clip or scale the images"
+        )
     return float(2 ** max(8, int(np.ceil(high.high)).bit_length()) - 1)
 
 

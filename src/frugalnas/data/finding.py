@@ -91,6 +91,10 @@ def pack_lmdb(
 def _find_path(path: Path, spec: str, packing: bool = False) -> Found:
     if path.suffix.lower() == ".npz" and path.is_file():
         return find_npz(path)
+    if path.is_file() and _is_path(spec):
+        raise FrugalnasError(
+            f"{path} is a file of another kind; give a folder of class folders, of Parquet files, an LMDB or an .npz file"
+        )
     if not path.is_dir():
         hint = ", or give a folder of class folders, of Parquet files, an LMDB or an .npz file"
         raise (

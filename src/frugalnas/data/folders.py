@@ -117,17 +117,23 @@ def _not_taken(tree: Tree, left: list[Path]) -> None:
 
 
 def _refuse_alike(tree: Tree, inside: list[Path]) -> None:
-    """Refuse classes that hold the same folders: they are parts of one data set, under names that do not say so."""
-    seen: dict[tuple[str, ...], Path] = {}
+    """Refuse classes of which one holds all folders of another: they are parts of one data set, under other names."""
+    seen: list[tuple[set[str], Path]] = []
     for path in inside:
-        names = tuple(inner.name for inner in tree.folders[path])
-        if len(names) > 1 and names in seen:
-            raise FrugalnasError(
-                f"{seen[names]} and {path} hold the same folders ({', '.join(names[:3])}{', ...' * (len(names) > 3)}), so "
-                f"they seem to be parts, not classes; name parts train, val and test, or put the images of a class into "
-                f"one folder"
-            )
-        seen[names] = path
+        held = path
+        while len(tree.folders[held]) == 1 and not tree.files[held]:  # as archives do that hold a folder of their name
+            (held,) = tree.folders[held]
+        names = {inner.name for inner in tree.folders[held]}
+        for others, other in seen if len(names) > 1 else ():
+            both = sorted(names & others)
+            if len(both) == min(len(names), len(others)):
+                raise FrugalnasError(
+                    f"{other} and {path} hold the same folders ({', '.join(both[:3])}{', ...' * (len(both) > 3)}), so "
+                    f"they seem to be parts, not classes; name parts train, val and test, or put the images of a class into "
+                    f"one folder"
+                )
+        if len(names) > 1:
+            seen.append((names, path))
 
 
 def _images(count: int) -> str:

@@ -100,10 +100,11 @@ class RunFolder:
                 seal_of(made, config).write(made)
         except (OSError, Surroundings) as error:
             known = surroundings(error, path=path)
-            if known is None and path.exists():
+            if known is not None:
+                raise Surroundings(f"{known}, or choose another --run-dir") from None
+            if path.exists():
                 raise taken(path) from None
-            said = known or f"{path} cannot be made ({error})"
-            raise RunFolderError(f"{said}, or choose another --run-dir") from None
+            raise RunFolderError(f"{path} cannot be made ({error}); choose another --run-dir") from None
         return cls(path)
 
     def expect(self, kind: str) -> None:
@@ -167,6 +168,8 @@ class RunFolder:
             *whole, rest = path.read_bytes().split(b"\n")
         except FileNotFoundError:
             whole, rest = [], b""
+        except IsADirectoryError:
+            raise RunFolderError(f"{path} is a folder; move it away, and put back the file that was there") from None
         if is_summed(rest[:-1]):  # a kill leaves no more than a line: the byte that ended this one has changed
             whole.append(rest)
         records = self._journalled(whole) if name == JOURNAL else map(_parsed, whole)
@@ -300,7 +303,7 @@ class RunFolder:
             state.pop("sum", None)
             if not follows(line, self._binding(queries)) and (self.seal is not None or is_summed(line)):
                 return None
-        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, KeyError, RecursionError):
             return None
         return state if "strategy" in state else None
 

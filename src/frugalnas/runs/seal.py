@@ -157,8 +157,8 @@ class Seal:
             return
         name, was, now = next(self._changes(config))
         raise RunFolderError(
-            f"{folder / CONFIG} was edited: {name} was {was} and is {now}; put it back with: frugalnas resume {folder} "
-            f"--restore-config, or keep it, if the run can go on with it: frugalnas resume {folder} --accept-config"
+            f"{folder / CONFIG} was edited: {name or 'the whole'} was {was} and is {now}; put it back with: frugalnas resume "
+            f"{folder} --restore-config, or keep it, if the run can go on with it: frugalnas resume {folder} --accept-config"
         )
 
     def accept(self, folder: Path, config: dict[str, Any], begun: bool) -> None:
@@ -220,9 +220,9 @@ def read_seal(folder: Path) -> Seal | None:
     try:
         record, _ = unsummed(path.read_bytes().rstrip(b"\n"), 0)
         return Seal(**record)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IsADirectoryError):
         raise RunFolderError(f"{path} is damaged; remove it to take {folder} for what it is now") from None
 
 
@@ -237,6 +237,8 @@ def read_config(folder: Path) -> Any:
         return read_yaml(path.read_bytes(), str(path))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(f"there is no run at {folder}; frugalnas runs list shows the runs here") from None
+    except IsADirectoryError:
+        raise RunFolderError(f"{path} is a folder; move it away, and put back the file that was there") from None
     except ValueError as error:
         way = f"; put it back with: frugalnas resume {folder} --restore-config" if (folder / _SEAL).exists() else ""
         raise RunFolderError(f"{' '.join(str(error).split())}{way}") from None
