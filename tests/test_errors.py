@@ -35,6 +35,15 @@ def test_other_errors_are_not_the_surroundings(error):
     assert surroundings(error) is None
 
 
+@pytest.mark.filterwarnings("default")  # here they are errors otherwise
+def test_a_warning_of_a_command_is_one_line(cli, tmp_path):
+    said = cli(
+        "search", "random", "--evaluator", "user_code:worded", "--queries", 10, "--quiet", "--run-dir", tmp_path / "run"
+    )
+    assert "frugalnas: the metric 'device' is no number, so it is not kept\n" in said.err
+    assert ".py" not in said.err
+
+
 def test_a_limit_names_itself_and_how_it_is_raised(monkeypatch):
     within("layers", 500, "card.json")
     with pytest.raises(FrugalnasError, match=r"card\.json asks for 501 .* limit is 500 .*FRUGALNAS_LIMIT_LAYERS"):

@@ -238,11 +238,13 @@ def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
         train(*tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")
 
 
-def test_a_diverged_training_says_so_and_leaves_nothing(tmp_path):
+def test_a_training_that_diverges_before_its_first_checkpoint_is_there_to_be_looked_at(tmp_path):
     settings = {"epochs": 1, "batch_size": 128, "optimizer": "momentum", "lr": 1e3, "clip_norm": None, "momentum": 1.0}
     with pytest.raises(FrugalnasError, match=r"diverged; lower lr \(now 1000\)"):
         train(*tiny(), run_dir=tmp_path / "run", settings={**settings, "weight_decay": 10, "warmup_epochs": 0})
-    assert not (tmp_path / "run").exists()
+    result = load_training(tmp_path / "run")
+    assert "diverged" in result.diverged
+    assert not result.finished
 
 
 ABSURD = {"epochs": 6, "batch_size": 512, "momentum": 0.0, "weight_decay": 10, "schedule": "constant", "clip_norm": 1}

@@ -36,6 +36,11 @@ def slow(architecture: str) -> dict[str, float]:
     return {"value": worth(architecture), "length": float(len(architecture))}
 
 
+def worded(architecture: str) -> dict[str, object]:
+    """The same, with a measurement that is no number."""
+    return {"value": worth(architecture), "device": "phone"}
+
+
 def treacherous(architecture: str) -> float:
     """The same, except for one architecture that never ends and some that take their process with them."""
     if architecture == os.environ.get("USER_CODE_HANGS"):

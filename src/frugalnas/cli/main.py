@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from io import TextIOWrapper
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of folders that are no UTF-8
     try:
-        with command_line(arguments, trusting="--trust" in arguments):
+        with warnings.catch_warnings(), command_line(arguments, trusting="--trust" in arguments):
+            warnings.showwarning = _warned  # type: ignore[assignment]  # takes what it does not use by position
             parsed = _parsed(arguments)
             code = int(parsed.run(parsed) or 0)
         sys.stdout.flush()
@@ -66,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"frugalnas: {known}", file=sys.stderr)
         return 2
+
+
+def _warned(message: Warning | str, *where: Any) -> None:
+    """A warning as one line; the place in the code says nothing to whoever types a command."""
+    print(f"frugalnas: {message}", file=sys.stderr)
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from frugalnas.errors import Diverged, FrugalnasError
+from frugalnas.errors import Diverged, FrugalnasError, Surroundings
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.training import Checkpoints, Recipe, check_device, fabric_for, launched, load_recipe
 
@@ -49,9 +49,14 @@ def refuse_taken(path: Path) -> None:
 
 @contextmanager
 def begun(folder: RunFolder) -> Iterator[None]:
-    """Within, a run begins; one that fails before its first checkpoint leaves nothing, as there is nothing to go on with."""
+    """Within, a run begins; one that cannot leaves nothing, as there is nothing to go on with.
+
+    What has diverged is there to be looked at, and what the machine has stopped to be resumed.
+    """
     try:
         yield
+    except (Diverged, Surroundings):
+        raise
     except FrugalnasError:
         if not any((folder.path / "checkpoints").glob("step-*")):
             shutil.rmtree(folder.path)
