@@ -9,7 +9,7 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
-from frugalnas.spaces import KNOWN, FairNAS, LayerSpace, MobileNet, OnceForAll, SearchSpace, ShuffleNet, known
+from frugalnas.spaces import DARTS, KNOWN, FairNAS, LayerSpace, MobileNet, OnceForAll, SearchSpace, ShuffleNet, known
 from frugalnas.testing import SpaceConformance
 
 
@@ -263,3 +263,11 @@ def test_once_for_all_networks_are_drawn_in_weaknas_s_band():
     assert space.valid(codes).all()
     for name in ("OFA_WeakNAS_800", "OFA_WeakNAS_1000"):
         assert space.valid(space.parse(name)[None]).all()
+
+
+@pytest.mark.parametrize("size", ["width", "layers", "input_size", "classes"])
+def test_sizes_above_the_limits_are_refused_before_memory_is_taken(size):
+    with pytest.raises(
+        FrugalnasError, match=f"{size} of darts asks for 1,000,000,000 .* FRUGALNAS_LIMIT_{size.upper()} to raise"
+    ):
+        DARTS(**{size: 10**9})

@@ -123,6 +123,29 @@ def test_classes_are_compared_with_their_defaults(evaluator: fn.TableEvaluator) 
         fn.compare([fn.RandomSearch(evaluator.space)], evaluator=described, queries=12, seeds=[0])  # type: ignore[list-item]
 
 
+def test_a_comparison_takes_what_python_has_at_hand(evaluator: fn.TableEvaluator) -> None:
+    described = {"name": "table", "options": {"table": "nasbench201/cifar10"}}
+    wanted = fn.compare(["random"], evaluator=described, queries=12, seeds=[0, 1]).rows
+    assert fn.compare("random", evaluator=evaluator, space=fn.NASBench201(), queries=12, seeds=2).rows == wanted
+
+
+@pytest.mark.parametrize("queries", [float("nan"), float("inf"), 10.5, "10", True])
+def test_a_budget_that_is_no_whole_number_is_refused(evaluator: fn.TableEvaluator, queries: Any) -> None:
+    with pytest.raises(fn.FrugalnasError, match="give a whole number"):
+        fn.search(fn.RandomSearch(evaluator.space), evaluator, queries)
+    assert fn.Budget(queries=1e3) == fn.Budget(queries=1_000)  # type: ignore[arg-type]
+
+
+def test_what_is_no_object_of_the_kind_is_named(evaluator: fn.TableEvaluator) -> None:
+    for given in ("random", fn.RandomSearch):
+        with pytest.raises(fn.FrugalnasError, match="is no strategy; give one of a space"):
+            fn.search(given, evaluator, 12)  # type: ignore[arg-type]
+    with pytest.raises(fn.FrugalnasError, match=r"class derived from Predictor \(frugalnas\.predictors"):
+        fn.WeakNAS(evaluator.space, predictor=Own)  # type: ignore[arg-type]
+    with pytest.raises(fn.FrugalnasError, match="NASBench201 is a class; give a space of it"):
+        fn.build(fn.NASBench201, "text")  # type: ignore[arg-type]
+
+
 class Swallowing(Own):
     """Keeps Ctrl-C to itself, as scikit-learn's networks do."""
 

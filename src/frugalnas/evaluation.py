@@ -159,10 +159,10 @@ class FunctionEvaluator(Evaluator):
                 raise FrugalnasError(
                     f"{self.function} returned a dict without 'value'; it has {', '.join(map(str, record))}"
                 )
-            if isinstance(record["value"], (tuple, list)):
+            if record["value"] is None or isinstance(record["value"], (tuple, list)):
+                came = "None" if record["value"] is None else f"a {type(record['value']).__name__}"
                 raise FrugalnasError(
-                    f"{self.function} returned a {type(record['value']).__name__}; return a number, or a dict with "
-                    f"'value' and further metrics"
+                    f"{self.function} returned {came}; return a number, or a dict with 'value' and further metrics"
                 )
         names = sorted({str(name) for record in records for name in record if name != "value"})
         return Evaluations(

@@ -117,7 +117,8 @@ class Registry:
         options = description.get("options") or {} if isinstance(description, Mapping) else None
         if not isinstance(options, Mapping) or not isinstance(description.get("name"), str):
             raise FrugalnasError(
-                f"cannot make a {self.kind} from {description!r}; give a name, or {{'name': ..., 'options': {{...}}}}"
+                f"cannot make {self.noun} from {description!r}; give a name, {{'name': ..., 'options': {{...}}}}, or an object "
+                f"of a class derived from {self.base.partition(':')[2]} ({self.base.partition(':')[0]})"
             )
         name = description["name"]
         constructor = self.resolve(description, given=given)

@@ -107,6 +107,10 @@ def build(
         >>> network(torch.zeros(2, 3, 32, 32)).shape
         torch.Size([2, 10])
     """
+    if isinstance(space, type):
+        raise FrugalnasError(
+            f"{space.__name__} is a class; give a space of it, frugalnas.build({space.__name__}(), ...)"
+        )
     code = space.as_codes(code)
     if not space.valid(code[None]).all():
         raise FrugalnasError(f"{code.tolist()} is not an architecture of {space!r}")

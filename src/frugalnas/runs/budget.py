@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -32,9 +33,14 @@ class Budget:
         if self.queries is None and self.seconds is None:
             raise FrugalnasError("a search needs a budget: queries, seconds, or both")
         # NumPy's numbers are numbers too, but YAML does not know them.
-        object.__setattr__(self, "queries", None if self.queries is None else int(self.queries))
-        object.__setattr__(self, "failures", None if self.failures is None else int(self.failures))
-        object.__setattr__(self, "seconds", None if self.seconds is None else float(self.seconds))
+        for name, kind in (("queries", int), ("failures", int), ("seconds", float)):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            number = isinstance(given, Real) and not isinstance(given, bool)
+            if not number or (kind is int and given % 1 != 0):
+                raise FrugalnasError(f"a budget of {given!r} {name}; give a {'whole ' * (kind is int)}number")
+            object.__setattr__(self, name, kind(given))
         if self.queries is not None and self.queries < 1:
             raise FrugalnasError(f"a budget of {self.queries} queries; it has to be positive")
         if self.seconds is not None and not 0 < self.seconds < np.inf:

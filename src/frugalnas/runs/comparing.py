@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError
+from frugalnas.evaluation import Evaluator
 from frugalnas.registry import STRATEGIES, plain
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.comparison import Comparison
-from frugalnas.runs.descriptions import build_evaluator, build_space, subject_of
+from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, subject_of
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.loop import search
 from frugalnas.runs.processes import Finished, check_jobs, in_order
@@ -31,10 +32,10 @@ __all__ = ["compare", "load_comparison", "resume_comparison"]
 def compare(
     strategies: Sequence[str | Mapping[str, Any] | Callable[..., Strategy]],
     *,
-    evaluator: Mapping[str, Any],
-    space: str | Mapping[str, Any] = "nasbench201",
+    evaluator: str | Mapping[str, Any] | Evaluator,
+    space: str | Mapping[str, Any] | SearchSpace = "nasbench201",
     queries: int,
-    seeds: Sequence[int],
+    seeds: Sequence[int] | int,
     jobs: int = 1,
     until_optimum: bool = False,
     run_dir: Path | str | None = None,
@@ -44,11 +45,11 @@ def compare(
 
     Args:
         strategies: names, classes, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
-        evaluator: description, for example `{"name": "table", "options": {"table": "nasbench201/cifar10"}}`. Where it draws
-            labels at random, each seed draws its own.
-        space: name or description.
+        evaluator: evaluator, name or description, for example `{"name": "table", "options": {"table":
+            "nasbench201/cifar10"}}`. Where it draws labels at random, each seed draws its own.
+        space: space, name or description.
         queries: budget of each search.
-        seeds: one search per strategy and seed.
+        seeds: one search per strategy and seed; a number: so many, from 0.
         jobs: processes, each with one thread.
         until_optimum: end a search once the optimum is found; what is left of its curve is known then.
         run_dir: a new folder that remembers finished searches, so that an interrupted comparison can be resumed.
@@ -57,15 +58,19 @@ def compare(
     Raises:
         FrugalnasError: before anything runs, for unknown names, wrong options or a budget that does not fit.
     """
+    if isinstance(strategies, (str, Mapping, type)):
+        strategies = [strategies]
+    evaluator = describe_evaluator(evaluator) if isinstance(evaluator, Evaluator) else evaluator
+    space = describe_space(space) if isinstance(space, SearchSpace) else space
     give(strategies, evaluator, space)
     config = {
         "frugalnas": frugalnas.__version__,
         "kind": "comparison",
         "space": {"name": space} if isinstance(space, str) else plain(space),
         "strategies": [STRATEGIES.entry(each) for each in strategies],
-        "evaluator": plain(evaluator),
-        "queries": int(queries),
-        "seeds": [int(seed) for seed in seeds],
+        "evaluator": {"name": evaluator} if isinstance(evaluator, str) else plain(evaluator),
+        "queries": Budget(queries=queries).queries,
+        "seeds": [int(seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)],
         "until_optimum": until_optimum,
     }
     _check(config)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +63,12 @@ def search(
         FrugalnasError: before anything runs, where the budget does not fit the strategy's initial sample or the space, or
             the folder is taken.
     """
-    if isinstance(budget, Integral):
-        budget = Budget(queries=int(budget))
-    assert isinstance(budget, Budget)
+    if not isinstance(budget, Budget):
+        budget = Budget(queries=budget)
+    if not isinstance(strategy, Strategy):
+        raise FrugalnasError(
+            f"{strategy!r} is no strategy; give one of a space, such as frugalnas.WeakNAS(space, seed=0)"
+        )
     executor = executor or SerialExecutor()
     evaluator = as_evaluator(evaluator, strategy.space)
     check_parts(strategy, evaluator, budget, executor)

@@ -6,12 +6,13 @@ import os
 from typing import Any
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.limits import within
 
 __all__ = ["checked_sizes", "table_path"]
 
 
 def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
-    """Refuse sizes that no network has.
+    """Refuse sizes that no network has, and those above `limits.LIMITS`, whether a file or a person gives them.
 
     Args:
         space: with the sizes as attributes.
@@ -23,12 +24,14 @@ def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
         value = getattr(space, size)
         if type(value) is not int or value < lowest:
             raise FrugalnasError(f"{size} of {name} is {value!r}; it is a whole number, at least {lowest}")
+        within(size, value, f"{size} of {name}")
     value = space.width
     if isinstance(width, float):
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
             raise FrugalnasError(f"width of {name} is {value!r}; it is a multiple of the channels, such as 1.0")
     elif type(value) is not int or value < width:
         raise FrugalnasError(f"width of {name} is {value!r}; it is a number of channels, at least {width}")
+    within("width", value, f"width of {name}")
 
 
 def table_path(space: Any, latency: Any) -> str | None:
