@@ -26,7 +26,7 @@ FLOORS = {
     "amounts": 1,
     "limits": 1,
     "strict_json": 0,
-    "trust": 1,
+    "trust": 2,
     "documents": 2,
     "tensors": 2,
     "pickles": 2,

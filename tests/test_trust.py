@@ -27,6 +27,7 @@ Path("imported").touch()
 
 class Space(NASBench201):
     name = "own"
+from frugalnas.spaces import NASBench201 as Cells
 
 def worth(architecture):
     return float(len(architecture))
@@ -129,14 +130,18 @@ def test_a_strangers_run_opens_where_it_is_trusted(cli, run, stranger):
     assert cli("show", run, "--trust").code == 2  # it would do nothing there
 
 
-def test_a_person_at_a_terminal_is_asked(run, stranger, monkeypatch, capsys):
+def test_a_person_at_a_terminal_is_asked_once_for_everything(run, stranger, monkeypatch, capsys):
     import io
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
 
-    edited(run, lambda config: config["evaluator"]["options"].update(function=f"{stranger}:worth"))
+    def change(config):
+        PLACES["space"](config, f"{stranger}:Cells")
+        PLACES["function"](config, f"{stranger}:worth")
+
+    edited(run, change)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     for answer, opens in (("\n", False), ("no\n", False), ("y\n", True)):
         monkeypatch.setattr(sys, "stdin", Terminal(answer))
@@ -146,7 +151,10 @@ def test_a_person_at_a_terminal_is_asked(run, stranger, monkeypatch, capsys):
             else:
                 with pytest.raises(Untrusted):
                     resume(run)
-        assert f"{stranger}:worth ({Path(stranger).resolve()}.py)" in capsys.readouterr().err
+        said = capsys.readouterr().err
+        for name in ("Cells", "worth"):
+            assert f"{stranger}:{name} ({Path(stranger).resolve()}.py)" in said
+        assert said.count("[y/N]") == 1
 
 
 def test_a_table_names_a_registered_space_only(tmp_path, stranger, monkeypatch):
@@ -188,7 +196,7 @@ def test_a_card_and_a_recipe_name_registered_parts_only(tmp_path, stranger):
 
 def test_what_is_passed_in_python_is_the_persons_own(stranger):
     with pytest.raises(Untrusted):
-        SPACES.create(f"{stranger}:Space")
+        SPACES.create(f"{stranger}:Cells")
     assert untouched()
     space = SPACES.create(f"{stranger}:Space", given=True)
     assert FunctionEvaluator(space, function=f"{stranger}:worth").function == f"{stranger}:worth"

@@ -15,15 +15,17 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any, TypeVar
 
 from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
+from frugalnas.limits import most
 
 __all__ = [
     "Untrusted",
@@ -98,14 +100,16 @@ def allow(kind: str, description: Mapping[str, Any]) -> None:
     paths = sorted(import_paths(description.get("options")) | ({name} if ":" in name else set()))
     if not paths:
         return
-    found = [f"{path} ({_module_file(path) or 'not found; run where Python finds it, PYTHONPATH=.'})" for path in paths]
     where = f"{will.file} names" if will.file else f"this {kind} names"
     if will.looking:
         raise Untrusted(f"{where} {', '.join(paths)}, which is not imported where a file is only looked at")
     known = will.trusting or will.given.issuperset(paths) or _digest(kind, description) in _remembered()
-    if not known and not (will.asks and _says_yes(where, found)):
+    if not known and will.asks:
+        paths = sorted({*paths, *_written_in(will.file)} - will.given)  # one question for all that the file names
+        known = _says_yes(where, _found(paths))
+    if not known:
         raise Untrusted(
-            f"{where} {', '.join(found)}, which loading would import and run; if you trust whoever wrote it, add --trust "
+            f"{where} {', '.join(_found(paths))}, which loading would import and run; if you trust whoever wrote it, add --trust "
             f"(in Python trust=True)"
         )
     remember(kind, description)
@@ -211,6 +215,24 @@ def _module_file(path: str) -> str | None:
         places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
     found = next((place for place in places if place), None)
     return os.path.realpath(found) if found and os.path.exists(found) else found
+
+
+def _found(paths: Iterable[str]) -> list[str]:
+    """Import paths with the files that they would run."""
+    return [f"{path} ({_module_file(path) or 'not found; run where Python finds it, PYTHONPATH=.'})" for path in paths]
+
+
+def _written_in(file: str | None) -> set[str]:
+    """The import paths in a file, or in the description of what a folder holds; none where there is no such file."""
+    named = set()
+    for place in (
+        Path(file or "."),
+        *(Path(file or ".") / name for name in ("config.yaml", "card.json", "manifest.json")),
+    ):
+        with suppress(OSError, ValueError):
+            if file is not None and place.is_file() and place.stat().st_size <= most("yaml-bytes"):
+                named |= import_paths(place.read_text(encoding="utf-8"))
+    return named
 
 
 def _says_yes(where: str, found: list[str]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.amounts import number
+from frugalnas.amounts import LONGEST, number
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["Constraint"]
@@ -53,4 +53,5 @@ class Constraint:
         return met
 
     def __str__(self) -> str:
-        return f"{self.quantity}{self.relation}{np.format_float_positional(self.bound, trim='-')}"
+        positional = np.format_float_positional(self.bound, trim="-")
+        return f"{self.quantity}{self.relation}{positional if len(positional) < LONGEST else repr(self.bound)}"
