@@ -368,6 +368,7 @@ BAD_INPUT = {
     # where
     "search --where params": "cannot read the limit 'params'",
     "search --where params<=": "cannot read the limit",
+    "search --budget 100": "a search's queries are --queries",
     "search --where params<=1m": "'m' is not understood; k, M",
     "search --where macs<=80MFLOPs": "write MACs, such as 475MMACs",
     "search --where params<=1": "params lie between",

@@ -130,7 +130,16 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
 
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """The option for limits on what an architecture may cost, the same in every command that takes any."""
-    group.add_argument("--where", "--budget", metavar="LIMIT", required=required, help=what)
+    group.add_argument("--where", "--budget", type=_limit, metavar="LIMIT", required=required, help=what)
+
+
+def _limit(text: str) -> str:
+    """The text of limits, unless it is a number, as of those who take a budget for one of queries."""
+    if text.replace(".", "").replace("_", "").isdigit():
+        raise argparse.ArgumentTypeError(
+            f"{text} of what? write 'macs<=80M' or the like; a search's queries are --queries"
+        )
+    return text
 
 
 def add_angle(group: argparse._ArgumentGroup) -> None:
