@@ -277,7 +277,7 @@ def test_the_best_of_a_search_is_fitted_to_another_budget(cli, tmp_path, monkeyp
         *("--queries", 3, "--initial", 3, "--run-dir", tmp_path / "run", "--quiet"),
     )
     assert said.code == 0, said.err
-    said = cli("fit", "macs<=400e6", tmp_path / "run")
+    said = cli("fit", tmp_path / "run", "--where", "macs<=400e6")
     assert "darts (cifar)" in said.out
     assert "the largest that fits" in said.out
 

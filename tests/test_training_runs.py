@@ -315,7 +315,8 @@ def test_bad_requests_leave_nothing(tmp_path, finished):
 
 
 @pytest.mark.slow
-def test_a_network_beyond_memory_leaves_nothing(tmp_path):
+def test_a_network_beyond_memory_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRUGALNAS_LIMIT_WIDTH", "1e9")
     with pytest.raises(FrugalnasError, match="memory does not suffice; lower the network's width"):
         train(*tiny(10_000_000), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()

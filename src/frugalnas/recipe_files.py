@@ -44,8 +44,8 @@ def read_recipe(name: str, package: str, example: str = "epochs: 30", above: tup
     """
     if name in above:
         raise FrugalnasError(f"the recipe {name} is its own base: {' -> '.join((*above, name))}; give it another base")
-    own = _folder(package).joinpath(f"{name}.yaml")
-    if "/" not in name and own.is_file():
+    own = next((entry for entry in _folder(package).iterdir() if entry.name == f"{name}.yaml"), None)
+    if own is not None:
         values = yaml_value(own.read_text(encoding="utf-8"), name)
     elif Path(name).suffix in (".yaml", ".yml"):
         try:
