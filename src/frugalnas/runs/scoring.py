@@ -32,6 +32,7 @@ __all__ = [
     "UNTRAINED",
     "ZERO_COST",
     "ScoreEvaluator",
+    "ScoredEvaluator",
     "angle_base",
     "check_held_out",
     "combined_or_one",
@@ -205,12 +206,42 @@ def supernet_folder(run_dir: Path | str) -> Path:
     return path
 
 
-class ScoreEvaluator(Evaluator):
+class ScoredEvaluator(Evaluator):
+    """What answers a search with a score: metrics of an evaluation are the parts of a sum, parameters and multiply-adds.
+
+    Child classes set `space` and hand their score to `_answer_with`.
+
+    Attributes:
+        scored: the score.
+    """
+
+    vectorised = True
+    space: SearchSpace
+
+    def _answer_with(self, scored: Score, name: str) -> None:
+        self.scored = scored
+        parts = [part.name for part in scored.scores] if isinstance(scored, Combined) else []
+        self._counted = [count for count in ("params", "macs") if count in self.space.quantities and count not in parts]
+        self.measures = (*parts, *self._counted)
+        if fast(name) and self.space.enumerable:
+            self.optimum = float(scored(self.space.enumerate()).max())
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        """The score of each row."""
+        values, metrics = self._scores(trials.codes)
+        for name in self._counted:
+            metrics[name] = np.asarray(self.space.count(name, trials.codes), np.float64)
+        return Evaluations(values, metrics)
+
+    def _scores(self, codes: Codes) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
+        return scored_with_parts(self.scored, codes)
+
+
+class ScoreEvaluator(ScoredEvaluator):
     """Answers a search with a score of a trained supernet.
 
-    Metrics of an evaluation are the parts of a sum, parameters and multiply-adds. What was left open (epoch, base, rule) is
-    settled when the evaluator is made, so that a search that goes on later is answered as before, whatever the supernet's
-    run has done meanwhile.
+    What was left open (epoch, base, rule) is settled when the evaluator is made, so that a search that goes on later is answered
+    as before, whatever the supernet's run has done meanwhile.
 
     Args:
         space: that is searched: the supernet's, or one with the same genes under limits or of other sizes.
@@ -226,14 +257,9 @@ class ScoreEvaluator(Evaluator):
         device: where networks are looked at.
         initial: SHA-256 of the supernet's initial weights; None: whatever they are.
 
-    Attributes:
-        scored: the score.
-
     Raises:
         FrugalnasError: as `open_score`, and for another supernet than the search began with.
     """
-
-    vectorised = True
 
     def __init__(
         self,
@@ -278,7 +304,7 @@ class ScoreEvaluator(Evaluator):
         self.seed = seed
         self.device = device
         self.initial = run.initial
-        self.scored = open_score(
+        scored = open_score(
             folder,
             name,
             space=space,
@@ -291,23 +317,15 @@ class ScoreEvaluator(Evaluator):
             seed=seed,
             device=device,
         )
-        parts = [score.name for score in self.scored.scores] if isinstance(self.scored, Combined) else []
-        self._counted = [name for name in ("params", "macs") if name in space.quantities and name not in parts]
-        self.measures = (*parts, *self._counted)
-        if fast(name) and space.enumerable:
-            self.optimum = float(self.scored(space.enumerate()).max())
+        self._answer_with(scored, name)
 
-    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
-        """The score of each row."""
+    def _scores(self, codes: Codes) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
         try:
-            values, metrics = scored_with_parts(self.scored, trials.codes)
+            return super()._scores(codes)
         except (OSError, RunFolderError) as error:
             raise surroundings(error) or Surroundings(
                 f"the supernet {self.supernet} can no longer be read ({told(error)}); put it back, then go on"
             ) from error
-        for name in self._counted:
-            metrics[name] = np.asarray(self.space.count(name, trials.codes), np.float64)
-        return Evaluations(values, metrics)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Other processes open the run themselves instead of receiving its weights.

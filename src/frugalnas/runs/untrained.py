@@ -6,23 +6,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.scoring import (
     UNTRAINED,
     ZERO_COST,
+    ScoredEvaluator,
     combined_or_one,
     counted_or_zero_cost,
-    fast,
     first_images,
     score_parts,
-    scored_with_parts,
 )
 from frugalnas.scores import Score
-from frugalnas.scores.combined import Combined
 from frugalnas.spaces import SearchSpace
 
 if TYPE_CHECKING:
@@ -98,10 +93,8 @@ def _images(space: SearchSpace, name: str, data: ImageData | str | Path | None, 
     return data
 
 
-class UntrainedEvaluator(Evaluator):
+class UntrainedEvaluator(ScoredEvaluator):
     """Answers a search with a score of the networks before any training.
-
-    Metrics of an evaluation are the parts of a sum, parameters and multiply-adds.
 
     Args:
         space: that is searched; it has to build networks.
@@ -114,8 +107,6 @@ class UntrainedEvaluator(Evaluator):
         device: where networks are looked at.
         fingerprint: that of the data that a search began with; None: whatever they are.
     """
-
-    vectorised = True
 
     def __init__(
         self,
@@ -150,19 +141,8 @@ class UntrainedEvaluator(Evaluator):
                     "another search"
                 )
         self.fingerprint = None if opened is None else opened.fingerprint
-        self.scored = open_untrained(space, score, data=opened, reference=reference, seed=seed, device=device)
-        parts = [part.name for part in self.scored.scores] if isinstance(self.scored, Combined) else []
-        self._counted = [name for name in ("params", "macs") if name in space.quantities and name not in parts]
-        self.measures = (*parts, *self._counted)
-        if fast(score) and space.enumerable:
-            self.optimum = float(self.scored(space.enumerate()).max())
-
-    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
-        """The score of each row."""
-        values, metrics = scored_with_parts(self.scored, trials.codes)
-        for name in self._counted:
-            metrics[name] = np.asarray(self.space.count(name, trials.codes), np.float64)
-        return Evaluations(values, metrics)
+        scored = open_untrained(space, score, data=opened, reference=reference, seed=seed, device=device)
+        self._answer_with(scored, score)
 
     def __reduce__(self) -> tuple[object, ...]:
         options = {name: getattr(self, name) for name in constructor_options(UntrainedEvaluator)}
