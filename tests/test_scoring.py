@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import frugalnas as fn
-from frugalnas.cache import cache_folder
 from frugalnas.cli.options import SCORE_HELP
 from frugalnas.data import loader
 from frugalnas.errors import FrugalnasError
@@ -49,7 +48,15 @@ def runs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tables():
+def own_cache(tmp_path_factory):
+    """A cache that no other test process writes the same tables to."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FRUGALNAS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def tables(own_cache):
     """Small tables with known accuracies: of this space, with and without tests, and of another."""
     rng = np.random.default_rng(0)
     codes = np.unique(fn.NASBench201().sample(80, rng), axis=0)
@@ -76,9 +83,7 @@ def tables():
         source={"file": "none"},
         licence="none",
     )
-    yield sorted(names)
-    for name in ("toy", "toymobile"):
-        shutil.rmtree(cache_folder() / "tables" / name)
+    return sorted(names)
 
 
 def angles(run, epoch, base, codes, rule=None):
