@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from multiprocessing.util import Finalize
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -295,7 +298,12 @@ def test_weights_that_are_not_finite_are_not_kept_though_the_loss_is(tmp_path):
     assert kept.step == 5
 
 
-def train_in_process(fabric, paths: str, decay_unsampled: bool) -> bool:
+def note_group(path: Path) -> None:
+    path.write_text("alive" if torch.distributed.is_initialized() else "parted")
+
+
+def train_in_process(fabric, paths: str, decay_unsampled: bool, folder: Path) -> bool:
+    Finalize(None, note_group, [folder / str(fabric.global_rank)], exitpriority=0)
     training = Training(paths, fabric, decay_unsampled=decay_unsampled)
     training.run()
     return all(torch.equal(weight, fabric.broadcast(weight, src=1)) for weight in training.weights().values())
@@ -303,8 +311,9 @@ def train_in_process(fabric, paths: str, decay_unsampled: bool) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("paths", "decay_unsampled"), [("cell", False), ("uniform", True), ("fair", False)])
-def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(paths, decay_unsampled):
-    assert launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled)
+def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(paths, decay_unsampled, tmp_path):
+    assert launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled, tmp_path)
+    assert [(tmp_path / rank).read_text() for rank in "01"] == ["parted", "parted"]  # else gloo aborts now and then
 
 
 def test_all_samplers_are_tested():

@@ -6,12 +6,13 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
-from torch import nn
+from torch import distributed, nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -80,13 +81,25 @@ def launched(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> A
         fabric.launch()
         return function(fabric, *arguments)
     try:
-        return fabric.launch(function, *arguments)
+        return fabric.launch(partial(_parting, function), *arguments)
     except ProcessRaisedException as error:
         # Only text comes back from another process; its last line names the exception.
         found = re.search(r"^frugalnas\.errors\.\w+: (.+)\Z", str(error).strip(), re.MULTILINE | re.DOTALL)
         if found is None:
             raise
         raise FrugalnasError(found.group(1)) from None
+
+
+def _parting(function: Callable[..., Any], fabric: Fabric, *arguments: Any) -> Any:
+    """What the function answers, after which the processes take leave of each other.
+
+    A process that ends with its group alive leaves gloo's threads to the dying interpreter, which aborts now and then
+    (pytorch issue 190489). After an error the others may still be waiting, so that nobody takes leave then.
+    """
+    answer = function(fabric, *arguments)
+    fabric.barrier()
+    distributed.destroy_process_group()
+    return answer
 
 
 def compiled(network: nn.Module) -> nn.Module:
