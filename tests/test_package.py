@@ -45,10 +45,13 @@ FLOORS = {
     "strategies": 9,
     "shrinking": 9,
     "runs": 10,
-    "methods": 11,
-    "report": 12,
-    "cli": 13,
-    "testing": 13,
+    "trainings": 11,
+    "searches": 12,
+    "studies": 13,
+    "methods": 14,
+    "report": 15,
+    "cli": 16,
+    "testing": 16,
 }
 
 

@@ -23,7 +23,8 @@ from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
 from frugalnas.report import learning_curves
-from frugalnas.runs import RunFolder, bars
+from frugalnas.runs import RunFolder
+from frugalnas.runs import progress as run_progress
 from frugalnas.runs import trainer as trainer_module
 from frugalnas.runs.preparing import too_large
 from frugalnas.runs.trained import TrainingEvaluator
@@ -372,7 +373,7 @@ def test_a_run_without_its_split_says_so(finished, tmp_path, monkeypatch, conten
 def test_a_log_shows_a_line_an_epoch_and_a_line_a_minute(monkeypatch):
     log = io.StringIO()
     clock = iter(range(0, 10_000, 25))
-    monkeypatch.setattr(bars.time, "monotonic", lambda: float(next(clock)))  # 25 s a look
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: float(next(clock)))  # 25 s a look
     progress = TrainingProgress(Console(file=log, width=60))
     progress.on_start(20, 0, ("what was decided",))
     for done in range(1, 9):

@@ -24,6 +24,7 @@ from frugalnas.trust import allow, file_read, give, import_paths, reading, remem
 __all__ = [
     "EVALUATORS",
     "EXECUTORS",
+    "KINDS",
     "METHODS",
     "NETWORKS",
     "PREDICTORS",
@@ -419,3 +420,6 @@ METHODS = Registry(
     },
     base="frugalnas.runs.stages:Method",
 )
+
+# What is carried through, as config.yaml names it: `resume`, `show`, `runs list` and stages know kinds by these.
+KINDS = Registry("kind", {}, base="frugalnas.runs.kinds:RunKind")

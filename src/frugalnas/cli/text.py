@@ -24,8 +24,8 @@ def shown_amount(quantity: str, amount: float) -> str:
 
 @contextmanager
 def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """What is told (done, total) while something goes on; see `runs.bars.Bar`."""
-    from frugalnas.runs.bars import Bar
+    """What is told (done, total) while something goes on; see `runs.progress.Bar`."""
+    from frugalnas.runs.progress import Bar
 
     bar = Bar(what, quiet=quiet, share=share)
     try:

@@ -6,9 +6,9 @@ import sys
 import time
 from typing import Any
 
-from frugalnas.runs.bars import Bar
 from frugalnas.runs.budget import Budget
 from frugalnas.runs.ledger import Ledger, Query
+from frugalnas.runs.progress import Bar
 from frugalnas.runs.result import SearchResult
 
 __all__ = ["Callback", "NotebookProgress", "Progress", "notebook_progress"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.runs.bars import Bar, duration
+from frugalnas.runs.progress import Bar, duration
 
 if TYPE_CHECKING:
     from frugalnas.runs.pretraining import PretrainingResult

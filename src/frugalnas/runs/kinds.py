@@ -1,0 +1,170 @@
+"""What a kind of run is to everything that handles runs without knowing what they do: resume, show, list, stages, checks."""
+
+from __future__ import annotations
+
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import frugalnas
+from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings
+from frugalnas.registry import KINDS, import_object
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
+
+__all__ = ["Page", "Row", "RunKind", "kind_of", "resume_run"]
+
+
+class Row(NamedTuple):
+    """A run's line in the list of runs: what it is about, how far it has come, and the best of it so far."""
+
+    on: str
+    done: str
+    best: str = ""
+
+
+class Page(NamedTuple):
+    """What `show` prints of a run, in two columns, and a text beneath them."""
+
+    rows: Sequence[tuple[str, str]]
+    beneath: str = ""
+
+
+class RunKind(ABC):
+    """A kind of run. Child classes say what a folder of theirs holds, carry it to its end, and read it.
+
+    Attributes:
+        name: the `kind` in config.yaml.
+        config: what config.yaml must say, as `frugalnas.documents.misfit` takes it.
+        line: what a line of the journal must hold; None where the kind checks that itself.
+        changes: what `resume` may be told, by the names of `change`'s arguments.
+        report: import path of the function of a result that makes its page, where `page` does not.
+    """
+
+    name: ClassVar[str]
+    config: ClassVar[Mapping[str, Any]]
+    line: ClassVar[Mapping[str, Any] | None] = None
+    changes: ClassVar[tuple[str, ...]] = ()
+    report: ClassVar[str] = ""
+
+    @abstractmethod
+    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
+        """Carry a run to its end from wherever it is; killed anywhere and called again, it leaves the same bytes.
+
+        Args:
+            folder: the run's.
+            callbacks: are told what happens.
+            handed: what whoever starts a run has open already, such as its images; a resumed run has none of it.
+        """
+
+    @abstractmethod
+    def load(self, folder: RunFolder) -> Any:
+        """The result so far, from the folder alone; nothing is computed."""
+
+    @abstractmethod
+    def row(self, folder: RunFolder) -> Row:
+        """The run's line in the list of runs."""
+
+    @abstractmethod
+    def finished(self, folder: RunFolder) -> bool:
+        """Whether nothing is left to do."""
+
+    def page(self, result: Any) -> Page:
+        """What `show` prints of a result; figures and pages are written into the run's folder."""
+        page: Page = import_object(self.report)(result)
+        return page
+
+    def numbers(self, result: Any) -> dict[str, Any]:
+        """A result as plain data, for `show --json`."""
+        numbers: dict[str, Any] = result.to_json()
+        return numbers
+
+    def change(self, folder: RunFolder, **changes: Any) -> None:  # noqa: B027  # most kinds change nothing
+        """Write down what a resumed run is to do otherwise; see `changes`."""
+
+    def start(
+        self,
+        run_dir: Path | str,
+        config: Mapping[str, Any],
+        *,
+        fill: Callable[[Path], None] = lambda draft: None,
+        callbacks: Sequence[Callback] = (),
+        **handed: Any,
+    ) -> Any:
+        """The result of a new run, written down in a new folder and then carried out.
+
+        A run that cannot begin leaves nothing, as there is nothing to go on with; what has diverged is there to be looked
+        at, and what the machine has stopped to be resumed.
+
+        Args:
+            run_dir: a new folder.
+            config: everything needed to run it again, but for the kind and the version.
+            fill: writes what else must be in the folder from the beginning.
+            callbacks: are told what happens.
+            handed: to `carry`.
+        """
+        written = {"frugalnas": frugalnas.__version__, "kind": self.name, **config}
+        folder = RunFolder.create(Path(run_dir), written, fill)
+        try:
+            return self._carried(folder, callbacks, handed)
+        except (Diverged, Surroundings):
+            raise
+        except FrugalnasError:
+            if not self._begun(folder):
+                shutil.rmtree(folder.path)
+            raise
+
+    def resume(self, run_dir: Path | str, *, callbacks: Sequence[Callback] = (), **changes: Any) -> Any:
+        """The result of carrying on with a run, as if it had never been interrupted.
+
+        Args:
+            run_dir: the run's folder.
+            callbacks: are told what happens.
+            changes: what it is to do otherwise from now on, of those that the kind takes.
+
+        Raises:
+            RunFolderError: where it is a run of another kind, or one that cannot change this.
+        """
+        folder = RunFolder(Path(run_dir))
+        folder.expect(self.name)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        for name in changes:
+            if name not in self.changes:
+                takes = ", ".join(f"`{known}`" for known in self.changes) or "nothing"
+                raise RunFolderError(
+                    f"{run_dir} is a {self.name}, which cannot change `{name}` any more; it takes {takes}"
+                )
+        self.change(folder, **changes)
+        return self._carried(folder, callbacks, {})
+
+    def _carried(self, folder: RunFolder, callbacks: Sequence[Callback], handed: Mapping[str, Any]) -> Any:
+        self.carry(folder, callbacks, **handed)
+        result = self.load(RunFolder(folder.path))
+        for callback in callbacks:
+            callback.on_stop(result)
+        return result
+
+    def _begun(self, folder: RunFolder) -> bool:
+        """Whether there is something to go on with."""
+        journal = folder.path / "journal.jsonl"
+        found = (
+            path for pattern in ("checkpoints/step-*", "stages/*/config.yaml") for path in folder.path.glob(pattern)
+        )
+        return (journal.exists() and journal.stat().st_size > 0) or any(found)
+
+
+def kind_of(folder: RunFolder | str) -> RunKind:
+    """The kind of a run, or of a name or import path.
+
+    Raises:
+        FrugalnasError: where there is no such kind, or an import path that nobody here has given.
+    """
+    kind: RunKind = KINDS.create(folder if isinstance(folder, str) else str(folder.config["kind"]))
+    return kind
+
+
+def resume_run(run_dir: Path | str, *, callbacks: Sequence[Callback] = (), **changes: Any) -> Any:
+    """The result of carrying on with a run of any kind; see `RunKind.resume`."""
+    return kind_of(RunFolder(Path(run_dir))).resume(run_dir, callbacks=callbacks, **changes)
