@@ -8,11 +8,11 @@ import shlex
 import numpy as np
 import pytest
 
-from frugalnas.cli.assessing import _described
-from frugalnas.cli.experimenting import experiment_names, read_experiment, steps_of
+from frugalnas.cli.compare_predictors import _described
+from frugalnas.cli.experiment import experiment_names, read_experiment, steps_of
 from frugalnas.cli.main import _parser
 from frugalnas.cli.options import parse_settings
-from frugalnas.cli.searching import strategy_description
+from frugalnas.cli.search import strategy_description
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
 from frugalnas.runs.landscape import read_landscape, read_samplers

@@ -14,26 +14,28 @@ from typing import Any, NoReturn
 import frugalnas
 from frugalnas.amounts import number, whole
 from frugalnas.cli import (
-    analysing,
-    assessing,
-    comparing,
-    correlating,
-    counting,
+    compare,
+    compare_predictors,
+    correlate,
+    count,
     data,
-    drawing,
-    encoding,
-    experimenting,
-    exporting,
-    listing,
-    pretraining,
-    reporting,
+    draw,
+    encodings,
+    experiment,
+    export,
+    landscape,
+    pretrain,
+    report,
     rlnas,
     runs,
-    scoring,
-    searching,
-    supernets,
-    tabling,
-    training,
+    score,
+    search,
+    supernet,
+    table,
+    train,
+)
+from frugalnas.cli import (
+    list as listing,
 )
 from frugalnas.errors import FrugalnasError, missing_extra, surroundings, unknown_name
 from frugalnas.trust import command_line
@@ -148,25 +150,25 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def _commands(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> Any:
     """Add every command, and return them by name."""
     commands = parser.add_subparsers(metavar="COMMAND")
-    searching.add(commands, arguments)
-    training.add(commands)
+    search.add(commands, arguments)
+    train.add(commands)
     runs.add(commands)
-    comparing.add(commands)
-    assessing.add(commands)
-    scoring.add(commands)
-    correlating.add(commands)
-    reporting.add(commands)
-    counting.add(commands)
-    drawing.add(commands)
+    compare.add(commands)
+    compare_predictors.add(commands)
+    score.add(commands)
+    correlate.add(commands)
+    report.add(commands)
+    count.add(commands)
+    draw.add(commands)
     rlnas.add(commands)
-    supernets.add(commands)
-    pretraining.add(commands)
-    exporting.add(commands)
+    supernet.add(commands)
+    pretrain.add(commands)
+    export.add(commands)
     data.add(commands)
-    tabling.add(commands)
-    encoding.add(commands)
-    analysing.add(commands)
-    experimenting.add(commands)
+    table.add(commands)
+    encodings.add(commands)
+    landscape.add(commands)
+    experiment.add(commands)
     listing.add(commands)
     _add_trust(commands)
     return commands

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import searching, training
+from frugalnas.cli import search, train
 from frugalnas.cli.architectures import sizes_of, slug
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount, unfinished
@@ -206,7 +206,7 @@ def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
         if not quiet:
             print(f"stage {stage.name}: {stage.path}", file=sys.stderr)
         watching: Any = (
-            searching.watched(run_dir, quiet) if stage.kind == "search" else training.watched(run_dir, quiet, told)
+            search.watched(run_dir, quiet) if stage.kind == "search" else train.watched(run_dir, quiet, told)
         )
         with watching as callbacks:
             yield callbacks

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import comparing, pretraining, ranking, rlnas, searching, training
-from frugalnas.cli.assessing import show_assessment
+from frugalnas.cli import compare, pretrain, ranking, rlnas, search, train
+from frugalnas.cli.compare_predictors import show_assessment
 from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.showing import show_comparison, show_run, show_training
-from frugalnas.cli.supernets import show_supernet
+from frugalnas.cli.supernet import show_supernet
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.trust import Untrusted, looking
@@ -98,13 +98,13 @@ def _resume(parsed: argparse.Namespace) -> int:
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
         here = run_dir.absolute()
-        with comparing.watched(run_dir, quiet) as on_finished:
+        with compare.watched(run_dir, quiet) as on_finished:
             resume_comparison(here, jobs=parsed.jobs, on_finished=on_finished)
         return show_comparison(here)
     if config["kind"] == "assessment":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
-        with comparing.watched(run_dir, quiet, "fits") as on_finished:
+        with compare.watched(run_dir, quiet, "fits") as on_finished:
             resume_assessment(run_dir, jobs=parsed.jobs, on_finished=on_finished)
         return show_assessment(run_dir)
     if config["kind"] == "method":
@@ -115,14 +115,14 @@ def _resume(parsed: argparse.Namespace) -> int:
         settings = {**rlnas.stage_settings(parsed.set), **({"where": parsed.where} if parsed.where else {})}
         return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet, settings)
     if config["kind"] == "pretraining":
-        return pretraining.resume_run(run_dir, parsed)
+        return pretrain.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):
         return _resume_training(run_dir, config["kind"], parsed)
     changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.max_failures}
     changed = {name: value for name, value in changed.items() if value is not None}
     budget = Budget(**{**config["budget"], **changed}) if changed else None
     here = run_dir.absolute()  # an evaluator may change the working folder
-    with searching.watched(run_dir, quiet) as callbacks:
+    with search.watched(run_dir, quiet) as callbacks:
         resume(here, budget=budget, callbacks=callbacks)
     return show_run(here)
 
@@ -134,7 +134,7 @@ def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> in
     if parsed.queries is not None or parsed.seconds is not None:
         raise FrugalnasError("a training has no queries; --epochs has it go on for longer")
     options = {"device": parsed.device, "epochs": parsed.epochs, "lr": parsed.lr}
-    with training.watched(run_dir, parsed.quiet) as callbacks:
+    with train.watched(run_dir, parsed.quiet) as callbacks:
         if kind == "supernet":
             resume_supernet(run_dir, **options, callbacks=callbacks)
         else:
@@ -163,7 +163,7 @@ def _shown(kind: str, parsed: argparse.Namespace) -> int:
     if kind == "supernet":
         return show_supernet(parsed.run_dir, as_json=parsed.json)
     if kind == "pretraining":
-        return pretraining.show_pretraining(parsed.run_dir, as_json=parsed.json)
+        return pretrain.show_pretraining(parsed.run_dir, as_json=parsed.json)
     if kind == "method":
         return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
@@ -224,7 +224,7 @@ def _row(folder: RunFolder) -> list[str]:
     from frugalnas.runs.descriptions import subject_of
 
     config, lines = folder.config, list(folder.lines())
-    of_training = {"supernet": _supernet_row, "pretraining": pretraining.pretraining_row, "training": _training_row}
+    of_training = {"supernet": _supernet_row, "pretraining": pretrain.pretraining_row, "training": _training_row}
     if config["kind"] in of_training:
         return of_training[config["kind"]](folder)
     if config["kind"] in ("method", "assessment"):

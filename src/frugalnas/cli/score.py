@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
-from frugalnas.cli.searching import describe_space_option, fit_to_data, refuse, supernet_space
+from frugalnas.cli.search import describe_space_option, fit_to_data, refuse, supernet_space
 from frugalnas.cli.text import print_columns, shown_amount
 from frugalnas.cli.training_options import add_data
 from frugalnas.errors import FrugalnasError, unknown_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from frugalnas.cli.tabling import table_states
+from frugalnas.cli.table import table_states
 from frugalnas.cli.text import print_columns
 
 __all__ = ["add"]

@@ -133,7 +133,7 @@ def _import(parsed: argparse.Namespace) -> int:
 
 def _import_columns(parsed: argparse.Namespace) -> Table:
     from frugalnas.cli.options import parse_settings
-    from frugalnas.cli.searching import describe_space_option
+    from frugalnas.cli.search import describe_space_option
     from frugalnas.tables import import_table
     from frugalnas.tables.importing import SUFFIXES
     from frugalnas.tables.official import not_known

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP
-from frugalnas.cli.scoring import add_accuracy
+from frugalnas.cli.score import add_accuracy
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.strict_json import to_json

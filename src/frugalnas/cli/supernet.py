@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli.architectures import add_sizes, sized_space, sizes_of, slug
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, unfinished
-from frugalnas.cli.training import watched
+from frugalnas.cli.train import watched
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns, unfinished
-from frugalnas.cli.training import watched
+from frugalnas.cli.train import watched
 from frugalnas.cli.training_options import settings_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.comparing import watched
+from frugalnas.cli.compare import watched
 from frugalnas.cli.options import convert, parse_settings
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
@@ -106,8 +106,8 @@ def add(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Assess, then show."""
-    from frugalnas.cli.comparing import numbers_in
-    from frugalnas.cli.searching import describe_space_option
+    from frugalnas.cli.compare import numbers_in
+    from frugalnas.cli.search import describe_space_option
     from frugalnas.runs.assessing import assess
     from frugalnas.runs.folder import unused_name
     from frugalnas.tables.catalogue import DEFAULT_TABLE

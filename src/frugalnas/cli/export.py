@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, find_architecture, sizes_of, space_settings
-from frugalnas.cli.pretraining import search_with
+from frugalnas.cli.pretrain import search_with
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES

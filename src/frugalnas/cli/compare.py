@@ -11,7 +11,7 @@ from typing import Any
 
 from frugalnas.cli.options import add_evaluator, parse_settings
 from frugalnas.cli.reading import show_read
-from frugalnas.cli.searching import (
+from frugalnas.cli.search import (
     PRETRAINED_HELP,
     complete,
     describe_subject,

@@ -121,7 +121,7 @@ def _landscape(parsed: argparse.Namespace) -> int:
 
 
 def _samplers(parsed: argparse.Namespace) -> int:
-    from frugalnas.cli.comparing import numbers_in
+    from frugalnas.cli.compare import numbers_in
     from frugalnas.report.landscapes import samplers_report
     from frugalnas.runs.comparison import bootstrap_mean
     from frugalnas.runs.landscape import SIZES, read_samplers
