@@ -13,9 +13,9 @@ import numpy as np
 
 import frugalnas as fn
 from frugalnas.registry import STRATEGIES
-from frugalnas.runs.comparison import bootstrap_mean
 from frugalnas.spaces import BoolArray
 from frugalnas.strategies import weaknas
+from frugalnas.studies.comparison import bootstrap_mean
 
 
 def regions(space: fn.SearchSpace) -> dict[str, BoolArray]:

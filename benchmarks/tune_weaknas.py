@@ -9,8 +9,8 @@ import argparse
 
 import numpy as np
 
-from frugalnas.runs import compare
-from frugalnas.runs.comparison import bootstrap_mean
+from frugalnas.studies import compare
+from frugalnas.studies.comparison import bootstrap_mean
 
 SEEDS = range(20)
 CAP = 400

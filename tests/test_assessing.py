@@ -14,8 +14,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_numbers, assessment_table
 from frugalnas.runs import search
-from frugalnas.runs.assessing import assess, load_assessment, resume_assessment
-from frugalnas.runs.assessment import calibrated, in_units, judged
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.labelled import Subject
 from frugalnas.scores.calibration import coverage, gaussian_nll
@@ -23,6 +21,8 @@ from frugalnas.scores.correlation import kendall_tau, top_precision
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
+from frugalnas.studies.assessing import assess, load_assessment, resume_assessment
+from frugalnas.studies.assessment import calibrated, in_units, judged
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels
 

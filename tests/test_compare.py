@@ -12,10 +12,11 @@ from scipy.stats import wilcoxon
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
 from frugalnas.report import comparison_numbers, comparison_report, comparison_table
-from frugalnas.runs import Comparison, compare, load_comparison, resume_comparison, search
-from frugalnas.runs.comparison import bootstrap_mean, holm
+from frugalnas.runs import search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution
+from frugalnas.studies import Comparison, compare, load_comparison, resume_comparison
+from frugalnas.studies.comparison import bootstrap_mean, holm
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()

@@ -15,9 +15,9 @@ from frugalnas.cli.options import parse_settings
 from frugalnas.cli.search import strategy_description
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
-from frugalnas.runs.landscape import read_landscape, read_samplers
 from frugalnas.spaces import NASBench101, NASBench201
 from frugalnas.spaces.pipelines import divergence, path_shares, sampling_pipelines
+from frugalnas.studies.landscape import read_landscape, read_samplers
 from frugalnas.tables import open_table
 
 TINY = """

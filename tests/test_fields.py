@@ -22,10 +22,11 @@ from hypothesis import strategies as st
 from frugalnas.cli import main
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import Budget, compare, load_comparison, load_search, resume, resume_comparison, search
-from frugalnas.runs.assessing import assess, load_assessment
+from frugalnas.runs import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
+from frugalnas.studies import compare, load_comparison, resume_comparison
+from frugalnas.studies.assessing import assess, load_assessment
 from frugalnas.tables import Column, Table, write_table
 from frugalnas.training import load_recipe
 

@@ -23,10 +23,11 @@ from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.registry import SPACES
-from frugalnas.runs import Budget, compare, resume, search
+from frugalnas.runs import Budget, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.spaces.listed import listed_space
 from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
+from frugalnas.studies import compare
 from frugalnas.tables import Table, TableEvaluator, examine, import_table, open_table, read_labels, table_names
 
 SPACE = NASBench201()

@@ -12,8 +12,8 @@ from typing_extensions import Self
 
 import frugalnas as fn
 from frugalnas.predictors.base import fitted
-from frugalnas.runs.assessing import assess
 from frugalnas.spaces import Codes, FloatArray, Population
+from frugalnas.studies.assessing import assess
 
 
 class Own(fn.Predictor):

@@ -14,7 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickles
 from frugalnas.report import comparison_numbers, comparison_table
 from frugalnas.report.assessments import assessment_table
-from frugalnas.runs.references import ReadComparison, read_references
+from frugalnas.studies.references import ReadComparison, read_references
 
 ALGORITHMS = [
     {"algo_name": "random", "total_queries": 30},

@@ -17,7 +17,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.report.rankings import ranking_numbers
 from frugalnas.runs import Budget, Callback, RunFolder, resume, search
-from frugalnas.runs.correlating import correlate, tables_named, transfer
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
 from frugalnas.runs.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.runs.supernets import load_supernet, supernet_data, train_supernet
@@ -25,6 +24,7 @@ from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
 from frugalnas.strategies import RandomSearch
+from frugalnas.studies.correlating import correlate, tables_named, transfer
 from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, open_table, write_table
 from frugalnas.tables.catalogue import table_folder

@@ -13,19 +13,10 @@ import pytest
 import yaml
 
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.runs import (
-    Budget,
-    RunFolder,
-    accept_config,
-    compare,
-    load_comparison,
-    load_search,
-    restore_config,
-    resume,
-    search,
-)
+from frugalnas.runs import Budget, RunFolder, accept_config, load_search, restore_config, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
+from frugalnas.studies import compare, load_comparison
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()

@@ -32,17 +32,14 @@ _HOMES = {
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
     "frugalnas.runs": (
         "Budget",
-        "Comparison",
         "ProcessExecutor",
         "Progress",
         "SearchResult",
         "SerialExecutor",
-        "compare",
         "load_search",
         "resume",
         "search",
     ),
-    "frugalnas.runs.correlating": ("correlate",),
     "frugalnas.runs.scoring": ("ScoreEvaluator", "open_score"),
     "frugalnas.runs.supernets": ("SupernetResult", "load_supernet", "train_supernet"),
     "frugalnas.runs.training": ("TrainingResult", "train"),
@@ -72,6 +69,8 @@ _HOMES = {
         "Strategy",
         "WeakNAS",
     ),
+    "frugalnas.studies": ("Comparison", "compare"),
+    "frugalnas.studies.correlating": ("correlate",),
     "frugalnas.supernets": ("Supernet", "supernet_of"),
     "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
 }
@@ -102,16 +101,13 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
     from frugalnas.runs import Budget as Budget
-    from frugalnas.runs import Comparison as Comparison
     from frugalnas.runs import ProcessExecutor as ProcessExecutor
     from frugalnas.runs import Progress as Progress
     from frugalnas.runs import SearchResult as SearchResult
     from frugalnas.runs import SerialExecutor as SerialExecutor
-    from frugalnas.runs import compare as compare
     from frugalnas.runs import load_search as load_search
     from frugalnas.runs import resume as resume
     from frugalnas.runs import search as search
-    from frugalnas.runs.correlating import correlate as correlate
     from frugalnas.runs.scoring import ScoreEvaluator as ScoreEvaluator
     from frugalnas.runs.scoring import open_score as open_score
     from frugalnas.runs.supernets import SupernetResult as SupernetResult
@@ -145,6 +141,9 @@ if TYPE_CHECKING:
     from frugalnas.strategies import RegularizedEvolution as RegularizedEvolution
     from frugalnas.strategies import Strategy as Strategy
     from frugalnas.strategies import WeakNAS as WeakNAS
+    from frugalnas.studies import Comparison as Comparison
+    from frugalnas.studies import compare as compare
+    from frugalnas.studies.correlating import correlate as correlate
     from frugalnas.supernets import Supernet as Supernet
     from frugalnas.supernets import supernet_of as supernet_of
     from frugalnas.tables import Table as Table

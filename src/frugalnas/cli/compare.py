@@ -87,9 +87,9 @@ def add(commands: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Compare, then show."""
-    from frugalnas.runs import compare
     from frugalnas.runs.folder import unused_name
     from frugalnas.strategies.objectives import parse_objectives
+    from frugalnas.studies import compare
 
     if parsed.read:
         if parsed.strategies:

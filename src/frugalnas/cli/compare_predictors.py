@@ -108,8 +108,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Assess, then show."""
     from frugalnas.cli.compare import numbers_in
     from frugalnas.cli.search import describe_space_option
-    from frugalnas.runs.assessing import assess
     from frugalnas.runs.folder import unused_name
+    from frugalnas.studies.assessing import assess
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
     if parsed.labels is not None and parsed.table is not None:
@@ -151,7 +151,7 @@ def run(parsed: argparse.Namespace) -> int:
 def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
     """Print a finished assessment and write its table, CSV and Parquet files and figures."""
     from frugalnas.report.assessments import assessment_numbers, assessment_report
-    from frugalnas.runs.assessing import load_assessment
+    from frugalnas.studies.assessing import load_assessment
 
     assessment = load_assessment(run_dir)
     if as_json:

@@ -14,7 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
-    from frugalnas.runs.studies import Study
+    from frugalnas.studies.rankings import Study
 
 __all__ = ["add"]
 
@@ -96,7 +96,7 @@ def _folder(parsed: argparse.Namespace) -> Path:
 
 def _correlate(parsed: argparse.Namespace) -> int:
     from frugalnas.report.rankings import ranking_numbers, ranking_report
-    from frugalnas.runs.correlating import correlate
+    from frugalnas.studies.correlating import correlate
 
     study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **_options(parsed))
     written = ranking_report(study, _folder(parsed))
@@ -121,7 +121,7 @@ def _correlate(parsed: argparse.Namespace) -> int:
 
 def _robustness(parsed: argparse.Namespace) -> int:
     from frugalnas.report.rankings import ranking_numbers, transfer_report
-    from frugalnas.runs.correlating import tables_named, transfer
+    from frugalnas.studies.correlating import tables_named, transfer
 
     tables = tables_named(parsed.table)
     studies = transfer(parsed.run_dirs, tables, base=parsed.base, epoch=parsed.epoch, **_options(parsed))

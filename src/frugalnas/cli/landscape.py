@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
 
 def _landscape(parsed: argparse.Namespace) -> int:
     from frugalnas.report.landscapes import landscape_report
-    from frugalnas.runs.landscape import read_landscape
+    from frugalnas.studies.landscape import read_landscape
 
     found = read_landscape(parsed.table, encoding=parsed.encoding, sample=parsed.sample, seed=parsed.seed)
     written = landscape_report(found, parsed.out or Path("runs") / f"landscape-{parsed.table.replace('/', '-')}")
@@ -123,8 +123,8 @@ def _landscape(parsed: argparse.Namespace) -> int:
 def _samplers(parsed: argparse.Namespace) -> int:
     from frugalnas.cli.compare import numbers_in
     from frugalnas.report.landscapes import samplers_report
-    from frugalnas.runs.comparison import bootstrap_mean
-    from frugalnas.runs.landscape import SIZES, read_samplers
+    from frugalnas.studies.comparison import bootstrap_mean
+    from frugalnas.studies.landscape import SIZES, read_samplers
 
     sizes = SIZES if parsed.sizes is None else tuple(sorted(numbers_in(parsed.sizes, "--sizes")))
     space = SPACES.create(parsed.space)

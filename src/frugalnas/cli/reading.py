@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
-    from frugalnas.runs.assessment import Assessment
+    from frugalnas.studies.assessment import Assessment
 
 __all__ = ["show_read"]
 
@@ -17,9 +17,9 @@ __all__ = ["show_read"]
 def show_read(parsed: argparse.Namespace, budgets: list[int] | None) -> int:
     """Print what the files say and write table, Parquet file and figures."""
     from frugalnas.report import comparison_report
-    from frugalnas.runs.comparison import Comparison
     from frugalnas.runs.folder import unused_name
-    from frugalnas.runs.references import read_references
+    from frugalnas.studies.comparison import Comparison
+    from frugalnas.studies.references import read_references
 
     read: Comparison | Assessment = read_references(parsed.read)
     folder = parsed.run_dir or unused_name(Path("runs"), "compare-read")

@@ -76,8 +76,9 @@ def add(commands: Any) -> None:
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import Budget, RunFolder, accept_config, restore_config, resume, resume_comparison
-    from frugalnas.runs.assessing import resume_assessment
+    from frugalnas.runs import Budget, RunFolder, accept_config, restore_config, resume
+    from frugalnas.studies import resume_comparison
+    from frugalnas.studies.assessing import resume_assessment
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     if parsed.restore_config:

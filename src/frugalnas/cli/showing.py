@@ -78,7 +78,7 @@ def _shown_value(summary: Summary) -> str:
 def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json: bool = False) -> int:
     """Print a finished comparison and write its table, Parquet file and figures."""
     from frugalnas.report import comparison_numbers, comparison_report, comparison_table
-    from frugalnas.runs import load_comparison
+    from frugalnas.studies import load_comparison
 
     comparison = load_comparison(run_dir)
     if as_json:

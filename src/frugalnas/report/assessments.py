@@ -17,8 +17,8 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.files import draft, write_atomically
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
-from frugalnas.runs.assessment import LEVELS, METRICS, TOPS, Assessment
-from frugalnas.runs.comparison import bootstrap_mean
+from frugalnas.studies.assessment import LEVELS, METRICS, TOPS, Assessment
+from frugalnas.studies.comparison import bootstrap_mean
 
 __all__ = ["assessment_figure", "assessment_numbers", "assessment_report", "assessment_table", "calibration_figure"]
 

@@ -15,9 +15,9 @@ from frugalnas.files import write_atomically
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
 from frugalnas.report.style import save_figure
-from frugalnas.runs.comparison import Comparison, bootstrap_mean
-from frugalnas.runs.references import ReadComparison
 from frugalnas.strategies.objectives import VALUES
+from frugalnas.studies.comparison import Comparison, bootstrap_mean
+from frugalnas.studies.references import ReadComparison
 
 __all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
 

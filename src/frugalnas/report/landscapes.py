@@ -13,8 +13,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 
 from frugalnas.files import draft
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
-from frugalnas.runs.comparison import bootstrap_mean
-from frugalnas.runs.landscape import Landscape, Samplers
+from frugalnas.studies.comparison import bootstrap_mean
+from frugalnas.studies.landscape import Landscape, Samplers
 
 __all__ = ["landscape_figure", "landscape_report", "samplers_figure", "samplers_report"]
 

@@ -13,9 +13,9 @@ from frugalnas.files import draft
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
 from frugalnas.report.style import save_figure
 from frugalnas.runs.scoring import score_title
-from frugalnas.runs.studies import Ranking, Study
 from frugalnas.scores.correlation import Correlation
 from frugalnas.spaces import FloatArray
+from frugalnas.studies.rankings import Ranking, Study
 
 __all__ = ["ranking_numbers", "ranking_report", "ranking_rows", "transfer_report"]
 

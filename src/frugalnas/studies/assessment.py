@@ -13,11 +13,11 @@ from scipy.special import ndtri
 
 from frugalnas.errors import unknown_name
 from frugalnas.predictors import Prediction
-from frugalnas.runs.comparison import PairTest, paired_tests
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, spearman, top_precision
 from frugalnas.spaces import FloatArray
 from frugalnas.strategies.labels import Labels
+from frugalnas.studies.comparison import PairTest, paired_tests
 
 __all__ = ["LEVELS", "METRICS", "TOPS", "Assessment", "calibrated", "in_units", "judged"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickles
-from frugalnas.runs.assessment import Assessment
-from frugalnas.runs.comparison import Comparison
+from frugalnas.studies.assessment import Assessment
+from frugalnas.studies.comparison import Comparison
 
 __all__ = ["ReadComparison", "read_references"]
 
