@@ -27,7 +27,7 @@ def regions(space: fn.SearchSpace) -> dict[str, BoolArray]:
     return {
         "conv 3x3 from input to output": edges[:, 3] == "nor_conv_3x3~0",
         "the most parameters": params
-        > np.quantile(params[np.unique(space.networks(codes), return_index=True)[1]], 0.8),
+        > np.quantile(params[np.unique(space.network_ids(codes), return_index=True)[1]], 0.8),
         "most conv 3x3": convolutions >= 3,
         "shortcut from input to output": edges[:, 3] == "skip_connect~0",
     }
@@ -41,17 +41,17 @@ class Failing(fn.Evaluator):
     def __init__(self, table: fn.TableEvaluator, failing: BoolArray) -> None:
         self.inner = table
         space = table.space
-        self.failing = set(space.networks(space.enumerate()[failing]).tolist())
+        self.failing = set(space.network_ids(space.enumerate()[failing]).tolist())
 
     def evaluate(self, trials: fn.Trials, workdir: Path) -> fn.Evaluations:
         values = self.inner.evaluate(trials, workdir).values.copy()
-        values[[network in self.failing for network in self.inner.space.networks(trials.codes).tolist()]] = np.nan
+        values[[network in self.failing for network in self.inner.space.network_ids(trials.codes).tolist()]] = np.nan
         return fn.Evaluations(values)
 
 
 def share(space: fn.SearchSpace, failing: BoolArray) -> float:
     """How many of the distinct networks fail."""
-    first = np.unique(space.networks(space.enumerate()), return_index=True)[1]
+    first = np.unique(space.network_ids(space.enumerate()), return_index=True)[1]
     return float(failing[first].mean())
 
 

@@ -66,7 +66,7 @@ def train(folder: Path, flip: float, epochs: int | None, seed: int) -> float:
     import frugalnas as fn
     from frugalnas.runs.training import train
 
-    space = fn.get_space("nasbench201").with_network(width=16, layers=1)
+    space = fn.get_space("nasbench201").with_options(width=16, layers=1)
     settings = {"augmentation": {"base": "suggested", "flip": flip}, **({} if epochs is None else {"epochs": epochs})}
     with tempfile.TemporaryDirectory() as place:
         result = train(space, space.parse(CELL), folder, run_dir=Path(place) / "run", settings=settings, seed=seed)

@@ -62,7 +62,7 @@ def main() -> None:
     cells = space.enumerate()
     rng = np.random.default_rng(0)
     random = fn.NASBench101(sampler="random-bits").sample(100_000, rng)
-    timed("canonical keys of 100,000 random codes", lambda: space.networks(random))
+    timed("canonical keys of 100,000 random codes", lambda: space.network_ids(random))
     codes = timed("position-aware path codes of all 423,624 cells", lambda: space.features(cells, "position-path"))
     bits = packed(np.asarray(codes))
     first, second = rng.integers(len(cells), size=(2, 2_000_000))

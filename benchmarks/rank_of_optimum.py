@@ -30,7 +30,7 @@ def main() -> None:
         "standard": (result.values - result.values.mean()) / result.values.std(),
     }
     asked, whole = fn.Population(space, result.codes), fn.Population(space, table.codes)
-    open_rows = ~np.isin(whole.networks, asked.networks)
+    open_rows = ~np.isin(whole.network_ids, asked.network_ids)
     best = int(np.argmax(evaluator.labels))
     for encoding in ("function", "adjacency", "sequence-onehot", "path", "onehot"):
         for smoothness in (0.5, 1.5, 2.5):

@@ -62,9 +62,9 @@ def similar(found: MethodResult, seed: int) -> Codes:
     """Random cells of about the found one's cost, distinct from it and from one another."""
     space = found.space
     codes = alive(space, space.enumerate())
-    networks = space.networks(codes)
+    networks = space.network_ids(codes)
     first = np.sort(np.unique(networks, return_index=True)[1])
-    codes = codes[first[networks[first] != space.networks(found.code[None])[0]]]
+    codes = codes[first[networks[first] != space.network_ids(found.code[None])[0]]]
     apart = np.abs(space.count("macs", codes) / found.macs - 1)
     near = codes[apart <= max(SIMILAR, np.sort(apart)[RANDOM - 1])]
     return near[np.random.default_rng(seed).permutation(len(near))[:RANDOM]]

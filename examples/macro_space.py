@@ -56,7 +56,7 @@ def macro_space() -> LayerSpace:
         layers=[BLOCKS] * 8,
         identity="identity",
         stages=[[3, 4], [6, 7]],
-        network="macro_space:MacroSkeleton",
+        skeleton="macro_space:MacroSkeleton",
     )
 
 

@@ -204,10 +204,10 @@ def test_batch_of_a_process_is_spread_out() -> None:
     prediction = GaussianProcess(encoding="onehot").fit(population.take(known), truth[known]).predict(population)
     best = truth[known].max()
     eligible = ~np.isin(np.arange(len(codes)), known)
-    together = batch("ei", prediction, 10, networks=population.networks, eligible=eligible, best=best)
+    together = batch("ei", prediction, 10, networks=population.network_ids, eligible=eligible, best=best)
     score = np.where(eligible, scores("ei", prediction, best, np.random.default_rng(0)), -np.inf)
     ranked = np.argsort(-score, kind="stable")
-    _, first = np.unique(population.networks[ranked], return_index=True)
+    _, first = np.unique(population.network_ids[ranked], return_index=True)
     one_by_one = ranked[np.sort(first)[:10]]
 
     def edits(rows):

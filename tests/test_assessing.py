@@ -44,7 +44,7 @@ def labelled(n, seed=0):
     """Architectures of NAS-Bench-201 as text, no network twice, with values."""
     space, rng = NASBench201(), np.random.default_rng(seed)
     codes = space.sample(4 * n, rng)
-    codes = codes[np.unique(space.networks(codes), return_index=True)[1]][:n]
+    codes = codes[np.unique(space.network_ids(codes), return_index=True)[1]][:n]
     return [
         (space.format(code), round(float(value), 3)) for code, value in zip(codes, 60 + 30 * rng.random(n), strict=True)
     ]
@@ -121,7 +121,7 @@ def test_all_learn_from_the_same_nested_samples_and_none_sees_what_it_predicts()
     subject = Subject.open({**config, "held_out": None, "seed": 0}, None)
     small, large = (subject.draw(subject.values(0), budget, 0, 0) for budget in (20, 50))
     assert large[:20].tolist() == small.tolist()
-    networks = subject.population.networks
+    networks = subject.population.network_ids
     assert len(np.unique(networks[large])) == 50
     other = subject.draw(subject.values(1), 20, 0, 1)
     assert other.tolist() != small.tolist()

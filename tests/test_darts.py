@@ -163,9 +163,9 @@ def test_options_decide_what_is_read():
 def test_sizes_of_networks_follow_the_macro_structure():
     space = DARTS(width=10)
     assert (space.width, space.layers, space.input_size, space.classes) == (10, 20, 32, 10)
-    wide = space.with_network(width=45)
-    assert (wide.width, wide.layers, wide.network) == (45, 20, "darts-cifar")
-    large = space.with_network(macro="imagenet", classes=100)
+    wide = space.with_options(width=45)
+    assert (wide.width, wide.layers, wide.skeleton) == (45, 20, "darts-cifar")
+    large = space.with_options(macro="imagenet", classes=100)
     assert (large.width, large.layers, large.input_size, large.classes) == (48, 14, 224, 100)
     with pytest.raises(FrugalnasError, match="width of darts is 0"):
         DARTS(width=0)
@@ -196,9 +196,9 @@ def test_the_names_of_nodes_do_not_count():
     one = DARTS().parse(first.format(a, b, last.format(2, 3), reduce))
     two = DARTS().parse(first.format(b, a, last.format(3, 2), reduce))
     assert (one != two).any()
-    assert DARTS().networks(one[None]) == DARTS().networks(two[None])
+    assert DARTS().network_ids(one[None]) == DARTS().network_ids(two[None])
     three = DARTS().parse(first.format(b, a, last.format(2, 2), reduce))
-    assert DARTS().networks(one[None]) != DARTS().networks(three[None])
+    assert DARTS().network_ids(one[None]) != DARTS().network_ids(three[None])
 
 
 def test_canonical_codes_are_the_least_of_all_spellings():

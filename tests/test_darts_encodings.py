@@ -80,7 +80,7 @@ def test_a_change_of_the_reduction_cell_is_seen_by_every_encoding():
     codes = sample(space, 100)
     changed = codes.copy()
     changed[:, 8:] = sample(space, 100, seed=1)[:, 8:]
-    differ = space.networks(codes) != space.networks(changed)
+    differ = space.network_ids(codes) != space.network_ids(changed)
     assert differ.all()
     for name in ("path", "position-path", "adjacency"):
         assert (space.encode(codes, name) != space.encode(changed, name)).any(axis=1).all()

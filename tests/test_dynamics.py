@@ -162,7 +162,7 @@ def test_the_numbers_are_those_of_the_table(tmp_path, space, options):
         assert step.errors == pytest.approx(np.sort(np.abs(values - truth)[order[:200]]))
         assert step.tau == pytest.approx(kendalltau(mean[best], truth[best]).statistic)
         assert np.array_equal(codes[step.evaluated], queried[10 * step.number : 10 * step.number + 10])
-        fresh = ~np.isin(space.networks(codes[order]), space.networks(queried[: 10 * step.number]))
+        fresh = ~np.isin(space.network_ids(codes[order]), space.network_ids(queried[: 10 * step.number]))
         if one.labelling == "standard":
             assert step.top == one.top == tops[step.number - 1]
             assert np.array_equal(step.region, order[: step.top][fresh[: step.top]])

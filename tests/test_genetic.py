@@ -64,11 +64,11 @@ class TestGeneticSearchUnderALimit(StrategyConformance):
     ids=["three operations", "small cells", "layers", "without neighbours", "a single code"],
 )
 def test_every_network_is_asked_for_once_in_the_end(space) -> None:
-    everything = np.unique(space.networks(space.enumerate()))
+    everything = np.unique(space.network_ids(space.enumerate()))
     strategy = GeneticSearch(space, seed=1, initial=min(5, len(everything)), population=500, parents=30)
     asked: list[int] = []
     while len(trials := step(strategy)):
-        asked += space.networks(trials.codes).tolist()
+        asked += space.network_ids(trials.codes).tolist()
     assert sorted(asked) == everything.tolist()
 
 

@@ -552,7 +552,7 @@ def test_a_limit_on_latency_is_kept_where_the_table_has_measured_it(tmp_path, cl
     )
     assert [query.metrics["latency_ms"] for query in continued.queries] == list(space.count("latency", continued.codes))
     assert space.valid(continued.codes).all()
-    assert space.with_network(width=16).limits == space.limits
+    assert space.with_options(width=16).limits == space.limits
     assert "latency<=12,params<=500000" in cli("runs", "list", "--root", ".").out
     assert "latency lie between 7" in cli(*run, "latency<=0.1").err
 
@@ -574,7 +574,7 @@ def test_a_list_of_a_space_keeps_what_spaces_promise():
     codes = NASBench201().enumerate()[np.random.default_rng(1).permutation(5**6)[:3_000]]
     space = listed_space(NASBench201(), codes, "part")
     assert type(pickle.loads(pickle.dumps(space))) is type(space)
-    assert space.with_network(width=8).where("params<=1e5").limits == {"where": "params<=100000", "table": "part"}
+    assert space.with_options(width=8).where("params<=1e5").limits == {"where": "params<=100000", "table": "part"}
     parents = space.sample(50, np.random.default_rng(2))
     near, rows = space.neighbours(parents)
     everything, origin = NASBench201().neighbours(parents)

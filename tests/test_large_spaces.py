@@ -41,7 +41,7 @@ def played(strategy: Strategy, rounds: int) -> list[list[int]]:
 def test_strategies_ask_for_valid_cells_and_never_a_network_twice(strategy: type[Strategy]) -> None:
     searching = strategy(SPACE, seed=1)
     asked = np.array(played(searching, 8), np.int8)
-    assert len(np.unique(SPACE.networks(asked))) == len(asked)
+    assert len(np.unique(SPACE.network_ids(asked))) == len(asked)
     assert SPACE.valid(asked).all()
 
 
@@ -49,7 +49,7 @@ def test_strategies_ask_for_valid_cells_and_never_a_network_twice(strategy: type
 def test_weaknas_climbs() -> None:
     strategy = WeakNAS(SPACE, seed=0)
     asked = np.array(played(strategy, 12), np.int8)
-    assert len(np.unique(SPACE.networks(asked))) == len(asked)
+    assert len(np.unique(SPACE.network_ids(asked))) == len(asked)
     sample = worth(SPACE.sample(20_000, np.random.default_rng(0)))
     assert len(strategy.values) == 120
     assert strategy.values.max() > np.sort(sample)[-10], "120 queries are worth more than 2,000 random ones"
@@ -191,7 +191,7 @@ def test_collisions_are_counted_as_one_would_by_hand() -> None:
     space = NASBench201()
     codes = space.enumerate()[::7]
     found = {resolution.encoding: resolution for resolution in resolutions(space, codes)}
-    networks = space.networks(codes)
+    networks = space.network_ids(codes)
     for encoding in ("function", "path", "onehot"):
         groups: dict[bytes, list[int]] = {}
         for row, features in enumerate(space.encode(codes, encoding)):

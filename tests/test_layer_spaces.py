@@ -119,7 +119,7 @@ def test_identities_move_behind_the_other_layers_of_their_run():
     expected = space.parse("0 1 2 -1 3 4 5 -1 0 3 -1 -1 0 0 0 0 1 -1 -1 -1 2")
     np.testing.assert_array_equal(space.canonical(code[None])[0], expected)
     swapped = space.parse("0 2 1 -1 3 4 5 -1 0 3 -1 -1 0 0 0 0 1 -1 -1 -1 2")
-    assert space.networks(swapped[None]) != space.networks(code[None])
+    assert space.network_ids(swapped[None]) != space.network_ids(code[None])
 
 
 def test_a_layer_space_of_one_s_own_says_what_is_wrong_with_it():
@@ -170,7 +170,7 @@ def test_a_space_is_made_again_from_its_description(description):
     written = SPACES.describe(space)
     assert SPACES.describe(SPACES.create(written)) == written
     assert written["options"].items() >= description["options"].items()
-    other = space.with_network(classes=7)
+    other = space.with_options(classes=7)
     assert other.classes == 7
     assert SPACES.describe(other)["options"] == written["options"] | {"classes": 7}
 

@@ -150,7 +150,7 @@ def test_isomorphic_cells_are_one_network(row: int, seed: int) -> None:
     code = all_cells()[0][row]
     other = relabelled(code, np.random.default_rng(seed))
     assert SPACE.valid(other[None])[0]
-    assert SPACE.networks(other[None]) == SPACE.networks(code[None])
+    assert SPACE.network_ids(other[None]) == SPACE.network_ids(code[None])
     np.testing.assert_array_equal(SPACE.canonical(other[None])[0], code)
     np.testing.assert_array_equal(
         SPACE.encode(other[None]), SPACE.encode(code[None]), "function features are invariant"
@@ -173,7 +173,7 @@ def test_random_codes_are_the_network_that_their_hash_says() -> None:
     canonical = SPACE.canonical(codes)
     for code, representative in zip(codes[:300], canonical[:300], strict=True):
         assert reference_hash(code) == reference_hash(representative)
-    np.testing.assert_array_equal(SPACE.networks(canonical), SPACE.networks(codes))
+    np.testing.assert_array_equal(SPACE.network_ids(canonical), SPACE.network_ids(codes))
     assert (canonical != codes).any(axis=1).mean() > 0.5
 
 
@@ -231,12 +231,14 @@ def test_a_restricted_space_lists_networks_that_have_any_code_in_it() -> None:
     whole = SPACE.enumerate()
     live = SPACE.graphs(whole).operations[:, 1:6]
     expected = whole[(live != CONV3X3).all(axis=1)]
-    np.testing.assert_array_equal(np.sort(smaller.networks(smaller.enumerate())), np.sort(SPACE.networks(expected)))
+    np.testing.assert_array_equal(
+        np.sort(smaller.network_ids(smaller.enumerate())), np.sort(SPACE.network_ids(expected))
+    )
     with_skip = SPACE.allowed.copy()
     with_skip[15, 0] = False  # the edge from input to output is always there
     skipping = SPACE.restrict(with_skip)
     np.testing.assert_array_equal(
-        np.sort(skipping.networks(skipping.enumerate())), np.sort(SPACE.networks(whole[whole[:, 15] == 1]))
+        np.sort(skipping.network_ids(skipping.enumerate())), np.sort(SPACE.network_ids(whole[whole[:, 15] == 1]))
     )
 
 

@@ -27,7 +27,7 @@ def cell(letters: str) -> np.ndarray:
 
 
 def networks(*cells: str) -> list[int]:
-    return SPACE.networks(np.stack([cell(letters) for letters in cells])).tolist()
+    return SPACE.network_ids(np.stack([cell(letters) for letters in cells])).tolist()
 
 
 # -- network identity ------------------------------------------------------------------------------------------------
@@ -83,9 +83,9 @@ def partition(labels: list) -> list[int]:
 def test_networks_are_those_of_the_definition() -> None:
     rng = np.random.default_rng(0)
     strangers = SPACE.sample(150, rng)
-    relatives = SPACE.enumerate()[np.isin(SPACE.networks(SPACE.enumerate()), SPACE.networks(strangers[:60]))]
+    relatives = SPACE.enumerate()[np.isin(SPACE.network_ids(SPACE.enumerate()), SPACE.network_ids(strangers[:60]))]
     codes = np.concatenate([strangers, rng.permutation(relatives)[:150]])
-    merged = partition(SPACE.networks(codes).tolist())
+    merged = partition(SPACE.network_ids(codes).tolist())
     assert merged == partition([by_definition(code) for code in codes])
     assert 100 < len(set(merged)) < 250
 
@@ -93,19 +93,19 @@ def test_networks_are_those_of_the_definition() -> None:
 @pytest.mark.slow
 def test_networks_are_those_of_the_definition_in_the_whole_space() -> None:
     codes = SPACE.enumerate()
-    assert partition(SPACE.networks(codes).tolist()) == partition([by_definition(code) for code in codes])
+    assert partition(SPACE.network_ids(codes).tolist()) == partition([by_definition(code) for code in codes])
     assert len({by_definition(code, linear_pooling=False) for code in codes}) == 5_260
 
 
 def test_number_of_networks() -> None:
     codes = SPACE.enumerate()
-    assert len(np.unique(SPACE.networks(codes))) == 5_044
+    assert len(np.unique(SPACE.network_ids(codes))) == 5_044
     assert len(np.unique(SPACE.canonical(codes), axis=0)) == 5_044
 
 
 def test_canonical_code_is_the_first_of_its_network() -> None:
     codes = SPACE.enumerate()
-    _, first, inverse = np.unique(SPACE.networks(codes), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(SPACE.network_ids(codes), return_index=True, return_inverse=True)
     np.testing.assert_array_equal(SPACE.canonical(codes), codes[first[inverse.ravel()]])
 
 
@@ -225,8 +225,8 @@ def test_encodings(encoding: str, width: int, distinct: int) -> None:
 
 def test_function_encoding_is_of_the_network_as_far_as_sequences_go() -> None:
     sequences = SPACE.encode(SPACE.enumerate(), "function")[:, :40]
-    order = np.argsort(SPACE.networks(SPACE.enumerate()), kind="stable")
-    same = np.diff(SPACE.networks(SPACE.enumerate())[order]) == 0
+    order = np.argsort(SPACE.network_ids(SPACE.enumerate()), kind="stable")
+    same = np.diff(SPACE.network_ids(SPACE.enumerate())[order]) == 0
     assert (sequences[order][1:][same] == sequences[order][:-1][same]).all()
 
 

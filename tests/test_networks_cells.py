@@ -51,7 +51,7 @@ def test_every_parameter_of_a_built_network_learns(space: DARTS) -> None:
 def test_networks_take_images_that_do_not_halve_evenly(space: DARTS) -> None:
     code = space.sample(1, np.random.default_rng(1))[0]
     for size in (33, 50):
-        odd = space.with_network(input_size=size)
+        odd = space.with_options(input_size=size)
         network = build(odd, code)
         assert network.eval()(images(size)).shape == (2, space.classes)
         assert count_network(network, size).macs == odd.count("macs", code[None])[0]
@@ -60,11 +60,11 @@ def test_networks_take_images_that_do_not_halve_evenly(space: DARTS) -> None:
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space.name} {space.input_size}")
 def test_images_that_are_too_small_are_refused(space: DARTS) -> None:
     code = space.sample(1, np.random.default_rng(1))[0]
-    halvings = 5 if space.network == "darts-imagenet" else 2
+    halvings = 5 if space.skeleton == "darts-imagenet" else 2
     least = 2 ** (halvings - 1) + 1
-    assert build(space.with_network(input_size=least), code).eval()(images(least)).shape == (2, space.classes)
+    assert build(space.with_options(input_size=least), code).eval()(images(least)).shape == (2, space.classes)
     with pytest.raises(FrugalnasError, match=rf"input_size.* {least}"):
-        build(space.with_network(input_size=least - 1), code)
+        build(space.with_options(input_size=least - 1), code)
 
 
 def test_a_seed_makes_a_network() -> None:

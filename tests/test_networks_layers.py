@@ -281,7 +281,7 @@ def test_layers_that_are_the_identity_are_left_out():
 def test_codes_of_one_network_have_one_state():
     space = MobileNet(input_size=32, width=0.35)
     codes = np.stack([space.parse("0 -1 2 -1 " + "0 " * 17), space.parse("0 2 -1 -1 " + "0 " * 17)])
-    assert len(set(space.networks(codes))) == 1
+    assert len(set(space.network_ids(codes))) == 1
     first, second = (build(space, code) for code in codes)
     second.load_state_dict(first.state_dict())
     images = torch.randn(1, 3, 32, 32)

@@ -132,8 +132,8 @@ def test_candidates_are_new_children_of_the_best_in_order() -> None:
         known = strategy.codes[np.argsort(-strategy.values)]
         step(strategy)
         (candidates,) = strategy.predictor.asked
-        assert len(np.unique(strategy.space.networks(candidates))) == 100
-        assert not np.isin(strategy.space.networks(candidates), strategy.space.networks(known)).any()
+        assert len(np.unique(strategy.space.network_ids(candidates))) == 100
+        assert not np.isin(strategy.space.network_ids(candidates), strategy.space.network_ids(known)).any()
         first = np.array([np.flatnonzero(differing(known, child) == 1)[0] for child in candidates])
         assert first.max() < 8, "a parent has some fifty children: a few of the best are enough"
         assert (first == 0).sum() > 30
@@ -163,10 +163,10 @@ def test_tournaments_choose_other_parents_than_the_best() -> None:
 def test_mutation_goes_further_where_everything_near_is_known() -> None:
     space = NASBench201().restrict(np.tile([True, False, False, True, True], (6, 1)))
     strategy = NPENAS(space, seed=1, initial=5, predictor=Clairvoyant(), parents=1)
-    everything = np.unique(space.networks(space.enumerate()))
+    everything = np.unique(space.network_ids(space.enumerate()))
     asked: list[int] = []
     while len(trials := step(strategy, 7)):
-        asked += space.networks(trials.codes).tolist()
+        asked += space.network_ids(trials.codes).tolist()
     assert sorted(asked) == everything.tolist()
 
 

@@ -69,7 +69,7 @@ def test_every_query_is_a_training_of_its_own_that_no_test_image_has_met(finishe
         assert query.value == query.metrics["best"] == max(accuracies)
         assert query.metrics["last5"] == pytest.approx(np.mean(accuracies))
         assert (query.metrics["params"], query.metrics["macs"]) == (own.params, own.macs)
-        assert own.params == space().with_network(classes=3, input_size=8).count("params", query.code[None])[0]
+        assert own.params == space().with_options(classes=3, input_size=8).count("params", query.code[None])[0]
     assert "test" not in journal(finished)
 
 

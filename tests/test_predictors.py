@@ -297,7 +297,7 @@ def test_scores_of_a_ranking_loss_come_in_the_units_of_the_labels(predictor: Pre
 
 def test_one_member_alone_is_fitted_to_all_labels() -> None:
     known, _, values = problem(40, "onehot")
-    _, first = np.unique(known.networks, return_index=True)
+    _, first = np.unique(known.network_ids, return_index=True)
     known, values = known.take(first), values[first]
     tree = Tree(members=1, encoding="onehot").fit(known, values).predict(known)
     np.testing.assert_allclose(tree.mean, values, rtol=1e-6)

@@ -201,7 +201,7 @@ def test_spaces_without_paths_and_spaces_too_large_to_list_are_drawn_from(tmp_pa
     recipe = load_pretraining_recipe("default", {"pool": 60, "epochs": 1, "batch": 30}, task="ss-rl", space=space.name)
     drawn = architectures_for(space, recipe, 5)
     assert np.array_equal(drawn, architectures_for(space, recipe, 5))
-    assert len(np.unique(space.networks(drawn))) == len(drawn) == 60
+    assert len(np.unique(space.network_ids(drawn))) == len(drawn) == 60
     raw = {"scale": "raw"}  # distances themselves, which are beyond a sigmoid
     result = pretrain(space, "ss-rl", recipe.to_json(), run_dir=tmp_path / "darts", settings=raw, seed=5)
     assert len(result.epochs) == 1

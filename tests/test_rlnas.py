@@ -152,7 +152,7 @@ def test_those_retrained_have_the_largest_angles_of_the_whole_space(whole):
     scores = [candidate["score"] for candidate in result["candidates"]]
     assert scores == sorted(scores, reverse=True)
     texts = np.array([SPACE.parse(candidate["architecture"]) for candidate in result["candidates"]], np.int8)
-    assert len(set(SPACE.networks(texts).tolist())) == len(texts) == 10
+    assert len(set(SPACE.network_ids(texts).tolist())) == len(texts) == 10
 
 
 @pytest.mark.slow
@@ -305,7 +305,7 @@ def test_a_limit_may_leave_fewer_networks_than_a_search_asks_for(images):
         load_method_recipe("default", {**settings, "data": str(images / "shapes.npz")}), SPACE, None, READING
     )
     space = settled.networks.retrained
-    few = len(np.unique(space.networks(space.enumerate())))
+    few = len(np.unique(space.network_ids(space.enumerate())))
     strategy = genetic_search(settled.recipe, space, 0)
     assert few < len(space.enumerate())
     assert few < 60

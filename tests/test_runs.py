@@ -40,7 +40,7 @@ class OtherSpellings(Strategy):
     def propose(self, n):
         everything = self.space.enumerate()
         first = np.array([self.codes[0]])
-        same = everything[self.space.networks(everything) == self.space.networks(first)[0]]
+        same = everything[self.space.network_ids(everything) == self.space.network_ids(first)[0]]
         return np.concatenate([same[:3], first, self.draw_new(1, self.rng)])
 
 
@@ -66,13 +66,13 @@ def test_two_spellings_of_a_network_cost_one_query_and_have_one_label():
     strategy = next(
         strategy
         for strategy in (OtherSpellings(SPACE, seed=seed, initial=2) for seed in range(100))
-        if (SPACE.networks(SPACE.enumerate()) == SPACE.networks(np.array(strategy._first[:1]))[0]).sum() > 3
+        if (SPACE.network_ids(SPACE.enumerate()) == SPACE.network_ids(np.array(strategy._first[:1]))[0]).sum() > 3
     )
     table = TableEvaluator()
     result = search(strategy, table, 5)
-    networks = SPACE.networks(result.codes)
+    networks = SPACE.network_ids(result.codes)
     assert len(set(networks.tolist())) == len(networks) == 5
-    same = SPACE.networks(strategy.codes) == networks[0]
+    same = SPACE.network_ids(strategy.codes) == networks[0]
     assert same.sum() > 3
     assert len({tuple(code) for code in strategy.codes[same].tolist()}) > 2
     assert set(strategy.values[same].tolist()) == {result.queries[0].value}
@@ -83,7 +83,7 @@ def test_two_spellings_of_a_network_cost_one_query_and_have_one_label():
 def test_no_strategy_pays_twice_for_a_network(kind):
     result = search(kind(SPACE, seed=1), TableEvaluator(), 70)
     assert len(result.queries) == 70
-    assert len(set(SPACE.networks(result.codes).tolist())) == 70
+    assert len(set(SPACE.network_ids(result.codes).tolist())) == 70
     assert result.stop == "70 queries spent"
 
 
@@ -91,7 +91,7 @@ def test_answers_of_a_stateful_evaluator_all_count():
     strategy = OtherSpellings(SPACE, initial=2)
     result = search(strategy, user_code.Counting(), 12)
     assert result.values.tolist() == list(range(12))
-    assert len(set(SPACE.networks(result.codes).tolist())) < 12
+    assert len(set(SPACE.network_ids(result.codes).tolist())) < 12
 
 
 def raises():
@@ -324,7 +324,7 @@ def test_a_budget_that_is_none_is_refused(arguments):
 
 def test_the_whole_space_may_be_searched():
     small = SPACE.restrict([[False, True, False, True, False]] * 6)
-    networks = len(set(small.networks(small.enumerate()).tolist()))
+    networks = len(set(small.network_ids(small.enumerate()).tolist()))
     result = search(RandomSearch(small), TableEvaluator(small), networks)
     assert len(result.queries) == networks
     assert result.best.value == TableEvaluator(small).optimum
@@ -333,9 +333,9 @@ def test_the_whole_space_may_be_searched():
 @pytest.mark.parametrize("kind", STRATEGY_CLASSES)
 def test_an_exhausted_space_ends_the_search(kind):
     small = SPACE.restrict([[False, True, False, True, False]] * 3 + [[False, True, False, False, False]] * 3)
-    networks = set(small.networks(small.enumerate()).tolist())
+    networks = set(small.network_ids(small.enumerate()).tolist())
     result = search(kind(small, initial=3), TableEvaluator(small), Budget(seconds=30))
-    assert set(small.networks(result.codes).tolist()) == networks
+    assert set(small.network_ids(result.codes).tolist()) == networks
     assert "exhausted" in result.stop or "no new network" in result.stop
 
 

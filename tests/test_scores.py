@@ -75,7 +75,7 @@ def test_spellings_of_one_network_are_looked_at_once() -> None:
     score = Looks(SPACE)
     values = score(everything)
     assert len(score.seen) == 5_044
-    assert len(set(zip(SPACE.networks(everything).tolist(), values.tolist(), strict=True))) == 5_044
+    assert len(set(zip(SPACE.network_ids(everything).tolist(), values.tolist(), strict=True))) == 5_044
     np.testing.assert_array_equal(score(everything[::-1]), values[::-1])
     assert len(score.seen) == 5_044
     assert set(score.seen) == {tuple(code) for code in SPACE.canonical(everything).tolist()}
@@ -111,7 +111,7 @@ def test_zero_cost_scores_depend_on_the_network_and_the_seed_alone(make) -> None
 def test_a_network_of_nothing_scores_least(make) -> None:
     """Its features are the same for every image, its weights have no gradient: still a number, and the last."""
     score = make(SPACE)
-    assert score(NOTHING)[0] < score(CODES[SPACE.networks(CODES) != SPACE.networks(NOTHING)]).min()
+    assert score(NOTHING)[0] < score(CODES[SPACE.network_ids(CODES) != SPACE.network_ids(NOTHING)]).min()
 
 
 def test_gradient_norm_is_the_sum_over_layers() -> None:

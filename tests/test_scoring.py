@@ -120,7 +120,7 @@ def test_accuracy_is_that_of_the_path_on_the_images_held_out(runs):
 
 
 def test_counts_refer_to_the_space_that_is_given(runs):
-    wide = SPACE.with_network(width=16, cells=5, input_size=32)
+    wide = SPACE.with_options(width=16, cells=5, input_size=32)
     np.testing.assert_array_equal(open_score(runs / "seed0", "params", space=wide)(CODES), wide.count("params", CODES))
     assert (open_score(runs / "seed0", "macs")(CODES) < wide.count("macs", CODES)).all()
 
@@ -292,7 +292,7 @@ def test_score_ranks_the_whole_space_and_writes_it(runs, cli, tmp_path):
     written = {row["architecture"]: float(row["angle"]) for row in rows}
     assert written[ALL_3X3] == angles(run, 3, 1, run.space.parse(ALL_3X3)[None])[0]
     top = json.loads(cli("score", runs / "seed0", "--top", 4, "--json").out)["top"]
-    networks = run.space.networks(np.array([run.space.parse(one["architecture"]) for one in top]))
+    networks = run.space.network_ids(np.array([run.space.parse(one["architecture"]) for one in top]))
     assert len(set(networks.tolist())) == 4
     assert [one["angle"] for one in top] == sorted((one["angle"] for one in top), reverse=True)
 
@@ -369,7 +369,7 @@ UNTRAINED = ("--space", "nasbench201", "--set", "space.width=2", "--set", "space
 
 
 def test_untrained_networks_fit_the_images_and_an_option_names_their_space(runs, cli):
-    fitted = SPACE.with_network(input_size=8, classes=10)
+    fitted = SPACE.with_options(input_size=8, classes=10)
     shown = cli("score", *UNTRAINED, "--score", "naswot", "--data", "digits", "--json", ALL_3X3)
     assert shown.code == 0, shown.err
     (top,) = json.loads(shown.out)["top"]
@@ -386,7 +386,7 @@ def test_a_search_by_untrained_networks_resumes_and_knows_its_data(cli, tmp_path
         *("--set", "evaluator.reference=4", "--queries", 11, "--run-dir", tmp_path / "cut"),
     )
     assert found.code == 0, found.err
-    fitted = SPACE.with_network(input_size=8, classes=10)
+    fitted = SPACE.with_options(input_size=8, classes=10)
     evaluator = fn.UntrainedEvaluator(fitted, score="naswot+params", data="digits", reference=4)
     search(RandomSearch(fitted), evaluator, Budget(14), run_dir=tmp_path / "whole")
     resume(tmp_path / "cut", budget=Budget(14))

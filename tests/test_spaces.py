@@ -254,11 +254,11 @@ def test_part_of_a_population_is_the_population_of_the_part() -> None:
     space = NASBench201()
     rng = np.random.default_rng(0)
     population = Population(space, space.sample(200, rng))
-    _ = population.networks
+    _ = population.network_ids
     population.encoded()
     rows = rng.integers(200, size=50)
     part, anew = population.take(rows), Population(space, population.codes[rows])
-    np.testing.assert_array_equal(part.networks, anew.networks)
+    np.testing.assert_array_equal(part.network_ids, anew.network_ids)
     np.testing.assert_array_equal(part.encoded().all, anew.encoded().all)
     np.testing.assert_array_equal(part.encoded("live").all, anew.encoded("live").all)
 

@@ -31,8 +31,8 @@ def test_counts_follow_the_sizes_of_the_networks(space):
 
 
 def test_default_sizes_are_the_benchmarks_own():
-    assert NASBench201().counted_network == NASBench101().counted_network == "CIFAR-10 network"
-    assert "width 8" in NASBench201(width=8).counted_network
+    assert NASBench201().counted_for == NASBench101().counted_for == "CIFAR-10 network"
+    assert "width 8" in NASBench201(width=8).counted_for
     assert repr(NASBench201()) == "NASBench201()"
     assert repr(NASBench201(width=8).where("params<=1e5")) == "NASBench201(width=8, where='params<=100000')"
 
@@ -40,14 +40,14 @@ def test_default_sizes_are_the_benchmarks_own():
 def test_a_space_of_another_size_keeps_its_limits():
     mask = np.ones((6, 5), np.bool_)
     mask[:, 0] = False
-    space = NASBench201().restrict(mask).where("params<=1e6").with_network(width=8, classes=100)
+    space = NASBench201().restrict(mask).where("params<=1e6").with_options(width=8, classes=100)
     assert (space.width, space.classes, space.input_size) == (8, 100, 32)
     assert not space.allowed[:, 0].any()
     assert (space.count("params", space.enumerate()) <= 1e6).all()
     with pytest.raises(FrugalnasError, match="params lie between"):
-        space.with_network(width=512)
+        space.with_options(width=512)
     with pytest.raises(FrugalnasError, match="unknown setting of nasbench201 'widht'; did you mean 'width'"):
-        space.with_network(widht=8)
+        space.with_options(widht=8)
 
 
 def test_latency_without_a_table_says_how_to_make_one():

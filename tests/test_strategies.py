@@ -185,11 +185,11 @@ def step(strategy: Strategy, n: int | None = None, fails=()) -> Trials:
     ids=["three operations", "small cells", "layers", "without neighbours", "a single code"],
 )
 def test_every_network_is_asked_for_once_in_the_end(make, space: SearchSpace) -> None:
-    everything = np.unique(space.networks(space.enumerate()))
+    everything = np.unique(space.network_ids(space.enumerate()))
     strategy = make(space, seed=1, initial=min(5, len(everything)))
     asked: list[int] = []
     while len(trials := step(strategy, 7)):
-        asked += space.networks(trials.codes).tolist()
+        asked += space.network_ids(trials.codes).tolist()
     assert sorted(asked) == everything.tolist()
 
 

@@ -288,7 +288,7 @@ def test_paper_settings_search() -> None:
     strategy = weaknas_paper(SPACE, seed=0)
     for _ in range(5):
         step(strategy)
-    assert len(np.unique(SPACE.networks(strategy.codes))) == 50
+    assert len(np.unique(SPACE.network_ids(strategy.codes))) == 50
 
 
 # -- refusals --------------------------------------------------------------------------------------------------------

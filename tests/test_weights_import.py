@@ -369,7 +369,7 @@ def mobile(tmp_path, space_name, text, options):
 )
 def test_chains_are_matched_by_order(tmp_path, name, text, options):
     network, space, code, path = mobile(tmp_path, name, text, {**options, "classes": 12})
-    imported = import_weights(path, space.with_network(classes=1000), code)
+    imported = import_weights(path, space.with_options(classes=1000), code)
     images = torch.rand(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(imported.network(images), network(images))

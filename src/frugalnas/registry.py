@@ -26,8 +26,8 @@ __all__ = [
     "EXECUTORS",
     "KINDS",
     "METHODS",
-    "NETWORKS",
     "PREDICTORS",
+    "SKELETONS",
     "SPACES",
     "STRATEGIES",
     "Registry",
@@ -313,9 +313,9 @@ SPACES = Registry(
     base="frugalnas.spaces:SearchSpace",
 )
 
-# What builds the networks of a space: a space names its entry in `SearchSpace.network`.
-NETWORKS = Registry(
-    "network",
+# What builds the networks of a space: a space names its entry in `SearchSpace.skeleton`.
+SKELETONS = Registry(
+    "skeleton",
     {
         "nasbench101": "frugalnas.networks.nasbench101:NASBench101Skeleton",
         "nasbench201": "frugalnas.networks.nasbench201:NASBench201Skeleton",

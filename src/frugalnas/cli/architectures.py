@@ -150,7 +150,7 @@ def find_architecture(
     changes = {**(sizes or {}), **_changes(found.space, parsed, settings or {})}
     if not changes:
         return found
-    space = found.space.with_network(**changes)
+    space = found.space.with_options(**changes)
     if found.own is not None and not space.valid(found.own[None])[0]:
         space.parse(found.space.format(found.own))  # says what is wrong
         raise FrugalnasError(f"{found.name} is not an architecture of {space!r}")
@@ -163,7 +163,7 @@ def sized_space(parsed: argparse.Namespace, settings: Mapping[str, str] | None =
         raise FrugalnasError(f"which space? Add --space, one of: {', '.join(SPACES.targets)}")
     space: SearchSpace = SPACES.create(parsed.space)
     changes = _changes(space, parsed, settings or {})
-    return space.with_network(**changes) if changes else space
+    return space.with_options(**changes) if changes else space
 
 
 def space_settings(settings: list[str]) -> dict[str, str]:
@@ -370,7 +370,7 @@ def _read_in(text: str, space: str, name: str) -> Architecture:
     made: SearchSpace = SPACES.create(space)
     try:
         if isinstance(made, OnceForAll) and (size := made.size_in(text)) is not None:
-            made = made.with_network(input_size=size)
+            made = made.with_options(input_size=size)
         code = made.parse(text)
     except FrugalnasError as error:
         if made.name != "darts":

@@ -225,7 +225,7 @@ class _Ladder:
         """It at one width."""
         found = self.found
         width = int(self.step) * rung if self.whole else round(self.step * rung, 6)
-        return Architecture(found.name, found.space.with_network(width=width), found.own, found.genotype, found.why)
+        return Architecture(found.name, found.space.with_options(width=width), found.own, found.genotype, found.why)
 
     def costs(self, rung: int) -> dict[str, float]:
         """Its width, parameters and multiply-adds, and what else the limits name."""

@@ -49,7 +49,7 @@ def run(parsed: argparse.Namespace) -> int:
         codes = codes[np.unique(space.keys(codes), return_index=True)[1]]
         subject = "a random sample of"
     found = resolutions(space, codes)
-    networks = len(np.unique(space.networks(codes)))
+    networks = len(np.unique(space.network_ids(codes)))
     if parsed.json:
         content = {"space": space.name, "architectures": len(codes), "networks": networks}
         print(to_json({**content, "encodings": [asdict(resolution) for resolution in found]}, indent=2))

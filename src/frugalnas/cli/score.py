@@ -130,7 +130,7 @@ class _Scored:
         head = self.codes[: most * SPELLINGS]
         rows = np.arange(len(head))
         if not self.named:
-            rows = np.sort(np.unique(self.space.networks(head), return_index=True)[1])
+            rows = np.sort(np.unique(self.space.network_ids(head), return_index=True)[1])
         return [
             {
                 **{name: float(values[row]) for name, values in self.columns.items()},

@@ -91,7 +91,7 @@ def _train(parsed: argparse.Namespace) -> int:
     space = sized_space(parsed, space_settings)
     unsaid = parsed.macro is None and "macro" not in space_settings
     if hasattr(space, "macro") and unsaid and image_size(parsed) > LARGE:
-        space = space.with_network(macro="imagenet")
+        space = space.with_options(macro="imagenet")
     options = {
         "settings": settings,
         "root": parsed.root,
@@ -107,7 +107,7 @@ def _train(parsed: argparse.Namespace) -> int:
     }
     if parsed.where:
         # A limit is on networks for these images.
-        space = space.with_network(input_size=image_size(parsed)).where(parsed.where)
+        space = space.with_options(input_size=image_size(parsed)).where(parsed.where)
     if parsed.dry_run:
         return _show_plan(space, parsed, options)
     data = slug(Path(str(parsed.data).rstrip("/")).name)

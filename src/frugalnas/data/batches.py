@@ -17,7 +17,7 @@ from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.preprocessing import normalise
 from frugalnas.data.sources import IntArray
 
-__all__ = ["augment_batch", "isolated"]
+__all__ = ["augment_batch", "restoring_generators"]
 
 # AlexNet (Krizhevsky et al. 2012, section 4.1): eigenvalues and eigenvectors of ImageNet's pixels, in units of 0..1.
 _EIGENVALUES = (0.2175, 0.0188, 0.0045)
@@ -25,7 +25,7 @@ _EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.583
 
 
 @contextmanager
-def isolated(device: torch.device | None = None) -> Iterator[Callable[[int], None]]:
+def restoring_generators(device: torch.device | None = None) -> Iterator[Callable[[int], None]]:
     """A function that seeds Python's, NumPy's and torch's global generators; afterwards they go on as if nothing had been.
 
     `torch.manual_seed` seeds every kind of device, by a queue that grows where there is none: here it is the CPU's
@@ -145,7 +145,7 @@ def _outside(centres: IntArray, length: int, size: int) -> NDArray[np.float32]:
 def _erase(batch: torch.Tensor, chosen: IntArray, seeds: IntArray) -> None:
     """Erase the chosen images at random as timm does, each from its own seed."""
     erase = _random_erasing(str(batch.device))
-    with isolated(batch.device) as seed:
+    with restoring_generators(batch.device) as seed:
         for row in chosen.tolist():
             seed(int(seeds[row]))
             erase(batch[row])

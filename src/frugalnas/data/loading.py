@@ -14,7 +14,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from frugalnas.data.augmentation import Augmentation
-from frugalnas.data.batches import augment_batch, isolated
+from frugalnas.data.batches import augment_batch, restoring_generators
 from frugalnas.data.images import Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
@@ -245,7 +245,7 @@ class _Images(Dataset[tuple[int, Item]]):
         except FrugalnasError as error:  # raised in a worker it would come with a traceback
             return index, (None, error)
         number = int(np.random.SeedSequence([self.seed, self.number, _IMAGE, index]).generate_state(1)[0])
-        with isolated() as seed:
+        with restoring_generators() as seed:
             seed(number)
             return index, (to_tensor(self.change(image)), None)
 

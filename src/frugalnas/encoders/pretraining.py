@@ -70,7 +70,7 @@ def architectures_for(space: SearchSpace, recipe: PretrainingRecipe, seed: int) 
         codes = space.enumerate()
     else:
         codes = space.sample(recipe.pool, rng)
-        _, first = np.unique(space.networks(codes), return_index=True)
+        _, first = np.unique(space.network_ids(codes), return_index=True)
         codes = codes[np.sort(first)]
     kept = max(1, round(recipe.share * len(codes)))
     return codes if kept == len(codes) else codes[np.sort(rng.choice(len(codes), kept, replace=False))]

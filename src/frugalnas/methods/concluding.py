@@ -76,10 +76,10 @@ def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = K
     codes = alive(space, codes)
     scores = np.asarray(score(codes), np.float64)
     order = np.lexsort((space.count("macs", codes), -scores))  # the smaller one of equals
-    networks = space.networks(codes[order])
+    networks = space.network_ids(codes[order])
     first = np.sort(np.unique(networks, return_index=True)[1])[:most]
     rows = order[first]
-    looked_at = set(space.networks(searched).tolist())
+    looked_at = set(space.network_ids(searched).tolist())
     return Ranking(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
 
 

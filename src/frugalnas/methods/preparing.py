@@ -86,7 +86,7 @@ def settle(
     if classes is not None:
         recipe = replace(recipe, supernet={**recipe.supernet, "classes": classes})
     assert recipe.space is not None
-    whole = build_space(recipe.space).with_network(**dict(recipe.supernet.get("space", {})))
+    whole = build_space(recipe.space).with_options(**dict(recipe.supernet.get("space", {})))
     common = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0, **reading}
     supernet = prepare_supernet(whole, recipe.data, devices=devices, **recipe.on_random_labels, **common)
     names = data.classes if data.labelled else tuple(str(number) for number in range(supernet.recipe.classes or 0))
@@ -151,9 +151,9 @@ def networks_of(recipe: MethodRecipe, input_size: int, classes: int) -> Networks
         FrugalnasError: where no architecture meets the limits; it says what the smallest one costs.
     """
     assert recipe.space is not None
-    whole = build_space(recipe.space).with_network(input_size=input_size, classes=classes)
-    supernet = whole.with_network(**dict(recipe.supernet.get("space", {})))
-    retrained = whole.with_network(**dict(recipe.retrain.get("space", {})))
+    whole = build_space(recipe.space).with_options(input_size=input_size, classes=classes)
+    supernet = whole.with_options(**dict(recipe.supernet.get("space", {})))
+    retrained = whole.with_options(**dict(recipe.retrain.get("space", {})))
     return Networks(supernet, retrained if recipe.where is None else _limited(retrained, recipe.where))
 
 

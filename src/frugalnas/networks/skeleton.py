@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import NETWORKS
+from frugalnas.registry import SKELETONS
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["Block", "Skeleton", "build", "skeleton_of"]
@@ -82,11 +82,11 @@ def skeleton_of(space: SearchSpace) -> Skeleton:
     Raises:
         FrugalnasError: where the space names none.
     """
-    if not space.network:
+    if not space.skeleton:
         raise FrugalnasError(
-            f"{space.name} does not say how its networks are built; set its `network` to the import path of a Skeleton"
+            f"{space.name} does not say how its networks are built; set its `skeleton` to the import path of a Skeleton"
         )
-    made: Skeleton = NETWORKS.create(space.network, space, given=True)  # the space's class says it, no file
+    made: Skeleton = SKELETONS.create(space.skeleton, space, given=True)  # the space's class says it, no file
     return made
 
 

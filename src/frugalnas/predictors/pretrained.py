@@ -35,7 +35,7 @@ class Pretrained:
         def vectors() -> Distinct:
             from frugalnas.encoders.sharing import embed
 
-            _, first, inverse = np.unique(population.networks, return_index=True, return_inverse=True)
+            _, first, inverse = np.unique(population.network_ids, return_index=True, return_inverse=True)
             networks = Population(population.space, population.space.canonical(population.codes[first]))
             rows = embed(self.encoder, networks, isolated_edges=self.isolated_edges)
             return Distinct(rows.numpy(), inverse.ravel())

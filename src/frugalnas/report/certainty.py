@@ -103,7 +103,7 @@ def certainty(
     """
     codes = space.enumerate() if space.enumerable else space.sample(SAMPLED, np.random.default_rng(seed))
     codes = np.concatenate([best, alive(space, codes)])
-    codes = codes[np.sort(np.unique(space.networks(codes), return_index=True)[1])]
+    codes = codes[np.sort(np.unique(space.network_ids(codes), return_index=True)[1])]
     history = np.array([np.asarray(score(codes), np.float64) for score in scores])
     last = history[-1]
     ranks = np.array([_ranks(values) for values in history])

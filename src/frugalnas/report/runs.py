@@ -130,7 +130,7 @@ def summarise(run_dir: Path | str) -> Summary:
         architecture=result.architecture,
         counts=counts,
         uncounted=uncounted,
-        counted_network=result.space.counted_network,
+        counted_network=result.space.counted_for,
         metric_totals={name: float(np.nansum(result.told.metric(name))) for name in result.told.names},
         standing=standing,
         pareto=None if fronts is None else fronts.to_json(result),

@@ -75,7 +75,7 @@ class Subject:
         """Places among the predicted of what a predictor that learnt from `rows` has not seen, ascending."""
         if self.split == "codes":
             return np.flatnonzero(~np.isin(self.predicted, rows))
-        networks = self.population.networks
+        networks = self.population.network_ids
         return np.flatnonzero(~np.isin(networks[self.predicted], networks[rows]))
 
     @classmethod
@@ -113,7 +113,7 @@ class Subject:
     @property
     def networks(self) -> int:
         """How many distinct networks have a value."""
-        return len(np.unique(self.population.networks))
+        return len(np.unique(self.population.network_ids))
 
     def values(self, trial: int) -> Values:
         """What predictors learn from in one trial, shape [n], NaN where it is unknown."""
@@ -135,7 +135,7 @@ class Subject:
         seen: set[int] = set()
         rows: list[int] = []
         for row in rng.permutation(len(values)):
-            network = int(self.population.networks[row])
+            network = int(self.population.network_ids[row])
             if network not in seen and values[row] == values[row]:
                 seen.add(network)
                 rows.append(int(row))

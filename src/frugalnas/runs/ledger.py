@@ -268,7 +268,7 @@ class Ledger:
         """
         if not len(codes):
             return
-        networks = self.space.networks(codes) if networks is None else networks
+        networks = self.space.network_ids(codes) if networks is None else networks
         before = len(self)
         self._row_of.update(zip(networks.tolist(), range(before, before + len(codes)), strict=True))
         self.queries.extend(codes, values, metrics, errors)
@@ -280,7 +280,7 @@ class Ledger:
     def take(self, queries: Queries, start: int, stop: int, networks: NDArray[np.uint64] | None = None) -> None:
         """Count queries from `start` to `stop` of others; `networks` are theirs, where they are known."""
         if networks is None:
-            networks = self.space.networks(queries.codes[start:stop])
+            networks = self.space.network_ids(queries.codes[start:stop])
         for rows, metrics, errors in queries.parts(start, stop):
             known = networks[rows.start - start : rows.stop - start]
             self.add(queries.codes[rows], queries.values[rows], metrics, errors, known)

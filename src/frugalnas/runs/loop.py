@@ -302,7 +302,7 @@ class _Loop:
 
     def _evaluate(self, trials: Trials) -> Evaluations | None:
         """The answers to a round, new networks in order; None where the budget ended before the last of them."""
-        networks = self.strategy.networks(trials.codes)
+        networks = self.strategy.network_ids(trials.codes)
         numbers, new = networks.tolist(), {}
         for row, network in enumerate(numbers):
             if self.ledger.stateful:

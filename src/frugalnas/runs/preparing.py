@@ -108,7 +108,7 @@ def prepare(
     if wanted.teacher is not None and Path(wanted.teacher).expanduser().exists():
         wanted = replace(wanted, teacher=str(Path(wanted.teacher).expanduser().resolve()))
     wanted = settled_for(wanted, opened, devices)
-    space = space.with_network(classes=len(opened.classes), input_size=opened.input_size)
+    space = space.with_options(classes=len(opened.classes), input_size=opened.input_size)
     wanted, notes = _fitting(space, code, wanted, settings or {})
     return Prepared(space, code, wanted, opened, workers, [*opened.notes, *notes])
 

@@ -63,7 +63,7 @@ def prepare_supernet(
         raise FrugalnasError(
             f"schedule_epochs is {wanted.schedule_epochs}, fewer than the {wanted.epochs} epochs; raise it"
         )
-    space = space.with_network(classes=wanted.classes, input_size=opened.input_size)
+    space = space.with_options(classes=wanted.classes, input_size=opened.input_size)
     with torch.device("meta"):
         draws = supernet_of(space).draws
     return PreparedSupernet(space, replace(wanted, paths=_paths(wanted, space, draws)), opened, workers, notes)

@@ -93,8 +93,8 @@ class TrainingEvaluator(Evaluator):
     ) -> None:
         if select not in SELECTIONS:
             raise unknown_name("evaluator.select", select, SELECTIONS)
-        if not space.network:
-            raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `network`")
+        if not space.skeleton:
+            raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `skeleton`")
         proxy = PROXY if getattr(space, "macro", None) == "cifar" else {}
         self.space = space
         self.data = data if data == "digits" else _found(data)  # as `data.located`, which needs torch
@@ -135,7 +135,7 @@ class TrainingEvaluator(Evaluator):
                     f"evaluator.{option}={value}: networks of {self.space.name} have no such size; leave it out"
                 )
             sizes[name] = value
-        return self.space.with_network(**sizes) if sizes else self.space
+        return self.space.with_options(**sizes) if sizes else self.space
 
     def _recipe_settings(self) -> dict[str, Any]:
         own = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}

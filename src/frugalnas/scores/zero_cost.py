@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - everyone's name for it
 from torch import Tensor, nn
 
-from frugalnas.data.batches import isolated
+from frugalnas.data.batches import restoring_generators
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import skeleton_of
 from frugalnas.scores.cached import CachedScore
@@ -59,7 +59,7 @@ class ZeroCost(CachedScore):
 
     def of(self, code: Codes) -> float:
         """The score of one architecture, shape [genes]."""
-        with isolated() as seed:
+        with restoring_generators() as seed:
             seed(self.seed)
             network = self._skeleton.build(code)
         value = self.measure(network.to(self.device))

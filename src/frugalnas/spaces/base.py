@@ -43,20 +43,20 @@ class SearchSpace(ABC):
         allowed: which value each gene may take, shape [genes, values].
         encodings: the encodings that `encode` offers, the recommended one for predictors first.
         quantities: what `count` can count, for example "params" and "macs".
-        counted_network: of which network, where the space leaves that open; for people.
+        counted_for: of which network, where the space leaves that open; for people.
         listed_by: what a benchmark of this space has a row for, and `enumerate` lists: each "code" as written
             (NAS-Bench-201 trained every spelling of a network), or each "network" once, under one of its codes
             (NAS-Bench-101).
-        network: what builds the networks: a name in `registry.NETWORKS`, or the import path of a `networks.Skeleton`.
+        skeleton: what builds the networks: a name in `registry.SKELETONS`, or the import path of a `networks.Skeleton`.
     """
 
     name: str
     allowed: BoolArray
     encodings: tuple[str, ...] = ("onehot", "integer")
     quantities: tuple[str, ...] = ()
-    counted_network: str = ""
+    counted_for: str = ""
     listed_by: Literal["code", "network"] = "code"
-    network: str = ""
+    skeleton: str = ""
     _constraints: tuple[Constraint, ...] = ()
     _whole: SearchSpace | None = None
 
@@ -186,7 +186,7 @@ class SearchSpace(ABC):
         The most that a search can query, and what an initial sample is limited by.
         """
         every_row_is_one = self.listed_by == "network" or not self.enumerable
-        return self.size if every_row_is_one else len(np.unique(self.networks(self.enumerate())))
+        return self.size if every_row_is_one else len(np.unique(self.network_ids(self.enumerate())))
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
         """`n` codes drawn uniformly and independently from the valid ones, shape [n, genes].
@@ -277,13 +277,13 @@ class SearchSpace(ABC):
         """
         return self.as_codes(codes)
 
-    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+    def network_ids(self, codes: Codes) -> NDArray[np.uint64]:
         """A number that two codes share exactly when they build the same network, shape [n]."""
         return self.keys(self.canonical(codes))
 
     def identities(self, codes: Codes) -> NDArray[np.uint64]:
         """By what a benchmark's rows are found, shape [n]: the key of each code, or its network; see `listed_by`."""
-        return self.networks(codes) if self.listed_by == "network" else self.keys(codes)
+        return self.network_ids(codes) if self.listed_by == "network" else self.keys(codes)
 
     def keys(self, codes: Codes) -> NDArray[np.uint64]:
         """A 64-bit number for each code, shape [n].
@@ -392,7 +392,7 @@ class SearchSpace(ABC):
             raise smaller._nothing_left()
         return smaller
 
-    def with_network(self: Space, **settings: Any) -> Space:
+    def with_options(self: Space, **settings: Any) -> Space:
         """The same space, limits kept, whose networks have another width, input size, number of classes, ...
 
         Args:

@@ -43,7 +43,7 @@ def resolutions(space: SearchSpace, codes: Codes) -> list[Resolution]:
         space: whose encodings.
         codes: distinct architectures, shape [n, genes].
     """
-    _, network = np.unique(space.networks(codes), return_inverse=True)
+    _, network = np.unique(space.network_ids(codes), return_inverse=True)
     return [_resolution(space, codes, network.ravel(), encoding) for encoding in space.encodings]
 
 

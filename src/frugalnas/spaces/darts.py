@@ -105,9 +105,9 @@ class DARTS(FactoredSpace):
         self.classes = sizes["classes"] if classes is None else classes
         checked_sizes(self, width=1, layers=1, input_size=1, classes=1)
         self.latency = table_path(self, latency)
-        self.network = f"darts-{macro}"
+        self.skeleton = f"darts-{macro}"
         self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
-        self.counted_network = (
+        self.counted_for = (
             f"{macro} network of width {self.width}, {self.layers} cells, {self.input_size}x{self.input_size} images"
         )
         self.allowed = np.arange(STATES * OPS - OPS) // OPS < NODE[:, None]
@@ -116,11 +116,11 @@ class DARTS(FactoredSpace):
         if not duplicates:
             self.joint = _distinct_inputs()
 
-    def with_network(self: Space, **settings: Any) -> Space:
+    def with_options(self: Space, **settings: Any) -> Space:
         """The same space with networks of another size; with another `macro` the sizes not given are its own."""
         if settings.get("macro", self.macro) != self.macro:
             settings = dict.fromkeys(("width", "layers", "input_size", "classes", "latency")) | settings
-        return super().with_network(**settings)
+        return super().with_options(**settings)
 
     # -- notation ------------------------------------------------------------------------------------------------
 

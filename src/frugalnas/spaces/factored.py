@@ -50,7 +50,7 @@ class FactoredSpace(SearchSpace):
     narrow (see `bands`).
 
     Child classes set what any space sets, and `joint` where genes bind one another. Costs come from the modules that
-    the space's `network` builds; a space without networks overrides `costs`.
+    the space's `skeleton` builds; a space without networks overrides `costs`.
 
     Attributes:
         joint: genes that bind one another, and the combinations that they may take, shape [m, genes of the group].

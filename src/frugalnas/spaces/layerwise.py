@@ -30,15 +30,15 @@ class LayerSpace(FactoredSpace):
     **Same network.** A layer that is the identity is not built. Within a run of layers of equal shape it does not matter
     which of them those are: the canonical code has them last.
 
-    `count` knows what the modules of `network` cost: "params", "macs" and "thop" (see `DARTS`), and "latency" in
-    milliseconds where a table is given. Without a `network` nothing is counted, unless a child class says what (`costs`).
+    `count` knows what the modules of `skeleton` cost: "params", "macs" and "thop" (see `DARTS`), and "latency" in
+    milliseconds where a table is given. Without a `skeleton` nothing is counted, unless a child class says what (`costs`).
 
     Args:
         name: of the space, for people.
         layers: the names of each layer's choices.
         identity: the name that stands for leaving the layer out; None where none does.
         stages: runs of layers of equal shape, as lists of their places, where identities can be moved.
-        network: what builds the networks, `package.module:Class` of a `networks.Skeleton`, which is told the choices by
+        skeleton: what builds the networks, `package.module:Class` of a `networks.Skeleton`, which is told the choices by
             `choices`.
         width: of the networks, as the skeleton understands it; usually a multiplier of channels.
         input_size: side of the square images.
@@ -63,7 +63,7 @@ class LayerSpace(FactoredSpace):
         layers: Sequence[Sequence[str]],
         identity: str | None = None,
         stages: Sequence[Sequence[int]] | None = None,
-        network: str = "",
+        skeleton: str = "",
         width: float = 1.0,
         input_size: int = 32,
         classes: int = 10,
@@ -73,7 +73,7 @@ class LayerSpace(FactoredSpace):
         self.layers = tuple(tuple(layer) for layer in layers)
         self.identity = identity
         self.stages = None if stages is None else tuple(tuple(stage) for stage in stages)
-        self.network = network
+        self.skeleton = skeleton
         self.width, self.input_size, self.classes = width, input_size, classes
         self.latency = table_path(self, latency)
         checked_sizes(self, width=0.0, input_size=1, classes=1)
@@ -92,8 +92,8 @@ class LayerSpace(FactoredSpace):
                     f"stages of {name} has {list(stage)}; it lists layers from 0 to {len(self.layers) - 1} of equal shape, "
                     "among which the identity can be moved"
                 )
-        self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ())) if network else ()
-        self.counted_network = f"network of width {width:g}, {input_size}x{input_size} images" if network else ""
+        self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ())) if skeleton else ()
+        self.counted_for = f"network of width {width:g}, {input_size}x{input_size} images" if skeleton else ""
 
     def format(self, code: Codes) -> str:
         """The layers' choices as numbers, the identity as -1: `2 0 -1 2`."""
@@ -184,13 +184,13 @@ class MobileNet(LayerSpace):
             layers=[MBCONVS if layer % 4 == 0 else (*MBCONVS, IDENTITY) for layer in range(21)],
             identity=IDENTITY,
             stages=[range(first + 1, first + 4) for first in range(0, 20, 4)],
-            network="mobilenet",
+            skeleton="mobilenet",
             width=width,
             input_size=input_size,
             classes=classes,
             latency=latency,
         )
-        self.counted_network = f"{widths} widths x {width:g}, {input_size}x{input_size} images"
+        self.counted_for = f"{widths} widths x {width:g}, {input_size}x{input_size} images"
 
 
 class FairNAS(LayerSpace):
@@ -215,7 +215,7 @@ class FairNAS(LayerSpace):
         super().__init__(
             name="fairnas",
             layers=[MBCONVS] * 19,
-            network="mobilenet",
+            skeleton="mobilenet",
             width=width,
             input_size=input_size,
             classes=classes,
@@ -244,7 +244,7 @@ class ShuffleNet(LayerSpace):
         super().__init__(
             name="shufflenet",
             layers=[("shuffle_k3", "shuffle_k5", "shuffle_k7", "xception")] * 20,
-            network="shufflenet",
+            skeleton="shufflenet",
             width=width,
             input_size=input_size,
             classes=classes,

@@ -121,10 +121,10 @@ class _Listed(SearchSpace):
     def limits(self) -> dict[str, object]:
         return {**super().limits, "table": self._table}
 
-    def with_network(self, **settings: Any) -> SearchSpace:  # type: ignore[override]
+    def with_options(self, **settings: Any) -> SearchSpace:  # type: ignore[override]
         whole = self._whole or self
         limits = {name: limit for name, limit in self.limits.items() if name != "table"}
-        return listed_space(whole.with_network(**settings), self._rows, self._table, self._measured).limited(limits)
+        return listed_space(whole.with_options(**settings), self._rows, self._table, self._measured).limited(limits)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _made_again, (type(self).__mro__[2], dict(self.__dict__))

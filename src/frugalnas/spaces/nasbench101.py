@@ -70,7 +70,7 @@ class NASBench101(SearchSpace):
     encodings = tuple(ENCODINGS)
     quantities = ("params", "macs")
     listed_by = "network"
-    network = "nasbench101"
+    skeleton = "nasbench101"
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class NASBench101(SearchSpace):
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
         # A cell of five vertices divides its channels among them: each needs one.
         checked_sizes(self, width=INNER, cells=1, input_size=3, classes=1)
-        self.counted_network = (
+        self.counted_for = (
             "CIFAR-10 network"
             if (width, cells, input_size, classes) == (128, 3, 32, 10)
             else f"network of width {width}, {cells} cells a stack, {input_size}x{input_size} images, {classes} classes"
@@ -203,7 +203,7 @@ class NASBench101(SearchSpace):
         """The benchmark's own cell for each row's network, shape [n, 26]."""
         return representatives(codes)
 
-    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+    def network_ids(self, codes: Codes) -> NDArray[np.uint64]:
         """A number that two codes share exactly when they build the same network, shape [n]."""
         return network_keys(codes)
 

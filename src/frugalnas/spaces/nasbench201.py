@@ -76,7 +76,7 @@ class NASBench201(SearchSpace):
 
     name = "nasbench201"
     encodings = ("function", "live", "onehot", "path", "position-path", "adjacency", "integer")
-    network = "nasbench201"
+    skeleton = "nasbench201"
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class NASBench201(SearchSpace):
         self.latency = table_path(self, latency)
         self.quantities = ("params", "macs", *(("latency",) if latency else ()))
         checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
-        self.counted_network = (
+        self.counted_for = (
             "CIFAR-10 network"
             if (width, cells, input_size, classes) == (16, 5, 32, 10)
             else f"network of width {width}, {cells} cells a stage, {input_size}x{input_size} images, {classes} classes"
@@ -140,7 +140,7 @@ class NASBench201(SearchSpace):
         """The first code, in lexicographic order, of each row's network."""
         return _unrank(_first_of_network()[self.keys(codes)])
 
-    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+    def network_ids(self, codes: Codes) -> NDArray[np.uint64]:
         """A number that two codes share exactly when they build the same network, shape [n]."""
         return _first_of_network()[self.keys(codes)].astype(np.uint64)
 

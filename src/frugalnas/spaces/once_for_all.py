@@ -52,7 +52,7 @@ class OnceForAll(FactoredSpace):
 
     name = "once-for-all"
     encodings = ("onehot", "once-for-all", "ofa-predictor", "integer")
-    network = "once-for-all"
+    skeleton = "once-for-all"
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class OnceForAll(FactoredSpace):
         self.sampler = sampler
         self.latency = table_path(self, latency)
         self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
-        self.counted_network = f"network of width {width:g}, {input_size}x{input_size} images"
+        self.counted_for = f"network of width {width:g}, {input_size}x{input_size} images"
         self.allowed = np.ones((STAGES * LAYERS, NONE + 1), np.bool_)
         self.allowed[np.arange(STAGES * LAYERS) % LAYERS < LEAST, NONE] = False
         self.joint = _stages()

@@ -34,7 +34,7 @@ def sampling_pipelines(space: SearchSpace) -> dict[str, Draw]:
     drawn: dict[str, Draw] = {"codes": space.sample}
     if space.listed_by == "code" and space.enumerable:
         codes = space.enumerate()
-        networks = codes[np.unique(space.networks(codes), return_index=True)[1]]
+        networks = codes[np.unique(space.network_ids(codes), return_index=True)[1]]
         drawn["networks"] = lambda n, rng: networks[rng.integers(len(networks), size=n)]
     return drawn
 

@@ -56,7 +56,7 @@ class Population:
         self.known = dict(known or {})
         self.codes = np.array(space.as_codes(codes))
         self.codes.setflags(write=False)
-        self._networks: NDArray[np.uint64] | None = None
+        self._network_ids: NDArray[np.uint64] | None = None
         self._encoded: dict[tuple[str, ...], Distinct] = {}
         self._graphs: Graphs | None = None
         self._computed: dict[Hashable, Any] = {}
@@ -65,11 +65,11 @@ class Population:
         return len(self.codes)
 
     @property
-    def networks(self) -> NDArray[np.uint64]:
+    def network_ids(self) -> NDArray[np.uint64]:
         """A number that two architectures share exactly when they are the same network, shape [n]."""
-        if self._networks is None:
-            self._networks = self.space.networks(self.codes)
-        return self._networks
+        if self._network_ids is None:
+            self._network_ids = self.space.network_ids(self.codes)
+        return self._network_ids
 
     @property
     def graphs(self) -> Graphs:
@@ -117,8 +117,8 @@ class Population:
     def take(self, rows: IntArray) -> Population:
         """The architectures in `rows`, with the graphs and encodings that are already known."""
         part = Population(self.space, self.codes[rows], self.known)
-        if self._networks is not None:
-            part._networks = self._networks[rows]
+        if self._network_ids is not None:
+            part._network_ids = self._network_ids[rows]
         if self._graphs is not None:
             known = self._graphs
             part._graphs = Graphs(known.adjacency[rows], known.operations[rows], known.names)

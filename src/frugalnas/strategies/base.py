@@ -128,7 +128,7 @@ class Strategy(ABC):
         ids = np.arange(self._next_id, self._next_id + len(codes))
         self._next_id += len(codes)
         self._pending.update(zip(ids.tolist(), codes.copy(), strict=True))
-        self._asked.update(self.networks(codes).tolist())
+        self._asked.update(self.network_ids(codes).tolist())
         return Trials(codes.reshape(-1, self.space.genes), ids)
 
     def _checked(self, proposed: Codes, n: int) -> Codes:
@@ -215,7 +215,7 @@ class Strategy(ABC):
 
     # -- new networks --------------------------------------------------------------------------------------------
 
-    def networks(self, codes: Codes) -> NDArray[np.uint64]:
+    def network_ids(self, codes: Codes) -> NDArray[np.uint64]:
         """As the space's, shape [n]; of a few rows that were just looked at they are remembered, as some spaces take long."""
         few = len(codes) <= REMEMBERED
         if few:
@@ -223,14 +223,14 @@ class Strategy(ABC):
             known = [self._numbers.get(text) for text in texts]
             if None not in known:
                 return np.array(known, np.uint64)
-        networks = self.space.networks(codes)
+        networks = self.space.network_ids(codes)
         if few:
             self._numbers = dict(zip(texts, networks.tolist(), strict=True))
         return networks
 
     def unasked(self, codes: Codes) -> NDArray[np.bool_]:
         """Which rows are networks that were never asked for and do not repeat an earlier row, shape [n]."""
-        networks = self.networks(codes)
+        networks = self.network_ids(codes)
         fresh = np.zeros(len(codes), np.bool_)
         fresh[np.unique(networks, return_index=True)[1]] = True
         return fresh & np.array([network not in self._asked for network in networks.tolist()], np.bool_)
@@ -275,7 +275,7 @@ class Strategy(ABC):
         self._values.extend(_nan_for_nothing(state["values"]))
         self._measured = {cost: _nan_for_nothing(column) for cost, column in state["costs"].items()}
         pending = self.space.as_codes(list(self._pending.values())).reshape(-1, self.space.genes)
-        self._asked = set(self.space.networks(np.concatenate([self._codes.array, pending])).tolist())
+        self._asked = set(self.space.network_ids(np.concatenate([self._codes.array, pending])).tolist())
         self.remember(state["memory"])
 
 

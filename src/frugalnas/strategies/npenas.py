@@ -160,7 +160,7 @@ class NPENAS(Strategy):
         best = labels.max()
         chance = chance_of_success(self.codes, self.values, candidates)
         rows = best_batch(
-            self.acquisition, prediction, best, candidates.networks, eligible, n, self.rng, chance, labels.min()
+            self.acquisition, prediction, best, candidates.network_ids, eligible, n, self.rng, chance, labels.min()
         )
         self._round += 1
         if self.observer is not None:

@@ -81,7 +81,7 @@ class RandomSearch(Strategy):
         for _ in range(self._sight):
             befores.append(self.rng.bit_generator.state)
             codes.append(self.space.sample(drawn_for(1), self.rng)[0])
-        networks = self.space.networks(np.array(codes)).tolist()
+        networks = self.space.network_ids(np.array(codes)).tolist()
         self._ahead.extend(map(_Drawn, codes, networks, befores))
         self._sight = min(2 * self._sight, SIGHT)
 

@@ -205,7 +205,7 @@ class WeakNAS(Strategy):
             mean = prediction.mean if chance is None else chance.weighed(prediction.mean, worst)
             rows = self._from_the_top(mean, candidates, eligible, n)
         else:
-            networks = candidates.networks
+            networks = candidates.network_ids
             rows = best_batch(
                 self.acquisition, prediction, labels.max(), networks, eligible, n, self.rng, chance, worst
             )
@@ -289,7 +289,7 @@ class WeakNAS(Strategy):
 
     def _eligible(self, candidates: Population) -> BoolArray:
         """Which candidates are networks that were never asked for, shape [n]."""
-        return ~np.isin(candidates.networks, np.fromiter(self._asked, np.uint64, len(self._asked)))
+        return ~np.isin(candidates.network_ids, np.fromiter(self._asked, np.uint64, len(self._asked)))
 
     def _nearest(self, candidates: Population, fits: Sequence[_Fitted], n: int) -> Population:
         """The best predicted of a large space, ranked whole whenever labels have grown by a quarter or little is left.
@@ -305,11 +305,11 @@ class WeakNAS(Strategy):
             and labels < RANK_AGAIN * self._ranked_with
         ):
             near = candidates.take(self._near)
-            if len(np.unique(near.networks[self._eligible(near)])) >= left // 2:
+            if len(np.unique(near.network_ids[self._eligible(near)])) >= left // 2:
                 return near
         means = [predicted_mean(predictor, candidates) for predictor, _ in fits]
         eligible = np.flatnonzero(self._eligible(candidates))
-        fresh = eligible[np.unique(candidates.networks[eligible], return_index=True)[1]]
+        fresh = eligible[np.unique(candidates.network_ids[eligible], return_index=True)[1]]
         if self.costs:
             exact = [-candidates.quantity(cost) for cost in self.costs if cost in self.space.quantities]
             points = np.column_stack([*means, *exact])[fresh]
@@ -352,7 +352,7 @@ class WeakNAS(Strategy):
             worst.append(labels.min())
         if chance is not None:
             columns = [chance.weighed(column, least) for column, least in zip(columns, worst, strict=True)]
-        return front_batch(np.column_stack(columns), candidates.networks, eligible, n, self.rng)
+        return front_batch(np.column_stack(columns), candidates.network_ids, eligible, n, self.rng)
 
     def _from_the_top(self, mean: FloatArray, candidates: Population, eligible: NDArray[np.bool_], n: int) -> IntArray:
         """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
@@ -361,7 +361,7 @@ class WeakNAS(Strategy):
         top = order[:size]
         drawn = self.rng.permutation(top[eligible[top]])
         ranked = np.concatenate([drawn, order[size:][eligible[order[size:]]]])
-        _, first = np.unique(candidates.networks[ranked], return_index=True)
+        _, first = np.unique(candidates.network_ids[ranked], return_index=True)
         return ranked[np.sort(first)[:n]]
 
     def _forget(self, predictor: Predictor, prediction: Prediction) -> None:

@@ -189,7 +189,7 @@ def read_samplers(space: SearchSpace, *, sizes: tuple[int, ...] = SIZES, trials:
         rng = np.random.default_rng(stream)
         for trial in range(trials):
             drawn = draw(max(sizes), rng)
-            networks[name] += len(np.unique(space.networks(drawn))) / trials
+            networks[name] += len(np.unique(space.network_ids(drawn))) / trials
             for place, size in enumerate(sizes):
                 found = path_shares(space, drawn[:size])
                 divergences[name][trial, place] = divergence(found, whole)

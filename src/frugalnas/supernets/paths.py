@@ -98,7 +98,7 @@ class DepthUniform(PathSampler):
 
     def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
         if isinstance(space, OnceForAll):
-            space = space.with_network(sampler="depth-uniform")
+            space = space.with_options(sampler="depth-uniform")
         elif not isinstance(space, LayerSpace) or space.identity is None:
             raise _misfit("depth-uniform", space, "its networks all have the same depth", "uniform")
         super().__init__(space, draws, seed)
@@ -134,7 +134,7 @@ class Projected(PathSampler):
             raise _misfit(
                 self.name, space, "only DARTS cells have nodes with two predecessors", "uniform, or the space darts"
             )
-        super().__init__(space.with_network(duplicates=False, none=False), draws, seed)
+        super().__init__(space.with_options(duplicates=False, none=False), draws, seed)
 
     def draw(self, rng: np.random.Generator) -> Codes:
         """Shape [1, 1, 16]."""

@@ -94,7 +94,7 @@ def distinct_labels(space: SearchSpace, codes: Codes, values: NDArray[np.float64
         column: what the values are.
     """
     _, first, network, times = np.unique(
-        space.networks(codes), return_index=True, return_inverse=True, return_counts=True
+        space.network_ids(codes), return_index=True, return_inverse=True, return_counts=True
     )
     means = np.bincount(network.ravel(), values) / times
     order = np.argsort(first)

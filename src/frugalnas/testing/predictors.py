@@ -159,7 +159,7 @@ class PredictorConformance(ABC):
         """Architectures to fit to, and others, of different networks."""
         space = self.space()
         codes = space.sample(6 * TRAINING_ROWS, np.random.default_rng(0))
-        _, first = np.unique(space.networks(codes), return_index=True)
+        _, first = np.unique(space.network_ids(codes), return_index=True)
         codes = codes[np.sort(first)]
         return Population(space, codes[:TRAINING_ROWS]), Population(space, codes[TRAINING_ROWS:])
 

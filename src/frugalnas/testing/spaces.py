@@ -108,7 +108,7 @@ class SpaceConformance(ABC):
             "enumerate() leaves a sampled architecture out"
         )
         if space.listed_by == "network":
-            assert len(np.unique(space.networks(codes))) == len(codes), "enumerate() lists a network twice"
+            assert len(np.unique(space.network_ids(codes))) == len(codes), "enumerate() lists a network twice"
             return
         earlier, later = codes[:-1].astype(np.int64), codes[1:].astype(np.int64)
         first_change = np.argmax(earlier != later, axis=1)[:, None]
@@ -170,10 +170,10 @@ class SpaceConformance(ABC):
             space.canonical(canonical), canonical, "canonical() of a canonical code is itself"
         )
         np.testing.assert_array_equal(
-            space.networks(canonical), space.networks(codes), "a representative is the same network"
+            space.network_ids(canonical), space.network_ids(codes), "a representative is the same network"
         )
         np.testing.assert_array_equal(
-            _labels(space.networks(codes)), _labels(canonical), "networks agree exactly where canonical codes do"
+            _labels(space.network_ids(codes)), _labels(canonical), "networks agree exactly where canonical codes do"
         )
         order = np.random.default_rng(3).permutation(len(codes))
         np.testing.assert_array_equal(
@@ -324,16 +324,18 @@ class SpaceConformance(ABC):
         np.testing.assert_array_equal(
             smaller.valid(codes), permitted, "valid() of a restricted space is its mask and the rules"
         )
-        np.testing.assert_array_equal(smaller.networks(inside), space.networks(inside), "codes keep their identity")
+        np.testing.assert_array_equal(
+            smaller.network_ids(inside), space.network_ids(inside), "codes keep their identity"
+        )
         assert [smaller.format(code) for code in inside[:20]] == [space.format(code) for code in inside[:20]]
         for name in space.encodings:
             np.testing.assert_array_equal(
                 smaller.encode(inside, name), space.encode(inside, name), f"{name} changes in a restricted space"
             )
         if space.enumerable and space.listed_by == "network":
-            listed = smaller.networks(smaller.enumerate())
-            assert np.isin(smaller.networks(inside), listed).all(), "enumerate() of a restricted space is incomplete"
-            assert np.isin(listed, space.networks(space.enumerate())).all(), "a restricted space has new networks"
+            listed = smaller.network_ids(smaller.enumerate())
+            assert np.isin(smaller.network_ids(inside), listed).all(), "enumerate() of a restricted space is incomplete"
+            assert np.isin(listed, space.network_ids(space.enumerate())).all(), "a restricted space has new networks"
             assert len(np.unique(listed)) == smaller.size
         elif space.enumerable:
             whole = space.enumerate()
@@ -430,7 +432,7 @@ class SpaceConformance(ABC):
 def _warm_up(space: SearchSpace) -> None:
     """Let a space remember what it will, so that a smaller copy that inherits stale memories is found out."""
     codes = space.sample(2, np.random.default_rng(0))
-    space.networks(codes)
+    space.network_ids(codes)
     space.encode(codes)
     if space.enumerable:
         _ = space.size

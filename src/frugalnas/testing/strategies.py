@@ -90,7 +90,7 @@ class StrategyConformance(ABC):
             return
         strategy = self.make(0)
         codes = np.concatenate([trials.codes for trials in _advance(strategy, 3 * self.rounds)])
-        assert len(np.unique(strategy.space.networks(codes))) == len(codes), (
+        assert len(np.unique(strategy.space.network_ids(codes))) == len(codes), (
             "a network is asked for twice; leave out those that unasked() knows, or set never_repeats = False"
         )
 
@@ -187,7 +187,9 @@ class StrategyConformance(ABC):
         assert all(len(trials) for trials in waiting), "ask() gives nothing while trials are pending"
         codes = np.concatenate([trials.codes for trials in waiting])
         if self.never_repeats:
-            assert len(np.unique(strategy.space.networks(codes))) == len(codes), "a pending network is asked for again"
+            assert len(np.unique(strategy.space.network_ids(codes))) == len(codes), (
+                "a pending network is asked for again"
+            )
         for trials in reversed(waiting):
             _tell(strategy, trials)
         assert len(strategy.ask())
@@ -254,7 +256,7 @@ class StrategyConformance(ABC):
                 codes = np.concatenate([trials.codes for trials in asked])
                 assert tiny.valid(codes).all(), "ask() leaves the space"
                 if self.never_repeats:
-                    assert len(np.unique(tiny.networks(codes))) == len(codes), (
+                    assert len(np.unique(tiny.network_ids(codes))) == len(codes), (
                         "a network is asked for twice near the end"
                     )
                 assert not len(strategy.ask(n)), "an exhausted space stays exhausted"
