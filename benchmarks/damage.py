@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs import Callback, loop, resume, search
+from frugalnas.searches import Callback, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
 from frugalnas.tables import TableEvaluator

@@ -54,7 +54,7 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
     from frugalnas.networks.saving import ModelCard, load, save_model
     from frugalnas.pickles import read_pickle, read_torch
     from frugalnas.registry import SPACES
-    from frugalnas.runs import load_search
+    from frugalnas.searches import load_search
     from frugalnas.spaces.constraint import Constraint
     from frugalnas.tables import Table, import_benchmark, import_table, read_labels
     from frugalnas.training import load_recipe

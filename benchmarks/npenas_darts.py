@@ -18,10 +18,10 @@ import pyarrow.parquet
 from PIL import Image
 
 from frugalnas.registry import PREDICTORS
-from frugalnas.runs import load_search, resume, search
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import load_training, train
 from frugalnas.scores.correlation import kendall_tau
+from frugalnas.searches import load_search, resume, search
 from frugalnas.spaces import DARTS
 from frugalnas.strategies import NPENAS
 

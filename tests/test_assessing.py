@@ -13,11 +13,11 @@ from scipy.stats import norm
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_numbers, assessment_table
-from frugalnas.runs import search
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.labelled import Subject
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, top_precision
+from frugalnas.searches import search
+from frugalnas.searches.labelled import Subject
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS

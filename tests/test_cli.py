@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import frugalnas
-from frugalnas.runs import load_search
+from frugalnas.searches import load_search
 from frugalnas.spaces import NASBench201
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.tables import open_table

@@ -12,7 +12,7 @@ from scipy.stats import wilcoxon
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
 from frugalnas.report import comparison_numbers, comparison_report, comparison_table
-from frugalnas.runs import search
+from frugalnas.searches import search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution
 from frugalnas.studies import Comparison, compare, load_comparison, resume_comparison
@@ -239,7 +239,7 @@ def test_an_existing_folder_is_never_touched(done):
 
 
 def test_one_can_not_be_taken_for_the_other(done, tmp_path):
-    from frugalnas.runs import load_search, resume
+    from frugalnas.searches import load_search, resume
 
     for call in (load_search, resume):
         with pytest.raises(RunFolderError, match="not a search"):

@@ -16,7 +16,7 @@ from frugalnas.predictors import Ridge
 from frugalnas.report import Embedding, dynamics_figure, embedding_figure, read_dynamics
 from frugalnas.report import embedding as embedding_module
 from frugalnas.report.dynamics import predicted_values
-from frugalnas.runs import Budget, SerialExecutor, load_search, replay, search
+from frugalnas.searches import Budget, SerialExecutor, load_search, replay, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.weaknas import Round, top_schedule

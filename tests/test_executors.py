@@ -10,7 +10,8 @@ import user_code
 
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import ProcessExecutor, RunFolder, SerialExecutor, resume, search
+from frugalnas.runs import RunFolder
+from frugalnas.searches import ProcessExecutor, SerialExecutor, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.tables import TableEvaluator

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from frugalnas.cli import main
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import Budget, load_search, resume, search
+from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
 from frugalnas.studies import compare, load_comparison, resume_comparison

@@ -17,8 +17,9 @@ from frugalnas import files
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.evaluation import Evaluator, Trials
 from frugalnas.files import alone, draft, sweep, write_atomically
-from frugalnas.runs import RunFolder, load_search, search
-from frugalnas.runs.executors import evaluate_safely
+from frugalnas.runs import RunFolder
+from frugalnas.searches import load_search, search
+from frugalnas.searches.executors import evaluate_safely
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.tables import TableEvaluator
@@ -202,7 +203,7 @@ def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path, monkeypatch):
 def test_a_run_folder_that_is_removed_meanwhile_is_named_and_does_not_come_back(tmp_path):
     import shutil
 
-    from frugalnas.runs import Callback
+    from frugalnas.searches import Callback
 
     class Remove(Callback):
         def on_query(self, query, ledger):

@@ -23,7 +23,7 @@ from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.registry import SPACES
-from frugalnas.runs import Budget, resume, search
+from frugalnas.searches import Budget, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.spaces.listed import listed_space
 from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS

@@ -18,7 +18,7 @@ from frugalnas.networks import LayerNetwork, latency, skeleton_of
 from frugalnas.networks.latency import LatencyTable, latency_table, measure_latency
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.networks.runtimes import runner
-from frugalnas.runs import Budget, search
+from frugalnas.searches import Budget, search
 from frugalnas.spaces import DARTS, MobileNet, NASBench101, NASBench201, OnceForAll, ShuffleNet
 from frugalnas.strategies import RandomSearch
 

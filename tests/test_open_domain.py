@@ -10,9 +10,10 @@ import pytest
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
-from frugalnas.runs import Callback, ProcessExecutor, RunFolder, load_search, network_trainer, resume, search
+from frugalnas.runs import RunFolder, network_trainer
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import load_training, train
+from frugalnas.searches import Callback, ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
 from frugalnas.testing import EvaluatorConformance

@@ -17,7 +17,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
 from frugalnas.predictors import Ridge
 from frugalnas.report import Fronts, front_figure, hypervolume_figure, read_fronts
-from frugalnas.runs import Budget, load_search, resume, search
+from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.objectives import cost_named, parse_objectives

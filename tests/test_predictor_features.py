@@ -10,7 +10,7 @@ from test_spaces import Layers
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Ridge
 from frugalnas.registry import PREDICTORS
-from frugalnas.runs import Budget, resume, search
+from frugalnas.searches import Budget, resume, search
 from frugalnas.spaces import Population
 from frugalnas.strategies import WeakNAS
 from frugalnas.tables import TableEvaluator, known_quantities, open_table

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
-from frugalnas.runs import Budget, Callback, load_search, loop, resume, search
+from frugalnas.searches import Budget, Callback, load_search, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
 from frugalnas.tables import TableEvaluator

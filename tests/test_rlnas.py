@@ -22,13 +22,13 @@ from frugalnas.networks.saving import card_of, load
 from frugalnas.report.certainty import certainty
 from frugalnas.report.method_page import _doubts
 from frugalnas.report.methods import method_report
-from frugalnas.runs import SearchResult
-from frugalnas.runs.ledger import Query
 from frugalnas.runs.stages import load_stages
 from frugalnas.runs.supernets import load_supernet
 from frugalnas.runs.training import load_training
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.scores import Angle, AngleTable, Score
+from frugalnas.searches import SearchResult
+from frugalnas.searches.ledger import Query
 from frugalnas.supernets import SupernetRecipe
 from frugalnas.training import load_recipe
 
@@ -143,7 +143,7 @@ def test_the_winner_is_the_retrained_network_with_the_best_validation_accuracy(w
 
 
 def test_those_retrained_have_the_largest_angles_of_the_whole_space(whole):
-    from frugalnas.runs.scoring import open_score
+    from frugalnas.searches.scoring import open_score
 
     score = open_score(whole.run_dir, "angle")
     codes = alive(SPACE, SPACE.enumerate())

@@ -17,9 +17,10 @@ from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, FunctionEvaluator
 from frugalnas.predictors import MLP, Boosting, GaussianProcess
 from frugalnas.registry import STRATEGIES
-from frugalnas.runs import Budget, Callback, ProcessExecutor, RunFolder, load_search, resume, search
+from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.runs.folder import unused_name
+from frugalnas.searches import Budget, Callback, ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, Strategy, WeakNAS
 from frugalnas.tables import TableEvaluator

@@ -16,13 +16,14 @@ from frugalnas.data import loader
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.report.rankings import ranking_numbers
-from frugalnas.runs import Budget, Callback, RunFolder, resume, search
+from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
-from frugalnas.runs.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.runs.supernets import load_supernet, supernet_data, train_supernet
 from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
+from frugalnas.searches import Budget, Callback, resume, search
+from frugalnas.searches.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.strategies import RandomSearch
 from frugalnas.studies.correlating import correlate, tables_named, transfer
 from frugalnas.supernets import supernet_of
@@ -407,7 +408,7 @@ def test_whatever_stands_in_the_table_of_zero_cost_scores_is_a_score(monkeypatch
     monkeypatch.setattr(zero_cost, "Modules", Modules, raising=False)
     monkeypatch.setitem(SCORES, "modules", "modules")
     monkeypatch.setitem(ZERO_COST, "modules", ZeroCostScore("modules", "Modules"))
-    monkeypatch.setattr("frugalnas.runs.untrained.UNTRAINED", (*ZERO_COST,))
+    monkeypatch.setattr("frugalnas.searches.untrained.UNTRAINED", (*ZERO_COST,))
     assert (fn.open_untrained(SPACE, "modules")(CODES) > 10).all()
 
 

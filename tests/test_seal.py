@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.runs import Budget, RunFolder, accept_config, load_search, restore_config, resume, search
+from frugalnas.runs import RunFolder, accept_config, restore_config
+from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
 from frugalnas.studies import compare, load_comparison
@@ -151,7 +152,7 @@ def test_a_journal_that_was_changed_is_refused_by_line(run, what):
 @pytest.mark.parametrize("place", [1, 7, 8, 14, 30])
 def test_a_damaged_line_of_any_block_is_named(run, monkeypatch, place):
     monkeypatch.setattr("frugalnas.runs.folder.AT_A_TIME", 7)
-    monkeypatch.setattr("frugalnas.runs.ledger.AT_A_TIME", 4)
+    monkeypatch.setattr("frugalnas.searches.ledger.AT_A_TIME", 4)
     lines = journal(run).splitlines(keepends=True)
     asked = load_search(run)
     assert [query.code.tolist() for query in asked.queries] == [json.loads(line)["code"] for line in lines]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import load_search, search
+from frugalnas.searches import load_search, search
 from frugalnas.spaces import Codes, NASBench201, Population, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution

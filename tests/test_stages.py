@@ -11,7 +11,7 @@ import pytest
 from frugalnas import FrugalnasError, NASBench201, RandomSearch
 from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.runs import Callback, RunFolder, search
+from frugalnas.runs import RunFolder
 from frugalnas.runs.stages import (
     Method,
     Stages,
@@ -21,6 +21,7 @@ from frugalnas.runs.stages import (
     run_method,
     trained_run,
 )
+from frugalnas.searches import Callback, search
 
 calls: list[str] = []
 

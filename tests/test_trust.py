@@ -13,7 +13,7 @@ import yaml
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
 from frugalnas.registry import EVALUATORS, EXECUTORS, PREDICTORS, SPACES, STRATEGIES
-from frugalnas.runs import load_search, resume, search
+from frugalnas.searches import load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.tables import Table, import_table, open_table

@@ -30,7 +30,7 @@ _HOMES = {
     "frugalnas.methods.launching": ("MethodResult", "load_method", "resume_rlnas", "rlnas"),
     "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
-    "frugalnas.runs": (
+    "frugalnas.searches": (
         "Budget",
         "ProcessExecutor",
         "Progress",
@@ -40,10 +40,10 @@ _HOMES = {
         "resume",
         "search",
     ),
-    "frugalnas.runs.scoring": ("ScoreEvaluator", "open_score"),
+    "frugalnas.searches.scoring": ("ScoreEvaluator", "open_score"),
     "frugalnas.runs.supernets": ("SupernetResult", "load_supernet", "train_supernet"),
     "frugalnas.runs.training": ("TrainingResult", "train"),
-    "frugalnas.runs.untrained": ("UntrainedEvaluator", "open_untrained"),
+    "frugalnas.searches.untrained": ("UntrainedEvaluator", "open_untrained"),
     "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
     "frugalnas.spaces": (
         "DARTS",
@@ -100,27 +100,27 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Prediction as Prediction
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
-    from frugalnas.runs import Budget as Budget
-    from frugalnas.runs import ProcessExecutor as ProcessExecutor
-    from frugalnas.runs import Progress as Progress
-    from frugalnas.runs import SearchResult as SearchResult
-    from frugalnas.runs import SerialExecutor as SerialExecutor
-    from frugalnas.runs import load_search as load_search
-    from frugalnas.runs import resume as resume
-    from frugalnas.runs import search as search
-    from frugalnas.runs.scoring import ScoreEvaluator as ScoreEvaluator
-    from frugalnas.runs.scoring import open_score as open_score
     from frugalnas.runs.supernets import SupernetResult as SupernetResult
     from frugalnas.runs.supernets import load_supernet as load_supernet
     from frugalnas.runs.supernets import train_supernet as train_supernet
     from frugalnas.runs.training import TrainingResult as TrainingResult
     from frugalnas.runs.training import train as train
-    from frugalnas.runs.untrained import UntrainedEvaluator as UntrainedEvaluator
-    from frugalnas.runs.untrained import open_untrained as open_untrained
     from frugalnas.scores import Angle as Angle
     from frugalnas.scores import AngleRule as AngleRule
     from frugalnas.scores import Score as Score
     from frugalnas.scores import largest_angle as largest_angle
+    from frugalnas.searches import Budget as Budget
+    from frugalnas.searches import ProcessExecutor as ProcessExecutor
+    from frugalnas.searches import Progress as Progress
+    from frugalnas.searches import SearchResult as SearchResult
+    from frugalnas.searches import SerialExecutor as SerialExecutor
+    from frugalnas.searches import load_search as load_search
+    from frugalnas.searches import resume as resume
+    from frugalnas.searches import search as search
+    from frugalnas.searches.scoring import ScoreEvaluator as ScoreEvaluator
+    from frugalnas.searches.scoring import open_score as open_score
+    from frugalnas.searches.untrained import UntrainedEvaluator as UntrainedEvaluator
+    from frugalnas.searches.untrained import open_untrained as open_untrained
     from frugalnas.spaces import DARTS as DARTS
     from frugalnas.spaces import FairNAS as FairNAS
     from frugalnas.spaces import Genotype as Genotype

@@ -361,9 +361,9 @@ EVALUATORS = Registry(
     "evaluator",
     {
         "table": "frugalnas.tables:TableEvaluator",
-        "score": "frugalnas.runs.scoring:ScoreEvaluator",
+        "score": "frugalnas.searches.scoring:ScoreEvaluator",
         "training": "frugalnas.runs.trained:TrainingEvaluator",
-        "untrained": "frugalnas.runs.untrained:UntrainedEvaluator",
+        "untrained": "frugalnas.searches.untrained:UntrainedEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
     base="frugalnas.evaluation:Evaluator",
@@ -372,10 +372,10 @@ EVALUATORS = Registry(
 EXECUTORS = Registry(
     "executor",
     {
-        "serial": "frugalnas.runs.executors:SerialExecutor",
-        "processes": "frugalnas.runs.executors:ProcessExecutor",
+        "serial": "frugalnas.searches.executors:SerialExecutor",
+        "processes": "frugalnas.searches.executors:ProcessExecutor",
     },
-    base="frugalnas.runs.executors:Executor",
+    base="frugalnas.searches.executors:Executor",
 )
 
 PREDICTORS = Registry(

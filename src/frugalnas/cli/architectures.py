@@ -269,8 +269,9 @@ def _in_folder(path: Path) -> Architecture:
     for card in (path / "architecture.json", path / "model" / "architecture.json"):
         if card.is_file() and not (path / "config.yaml").is_file():
             return _in_file(card, card.read_text(encoding="utf-8"), None)
-    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs import RunFolder
     from frugalnas.runs.descriptions import build_space
+    from frugalnas.searches import load_search
 
     if not (path / "config.yaml").is_file():
         raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
@@ -289,8 +290,9 @@ def _in_folder(path: Path) -> Architecture:
 
 def _query(path: Path, number: int) -> Architecture:
     """What a search asked for in one of its queries, evaluated or failed, at the space's own sizes."""
-    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs import RunFolder
     from frugalnas.runs.descriptions import build_space
+    from frugalnas.searches import load_search
 
     if not (path / "config.yaml").is_file() or RunFolder(path).config["kind"] != "search":
         raise FrugalnasError(f"--id {number} is a query of a search, but {path} is no folder of one; leave --id out")

@@ -89,7 +89,7 @@ def _options(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _folder(parsed: argparse.Namespace) -> Path:
-    from frugalnas.runs.scoring import supernet_folder
+    from frugalnas.searches.scoring import supernet_folder
 
     return parsed.out or supernet_folder(parsed.run_dirs[0]) / "report"
 

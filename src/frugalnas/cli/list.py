@@ -39,7 +39,7 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns(list(recipe_sources("frugalnas.methods").items()), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
-    from frugalnas.runs.scoring import SCORES
+    from frugalnas.searches.scoring import SCORES
     from frugalnas.strategies.acquisition import ACQUISITIONS
 
     for registry, heading in ((SPACES, "spaces"), (STRATEGIES, "strategies"), (PREDICTORS, "predictors")):

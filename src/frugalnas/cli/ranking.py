@@ -11,7 +11,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
-    from frugalnas.runs import SearchResult
+    from frugalnas.searches import SearchResult
 
 __all__ = ["add"]
 
@@ -40,7 +40,8 @@ def add(kinds: Any) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Print the order."""
-    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs import RunFolder
+    from frugalnas.searches import load_search
 
     if parsed.top < 1:
         raise FrugalnasError(f"--top {parsed.top}: show at least one architecture")

@@ -76,7 +76,8 @@ def add(commands: Any) -> None:
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import Budget, RunFolder, accept_config, restore_config, resume
+    from frugalnas.runs import RunFolder, accept_config, restore_config
+    from frugalnas.searches import Budget, resume
     from frugalnas.studies import resume_comparison
     from frugalnas.studies.assessing import resume_assessment
 

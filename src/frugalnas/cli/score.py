@@ -144,8 +144,8 @@ def _run(parsed: argparse.Namespace) -> int:
     import numpy as np
 
     from frugalnas.runs.descriptions import build_space
-    from frugalnas.runs.scoring import fast, open_score
-    from frugalnas.runs.untrained import open_untrained
+    from frugalnas.searches.scoring import fast, open_score
+    from frugalnas.searches.untrained import open_untrained
 
     settings = parse_settings(parsed.set)
     for part in settings:
@@ -264,7 +264,7 @@ def _words(space: SearchSpace) -> str:
 def _scored(space: SearchSpace, score: Score, codes: Codes, which: str, named: bool = False) -> _Scored:
     import numpy as np
 
-    from frugalnas.runs.scoring import scored_with_parts
+    from frugalnas.searches.scoring import scored_with_parts
 
     values, parts = scored_with_parts(score, codes)
     columns: dict[str, FloatArray] = {score.name: values, **parts}
@@ -298,7 +298,7 @@ def _numbers(scored: _Scored) -> dict[str, Any]:
 
 
 def _show(scored: _Scored, parsed: argparse.Namespace) -> None:
-    from frugalnas.runs.scoring import score_title
+    from frugalnas.searches.scoring import score_title
 
     numbers = _numbers(scored)
     rows = [("score", f"{score_title(parsed.score)}: {_how(parsed)}"), ("of", scored.which)]
@@ -336,8 +336,8 @@ def _shown(name: str, value: float) -> str:
 
 def _how(parsed: argparse.Namespace) -> str:
     """From which weights to which."""
-    from frugalnas.runs.scoring import angle_base, supernet_folder
     from frugalnas.runs.supernets import load_supernet
+    from frugalnas.searches.scoring import angle_base, supernet_folder
 
     if parsed.run_dir is None:
         return f"of networks that nobody has trained, seed {parsed.seed}{f', {parsed.data}' if parsed.data else ''}"

@@ -18,7 +18,7 @@ from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, const
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
     from frugalnas.evaluation import Evaluator
-    from frugalnas.runs import Callback
+    from frugalnas.searches import Callback
     from frugalnas.spaces import SearchSpace
     from frugalnas.strategies import Strategy
 
@@ -97,8 +97,8 @@ def _named_strategy(arguments: Sequence[str]) -> str | None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Search, then show what was found."""
-    from frugalnas.runs import Budget, ProcessExecutor, SerialExecutor, search
     from frugalnas.runs.descriptions import build_evaluator, build_space
+    from frugalnas.searches import Budget, ProcessExecutor, SerialExecutor, search
 
     settings = parse_settings(parsed.set)
     for part in settings:
@@ -285,7 +285,7 @@ def _scored(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Descriptions of a supernet's space, at the sizes and under the limits of the options, and of what scores it."""
     from frugalnas.runs.descriptions import describe_evaluator, describe_space
-    from frugalnas.runs.scoring import ScoreEvaluator
+    from frugalnas.searches.scoring import ScoreEvaluator
 
     if parsed.supernet is None:
         raise FrugalnasError(
@@ -315,7 +315,7 @@ def supernet_space(
     """
     from frugalnas.runs.descriptions import build_space
     from frugalnas.runs.folder import RunFolder
-    from frugalnas.runs.scoring import supernet_folder
+    from frugalnas.searches.scoring import supernet_folder
 
     own = RunFolder(supernet_folder(run_dir)).config["space"]
     if name not in (None, own["name"]):
@@ -347,8 +347,8 @@ def _say_what_it_is(strategy: Strategy) -> None:
 
 def _say_how_else(evaluator: Evaluator) -> None:
     """Before a search by a score: what can be known without one."""
-    from frugalnas.runs.scoring import ScoreEvaluator
     from frugalnas.scores import Angle
+    from frugalnas.searches.scoring import ScoreEvaluator
 
     if not isinstance(evaluator, ScoreEvaluator):
         return
@@ -389,7 +389,7 @@ def _free_folder(strategy: str, evaluator: dict[str, Any], seed: int) -> Path:
 @contextmanager
 def watched(run_dir: Path, quiet: bool) -> Iterator[list[Callback]]:
     """A progress bar around a search, and after Ctrl-C the line that continues it."""
-    from frugalnas.runs import Progress
+    from frugalnas.searches import Progress
 
     progress = None if quiet else Progress()
     try:

@@ -13,11 +13,11 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.networks.exporting import export
 from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
 from frugalnas.runs.preparing import build_network, counts_of
-from frugalnas.runs.result import SearchResult
 from frugalnas.runs.training import TrainingResult
 from frugalnas.scores import Angle, Score
 from frugalnas.scores.live_paths import LivePaths
 from frugalnas.scores.maximise import largest_angle
+from frugalnas.searches.result import SearchResult
 from frugalnas.spaces import Codes, FactoredSpace, FloatArray, SearchSpace
 from frugalnas.training import Recipe
 

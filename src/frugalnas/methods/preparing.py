@@ -13,11 +13,11 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.methods.concluding import alive
 from frugalnas.methods.recipe import MethodRecipe
 from frugalnas.registry import SPACES, STRATEGIES
-from frugalnas.runs.budget import Budget
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.preparing import prepare
-from frugalnas.runs.scoring import IMAGES, check_held_out, score_parts
 from frugalnas.runs.supernet_preparing import PreparedSupernet, prepare_supernet
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
 from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import Strategy

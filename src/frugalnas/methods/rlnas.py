@@ -13,11 +13,11 @@ from typing import Any
 from frugalnas.methods.concluding import best_of, conclude
 from frugalnas.methods.preparing import Networks, evaluations, genetic_search, networks_of
 from frugalnas.methods.recipe import load_method_recipe
-from frugalnas.runs import search
-from frugalnas.runs.scoring import ScoreEvaluator, fast
 from frugalnas.runs.stages import Method, Stages
 from frugalnas.runs.supernets import train_supernet
 from frugalnas.runs.training import train
+from frugalnas.searches import search
+from frugalnas.searches.scoring import ScoreEvaluator, fast
 
 __all__ = ["RLNAS"]
 

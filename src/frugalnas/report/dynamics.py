@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata
 
 from frugalnas.errors import RunFolderError
-from frugalnas.runs import RunFolder, replay
+from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, build_space
+from frugalnas.searches import replay
+from frugalnas.searches.ledger import read_queries
 from frugalnas.spaces import Codes, Population, SearchSpace
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.strategies.weaknas import Round
@@ -165,7 +167,7 @@ class _Watcher:
         self.best = np.argsort(-self.truth, kind="stable")[:BEST]
         self.labelling = ""
         self.steps: list[Step] = []
-        queries = folder.queries(space)
+        queries = read_queries(folder, space)
         rows, values = self._rows(queries.codes), queries.values
         told = np.isfinite(values)  # a worker may have failed where the table knows the value
         if not np.array_equal(np.where(rows >= 0, self.truth[rows], np.nan)[told], values[told]):

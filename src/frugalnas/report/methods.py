@@ -18,10 +18,10 @@ from frugalnas.report.training_figures import learning_curves
 
 if TYPE_CHECKING:
     from frugalnas.methods.rlnas import RLNAS
-    from frugalnas.runs.result import SearchResult
     from frugalnas.runs.stages import Stage
     from frugalnas.runs.supernets import SupernetResult
     from frugalnas.runs.training import TrainingResult
+    from frugalnas.searches.result import SearchResult
 
 __all__ = ["MethodRun", "method_numbers", "method_report", "read_method"]
 
@@ -61,10 +61,11 @@ class MethodRun:
 
 def read_method(run_dir: Path | str) -> MethodRun:
     """A method's run from its folder alone; nothing is computed."""
-    from frugalnas.runs import RunFolder, load_search
+    from frugalnas.runs import RunFolder
     from frugalnas.runs.stages import load_stages, method_of, read_failure, read_result
     from frugalnas.runs.supernets import load_supernet
     from frugalnas.runs.training import load_training
+    from frugalnas.searches import load_search
 
     folder = RunFolder(Path(run_dir))
     method = method_of(folder)
@@ -144,7 +145,7 @@ def method_report(run_dir: Path | str) -> list[Path]:
 
 def _certainty(run: MethodRun) -> Certainty | None:
     """How sure the angle's ranking is; None for other scores, of which nothing is known before the last epoch."""
-    from frugalnas.runs.scoring import open_score
+    from frugalnas.searches.scoring import open_score
 
     assert run.supernet is not None
     assert run.result is not None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.report.style import COLUMN, GREY, LINES, new_figure, paper_style
-from frugalnas.runs import SearchResult
+from frugalnas.searches import SearchResult
 from frugalnas.spaces import FloatArray, IntArray, SearchSpace
 from frugalnas.strategies.objectives import Cost, cost_named
 from frugalnas.strategies.pareto import hypervolume, non_dominated

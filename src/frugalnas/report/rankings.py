@@ -12,8 +12,8 @@ import numpy as np
 from frugalnas.files import draft
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
 from frugalnas.report.style import save_figure
-from frugalnas.runs.scoring import score_title
 from frugalnas.scores.correlation import Correlation
+from frugalnas.searches.scoring import score_title
 from frugalnas.spaces import FloatArray
 from frugalnas.studies.rankings import Ranking, Study
 

@@ -13,10 +13,11 @@ from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
 from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
-from frugalnas.runs import RunFolder, SearchResult, load_search
+from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator
-from frugalnas.runs.scoring import score_title
 from frugalnas.runs.trained import SELECTIONS
+from frugalnas.searches import SearchResult, load_search
+from frugalnas.searches.scoring import score_title
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
 

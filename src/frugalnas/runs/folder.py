@@ -20,7 +20,6 @@ from frugalnas.documents import fits
 from frugalnas.errors import RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.fields import NoRun, check_config, check_line
-from frugalnas.runs.ledger import Queries, read_queries
 from frugalnas.runs.seal import (
     CONFIG,
     Seal,
@@ -33,7 +32,6 @@ from frugalnas.runs.seal import (
     unsummed,
     unsummed_lines,
 )
-from frugalnas.spaces import SearchSpace
 from frugalnas.strict_json import to_json
 
 __all__ = ["RunFolder", "accept_config", "list_runs", "restore_config"]
@@ -256,21 +254,6 @@ class RunFolder:
         for file in self._open.values():
             file.close()
         self._open.clear()
-
-    def queries(self, space: SearchSpace) -> Queries:
-        """The queries in the journal, in order.
-
-        Raises:
-            RunFolderError: naming the line that is not a query of this space.
-        """
-
-        def refused(number: int) -> RunFolderError:
-            return RunFolderError(
-                f"{self.path / 'journal.jsonl'}, line {number}, is not query {number} of this run; cut the file before it and "
-                f"resume to evaluate the rest again"
-            )
-
-        return read_queries(self.lines(), space, refused)
 
     def epochs(self) -> tuple[tuple[dict[str, Any], ...], str | None]:
         """The records of a training's epochs that are done, and how it diverged after them; None where it did not."""

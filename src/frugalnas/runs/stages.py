@@ -45,7 +45,7 @@ Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
 """Callbacks that look on while a stage runs."""
 
 _KINDS = {
-    "search": ("frugalnas.runs.loop:resume", "frugalnas.runs.loop:load_search"),
+    "search": ("frugalnas.searches.loop:resume", "frugalnas.searches.loop:load_search"),
     "training": ("frugalnas.runs.training:resume_training", "frugalnas.runs.training:load_training"),
     "supernet": ("frugalnas.runs.supernets:resume_supernet", "frugalnas.runs.supernets:load_supernet"),
 }

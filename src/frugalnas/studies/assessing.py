@@ -18,8 +18,8 @@ from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import fitted, predicted, predicted_mean
 from frugalnas.registry import PREDICTORS, plain
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.labelled import FEWEST_HELD_OUT, Split, Subject
-from frugalnas.runs.processes import Finished, check_jobs, in_order
+from frugalnas.searches.labelled import FEWEST_HELD_OUT, Split, Subject
+from frugalnas.searches.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import IntArray
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.studies.assessment import Assessment, calibrated, in_units, judged

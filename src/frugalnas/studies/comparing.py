@@ -15,11 +15,11 @@ import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluator
 from frugalnas.registry import STRATEGIES, plain
-from frugalnas.runs.budget import Budget
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, subject_of
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.loop import search
-from frugalnas.runs.processes import Finished, check_jobs, in_order
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.loop import search
+from frugalnas.searches.processes import Finished, check_jobs, in_order
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 from frugalnas.studies.comparison import Comparison

@@ -12,11 +12,11 @@ import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
 from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
 from frugalnas.scores.combined import combine
 from frugalnas.scores.correlation import correlation
+from frugalnas.searches.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
 from frugalnas.spaces import Codes, FloatArray
 from frugalnas.studies.rankings import Ranking, Study
 from frugalnas.tables import Table, open_table, table_names

@@ -8,10 +8,10 @@ from typing import Any
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import STRATEGIES, is_local
-from frugalnas.runs.budget import Budget
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
-from frugalnas.runs.executors import Executor, SerialExecutor
 from frugalnas.runs.folder import RunFolder
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.executors import Executor, SerialExecutor
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 

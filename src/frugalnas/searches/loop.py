@@ -19,14 +19,14 @@ from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.files import scratch
 from frugalnas.registry import EXECUTORS, STRATEGIES
-from frugalnas.runs.budget import Budget
-from frugalnas.runs.callbacks import Callback, notebook_progress
 from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space
-from frugalnas.runs.executors import Executor, SerialExecutor
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.ledger import Ledger, Queries, Query, usual_error
-from frugalnas.runs.parts import as_evaluator, check_parts, rebuilt
-from frugalnas.runs.result import SearchResult
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.callbacks import Callback, notebook_progress
+from frugalnas.searches.executors import Executor, SerialExecutor
+from frugalnas.searches.ledger import Ledger, Queries, Query, read_queries, usual_error
+from frugalnas.searches.parts import as_evaluator, check_parts, rebuilt
+from frugalnas.searches.result import SearchResult
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 from frugalnas.trust import opening
@@ -139,7 +139,7 @@ def load_search(run_dir: Path | str, *, space: SearchSpace | None = None, trust:
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
     space = build_space(folder.config["space"]) if space is None else space
-    queries = folder.queries(space)  # before the state, which is held against the sums of what was read
+    queries = read_queries(folder, space)  # before the state, which is held against the sums of what was read
     state = folder.read_state() or {}
     return SearchResult(
         space,
@@ -184,7 +184,7 @@ class _Loop:
         self.state: dict[str, Any] | None = None
 
     def _pick_up(self, folder: RunFolder) -> None:
-        self.journal = folder.queries(self.strategy.space)
+        self.journal = read_queries(folder, self.strategy.space)
         self.earlier_seconds = folder.seconds()
         self.state = folder.read_state()
         if self.state is not None and self.state["queries"] <= len(self.journal):

@@ -6,10 +6,10 @@ import sys
 import time
 from typing import Any
 
-from frugalnas.runs.budget import Budget
-from frugalnas.runs.ledger import Ledger, Query
 from frugalnas.runs.progress import Bar
-from frugalnas.runs.result import SearchResult
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.ledger import Ledger, Query
+from frugalnas.searches.result import SearchResult
 
 __all__ = ["Callback", "NotebookProgress", "Progress", "notebook_progress"]
 

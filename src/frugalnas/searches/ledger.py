@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any, overload
@@ -11,7 +11,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import Evaluations
+from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.arrays import Growing
 
@@ -159,15 +161,17 @@ class Queries(Sequence[Query]):
         return f"<{len(self):,} queries of {self.space!r}>"
 
 
-def read_queries(lines: Iterable[dict[str, Any]], space: SearchSpace, refused: Callable[[int], Exception]) -> Queries:
-    """The queries in a journal's lines.
+def read_queries(folder: RunFolder, space: SearchSpace) -> Queries:
+    """The queries in the journal of a search, in order.
 
     Args:
-        lines: of the journal.
+        folder: of the search.
         space: of the architectures.
-        refused: the error for a line, counted from 1, that is not a query of this space.
+
+    Raises:
+        RunFolderError: naming the line that is not a query of this space.
     """
-    queries, numbered = Queries(space), enumerate(lines, 1)
+    queries, numbered = Queries(space), enumerate(folder.lines(), 1)
     while block := list(islice(numbered, AT_A_TIME)):
         try:
             _read_block(block, queries)
@@ -176,7 +180,10 @@ def read_queries(lines: Iterable[dict[str, Any]], space: SearchSpace, refused: C
                 try:
                     _read_block([(number, line)], Queries(space))
                 except _NOT_A_QUERY:
-                    raise refused(number) from None
+                    raise RunFolderError(
+                        f"{folder.path / 'journal.jsonl'}, line {number}, is not query {number} of this run; cut the file "
+                        f"before it and resume to evaluate the rest again"
+                    ) from None
             raise
     return queries
 

@@ -18,6 +18,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
+from frugalnas.searches.ledger import read_queries
 from frugalnas.spaces import IntArray, Population, SearchSpace
 from frugalnas.tables import open_table
 from frugalnas.tables.labels import Labels, distinct_labels, read_labels
@@ -167,7 +168,7 @@ def _labels(source: Path, space: SearchSpace, column: str | None, architecture: 
         raise FrugalnasError(
             f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave --space out"
         )
-    queries = folder.queries(space)
+    queries = read_queries(folder, space)
     done = np.isfinite(queries.values)
     if not done.any():
         raise FrugalnasError(f"{source} has no evaluations that succeeded; continue it with: frugalnas resume {source}")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.registry import constructor_options
-from frugalnas.runs.scoring import (
+from frugalnas.scores import Score
+from frugalnas.searches.scoring import (
     UNTRAINED,
     ZERO_COST,
     ScoredEvaluator,
@@ -17,12 +18,11 @@ from frugalnas.runs.scoring import (
     first_images,
     score_parts,
 )
-from frugalnas.scores import Score
 from frugalnas.spaces import SearchSpace
 
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
-    from frugalnas.runs.scoring import Batches
+    from frugalnas.searches.scoring import Batches
 
 __all__ = ["UntrainedEvaluator", "open_untrained"]
 

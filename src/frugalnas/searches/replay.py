@@ -8,11 +8,12 @@ from pathlib import Path
 from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import EXECUTORS
-from frugalnas.runs.budget import Budget
-from frugalnas.runs.executors import Executor
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.loop import _Loop
-from frugalnas.runs.parts import rebuilt
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.executors import Executor
+from frugalnas.searches.ledger import read_queries
+from frugalnas.searches.loop import _Loop
+from frugalnas.searches.parts import rebuilt
 from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.weaknas import Round
 
@@ -49,7 +50,7 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
         on_round(one)
 
     strategy.observer = seen
-    answers = folder.queries(strategy.space)
+    answers = read_queries(folder, strategy.space)
     if not answers:
         return 0
     workers = EXECUTORS.create(folder.config["executor"]).workers

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs.ledger import Queries, Query, usual_error
 from frugalnas.runs.shown import Shown
+from frugalnas.searches.ledger import Queries, Query, usual_error
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["SearchResult"]

@@ -13,7 +13,7 @@ from typing_extensions import Self
 from frugalnas.errors import FrugalnasError, surroundings, told
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.interruption import interruptible
-from frugalnas.runs.processes import Lost, Workers
+from frugalnas.searches.processes import Lost, Workers
 
 __all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
 

@@ -1,0 +1,35 @@
+"""How a search is carried through: a strategy asks, an evaluator answers, the journal remembers.
+
+- `search`: goes on until the budget is spent; `SearchResult` is what comes out. `resume` continues a run to the same journal as if
+  it had never been interrupted, `load_search` reads it.
+- `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
+- `Ledger`, `Query`: what was paid for. `Callback`, `Progress`: look on.
+- `replay`: the rounds of a run of WeakNAS or NPENAS seen again, from its journal.
+
+What answers a search besides tables lives in `searches.scoring` (a supernet) and `searches.untrained` (networks that nobody has
+trained).
+"""
+
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.callbacks import Callback, Progress
+from frugalnas.searches.executors import Executor, ProcessExecutor, SerialExecutor
+from frugalnas.searches.ledger import Ledger, Query
+from frugalnas.searches.loop import load_search, resume, search
+from frugalnas.searches.replay import replay
+from frugalnas.searches.result import SearchResult
+
+__all__ = [
+    "Budget",
+    "Callback",
+    "Executor",
+    "Ledger",
+    "ProcessExecutor",
+    "Progress",
+    "Query",
+    "SearchResult",
+    "SerialExecutor",
+    "load_search",
+    "replay",
+    "resume",
+    "search",
+]
