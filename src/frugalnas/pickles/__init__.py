@@ -4,7 +4,8 @@
   a file of torch.save, without its tensors' data.
 - `Opaque`: what stands where a pickle has something that is not plain data.
 
-`machine` runs the opcodes (`opcodes`) over a stream (`source`), `memo` and `objects` bound what a hostile file can cost.
+`unpickler` is Python's own with a list of what it may do and name (`objects`), over a stream (`source`); `memo` bounds what
+it remembers.
 """
 
 from frugalnas.pickles.objects import Opaque

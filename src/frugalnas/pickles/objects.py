@@ -140,21 +140,28 @@ def _kind(value: object) -> str:
     return f"an {name}" if name[0] in "aeio" else f"a {name}"
 
 
-def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    if arguments:
-        raise Unfit("calls collections.OrderedDict with arguments")
-    return {}
+def _empty(name: str, kind: Callable[[], object], most: int = 0) -> Callable[[tuple[Any, ...]], object]:
+    """Of what begins empty. A dict with a default is a dict: what it would make is never made."""
+
+    def make(arguments: tuple[Any, ...]) -> object:
+        if len(arguments) > most:
+            raise Unfit(f"calls {name} with arguments")
+        return kind()
+
+    return make
 
 
-def _default_dict(arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    """A dict with a default is a dict: what it would make is never made."""
-    if len(arguments) > 1:
-        raise Unfit("calls collections.defaultdict with more than what it makes by default")
-    return {}
+def _opaque(name: str) -> Callable[[tuple[Any, ...]], object]:
+    return lambda arguments: Opaque(name)
 
 
-def _list(arguments: tuple[Any, ...]) -> object:
-    raise Unfit("calls list")
+def _uncalled(name: str) -> Callable[[tuple[Any, ...]], object]:
+    """Of what is an argument of others."""
+
+    def make(arguments: tuple[Any, ...]) -> object:
+        raise Unfit(f"calls {name}")
+
+    return make
 
 
 def _set(arguments: tuple[Any, ...]) -> set[Any]:
@@ -168,12 +175,6 @@ def _set(arguments: tuple[Any, ...]) -> set[Any]:
 
 def _frozenset(arguments: tuple[Any, ...]) -> frozenset[Any]:
     return frozenset(_set(arguments))
-
-
-def _empty_bytes(arguments: tuple[Any, ...]) -> bytes:
-    if arguments:
-        raise Unfit("calls bytes with arguments")
-    return b""
 
 
 def _encode(arguments: tuple[Any, ...]) -> bytes:
@@ -259,10 +260,6 @@ def _checked(flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return flat
 
 
-def _of_torch(name: str) -> Named:
-    return Named(name, lambda arguments: Opaque(name))
-
-
 _MOST_AXES = 16
 _EMPTY = 1 << 16
 """Elements that an array may claim along its other axes where one of them is 0."""
@@ -271,74 +268,36 @@ _KEYS = frozenset({str, float, bool, bytes, type(None)})
 _PLAIN = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,5}")
 
 _MAKERS: dict[str, Callable[[tuple[Any, ...]], object]] = {
-    "collections.OrderedDict": _ordered_dict,
-    "collections.defaultdict": _default_dict,
-    "builtins.list": _list,
-    "__builtin__.list": _list,
-    "builtins.set": _set,
-    "__builtin__.set": _set,
-    "builtins.frozenset": _frozenset,
-    "__builtin__.frozenset": _frozenset,
-    "__builtin__.bytes": _empty_bytes,
+    "collections.OrderedDict": _empty("collections.OrderedDict", dict),
+    "collections.defaultdict": _empty("collections.defaultdict", dict, most=1),
+    "__builtin__.bytes": _empty("bytes", bytes),
     "_codecs.encode": _encode,
     "numpy.dtype": _dtype,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy._core.multiarray.scalar": _scalar,
-    "numpy.core.multiarray._reconstruct": _reconstruct,
-    "numpy._core.multiarray._reconstruct": _reconstruct,
-    "numpy.core.numeric._frombuffer": _from_buffer,
-    "numpy._core.numeric._frombuffer": _from_buffer,
+    "numpy.ndarray": _uncalled("numpy.ndarray"),
+    **{f"{room}.list": _uncalled("list") for room in ("builtins", "__builtin__")},
+    **{f"{room}.set": _set for room in ("builtins", "__builtin__")},
+    **{f"{room}.frozenset": _frozenset for room in ("builtins", "__builtin__")},
+    **{f"{room}.multiarray.scalar": _scalar for room in ("numpy.core", "numpy._core")},
+    **{f"{room}.multiarray._reconstruct": _reconstruct for room in ("numpy.core", "numpy._core")},
+    **{f"{room}.numeric._frombuffer": _from_buffer for room in ("numpy.core", "numpy._core")},
 }
-
-
-def _ndarray(arguments: tuple[Any, ...]) -> object:
-    raise Unfit("calls numpy.ndarray")
-
-
-_MAKERS["numpy.ndarray"] = _ndarray
-
-_STORAGES = [
-    "BFloat16",
-    "Bool",
-    "Byte",
-    "Char",
-    "ComplexDouble",
-    "ComplexFloat",
-    "Double",
-    "Float",
-    "Half",
-    "Int",
-    "Long",
-    "Short",
-    "Typed",
-    "Untyped",
-]
-_DTYPES = [
-    "bfloat16",
-    "bool",
-    "complex128",
-    "complex64",
-    "float16",
-    "float32",
-    "float64",
-    "int16",
-    "int32",
-    "int64",
-    "int8",
-    "uint8",
-]
-_TORCH = [
-    "torch._utils._rebuild_tensor",
-    "torch._utils._rebuild_tensor_v2",
-    "torch._utils._rebuild_parameter",
-    "torch.Size",
-    "torch.device",
-    *[f"{room}.{kind}Storage" for kind in _STORAGES for room in ("torch", "torch.cuda", "torch.storage")],
-]
+_STORAGES = (
+    *("BFloat16", "Bool", "Byte", "Char", "ComplexDouble", "ComplexFloat", "Double"),
+    *("Float", "Half", "Int", "Long", "Short", "Typed", "Untyped"),
+)
+_DTYPES = (
+    *("bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64"),
+    *("int16", "int32", "int64", "int8", "uint8"),
+)
+_TORCH = (
+    *("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"),
+    *("torch.Size", "torch.device"),
+    *(f"{room}.{kind}Storage" for kind in _STORAGES for room in ("torch", "torch.cuda", "torch.storage")),
+)
 
 ADMITTED: dict[str, Opaque] = {
     **{name: Named(name, make) for name, make in _MAKERS.items()},
-    **{name: _of_torch(name) for name in _TORCH},
+    **{name: Named(name, _opaque(name)) for name in _TORCH},
     **{f"torch.{name}": Opaque(f"torch.{name}") for name in _DTYPES},
 }
 """By full name, all that a pickle may ask for."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.pickles.machine import Machine, OnItem
 from frugalnas.pickles.source import Source
+from frugalnas.pickles.unpickler import OnItem, PlainUnpickler
 
 __all__ = ["read_pickle", "read_pickles", "read_torch"]
 
@@ -32,7 +32,7 @@ def read_pickle(stream: BinaryIO, *, name: str, on_item: OnItem | None = None) -
     Raises:
         FrugalnasError: `{name}: byte {offset}: {reason}` for what is damaged, or asks for more than plain data.
     """
-    return Machine(Source(stream, name), on_item).run()
+    return PlainUnpickler(Source(stream, name), on_item).load()
 
 
 def read_pickles(stream: BinaryIO, *, name: str) -> list[Any]:
@@ -46,12 +46,12 @@ def read_pickles(stream: BinaryIO, *, name: str) -> list[Any]:
         FrugalnasError: as for `read_pickle`.
     """
     source = Source(stream, name)
-    found = [Machine(source).run()]
+    found = [PlainUnpickler(source).load()]
     while True:
         source.fill(source.at)
         if source.ended and source.at >= source.end():
             return found
-        found.append(Machine(source).run())
+        found.append(PlainUnpickler(source).load())
 
 
 def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[[int], None] | None = None) -> Any:
@@ -79,7 +79,7 @@ def _read_archive(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: 
     with _data(path, file) as member:
         stream = _Counted(member, on_bytes)
         source = Source(stream, f"{path}: {member.name}")
-        content = Machine(source, on_item).run()
+        content = PlainUnpickler(source, on_item).load()
         while not source.ended:  # the archive's checksum is compared at the member's end
             source.fill(source.end())
         return content
@@ -105,15 +105,15 @@ def _holds_data(name: str) -> bool:
 
 def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
     source = Source(_Counted(file, on_bytes), str(path))
-    if Machine(source).run() != _MAGIC:
+    if PlainUnpickler(source).load() != _MAGIC:
         raise FrugalnasError(
             f"{path}: neither a zip archive nor torch.save's format before: the magic number is missing"
         )
-    version = Machine(source).run()
+    version = PlainUnpickler(source).load()
     if version != _PROTOCOL:
         raise FrugalnasError(f"{path}: of torch.save's protocol {version!r:.20}; {_PROTOCOL} is known")
-    Machine(source).run()  # the byte order and sizes of the machine that wrote it
-    return Machine(source, on_item).run()
+    PlainUnpickler(source).load()  # the byte order and sizes of the machine that wrote it
+    return PlainUnpickler(source, on_item).load()
 
 
 class _Counted:

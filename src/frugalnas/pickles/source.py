@@ -10,14 +10,17 @@ from typing import Protocol
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.objects import Unfit
 
-__all__ = ["Readable", "Source"]
+__all__ = ["LONGEST_LINE", "Readable", "Source"]
 
 _BLOCK = 1 << 18
 _PAD = 1024
 """Zeros behind the last byte: no opcode is 0, so whoever reads into them is told that the file ends early."""
 _REACH = 512
 """Bytes that the fast opcodes read at most, without looking whether they are there."""
-_LONGEST_LINE = 1 << 24
+LONGEST_LINE = 1 << 24
+"""Characters of a line of text."""
+_LONGEST_NUMBER = 2600
+"""Characters of any other."""
 _LONGEST = 1 << 30
 _DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
@@ -65,7 +68,7 @@ class Source:
         self.at = 0
         self.low = len(self.block) + 1 if self.ended else len(self.block) - _REACH
 
-    def take(self, length: int) -> bytes:
+    def read(self, length: int) -> bytes:
         """The next so many bytes; memory is only used for bytes that are there."""
         if length > _LONGEST:
             raise Unfit(f"claims a length of {length} bytes, where {_LONGEST} are plenty")
@@ -89,8 +92,8 @@ class Source:
         self.fill(0)
         return b"".join(pieces)
 
-    def line(self, longest: int = _LONGEST_LINE) -> bytes:
-        """The next bytes up to a line's end, which is taken too."""
+    def readline(self, longest: int = _LONGEST_NUMBER) -> bytes:
+        """The next bytes up to and with a line's end."""
         searched = self.at
         while (found := self.block.find(b"\n", searched, self.end())) < 0:
             read = self.end() - self.at
@@ -98,8 +101,8 @@ class Source:
                 raise Unfit(f"holds a line that does not end within {read} bytes")
             self.fill(self.at)
             searched = read
-        content = self.block[self.at : found]
-        if len(content) > longest:
+        content = self.block[self.at : found + 1]
+        if len(content) > longest + 1:
             raise Unfit(f"holds a line of {len(content)} bytes")
         self.at = found + 1
         return content
