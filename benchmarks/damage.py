@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.searches import Callback, loop, resume, search
 from frugalnas.spaces import NASBench201
@@ -110,10 +111,10 @@ def kinds(pause: float = 0.0) -> dict[str, Kind]:
     space = NASBench201(width=2, cells=1)
     code = space.sample(1, np.random.default_rng(0))[0]
     settings = {"epochs": 3, "batch_size": 512, "lr": 0.02}
-    how = {"device": "cpu", "seed": 3}
+    how = {"compute": fn.Compute("cpu"), "seed": 3}
 
     def begin_training(folder: Path, at: int) -> None:
-        train(space, code, "digits", run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)
+        train(fn.Architecture(space, code), run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)
 
     def begin_supernet(folder: Path, at: int) -> None:
         train_supernet(space, "digits", run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)

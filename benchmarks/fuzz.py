@@ -143,7 +143,7 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
         Image.fromarray(pixels).save(root / f"i.{kind}")
         found[f"image {kind}"] = [(root / f"i.{kind}").read_bytes()], f"i.{kind}", lambda file: preprocess(file, looks)
     np.savez(root / "d.npz", x_train=np.zeros((6, 8, 8, 3), np.uint8), y_train=np.arange(6) % 2)
-    found["data.npz"] = [(root / "d.npz").read_bytes()], "d.npz", lambda file: fn.open_data(file)
+    found["data.npz"] = [(root / "d.npz").read_bytes()], "d.npz", lambda file: fn.Images(file).open()
     return found
 
 

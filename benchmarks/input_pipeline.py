@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from frugalnas.data import PUBLISHED, ImageData, loader, open_data
+from frugalnas.data import PUBLISHED, ImageData, Images, loader
 
 BATCH = 128
 IMAGES = 5_000
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data = open_data("cifar10", root=options.root, workers=2)
+    data = Images("cifar10", root=options.root, workers=2).open()
     others = arrangements(data)
     ours = loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["nasbench201"], drop_last=True)
     with_cutout = loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["darts-cifar"], drop_last=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from frugalnas.data import ImageData, open_data
+from frugalnas.data import ImageData, Images
 from frugalnas.data.mirroring import measured
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
@@ -38,7 +38,7 @@ def digits(folder: Path) -> Path:
 
 def cifar(folder: Path, source: Path) -> Path:
     """5,000 training images of CIFAR-10."""
-    train = open_data("cifar10", root=source).train
+    train = Images("cifar10", root=source).open().train
     assert train.labels is not None
     return write(folder / "cifar", train.read(range(5000)).permute(0, 2, 3, 1).numpy(), train.labels[:5000])
 
@@ -69,7 +69,9 @@ def train(folder: Path, flip: float, epochs: int | None, seed: int) -> float:
     space = fn.get_space("nasbench201").with_options(width=16, layers=1)
     settings = {"augmentation": {"base": "suggested", "flip": flip}, **({} if epochs is None else {"epochs": epochs})}
     with tempfile.TemporaryDirectory() as place:
-        result = train(space, space.parse(CELL), folder, run_dir=Path(place) / "run", settings=settings, seed=seed)
+        result = train(
+            fn.Architecture(space, space.parse(CELL)), folder, run_dir=Path(place) / "run", settings=settings, seed=seed
+        )
     assert result.test is not None
     return result.test.top1
 
@@ -83,7 +85,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folders = [digits(Path(place)), *([cifar(Path(place), parsed.cifar)] if parsed.cifar else [])]
         for folder in folders:
-            data = open_data(folder)
+            data = Images(folder).open()
             for count in (200, 500, 1500):
                 if count <= len(data.train):
                     ask(data, count, parsed.repeats)

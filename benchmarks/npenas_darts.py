@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet
 from PIL import Image
 
+import frugalnas as fn
 from frugalnas.registry import PREDICTORS
 from frugalnas.runs.trained import TrainingEvaluator
 from frugalnas.runs.training import load_training, train
@@ -97,12 +98,10 @@ def main() -> None:
             "augmentation": {"pad": 2, "flip": True},
         }
         train(
-            space,
-            best.code,
-            images,
+            fn.Architecture(space, best.code),
+            fn.Images(images, input_size=options.input_size),
             "ssnenas-retrain",
             run_dir=final,
-            input_size=options.input_size,
             settings=settings,
         )
     retrained = load_training(final)

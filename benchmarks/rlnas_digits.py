@@ -24,7 +24,8 @@ from frugalnas.methods.concluding import alive
 from frugalnas.methods.launching import MethodResult, load_method, resume_rlnas, rlnas
 from frugalnas.runs import RunFolder
 from frugalnas.runs.training import load_training, resume_training, train
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Architecture, Codes, SearchSpace
+from frugalnas.training import Compute
 
 RANDOM = 20
 SIMILAR = 0.25
@@ -74,7 +75,8 @@ def accuracies(job: tuple[SearchSpace, Codes, Path, int, bool]) -> tuple[float, 
     """(validation, test) accuracy in % of a cell that is trained as RLNAS retrains the one it found."""
     space, code, run_dir, seed, layout = job
     if not run_dir.exists():
-        train(space, code, "digits", "default", run_dir=run_dir, seed=seed, device="cpu", channels_last=layout)
+        compute = Compute("cpu", channels_last=layout)
+        train(Architecture(space, code), run_dir=run_dir, seed=seed, compute=compute)
     result = load_training(run_dir)
     if not result.finished:
         result = resume_training(run_dir)

@@ -37,13 +37,12 @@ def train_one(
         pq.write_table(pq.read_table(images).slice(0, first), Path(half) / images.name)
         train_supernet(
             fn.NASBench201(),
-            half,
+            fn.Images(half, split=SplitSpec("whole", val=0.0, test=0.0)),
             "rlnas-nasbench201",
             run_dir=folder / f"{labels}-seed{seed}",
             settings={"labels": labels, "epochs": epochs, "schedule_epochs": 250, "base_epochs": list(range(epochs))},
-            split=SplitSpec("whole", val=0.0, test=0.0),
             seed=seed,
-            device=device,
+            compute=fn.Compute(device),
         )
 
 

@@ -29,7 +29,7 @@ import frugalnas as fn
 from frugalnas.networks import build
 from frugalnas.networks.nasbench201 import SOURCES, TARGETS, ResidualBlock
 from frugalnas.supernets import SupernetRecipe, SupernetStep, path_sampler, supernet_of
-from frugalnas.training import Objective, Position, Recipe, WeightStep, fabric_for, optimizer_for, schedule_for
+from frugalnas.training import Compute, Objective, Position, Recipe, WeightStep, optimizer_for, schedule_for
 
 SETTINGS = {"epochs": 100, "optimizer": "sgd", "lr": 0.025, "min_lr": 0.001, "momentum": 0.9, "weight_decay": 5e-4}
 """RLNAS's for NAS-Bench-201; timm's "sgd" has Nesterov momentum."""
@@ -97,7 +97,7 @@ class Bench:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
-        self.fabric = fabric_for(arguments.device)
+        self.fabric = Compute(arguments.device).fabric()
         self.fabric.launch()
         self.space = fn.NASBench201(width=arguments.width, cells=arguments.cells, input_size=arguments.input)
         generator = torch.Generator().manual_seed(0)

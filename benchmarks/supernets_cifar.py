@@ -34,13 +34,11 @@ def run(name: str, images: Path, folder: Path, device: str) -> str:
     settings = {"labels": "random", "epochs": 1, "batch_size": BATCH, "lr": 0.025}
     result = train_supernet(
         space,
-        images,
+        fn.Images(images, input_size=32, split=SplitSpec("whole", val=0.0, test=0.0)),
         recipe,
         run_dir=folder / name,
         settings=settings,
-        input_size=32,
-        split=SplitSpec("whole", val=0.0, test=0.0),
-        device=device,
+        compute=fn.Compute(device),
     )
     (epoch,) = result.epochs
     angle = open_score(result.run_dir, "angle", base=0)

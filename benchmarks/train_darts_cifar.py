@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import frugalnas as fn
 from frugalnas.report.training import training_report
 from frugalnas.runs.planning import plan
 from frugalnas.runs.training import train
@@ -40,20 +41,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for file in (*options.cifar10.glob("train-00000*"), *options.cifar10.glob("test*")):
             shutil.copy(file, folder)
-        one = plan(space, code, folder, "cifar", settings={**settings, "epochs": 1}, channels_last=True)
+        architecture, compute = fn.Architecture(space, code, options.architecture), fn.Compute(channels_last=True)
+        one = plan(architecture, folder, "cifar", settings={**settings, "epochs": 1}, compute=compute)
         epochs = max(int(60 * options.minutes / one.seconds), 1)
         print(
             f"{one.params:,} parameters, {one.macs / 1e6:.1f} M MACs; {one.seconds:.0f} s an epoch, so {epochs} epochs"
         )
         result = train(
-            space,
-            code,
+            architecture,
             folder,
             "cifar",
             run_dir=options.run_dir,
             settings={**settings, "epochs": epochs},
-            architecture=options.architecture,
-            channels_last=True,
+            compute=compute,
         )
         for epoch in result.epochs:
             print(

@@ -23,7 +23,7 @@ from torch import nn
 
 import frugalnas as fn
 from frugalnas.networks import build
-from frugalnas.training import Objective, Position, Recipe, WeightStep, fabric_for, optimizer_for, reseed, schedule_for
+from frugalnas.training import Compute, Objective, Position, Recipe, WeightStep, optimizer_for, reseed, schedule_for
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 LR, MOMENTUM, DECAY, CLIP = 0.025, 0.9, 3e-4, 5.0
@@ -91,7 +91,7 @@ def main() -> None:
     ours = build(space, space.parse(CELL))
     hand = HandNetwork(chosen.width, chosen.cells).to(chosen.device)
     recipe = Recipe(epochs=1, lr=LR, momentum=MOMENTUM, weight_decay=DECAY, clip_norm=CLIP, schedule="constant")
-    fabric = fabric_for(chosen.device)
+    fabric = Compute(chosen.device).fabric()
     fabric.launch()
     optimizer = optimizer_for(recipe, ours)
     network, wrapped = fabric.setup(ours, optimizer)

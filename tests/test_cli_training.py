@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from frugalnas.data import Images
 from frugalnas.spaces import DARTS, KNOWN, NASBench201
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
@@ -163,6 +164,14 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(cli):
     for part in ("7 epochs, batches of 50", "8x8 pixels", "10 classes", "180 test", "about"):
         assert part in said.out
     assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize("command", [("train", "RelativeNAS"), ("supernet", "train", "--space", "darts")], ids=" ".join)
+def test_images_are_opened_once(cli, command, monkeypatch):
+    opened, open_images = [], Images.open
+    monkeypatch.setattr(Images, "open", lambda self, **how: opened.append(self) or open_images(self, **how))
+    assert cli(*command, "--dry-run", "--set", "space.layers=3", "--width", 2, "--device", "cpu").code == 0
+    assert len(opened) == 1
 
 
 def test_weights_are_imported_and_trained_on(cli, trained):

@@ -16,7 +16,7 @@ import torch
 from image_files import class_folders
 from PIL import Image
 
-from frugalnas.data import CorruptImage, Split, loader, open_data, preprocess
+from frugalnas.data import CorruptImage, Images, Split, loader, preprocess, reopened
 from frugalnas.errors import FrugalnasError, Surroundings
 
 RNG = np.random.default_rng(0)
@@ -43,19 +43,19 @@ def test_deep_images_are_scaled_by_what_the_data_set_uses(tmp_path, form):
     images, suffix, white = FORMS[form]
     images = images.copy()
     images[0, 0] = images[0, 0] // 4 if images.dtype.kind != "f" else images[0, 0] / 4  # a dark image stays dark
-    data = open_data(written(tmp_path / "set", images, suffix), split="all")
+    data = Images(written(tmp_path / "set", images, suffix), split="all").open()
     seen = data.train.read(range(12))[:, 0].numpy().reshape(2, 6, 12, 12)
     expected = EIGHT.astype(float)
     expected[0, 0] /= 4
     assert np.abs(seen - expected).max() <= 1
     assert data.preprocessing["white"] == white
     assert f"0 is black and {white:,} white in all of them" in " | ".join(data.notes)
-    again = open_data(split=Split.from_json(data.split.to_json()), **json.loads(json.dumps(data.description)))
+    again = reopened(json.loads(json.dumps(data.description)), split=Split.from_json(data.split.to_json()))
     assert torch.equal(again.train.read(range(12)), data.train.read(range(12)))
     batch, _ = next(loader(data.train, batch_size=12).epoch(0))
     assert torch.equal(preprocess(Path(data.train.name_of(0)), data.preprocessing), batch[0])
     np.savez(tmp_path / "set.npz", images=images.reshape(12, 12, 12), labels=np.arange(12) % 2)
-    arrays = open_data(tmp_path / "set.npz", split="all")
+    arrays = Images(tmp_path / "set.npz", split="all").open()
     assert np.abs(arrays.train.read(range(12))[:, 0].numpy().reshape(2, 6, 12, 12) - expected).max() <= 1
 
 
@@ -69,22 +69,22 @@ def test_deep_images_are_scaled_by_what_the_data_set_uses(tmp_path, form):
 )
 def test_values_without_a_scale_are_refused(tmp_path, change, message):
     with pytest.raises(FrugalnasError, match=message):
-        open_data(written(tmp_path / "set", change(EIGHT), "tif"))
+        Images(written(tmp_path / "set", change(EIGHT), "tif")).open()
     np.savez(tmp_path / "set.npz", images=change(EIGHT).reshape(12, 12, 12), labels=np.arange(12) % 2)
     with pytest.raises(FrugalnasError, match=message):
-        open_data(tmp_path / "set.npz")
+        Images(tmp_path / "set.npz").open()
 
 
 def test_truth_values_are_black_and_white(tmp_path):
     np.savez(tmp_path / "set.npz", images=EIGHT.reshape(12, 12, 12) > 99, labels=np.arange(12) % 2)
-    assert open_data(tmp_path / "set.npz").train.read(range(9)).unique().tolist() == [0, 255]
+    assert Images(tmp_path / "set.npz").open().train.read(range(9)).unique().tolist() == [0, 255]
 
 
 def test_floats_beside_integers_have_no_scale_in_common(tmp_path):
     root = written(tmp_path / "set", FORMS["floats to 1"][0], "tif")
     Image.fromarray(FORMS["12 of 16 bits"][0][0, 0]).save(root / "a" / "deep.png")
     with pytest.raises(FrugalnasError, match=r"mix floats .* and integers .*no scale in common"):
-        open_data(root)
+        Images(root).open()
 
 
 def test_a_picture_brighter_than_white_is_refused_not_clipped():
@@ -99,17 +99,17 @@ def test_skipped_images_are_named_in_notes_and_split_however_they_are_read(tmp_p
     bad = [root / "a" / "a003.jpg", root / "b" / "b007.jpg"]
     for file in bad:
         file.write_bytes(file.read_bytes()[:400])
-    data = open_data(root, input_size=100 if size[0] > 96 else 20, max_corrupt=2)
+    data = Images(root, input_size=100 if size[0] > 96 else 20, max_corrupt=2).open()
     (note,) = [note for note in data.notes if "skipped 2 unreadable images" in note]
     assert all(str(file) in note for file in bad)
     stored = json.loads(data.split.to_json())
     assert stored["skipped"] == {"train": [3, 19]}
     assert sum(len(part) for part in data.parts.values()) == 22
-    again = open_data(split=Split.from_json(data.split.to_json()), **data.description)
+    again = reopened(data.description, split=Split.from_json(data.split.to_json()))
     assert again.split.to_json() == data.split.to_json()
     assert "skipped 2" in again.corruption.note()
     with pytest.raises(FrugalnasError, match="2 unreadable images, 1 may be skipped"):
-        open_data(root, input_size=100 if size[0] > 96 else 20, max_corrupt=1)
+        Images(root, input_size=100 if size[0] > 96 else 20, max_corrupt=1).open()
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -132,18 +132,18 @@ def test_what_a_file_declares_is_checked_before_memory_is_taken(tmp_path, monkey
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive:
         archive.writestr("images.npy", header.getvalue())
     with pytest.raises(FrugalnasError, match=r"images.npy asks for 100,000,000,000 bytes of an array"):
-        open_data(tmp_path / "bomb.npz")
+        Images(tmp_path / "bomb.npz").open()
     np.savez(tmp_path / "set.npz", images=EIGHT.reshape(12, 12, 12), labels=np.arange(12) % 2)
     monkeypatch.setenv("FRUGALNAS_LIMIT_ARRAY_BYTES", "100")
     with pytest.raises(FrugalnasError, match="the limit is 100"):
-        open_data(tmp_path / "set.npz")
+        Images(tmp_path / "set.npz").open()
     with pytest.raises(FrugalnasError, match="input_size asks for"):
-        open_data("digits", input_size=10**6)
+        Images("digits", input_size=10**6).open()
 
 
 def test_faults_of_the_machine_are_no_unreadable_images(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "set", {"a": 12, "b": 12}, size=(130, 110), suffix=".jpg")
-    data = open_data(root, input_size=100, max_corrupt=24)
+    data = Images(root, input_size=100, max_corrupt=24).open()
 
     def full(path: Path) -> bytes:
         raise OSError(errno.EMFILE, "Too many open files", str(path))
@@ -156,4 +156,4 @@ def test_faults_of_the_machine_are_no_unreadable_images(tmp_path, monkeypatch):
     with pytest.raises(Surroundings, match="no longer there"):
         list(loader(data.train, batch_size=8).epoch(0))
     with pytest.raises(Surroundings, match="is not there"):
-        open_data(root)
+        Images(root).open()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from image_files import class_folders, picture
 
-from frugalnas.data import located, open_data
+from frugalnas.data import Images, located
 from frugalnas.data.names import part_of
 from frugalnas.errors import FrugalnasError
 
@@ -43,7 +43,7 @@ def test_parts_are_known_by_what_people_call_them(names, part):
     [("Training", "Testing"), ("training_set", "test_set"), ("train", "testing"), ("TRAIN", "Test", "dev")],
 )
 def test_folders_of_parts_are_no_classes(tmp_path, names):
-    data = open_data(parts(tmp_path / "set", **dict(zip(names, (10, 3, 2), strict=False))))
+    data = Images(parts(tmp_path / "set", **dict(zip(names, (10, 3, 2), strict=False)))).open()
     assert data.classes == ("cat", "dog")
     assert sizes(data) == (
         {"train": 20, "val": 4, "test": 6} if len(names) == 3 else {"train": 18, "val": 2, "test": 6}
@@ -61,7 +61,7 @@ def test_folders_of_parts_are_no_classes(tmp_path, names):
 )
 def test_layouts_that_say_too_little_are_refused(tmp_path, names, message):
     with pytest.raises(FrugalnasError, match=message):
-        open_data(parts(tmp_path / "set", **dict.fromkeys(names, 4)))
+        Images(parts(tmp_path / "set", **dict.fromkeys(names, 4))).open()
 
 
 @pytest.mark.parametrize("inner", ["", "part_a"])
@@ -69,13 +69,13 @@ def test_parts_under_other_names_are_seen_by_what_they_hold(tmp_path, inner):
     parts(tmp_path / "set" / "part_a", **{inner: 2}) if inner else parts(tmp_path / "set", part_a=2)
     class_folders(tmp_path / "set" / "part_b", {"cat": 2, "dog": 2, "hen": 2}, size=(9, 9))
     with pytest.raises(FrugalnasError, match=r"part_a and .*part_b hold the same folders \(cat, dog\)"):
-        open_data(tmp_path / "set")
+        Images(tmp_path / "set").open()
 
 
 def test_classes_may_have_a_folder_of_the_same_name_inside(tmp_path):
     for name in ("n01", "n02"):
         class_folders(tmp_path / "set" / name, {"images": 10}, size=(9, 9))
-    assert open_data(tmp_path / "set").classes == ("n01", "n02")
+    assert Images(tmp_path / "set").open().classes == ("n01", "n02")
 
 
 def test_folders_with_images_that_are_not_taken_are_named(tmp_path):
@@ -83,7 +83,7 @@ def test_folders_with_images_that_are_not_taken_are_named(tmp_path):
     class_folders(root, {"extra": 3, "test": 2}, size=(9, 9))
     picture(np.random.default_rng(0)).save(root / "loose.png")
     picture(np.random.default_rng(0)).save(root / "train" / "cover.png")
-    data = open_data(root)
+    data = Images(root).open()
     assert sum(sizes(data).values()) == 20
     said = " | ".join(data.notes)
     for text in (
@@ -95,7 +95,7 @@ def test_folders_with_images_that_are_not_taken_are_named(tmp_path):
         assert text in said
     flat = class_folders(tmp_path / "flat", {"train": 5, "test": 3}, size=(9, 9))
     (flat / "train" / "labels.csv").write_text("a,b")
-    data = open_data(flat)
+    data = Images(flat).open()
     assert (data.classes, sizes(data)) == ((), {"train": 5})
     said = " | ".join(data.notes)
     assert f"{flat / 'test'}: 3 images" in said
@@ -105,13 +105,13 @@ def test_folders_with_images_that_are_not_taken_are_named(tmp_path):
 def test_each_folder_and_file_is_read_once_however_it_is_linked(tmp_path):
     root = class_folders(tmp_path / "set", {"cat": 10, "dog": 10}, size=(9, 9))
     elsewhere = class_folders(tmp_path / "elsewhere", {"birds": 4}, size=(9, 9)) / "birds"
-    plain = open_data(root)
+    plain = Images(root).open()
     (root / "cat" / "parent").symlink_to(root)
     (root / "cat" / "self").symlink_to(root / "cat")
     (root / "cat" / "above").symlink_to(tmp_path)
     (root / "ape").symlink_to(root / "dog")  # sorts before the real one
     (root / "cat" / "stolen.png").symlink_to(root / "dog" / "dog000.png")
-    data = open_data(root)
+    data = Images(root).open()
     assert data.fingerprint == plain.fingerprint
     (note,) = [note for note in data.notes if "not followed" in note]
     for name in ("parent", "self", "above", "ape", "stolen.png"):
@@ -120,12 +120,12 @@ def test_each_folder_and_file_is_read_once_however_it_is_linked(tmp_path):
     (root / "crow").mkdir()
     (root / "crow" / "again").symlink_to(elsewhere)
     with pytest.raises(FrugalnasError, match=r"crow: a class folder without images \(links .*again leads to .*bird"):
-        open_data(root)
+        Images(root).open()
     picture(np.random.default_rng(0), (9, 9)).save(tmp_path / "crow.png")
     for name in ("one.png", "two.png"):
         (root / "crow" / name).symlink_to(tmp_path / "crow.png")
     (root / "crow" / "gone.png").symlink_to(tmp_path / "nowhere.png")
-    data = open_data(root, max_corrupt=1, split="all")
+    data = Images(root, max_corrupt=1, split="all").open()
     assert dict(zip(data.classes, data.class_counts().tolist(), strict=True)) == {
         "bird": 4,
         "cat": 10,
@@ -142,7 +142,7 @@ def test_pipes_and_sockets_are_no_images_and_are_not_opened(tmp_path, monkeypatc
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind("socket.jpg")
         (root / "b" / "device.jpg").symlink_to("/dev/zero")
-        data = open_data(root)
+        data = Images(root).open()
     assert sum(sizes(data).values()) == 10
     assert any("3 files of other kinds left alone" in note for note in data.notes)
 
@@ -158,7 +158,7 @@ def test_names_that_are_not_utf8_are_refused_in_one_line(tmp_path, name):
         os.rmdir(os.fsencode(root) + b"/" + name)
         os.link(root / "cat" / "cat000.png", os.fsencode(root) + b"/" + name)
     with pytest.raises(FrugalnasError, match=r"caf\\xe9.*is not UTF-8; rename it"):
-        open_data(root)
+        Images(root).open()
 
 
 def test_a_folder_does_not_take_the_place_of_the_digits(tmp_path, monkeypatch):
@@ -166,5 +166,5 @@ def test_a_folder_does_not_take_the_place_of_the_digits(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert located("digits") == "digits"
     assert located("./digits") == located(tmp_path / "digits") == str(tmp_path / "digits")
-    assert "your digits here is ./digits" in " | ".join(open_data("digits").notes)
-    assert open_data("./digits").classes == ("a", "b")
+    assert "your digits here is ./digits" in " | ".join(Images("digits").open().notes)
+    assert Images("./digits").open().classes == ("a", "b")

@@ -13,7 +13,7 @@ from image_files import class_folders
 from scipy.stats import chisquare
 from torchvision.transforms import v2
 
-from frugalnas.data import PUBLISHED, Augmentation, SplitSpec, loader, open_data
+from frugalnas.data import PUBLISHED, Augmentation, Images, SplitSpec, loader
 from frugalnas.errors import FrugalnasError
 
 
@@ -24,7 +24,7 @@ def photos(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def digits():
-    return open_data("digits")
+    return Images("digits").open()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def small(tmp_path_factory):
     file = tmp_path_factory.mktemp("small") / "small.npz"
     images = np.random.default_rng(0).integers(0, 256, (60, 12, 12, 3), dtype=np.uint8)
     np.savez(file, images=images, labels=np.arange(60) % 3)
-    return open_data(file, split="all")
+    return Images(file, split="all").open()
 
 
 def epoch(part, number=0, first_step=0, **options):
@@ -90,9 +90,9 @@ def test_batches_depend_on_seed_epoch_and_step_alone(small, way):
 
 
 def test_the_number_of_workers_changes_nothing(photos):
-    data = open_data(photos, input_size=64, resize=70)
+    data = Images(photos, input_size=64).open(resize=70)
     assert data.train.in_memory  # at this size; so read it as photos are read
-    data = open_data(photos, input_size=100)
+    data = Images(photos, input_size=100).open()
     assert not data.train.in_memory
     alone = epoch(data.train, 2, augmentation=EVERYTHING)
     assert same(epoch(data.train, 2, augmentation=EVERYTHING, workers=2), alone)
@@ -122,7 +122,7 @@ def test_global_generators_are_left_alone(small, way):
 
 
 def test_a_process_without_images_in_the_last_batch_gets_an_empty_one(photos):
-    data = open_data(photos, input_size=100, split=SplitSpec(test=0.02, val=0))
+    data = Images(photos, input_size=100, split=SplitSpec(test=0.02, val=0)).open()
     assert len(data.train) == 29
     for workers in (0, 1):
         images, labels = epoch(data.train, batch_size=28, share=(1, 2), workers=workers)[-1]
@@ -150,7 +150,7 @@ def one_image(tmp_path_factory):
     pixels = (1 + np.arange(64, dtype=np.uint8)).reshape(8, 8)
     file = tmp_path_factory.mktemp("one") / "one.npz"
     np.savez(file, images=np.repeat(pixels[None], 5000, axis=0), labels=np.arange(5000) % 2)
-    return open_data(file, split="all", normalisation={"mean": [0.0] * 3, "std": [1 / 255] * 3})
+    return Images(file, split="all").open(normalisation={"mean": [0.0] * 3, "std": [1 / 255] * 3})
 
 
 def outcomes(images: torch.Tensor) -> collections.Counter:
@@ -212,7 +212,7 @@ def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_pat
     y, x = np.mgrid[0:90, 0:120]
     image = np.stack([x * 2, y * 2, np.full_like(x, 9)], axis=2).astype(np.uint8)
     np.savez(tmp_path / "one.npz", images=np.repeat(image[None], 500, axis=0), labels=np.arange(500) % 2)
-    data = open_data(tmp_path / "one.npz", split="all", input_size=16, normalisation="unit")
+    data = Images(tmp_path / "one.npz", split="all", input_size=16).open(normalisation="unit")
     from PIL import Image
 
     from frugalnas.data.loading import _Images

@@ -9,7 +9,7 @@ import pytest
 from image_files import class_folders
 from sklearn.datasets import load_digits
 
-from frugalnas.data import mirrored_is_no_loss, open_data
+from frugalnas.data import Images, mirrored_is_no_loss
 from frugalnas.runs.preparing import settled_for
 from frugalnas.training import load_recipe
 
@@ -36,38 +36,38 @@ def skies(path: Path, count: int = 400) -> Path:
 
 
 def test_digits_are_not_mirrored_and_that_is_said(digits, fresh_cache):
-    data = open_data(digits)
+    data = Images(digits).open()
     mirrored, note = mirrored_is_no_loss(data)
     assert not mirrored
     assert note.startswith("images are not mirrored in training: of 324 training images a linear classifier told ")
     assert note.endswith("(--set augmentation.flip=0.5 changes it)")
-    recipe = settled_for(load_recipe("default"), data, 1)
+    recipe, notes = settled_for(load_recipe("default"), data, 1)
     assert recipe.augmentation["flip"] == 0  # written into the run, so that a resume decides nothing
-    assert data.notes[-1] == note
+    assert notes == [note]
 
 
 def test_what_a_mirror_does_not_change_is_mirrored(tmp_path, fresh_cache):
-    data = open_data(skies(tmp_path / "set.npz"))
-    recipe = settled_for(load_recipe("default"), data, 1)
+    data = Images(skies(tmp_path / "set.npz")).open()
+    recipe, (note,) = settled_for(load_recipe("default"), data, 1)
     assert recipe.augmentation["flip"] == 0.5
-    assert data.notes[-1].startswith("images are mirrored in training")
+    assert note.startswith("images are mirrored in training")
 
 
 def test_who_says_what_he_wants_gets_it_without_a_check(digits):
-    data = open_data(digits)
-    notes = list(data.notes)
+    data = Images(digits).open()
     for wanted in ({"base": "suggested", "flip": 0.5}, {"base": "darts-cifar"}):
-        assert settled_for(load_recipe("default", {"augmentation": wanted}), data, 1).augmentation["flip"] == 0.5
-    assert data.notes == notes
+        recipe, notes = settled_for(load_recipe("default", {"augmentation": wanted}), data, 1)
+        assert recipe.augmentation["flip"] == 0.5
+        assert not notes
 
 
 def test_what_cannot_be_told_is_not_mirrored(tmp_path, fresh_cache):
-    few = open_data(class_folders(tmp_path / "few", {"a": 20, "b": 20}))
+    few = Images(class_folders(tmp_path / "few", {"a": 20, "b": 20})).open()
     assert mirrored_is_no_loss(few)[0] is False
     assert "32 training images are too few" in mirrored_is_no_loss(few)[1]
     noise = np.random.default_rng(0).integers(0, 256, (400, 12, 12), dtype=np.uint8)
-    data = open_data(arrays(tmp_path / "noise.npz", noise, np.arange(400) % 2))
+    data = Images(arrays(tmp_path / "noise.npz", noise, np.arange(400) % 2)).open()
     assert mirrored_is_no_loss(data)[0] is False
     assert "learns too little" in mirrored_is_no_loss(data)[1]
-    flat = open_data(class_folders(tmp_path, {"flat": 8}) / "flat")
+    flat = Images(class_folders(tmp_path, {"flat": 8}) / "flat").open()
     assert "no labels" in mirrored_is_no_loss(flat)[1]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from image_files import class_folders
 
-from frugalnas.data import loader, open_data, pack_lmdb
+from frugalnas.data import Images, loader, pack_lmdb
 from frugalnas.errors import FrugalnasError
 
 
@@ -33,7 +33,7 @@ def test_a_packed_folder_is_the_same_data(photos, tmp_path):
     assert packed.images == {"train": 24, "test": 10}
     assert packed.classes == ("ape", "zebra")
     assert told[-1] == (34, 34)
-    plain, stored = open_data(photos, input_size=100), open_data(tmp_path / "photos.lmdb", input_size=100)
+    plain, stored = Images(photos, input_size=100).open(), Images(tmp_path / "photos.lmdb", input_size=100).open()
     assert stored.classes == plain.classes
     for name, (images, labels) in everything(plain).items():
         assert torch.equal(everything(stored)[name][0], images)
@@ -43,13 +43,15 @@ def test_a_packed_folder_is_the_same_data(photos, tmp_path):
     assert [source.encoded(index) for index in range(10)] == [file.read_bytes() for file in files]
     assert "ape/ape000.jpg" in source.name(0)
     pack_lmdb(tmp_path / "photos.lmdb", tmp_path / "again.lmdb")
-    assert open_data(tmp_path / "again.lmdb", input_size=100).parts["test"].source.relative_name(0) == "ape/ape000.jpg"
+    assert (
+        Images(tmp_path / "again.lmdb", input_size=100).open().parts["test"].source.relative_name(0) == "ape/ape000.jpg"
+    )
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_an_lmdb_is_read_by_workers_and_after_pickling(photos, tmp_path):
     pack_lmdb(photos, tmp_path / "set")
-    data = open_data(tmp_path / "set", input_size=100)
+    data = Images(tmp_path / "set", input_size=100).open()
     alone = list(loader(data.train, batch_size=6, augmentation=data.suggested).epoch(0))
     together = list(loader(data.train, batch_size=6, augmentation=data.suggested, workers=2).epoch(0))
     for (images, labels), (others, theirs) in zip(alone, together, strict=True):
@@ -70,7 +72,10 @@ def test_parquet_folders_can_be_packed(photos, tmp_path):
     for shard in range(3):
         pq.write_table(pa.Table.from_pylist(rows[shard::3]), tmp_path / "hub" / f"train-{shard:05d}-of-00003.parquet")
     pack_lmdb(tmp_path / "hub", tmp_path / "hub.lmdb")
-    direct, stored = open_data(tmp_path / "hub", input_size=100), open_data(tmp_path / "hub.lmdb", input_size=100)
+    direct, stored = (
+        Images(tmp_path / "hub", input_size=100).open(),
+        Images(tmp_path / "hub.lmdb", input_size=100).open(),
+    )
     assert torch.equal(direct.train.read(range(5)), stored.train.read(range(5)))
     assert direct.train.labels.tolist() == stored.train.labels.tolist()
 
@@ -78,7 +83,7 @@ def test_parquet_folders_can_be_packed(photos, tmp_path):
 def test_unlabelled_images_can_be_packed(tmp_path):
     flat = class_folders(tmp_path, {"images": 4}) / "images"
     pack_lmdb(flat, tmp_path / "flat.lmdb")
-    assert not open_data(tmp_path / "flat.lmdb").labelled
+    assert not Images(tmp_path / "flat.lmdb").open().labelled
 
 
 def test_packing_skips_what_is_unreadable_up_to_a_limit_and_leaves_nothing_half_written(photos, tmp_path):
@@ -89,7 +94,7 @@ def test_packing_skips_what_is_unreadable_up_to_a_limit_and_leaves_nothing_half_
     packed = pack_lmdb(photos, tmp_path / "set", max_corrupt=1)
     assert packed.images == {"train": 23, "test": 10}
     assert "ape003.jpg" in packed.notes[-1]
-    assert open_data(tmp_path / "set", input_size=100).class_counts("train").tolist() != []
+    assert Images(tmp_path / "set", input_size=100).open().class_counts("train").tolist() != []
     with pytest.raises(FrugalnasError, match="exists already"):
         pack_lmdb(photos, tmp_path / "set")
 
@@ -101,13 +106,13 @@ def test_damage_is_refused_not_a_crash(photos, tmp_path):
     (tmp_path / "short").mkdir()
     (tmp_path / "short" / "data.mdb").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(FrugalnasError, match="truncated"):
-        open_data(tmp_path / "short")
+        Images(tmp_path / "short").open()
     jpeg = (photos / "train" / "ape" / "ape000.jpg").read_bytes()
     changed = whole.replace(jpeg[-100:-40], bytes(60))
     assert changed != whole
     (tmp_path / "changed").mkdir()
     (tmp_path / "changed" / "data.mdb").write_bytes(changed)
-    data = open_data(tmp_path / "changed", input_size=100, max_corrupt=1)
+    data = Images(tmp_path / "changed", input_size=100, max_corrupt=1).open()
     (wrong,) = data.corruption.reasons.values()
     assert "checksum" in wrong
     assert not [text for part in data.parts.values() for text in part.check()]  # it is in none of them
@@ -147,7 +152,7 @@ def relativenas(photos: Path, root: Path, numbers: dict[str, int]) -> None:
 def test_relativenas_lmdbs_are_read(photos, tmp_path):
     # The class numbers of its training and validation folders disagree, as they can in its programs.
     relativenas(photos, tmp_path / "imagenet", {"ape": 1, "zebra": 0})
-    data = open_data("imagenet", root=tmp_path / "imagenet", split="all", input_size=100)
+    data = Images("imagenet", root=tmp_path / "imagenet", split="all", input_size=100).open()
     assert data.classes == ("ape", "zebra")
     assert {name: len(part) for name, part in data.parts.items()} == {"train": 24, "test": 10}
     assert data.train.source.keys[0] == "zebra/zebra011.jpg"  # the list's order
@@ -160,13 +165,13 @@ def test_relativenas_lists_decide_which_images_there_are(photos, tmp_path):
     relativenas(photos, tmp_path / "set", {"ape": 0, "zebra": 1})
     listed = tmp_path / "set" / "train_datalist.txt"
     listed.write_text("".join(f"{name}/{name}{index:03d}.jpg\n" for name in ("ape", "zebra") for index in range(3)))
-    data = open_data(tmp_path / "set", split="all", input_size=100)
+    data = Images(tmp_path / "set", split="all", input_size=100).open()
     assert len(data.train) == 6
     listed.unlink()
-    assert len(open_data(tmp_path / "set", split="all", input_size=100).train) == 24
+    assert len(Images(tmp_path / "set", split="all", input_size=100).open().train) == 24
     listed.write_text("ape/other.jpg\n")
     with pytest.raises(FrugalnasError, match=r"lists 1 images that .* does not hold, ape/other.jpg first"):
-        open_data(tmp_path / "set")
+        Images(tmp_path / "set").open()
 
 
 @pytest.mark.parametrize("length", [3, 255, 256, 65_535, 65_536, 70_000])
@@ -186,13 +191,13 @@ def test_lmdbs_of_other_programs_are_refused(tmp_path):
     with lmdb.open(str(tmp_path / "other"), map_size=2**20) as env, env.begin(write=True) as transaction:
         transaction.put(b"0001", b"x")
     with pytest.raises(FrugalnasError, match="other keys than class/file"):
-        open_data(tmp_path / "other")
+        Images(tmp_path / "other").open()
 
 
 def test_a_damaged_image_is_named(photos, tmp_path):
     (photos / "train" / "ape" / "torn.jpg").write_bytes((photos / "train" / "ape" / "ape000.jpg").read_bytes()[:-600])
     pack_lmdb(photos, tmp_path / "set")
-    data = open_data(tmp_path / "set", input_size=100, max_corrupt=1)
+    data = Images(tmp_path / "set", input_size=100, max_corrupt=1).open()
     (wrong,) = data.corruption.reasons.values()
     assert wrong.startswith(f"{tmp_path / 'set'}: ape/torn.jpg: ")
 
@@ -201,7 +206,7 @@ def test_hard_links_to_one_lmdb_are_one_lmdb(photos, tmp_path):
     pack_lmdb(photos, tmp_path / "set")
     (tmp_path / "copy").mkdir()
     os.link(tmp_path / "set" / "data.mdb", tmp_path / "copy" / "data.mdb")
-    first, second = (open_data(tmp_path / name, input_size=100) for name in ("set", "copy"))
+    first, second = (Images(tmp_path / name, input_size=100).open() for name in ("set", "copy"))
     assert first.fingerprint == second.fingerprint
     assert torch.equal(first.train.read([0]), second.train.read([0]))
 
@@ -210,4 +215,4 @@ def test_an_lmdb_that_other_code_has_open_is_not_called_damaged(photos, tmp_path
     pack_lmdb(photos, tmp_path / "set")
     opened = lmdb.open(str(tmp_path / "set"), readonly=True, lock=False)
     with opened, pytest.raises(FrugalnasError, match="has it open already, under this name or a hard link's; close it"):
-        open_data(tmp_path / "set")
+        Images(tmp_path / "set").open()

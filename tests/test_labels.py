@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from frugalnas.data import Augmentation, RandomLabels, loader, open_data
+from frugalnas.data import Augmentation, Images, RandomLabels, loader
 from frugalnas.errors import FrugalnasError
 
 SEED = 7
@@ -15,7 +15,7 @@ SEED = 7
 
 @pytest.fixture(scope="module")
 def digits():
-    return open_data("digits").train
+    return Images("digits").open().train
 
 
 def labels_by_image(batches, epoch: int) -> np.ndarray:
@@ -66,7 +66,7 @@ def photos(tmp_path_factory):
     rng = np.random.default_rng(0)
     for number in range(12):
         Image.fromarray(rng.integers(0, 256, (100, 120, 3), dtype=np.uint8)).save(folder / f"{number}.png")
-    return open_data(folder, input_size=100).train
+    return Images(folder, input_size=100).open().train
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -125,7 +125,8 @@ def test_data_that_are_gone_stop_the_search_and_are_waited_for(finished, images,
 
 def test_failures_are_rows(images, tmp_path, monkeypatch):
     codes = space().sample(2, np.random.default_rng(0))
-    train(space(), codes[1], images, run_dir=tmp_path / "training", settings={"epochs": 1}, device="cpu")
+    how = {"settings": {"epochs": 1}, "compute": fn.Compute("cpu")}
+    train(fn.Architecture(space(), codes[1]), images, run_dir=tmp_path / "training", **how)
 
     def diverged(self, epoch):
         raise RuntimeError("the loss is not finite")

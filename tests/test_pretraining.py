@@ -26,7 +26,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.runs.pretraining import load_pretraining, pretrain, resume_pretraining
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces.distances import edit_distances, packed
-from frugalnas.training import Position, fabric_for, launched, read_tensors, write_tensors
+from frugalnas.training import Compute, Position, launched, read_tensors, write_tensors
 
 TINY = {"epochs": 2, "share": 0.02, "batch": 96, "anchors": 40}
 """312 of NAS-Bench-201's architectures, three batches an epoch."""
@@ -211,7 +211,7 @@ def test_spaces_without_paths_and_spaces_too_large_to_list_are_drawn_from(tmp_pa
 def test_scaled_targets_and_near_pairs_leave_something_to_learn():
     """NAS-Bench-101's targets lie near 0 in the paper's program (mean 0.09): that is why it fails there."""
     space = fn.NASBench201()
-    fabric = fabric_for("cpu")
+    fabric = Compute("cpu").fabric()
     fabric.launch()
     spread = []
     for settings in ({"near": 0.0, "scale": "vertices"}, {"near": 0.5, "scale": "mean", "edits": 2}):
@@ -251,7 +251,7 @@ def test_recipes_that_do_not_fit_are_refused(name, settings, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"devices": 0}, "devices"),
+        ({"compute": Compute(devices=0)}, "devices"),
         ({"settings": {"share": 1e-5}}, r"1 architectures, batch 4,000, and each device needs two; raise share"),
         ({"settings": {"min_negatives": 4_000}}, r"min_negatives is 4000.*fewer in a batch of 4000; lower it"),
     ],
@@ -384,7 +384,7 @@ def _one_step(fabric, settings, file):
 def test_two_processes_find_what_one_does(task, tmp_path):
     settings = {"task": task, "batch": 256, "anchors": 64, "share": 0.05, "near": 0.0}
     for devices in (1, 2):
-        launched(fabric_for("cpu", devices), _one_step, settings, tmp_path / f"{devices}.safetensors")
+        launched(Compute("cpu", devices).fabric(), _one_step, settings, tmp_path / f"{devices}.safetensors")
     alone, together = (read_tensors(tmp_path / f"{devices}.safetensors")[0] for devices in (1, 2))
     assert alone.keys() == together.keys()
     # Equal similarities are told apart by their last bits, so that the count of hits may move by a few.

@@ -42,9 +42,9 @@ def runs(tmp_path_factory):
     """Two seeds on random labels, and one on true labels."""
     root = tmp_path_factory.mktemp("supernets")
     for seed in (0, 1):
-        train_supernet(SPACE, run_dir=root / f"seed{seed}", settings=QUICK, seed=seed, device="cpu")
+        train_supernet(SPACE, run_dir=root / f"seed{seed}", settings=QUICK, seed=seed, compute=fn.Compute("cpu"))
     true = {**QUICK, "labels": "true", "epochs": 2}
-    train_supernet(SPACE, run_dir=root / "true", settings=true, device="cpu")
+    train_supernet(SPACE, run_dir=root / "true", settings=true, compute=fn.Compute("cpu"))
     return root
 
 

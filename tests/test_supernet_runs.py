@@ -27,9 +27,10 @@ from frugalnas.runs.training import load_training
 from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import DARTS
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
-from frugalnas.training import fabric_for, load_recipe, read_tensors, recipes, write_tensors
+from frugalnas.training import load_recipe, read_tensors, recipes, write_tensors
 
 SPACE = fn.NASBench201(width=2, cells=1)
+CPU = fn.Compute("cpu")
 QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1, "decay_unsampled": True}
 
 
@@ -48,7 +49,7 @@ class Stop(TrainingCallback):
 
 
 def interrupted(path, at=1, **how):
-    options = {"run_dir": path, "settings": QUICK, "seed": 3, "device": "cpu", **how}
+    options = {"run_dir": path, "settings": QUICK, "seed": 3, "compute": CPU, **how}
     with pytest.raises(KeyboardInterrupt):
         train_supernet(SPACE, callbacks=[Stop(at)], **options)
 
@@ -56,7 +57,7 @@ def interrupted(path, at=1, **how):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
-    return train_supernet(SPACE, run_dir=path, settings=QUICK, seed=3, device="cpu")
+    return train_supernet(SPACE, run_dir=path, settings=QUICK, seed=3, compute=CPU)
 
 
 def content(path):
@@ -117,7 +118,7 @@ def test_what_was_not_kept_is_refused(finished):
 @pytest.mark.parametrize(("mode", "own"), [("random", False), ("random-access", False), ("true", True)])
 def test_the_recipes_labels_are_what_the_supernet_is_trained_on(tmp_path, mode, own):
     interrupted(tmp_path / "run", settings={**QUICK, "labels": mode})
-    trainer = SupernetTrainer(fabric_for("cpu"), RunFolder(tmp_path / "run"), [])
+    trainer = SupernetTrainer(CPU.fabric(), RunFolder(tmp_path / "run"), [])
     drawn = torch.cat([labels for _, labels in trainer.train_loader.epoch(0)]).numpy()
     true = trainer.data.train.labels[trainer.train_loader.order(0)][: len(drawn)]
     assert ((drawn == true).mean() > 0.9) == own
@@ -138,7 +139,7 @@ def test_interrupted_anywhere_it_ends_the_same(finished, tmp_path, monkeypatch, 
     settings = {**QUICK, "decay_unsampled": decay_unsampled}
     whole = finished
     if not decay_unsampled:
-        whole = train_supernet(SPACE, run_dir=tmp_path / "whole", settings=settings, seed=3, device="cpu")
+        whole = train_supernet(SPACE, run_dir=tmp_path / "whole", settings=settings, seed=3, compute=CPU)
     path = tmp_path / "halves"
     interrupted(path, at, settings=settings)
     before = (path / weights_file(0)).stat()
@@ -199,7 +200,7 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_
     settings = {**DIVERGING, "epochs": 4, "warmup_epochs": 2, "warmup_lr": 0.0}
     said = r"^the loss of step \d+ \(epoch [234]\) is (nan|inf) at learning rate [\d.e+]+: .* lower lr .* is kept$"
     with pytest.raises(FrugalnasError, match=said):
-        train_supernet(SPACE, run_dir=path, settings=settings, device="cpu")
+        train_supernet(SPACE, run_dir=path, settings=settings, compute=CPU)
     assert len(load_supernet(path).epochs) >= 1
     assert all(tensor.isfinite().all() for tensor in load_supernet(path).weights().values())
     with pytest.raises(FrugalnasError, match=said[:-1] + ".* --lr X"):
@@ -234,10 +235,10 @@ def photos(tmp_path_factory):
 
 def test_images_without_labels_are_enough(photos, tmp_path):
     settings = {"epochs": 1, "batch_size": 4}
-    result = train_supernet(SPACE, photos, run_dir=tmp_path / "ten", settings=settings, device="cpu")
+    result = train_supernet(SPACE, photos, run_dir=tmp_path / "ten", settings=settings, compute=CPU)
     assert result.space.classes == 10
     assert any("random labels of 10 classes" in note for note in result.notes)
-    result = train_supernet(SPACE, photos, run_dir=tmp_path / "four", settings={**settings, "classes": 4}, device="cpu")
+    result = train_supernet(SPACE, photos, run_dir=tmp_path / "four", settings={**settings, "classes": 4}, compute=CPU)
     assert result.weights()["classifier.bias"].shape == (4,)
     with pytest.raises(
         FrugalnasError, match=r"has no labels; put its images into one folder per class, or .* random ones"
@@ -263,7 +264,7 @@ def test_what_does_not_fit_leaves_nothing(tmp_path):
         ({"space": fn.NASBench101()}, "has no supernet"),
         ({"seed": -1}, "seed -1: seeds are 0 or more"),
     ):
-        options = {"space": SPACE, "run_dir": tmp_path / "run", "device": "cpu", **how}
+        options = {"space": SPACE, "run_dir": tmp_path / "run", "compute": CPU, **how}
         with pytest.raises(FrugalnasError, match=said):
             train_supernet(**options)
         assert not (tmp_path / "run").exists()
@@ -273,7 +274,7 @@ def test_a_restricted_space_trains_the_supernet_of_what_is_left(tmp_path):
     allowed = SPACE.allowed.copy()
     allowed[:, 0] = False
     settings = {"epochs": 1, "batch_size": 512}
-    result = train_supernet(SPACE.restrict(allowed), run_dir=tmp_path / "run", settings=settings, device="cpu")
+    result = train_supernet(SPACE.restrict(allowed), run_dir=tmp_path / "run", settings=settings, compute=CPU)
     assert result.space.size == 4**6
     assert load_supernet(tmp_path / "run").supernet().space.size == 4**6
 
@@ -281,7 +282,7 @@ def test_a_restricted_space_trains_the_supernet_of_what_is_left(tmp_path):
 @pytest.mark.slow
 def test_a_schedule_may_be_laid_out_for_more_epochs(tmp_path):
     settings = {**QUICK, "epochs": 2, "schedule": "linear", "min_lr": 0.0, "schedule_epochs": 10}
-    result = train_supernet(SPACE, run_dir=tmp_path / "run", settings=settings, device="cpu")
+    result = train_supernet(SPACE, run_dir=tmp_path / "run", settings=settings, compute=CPU)
     assert [record["lr"] for record in result.epochs] == pytest.approx([0.05, 0.045])
 
 
@@ -318,7 +319,7 @@ def test_the_published_settings_fit_their_spaces():
     ],
 )
 def test_without_a_word_paths_are_what_fits_the_space(space, pixels, paths):
-    prepared = prepare_supernet(space, "digits", "default", {}, None, False, pixels, None, 0, 0, 1)
+    prepared = prepare_supernet(space, fn.Images("digits", input_size=pixels), "default", {}, 1)
     assert prepared.recipe.paths == paths
     assert prepared.recipe.classes == 10
 
@@ -332,7 +333,7 @@ def test_without_a_word_an_angle_starts_after_a_quarter_of_the_epochs(epochs, ba
 
 
 def test_a_plan_says_what_would_happen():
-    found = plan_supernet(SPACE, settings=QUICK, device="cpu")
+    found = plan_supernet(SPACE, settings=QUICK, compute=CPU)
     assert (found.steps_per_epoch, found.steps) == (2, 6)
     with torch.device("meta"):
         assert found.params == sum(weight.numel() for weight in supernet_of(found.space).parameters())
@@ -368,7 +369,7 @@ import frugalnas as fn
 from frugalnas.runs import trainer
 from frugalnas.runs.supernets import train_supernet
 trainer.SAVE_EVERY_S = 0.0
-train_supernet(fn.NASBench201(width=2, cells=1), run_dir={path!r}, settings={settings!r}, seed=3, device="cpu")
+train_supernet(fn.NASBench201(width=2, cells=1), run_dir={path!r}, settings={settings!r}, seed=3, compute=fn.Compute("cpu"))
 """
 
 
@@ -377,7 +378,7 @@ train_supernet(fn.NASBench201(width=2, cells=1), run_dir={path!r}, settings={set
 @pytest.mark.parametrize("decay_unsampled", [False, True])
 def test_killed_at_any_moment_it_ends_the_same(tmp_path, steps, decay_unsampled):
     settings = {**QUICK, "epochs": 6, "batch_size": 128, "decay_unsampled": decay_unsampled}
-    whole = train_supernet(SPACE, run_dir=tmp_path / "whole", settings=settings, seed=3, device="cpu")
+    whole = train_supernet(SPACE, run_dir=tmp_path / "whole", settings=settings, seed=3, compute=CPU)
     path = tmp_path / "killed"
     script = KILLED.format(path=str(path), settings=settings)
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -400,7 +401,9 @@ def test_two_processes_take_the_same_paths(tmp_path, decay_unsampled):
     """Weights off the path have no gradient in either process, so with a path apiece more of them would move."""
     settings = {"epochs": 1, "batch_size": 1454, "decay_unsampled": decay_unsampled, "weight_decay": 0.0}
     results = [
-        train_supernet(SPACE, run_dir=tmp_path / str(count), settings=settings, seed=3, device="cpu", devices=count)
+        train_supernet(
+            SPACE, run_dir=tmp_path / str(count), settings=settings, seed=3, compute=fn.Compute("cpu", count)
+        )
         for count in (1, 2)
     ]
     moved = []
@@ -415,11 +418,11 @@ def test_two_processes_take_the_same_paths(tmp_path, decay_unsampled):
 
 @pytest.mark.slow
 def test_two_processes_train_one_supernet(tmp_path):
-    result = train_supernet(SPACE, run_dir=tmp_path / "two", settings=QUICK, seed=3, device="cpu", devices=2)
+    result = train_supernet(SPACE, run_dir=tmp_path / "two", settings=QUICK, seed=3, compute=fn.Compute("cpu", 2))
     assert result.finished
     assert result.triples(3, 0).shape == result.triples(3, 1).shape
     with pytest.raises(FrugalnasError, match=r"^the loss of step \d+ .* checkpoint, where there is one, is kept$"):
-        train_supernet(SPACE, run_dir=tmp_path / "no", settings=DIVERGING, device="cpu", devices=2)
+        train_supernet(SPACE, run_dir=tmp_path / "no", settings=DIVERGING, compute=fn.Compute("cpu", 2))
 
 
 @pytest.mark.slow
@@ -428,6 +431,8 @@ def test_two_processes_train_one_supernet(tmp_path):
 )
 def test_supernets_of_other_spaces_train(space, tmp_path):
     settings = {"epochs": 1, "batch_size": 128}
-    result = train_supernet(space, run_dir=tmp_path / "run", input_size=32, settings=settings, device="cpu")
+    result = train_supernet(
+        space, fn.Images("digits", input_size=32), run_dir=tmp_path / "run", settings=settings, compute=CPU
+    )
     assert result.finished
     assert result.epochs[0]["angle"] > 0

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.supernets import PATHS, SupernetRecipe, SupernetStep, path_sampler, supernet_of
-from frugalnas.training import Checkpoints, Objective, Position, fabric_for, fit, launched, optimizer_for, schedule_for
+from frugalnas.training import Checkpoints, Compute, Objective, Position, fit, launched, optimizer_for, schedule_for
 
 SPACE = fn.NASBench201(width=2, cells=1, input_size=8)
 RESTRICTED = np.ones((6, 5), bool)
@@ -127,7 +127,7 @@ class Training:
         self.supernet = supernet_of(SPACE)
         optimizer = optimizer_for(recipe, self.supernet)
         if fabric is None:
-            fabric = fabric_for("cpu")
+            fabric = Compute("cpu").fabric()
             fabric.launch()
         network, wrapped = fabric.setup(self.supernet, optimizer)
         self.sampler = path_sampler(paths, SPACE, self.supernet.draws, 0)
@@ -312,7 +312,7 @@ def train_in_process(fabric, paths: str, decay_unsampled: bool, folder: Path) ->
 @pytest.mark.slow
 @pytest.mark.parametrize(("paths", "decay_unsampled"), [("cell", False), ("uniform", True), ("fair", False)])
 def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(paths, decay_unsampled, tmp_path):
-    assert launched(fabric_for("cpu", 2, unused=True), train_in_process, paths, decay_unsampled, tmp_path)
+    assert launched(Compute("cpu", 2).fabric(unused=True), train_in_process, paths, decay_unsampled, tmp_path)
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["parted", "parted"]  # else gloo aborts now and then
 
 

@@ -16,13 +16,12 @@ from torch import nn
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.training import (
     Checkpoints,
+    Compute,
     Objective,
     Position,
     Recipe,
     WeightStep,
-    check_device,
     evaluate,
-    fabric_for,
     fit,
     isolated,
     launched,
@@ -313,7 +312,7 @@ def test_no_part_has_one_image_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 3))
     network.register_forward_pre_hook(lambda module, given: seen.append(len(given[0])))
     recipe = Recipe(accumulate=8, epochs=1)
-    optimizer, fabric = optimizer_for(recipe, network), fabric_for("cpu")
+    optimizer, fabric = optimizer_for(recipe, network), Compute("cpu").fabric()
     fabric.launch()
     wrapped, stepped = fabric.setup(network, optimizer)
     step = WeightStep(fabric, wrapped, stepped, schedule_for(recipe, optimizer, 1), recipe, Objective(recipe, 3))
@@ -452,12 +451,12 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path):
 def test_devices_that_are_not_there():
     if not torch.cuda.is_available():
         with pytest.raises(FrugalnasError, match=r"'cuda' was asked for, but torch .* finds none"):
-            check_device("cuda")
+            Compute("cuda").here()
     with pytest.raises(FrugalnasError, match="unknown device 'gpu'"):
-        check_device("gpu")
+        Compute("gpu").here()
     with pytest.raises(FrugalnasError, match="needs a GPU"):
-        check_device("cpu", 1, "16")
-    assert check_device("cpu", 2) == "cpu"
+        Compute("cpu", 1, "16").here()
+    assert Compute("cpu", 2).here().device == "cpu"
 
 
 def test_out_of_memory_says_what_to_lower():

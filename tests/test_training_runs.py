@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 
 import frugalnas as fn
-from frugalnas.data import open_data
+from frugalnas.data import Images
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
@@ -37,9 +37,9 @@ CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_con
 QUICK = {"epochs": 2, "batch_size": 512, "lr": 0.02, "ema": 0.5}
 
 
-def tiny(width: int = 4) -> tuple[fn.NASBench201, np.ndarray]:
+def tiny(width: int = 4) -> fn.Architecture:
     space = fn.NASBench201(width=width, cells=1)
-    return space, space.parse(CELL)
+    return fn.Architecture(space, space.parse(CELL))
 
 
 class Watcher(TrainingCallback):
@@ -71,7 +71,7 @@ class Watcher(TrainingCallback):
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "whole"
     watcher = Watcher()
-    return train(*tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[watcher]), watcher
+    return train(tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[watcher]), watcher
 
 
 def lines(path, name="journal.jsonl"):
@@ -142,7 +142,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_weights(finished, tmp_path, 
     monkeypatch.setattr(trainer_module, "SAVE_EVERY_S", 0.0)
     path = tmp_path / "halves"
     with pytest.raises(KeyboardInterrupt):
-        train(*tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[Watcher(stop_at)])
+        train(tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[Watcher(stop_at)])
     assert not load_training(path).finished
     watcher = Watcher()
     resumed = resume_training(path, callbacks=[watcher])
@@ -164,7 +164,7 @@ def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
     result, _ = finished
     (step, *_) = sorted((result.run_dir / "checkpoints").glob("step-*"))
     with pytest.raises(KeyboardInterrupt):
-        train(*tiny(), run_dir=tmp_path / "other", settings=QUICK, seed=4, callbacks=[Watcher(1)])
+        train(tiny(), run_dir=tmp_path / "other", settings=QUICK, seed=4, callbacks=[Watcher(1)])
     target = tmp_path / "other" / "checkpoints"
     assert (target / "initial.safetensors").exists()
     (target / step.name).write_bytes(step.read_bytes())
@@ -218,10 +218,10 @@ def test_what_a_space_lacks_is_noted_or_refused(tmp_path):
     settings = {"epochs": 1, "batch_size": 512}
     watcher = Watcher(1)
     with pytest.raises(KeyboardInterrupt):
-        train(*tiny(), recipe="cifar", settings=settings, run_dir=tmp_path / "a", callbacks=[watcher])
+        train(tiny(), recipe="cifar", settings=settings, run_dir=tmp_path / "a", callbacks=[watcher])
     assert sum("left out" in note for note in watcher.notes) == 2
     with pytest.raises(FrugalnasError, match="auxiliary"):
-        train(*tiny(), recipe="cifar", settings={**settings, "auxiliary": "darts"}, run_dir=tmp_path / "b")
+        train(tiny(), recipe="cifar", settings={**settings, "auxiliary": "darts"}, run_dir=tmp_path / "b")
     assert not (tmp_path / "b").exists()
 
 
@@ -229,20 +229,20 @@ def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
     result, _ = finished
     path = tmp_path / "finer"
     with pytest.raises(KeyboardInterrupt):
-        train(*tiny(), run_dir=path, settings=QUICK, weights=result.run_dir, callbacks=[Watcher(1)])
+        train(tiny(), run_dir=path, settings=QUICK, weights=result.run_dir, callbacks=[Watcher(1)])
     initial, _ = read_tensors(path / "checkpoints" / "initial.safetensors")
     for name, tensor in load(result.run_dir).state_dict().items():
         assert torch.equal(initial[name], tensor)
     with pytest.raises(FrugalnasError, match=r"of another architecture: .* has shape"):
-        train(*tiny(8), run_dir=tmp_path / "wider", settings=QUICK, weights=result.run_dir)
+        train(tiny(8), run_dir=tmp_path / "wider", settings=QUICK, weights=result.run_dir)
     with pytest.raises(FrugalnasError, match="there are no weights at"):
-        train(*tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")
+        train(tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")
 
 
 def test_a_training_that_diverges_before_its_first_checkpoint_is_there_to_be_looked_at(tmp_path):
     settings = {"epochs": 1, "batch_size": 128, "optimizer": "momentum", "lr": 1e3, "clip_norm": None, "momentum": 1.0}
     with pytest.raises(FrugalnasError, match=r"diverged; lower lr \(now 1000\)"):
-        train(*tiny(), run_dir=tmp_path / "run", settings={**settings, "weight_decay": 10, "warmup_epochs": 0})
+        train(tiny(), run_dir=tmp_path / "run", settings={**settings, "weight_decay": 10, "warmup_epochs": 0})
     result = load_training(tmp_path / "run")
     assert "diverged" in result.diverged
     assert not result.finished
@@ -256,7 +256,7 @@ SAID = r"running_var after step 6 \(epoch 3\) is not finite at learning rate 3: 
 def diverged(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "diverged"
     with pytest.raises(Diverged, match=SAID):
-        train(*tiny(), run_dir=path, settings={**ABSURD, "lr": 3.0}, device="cpu")
+        train(tiny(), run_dir=path, settings={**ABSURD, "lr": 3.0}, compute=fn.Compute("cpu"))
     return path
 
 
@@ -290,8 +290,8 @@ def test_a_diverged_training_goes_on_at_another_rate_only(diverged, tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_a_divergence(tmp_path):
-    told = TrainingEvaluator(tiny()[0], settings={**ABSURD, "epochs": 1}, lr=1000.0, width=4, device="cpu").evaluate(
-        Trials(tiny()[1][None], np.zeros(1, np.int64)), tmp_path
+    told = TrainingEvaluator(tiny().space, settings={**ABSURD, "epochs": 1}, lr=1000.0, width=4, device="cpu").evaluate(
+        Trials(tiny().code[None], np.zeros(1, np.int64)), tmp_path
     )
     assert np.isnan(told.values).all()
     assert re.match(r"the val_loss of epoch 1 is nan at learning rate 1000: the training has diverged", told.errors[0])
@@ -301,16 +301,16 @@ def test_bad_requests_leave_nothing(tmp_path, finished):
     result, _ = finished
     path = tmp_path / "run"
     for how, said in (
-        ({"device": "cuda" if not torch.cuda.is_available() else "gpu"}, "device"),
+        ({"compute": fn.Compute("cuda" if not torch.cuda.is_available() else "gpu")}, "device"),
         ({"recipe": "cifra"}, "unknown recipe"),
         ({"data": tmp_path / "nowhere"}, "nowhere"),
         ({"recipe": "darts-cifar", "settings": {"epochs": 1, "drop_path": 0.1, "auxiliary": None}}, "drop"),
     ):
         with pytest.raises(FrugalnasError, match=said):
-            train(*tiny(), run_dir=path, **how)
+            train(tiny(), run_dir=path, **how)
         assert not path.exists()
     with pytest.raises(RunFolderError, match="already there"):
-        train(*tiny(), run_dir=result.run_dir)
+        train(tiny(), run_dir=result.run_dir)
     with pytest.raises(RunFolderError, match="is a training, not a search"):
         fn.load_search(result.run_dir)
 
@@ -319,7 +319,7 @@ def test_bad_requests_leave_nothing(tmp_path, finished):
 def test_a_network_beyond_memory_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("FRUGALNAS_LIMIT_WIDTH", "1e9")
     with pytest.raises(FrugalnasError, match="memory does not suffice; lower the network's width"):
-        train(*tiny(10_000_000), run_dir=tmp_path / "run")
+        train(tiny(10_000_000), run_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -327,12 +327,13 @@ def test_growing_drop_path_is_not_compiled_anew_every_epoch(tmp_path):
     space = DARTS(width=4, layers=3)
     code = space.sample(1, np.random.default_rng(0))[0]
     settings = {"epochs": 2, "auxiliary": None}
+    data, compute = fn.Images("digits", input_size=16), fn.Compute(compile=True)
     with pytest.raises(FrugalnasError, match="drop_path_ramp=false"):
-        train(space, code, recipe="cifar", settings=settings, input_size=16, run_dir=tmp_path / "c", compile=True)
+        train(fn.Architecture(space, code), data, "cifar", settings=settings, run_dir=tmp_path / "c", compute=compute)
 
 
 def test_a_plan_says_what_would_happen():
-    found = plan(*tiny(), settings=QUICK)
+    found = plan(tiny(), settings=QUICK)
     assert found.images == {"train": 1455, "val": 162, "test": 180}
     assert (found.steps_per_epoch, found.steps, found.input_size) == (2, 4, 8)
     assert found.seconds > 0
@@ -340,7 +341,7 @@ def test_a_plan_says_what_would_happen():
 
 
 def test_a_network_far_too_large_for_its_images_is_warned_of():
-    data = open_data("digits")
+    data = Images("digits").open()
     assert too_large(torch.nn.Linear(1000, 1000), data) == []
     (note,) = too_large(torch.nn.Linear(3000, 5000, device="meta"), data)
     assert note.startswith("15.0 M parameters for 1455 training images: it will learn them by heart; a smaller network")
@@ -395,7 +396,7 @@ def test_durations_as_people_say_them():
 @pytest.mark.slow
 def test_the_default_settings_learn_the_digits(tmp_path):
     space = fn.NASBench201()
-    result = train(space, space.parse(CELL), run_dir=tmp_path / "digits")
+    result = train(fn.Architecture(space, space.parse(CELL)), run_dir=tmp_path / "digits")
     assert result.test.top1 >= 97.0
 
 
@@ -405,7 +406,7 @@ from frugalnas.runs import trainer
 from frugalnas.runs.training import train
 trainer.SAVE_EVERY_S = 0.0
 space = fn.NASBench201(width=4, cells=1)
-train(space, space.parse({cell!r}), run_dir={path!r}, settings={settings!r}, seed=3)
+train(fn.Architecture(space, space.parse({cell!r})), run_dir={path!r}, settings={settings!r}, seed=3)
 """
 
 
@@ -413,7 +414,7 @@ train(space, space.parse({cell!r}), run_dir={path!r}, settings={settings!r}, see
 @pytest.mark.parametrize("steps", [3, 12])
 def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, steps):
     settings = {**QUICK, "epochs": 6, "batch_size": 128}
-    whole = train(*tiny(), run_dir=tmp_path / "whole", settings=settings, seed=3)
+    whole = train(tiny(), run_dir=tmp_path / "whole", settings=settings, seed=3)
     path = tmp_path / "killed"
     script = KILLED.format(cell=CELL, path=str(path), settings=settings)
     process = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -432,7 +433,10 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, steps):
 @pytest.mark.slow
 def test_two_processes_train_one_network(tmp_path):
     result = train(
-        *tiny(), run_dir=tmp_path / "two", settings={**QUICK, "epochs": 4, "select": "best"}, devices=2, device="cpu"
+        tiny(),
+        run_dir=tmp_path / "two",
+        settings={**QUICK, "epochs": 4, "select": "best"},
+        compute=fn.Compute("cpu", 2),
     )
     assert result.finished
     assert len(result.epochs) == 4
@@ -447,7 +451,7 @@ def test_two_processes_train_one_network(tmp_path):
         "warmup_epochs": 0,
     }
     with pytest.raises(FrugalnasError, match=r"^the loss of step \d+ \(epoch 1\) is [a-z]+ at .*diverged"):
-        train(*tiny(), run_dir=tmp_path / "no", settings={**diverging, "clip_norm": None}, devices=2, device="cpu")
+        train(tiny(), run_dir=tmp_path / "no", settings={**diverging, "clip_norm": None}, compute=fn.Compute("cpu", 2))
     assert not (tmp_path / "no").exists()
 
 
@@ -455,7 +459,7 @@ def test_data_that_changed_are_refused(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
     np.savez(tmp_path / "mine.npz", images=images, labels=np.arange(60) % 3)
     with pytest.raises(KeyboardInterrupt):
-        train(*tiny(), tmp_path / "mine.npz", run_dir=tmp_path / "run", settings={"epochs": 1}, callbacks=[Watcher(1)])
+        train(tiny(), tmp_path / "mine.npz", run_dir=tmp_path / "run", settings={"epochs": 1}, callbacks=[Watcher(1)])
     np.savez(tmp_path / "mine.npz", images=images[:59], labels=np.arange(59) % 3)
     with pytest.raises(FrugalnasError, match="60 train images, here are 59 train; put back what was there"):
         resume_training(tmp_path / "run")

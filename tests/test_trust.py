@@ -189,7 +189,7 @@ def test_a_card_and_a_recipe_name_registered_parts_only(tmp_path, stranger):
         fn.load("model")
     Path("recipe.yaml").write_text(f"base: default\nteacher: {stranger}:touch\n")
     with pytest.raises(Untrusted):
-        fn.train(space, space.enumerate()[0], "digits", "recipe.yaml", run_dir="training")
+        fn.train(fn.Architecture(space, space.enumerate()[0]), "digits", "recipe.yaml", run_dir="training")
     assert untouched()
     assert isinstance(fn.load("model", trust=True), torch.nn.Module)
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _HOMES = {
-    "frugalnas.data": ("Augmentation", "open_data"),
+    "frugalnas.data": ("Augmentation", "Images"),
     "frugalnas.errors": ("FrugalnasError",),
     "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
     "frugalnas.methods.launching": ("MethodResult", "load_method", "resume_rlnas", "rlnas"),
@@ -46,6 +46,7 @@ _HOMES = {
     "frugalnas.searches.untrained": ("UntrainedEvaluator", "open_untrained"),
     "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
     "frugalnas.spaces": (
+        "Architecture",
         "DARTS",
         "FairNAS",
         "Genotype",
@@ -73,6 +74,7 @@ _HOMES = {
     "frugalnas.studies.correlating": ("correlate",),
     "frugalnas.supernets": ("Supernet", "supernet_of"),
     "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
+    "frugalnas.training": ("Compute",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -80,7 +82,7 @@ __all__ = sorted(_HOME)
 
 if TYPE_CHECKING:
     from frugalnas.data import Augmentation as Augmentation
-    from frugalnas.data import open_data as open_data
+    from frugalnas.data import Images as Images
     from frugalnas.errors import FrugalnasError as FrugalnasError
     from frugalnas.evaluation import Evaluations as Evaluations
     from frugalnas.evaluation import Evaluator as Evaluator
@@ -122,6 +124,7 @@ if TYPE_CHECKING:
     from frugalnas.searches.untrained import UntrainedEvaluator as UntrainedEvaluator
     from frugalnas.searches.untrained import open_untrained as open_untrained
     from frugalnas.spaces import DARTS as DARTS
+    from frugalnas.spaces import Architecture as Architecture
     from frugalnas.spaces import FairNAS as FairNAS
     from frugalnas.spaces import Genotype as Genotype
     from frugalnas.spaces import LayerSpace as LayerSpace
@@ -152,6 +155,7 @@ if TYPE_CHECKING:
     from frugalnas.tables import import_table as import_table
     from frugalnas.tables import open_table as open_table
     from frugalnas.tables import table_names as table_names
+    from frugalnas.training import Compute as Compute
 
 
 def __getattr__(name: str) -> Any:

@@ -67,16 +67,10 @@ def _list(parsed: argparse.Namespace) -> int:
 
 
 def _info(parsed: argparse.Namespace) -> int:
-    from frugalnas.data import open_data
+    from frugalnas.data import Images
 
-    data = open_data(
-        parsed.data,
-        root=parsed.root,
-        download=parsed.download,
-        input_size=parsed.input,
-        split=parsed.split,
-        max_corrupt=parsed.max_corrupt,
-    )
+    size, split = parsed.input, parsed.split
+    data = Images(parsed.data, parsed.root, parsed.download, size, split, parsed.max_corrupt).open()
     unreadable = [text for part in data.parts.values() for text in part.check()] if parsed.check else []
     if parsed.json:
         print(to_json(_plain(data, unreadable), indent=2))

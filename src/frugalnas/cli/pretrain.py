@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.cli.train import watched
-from frugalnas.cli.training_options import settings_of
+from frugalnas.cli.training_options import compute_of, settings_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
@@ -77,7 +77,7 @@ def _pretrain(parsed: argparse.Namespace) -> int:
     space = SPACES.create(parsed.space)
     if options:
         space = SPACES.create({"name": parsed.space, "options": _typed(type(space), options)})
-    arguments = {"settings": settings, "seed": parsed.seed, "device": parsed.device, "devices": parsed.devices}
+    arguments = {"settings": settings, "seed": parsed.seed, "compute": compute_of(parsed)}
     if parsed.dry_run:
         return _show_plan(plan_pretraining(space, parsed.task, parsed.recipe, **arguments))
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"{parsed.task}-{space.name}-seed{parsed.seed}")

@@ -264,12 +264,12 @@ def fit_to_data(space: dict[str, Any], data: str, **reading: Any) -> ImageData:
     Args:
         space: its description.
         data: name or path of the images.
-        reading: further arguments of `open_data`.
+        reading: further fields of `Images`.
     """
     from frugalnas.cli.training_options import LARGE
-    from frugalnas.data import located, open_data
+    from frugalnas.data import Images, located
 
-    images = open_data(located(data), input_size=space["options"].get("input_size"), **reading)
+    images = Images(located(data), input_size=space["options"].get("input_size"), **reading).open()
     sizes: dict[str, Any] = {"input_size": images.input_size}
     if len(images.classes) > 1:
         sizes["classes"] = len(images.classes)

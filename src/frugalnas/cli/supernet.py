@@ -15,15 +15,15 @@ from frugalnas.cli.training_options import (
     add_data,
     add_device,
     add_recipe,
-    chosen_split,
-    image_size,
-    pixels,
+    compute_of,
+    images_of,
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
+    from frugalnas.runs.supernet_planning import SupernetPlan
     from frugalnas.runs.supernets import SupernetResult
 
 __all__ = ["add", "show_supernet"]
@@ -80,8 +80,12 @@ def add(commands: Any) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from frugalnas.data import opened
     from frugalnas.runs.folder import unused_name
+    from frugalnas.runs.supernet_planning import plan_supernet
     from frugalnas.runs.supernets import train_supernet
+    from frugalnas.supernets import SupernetRecipe
+    from frugalnas.training import load_recipe
 
     settings, space_settings = settings_of(parsed, ("epochs", "batch_size", "lr", "labels", "paths", "classes"))
     parsed.classes = None  # the space's are the recipe's
@@ -89,41 +93,26 @@ def _train(parsed: argparse.Namespace) -> int:
         raise FrugalnasError("--classes says how many classes there are; leave space.classes out")
     parsed.space = parsed.space or DEFAULT_SPACE
     space = sized_space(parsed, space_settings)
+    images = opened(images_of(parsed), load_recipe(parsed.recipe, settings, kind=SupernetRecipe).normalisation)
     unsaid = parsed.macro is None and "macro" not in space_settings
-    if hasattr(space, "macro") and unsaid and image_size(parsed) > LARGE:
+    if hasattr(space, "macro") and unsaid and images.input_size > LARGE:
         space = space.with_options(macro="imagenet")
-    options = {
-        "settings": settings,
-        "root": parsed.root,
-        "download": parsed.download,
-        "input_size": pixels(parsed.input),
-        "split": chosen_split(parsed),
-        "max_corrupt": parsed.max_corrupt,
-        "workers": parsed.workers,
-        "device": parsed.device,
-        "devices": parsed.devices,
-        "precision": parsed.precision,
-        "channels_last": parsed.channels_last,
-    }
+    options: dict[str, Any] = {"settings": settings, "compute": compute_of(parsed)}
     if parsed.where:
         # A limit is on networks for these images.
-        space = space.with_options(input_size=image_size(parsed)).where(parsed.where)
+        space = space.with_options(input_size=images.input_size).where(parsed.where)
     if parsed.dry_run:
-        return _show_plan(space, parsed, options)
+        return _show_plan(plan_supernet(space, images, parsed.recipe, **options))
     data = slug(Path(str(parsed.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"supernet-{space.name}-{data}-seed{parsed.seed}")
     with watched(run_dir, parsed.quiet) as callbacks:
-        train_supernet(
-            space, parsed.data, parsed.recipe, run_dir=run_dir, seed=parsed.seed, callbacks=callbacks, **options
-        )
+        train_supernet(space, images, parsed.recipe, run_dir=run_dir, seed=parsed.seed, callbacks=callbacks, **options)
     return show_supernet(run_dir)
 
 
-def _show_plan(space: Any, parsed: argparse.Namespace, options: dict[str, Any]) -> int:
-    from frugalnas.runs.supernet_planning import plan_supernet
+def _show_plan(planned: SupernetPlan) -> int:
     from frugalnas.runs.watching import duration
 
-    planned = plan_supernet(space, parsed.data, parsed.recipe, **options)
     recipe = planned.recipe
     rows = [
         ("supernet", sizes_of(planned.space)),

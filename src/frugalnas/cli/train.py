@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, sizes_of, slug
+from frugalnas.cli.architectures import Architecture as Found
+from frugalnas.cli.architectures import add_architecture, find_architecture, sizes_of, slug
 from frugalnas.cli.showing import show_evaluation, show_training
 from frugalnas.cli.text import print_columns
 from frugalnas.cli.training_options import (
@@ -17,15 +18,15 @@ from frugalnas.cli.training_options import (
     add_data,
     add_device,
     add_recipe,
-    chosen_split,
-    image_size,
-    pixels,
+    compute_of,
+    images_of,
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
+    from frugalnas.runs.training import TrainingPlan
     from frugalnas.runs.watching import TrainingCallback
 
 __all__ = ["add", "watched"]
@@ -93,41 +94,30 @@ def add(commands: Any) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from frugalnas.data import opened
     from frugalnas.runs.folder import unused_name
-    from frugalnas.runs.training import train
+    from frugalnas.runs.training import plan, train
+    from frugalnas.spaces import Architecture
+    from frugalnas.training import load_recipe
 
     recipe_settings, space_settings = settings_of(parsed)
     if parsed.classes is not None or "classes" in space_settings:
         raise FrugalnasError("the data say how many classes there are; leave --classes out")
-    found = _for_data(parsed, space_settings)
-    options = {
-        "settings": recipe_settings,
-        "root": parsed.root,
-        "download": parsed.download,
-        "input_size": pixels(parsed.input),
-        "split": chosen_split(parsed),
-        "max_corrupt": parsed.max_corrupt,
-        "workers": parsed.workers,
-        "device": parsed.device,
-        "devices": parsed.devices,
-        "precision": parsed.precision,
-        "channels_last": parsed.channels_last,
-        "compile": parsed.compile,
-    }
+    images = opened(images_of(parsed), load_recipe(parsed.recipe, recipe_settings).normalisation)
+    found = _for_data(parsed, space_settings, images.input_size)
+    architecture = Architecture(found.space, found.code, None if found.name == found.text else found.name)
+    options: dict[str, Any] = {"settings": recipe_settings, "compute": compute_of(parsed)}
     if parsed.dry_run:
-        return _show_plan(found, parsed, options)
+        return _show_plan(found, parsed.recipe, plan(architecture, images, parsed.recipe, **options))
     name = slug(found.name) if found.name != found.text else found.space.name
     data = slug(Path(str(parsed.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    shown = None if found.name == found.text else found.name
     with watched(run_dir, parsed.quiet) as callbacks:
         train(
-            found.space,
-            found.code,
-            parsed.data,
+            architecture,
+            images,
             parsed.recipe,
             run_dir=run_dir,
-            architecture=shown,
             seed=parsed.seed,
             weights=parsed.weights,
             callbacks=callbacks,
@@ -136,11 +126,11 @@ def _train(parsed: argparse.Namespace) -> int:
     return show_training(run_dir)
 
 
-def _for_data(parsed: argparse.Namespace, settings: dict[str, str]) -> Architecture:
+def _for_data(parsed: argparse.Namespace, settings: dict[str, str], pixels: int) -> Found:
     """The architecture, where it is of darts and nothing says which networks, with those that the images call for."""
     found = find_architecture(parsed, settings)
     said = parsed.macro is not None or "macro" in settings or Path(parsed.architecture).expanduser().is_dir()
-    if said or not hasattr(found.space, "macro") or image_size(parsed) <= LARGE:
+    if said or not hasattr(found.space, "macro") or pixels <= LARGE:
         return found
     print(
         f"images are larger than {LARGE} pixels: the network is darts' for ImageNet (--macro cifar says otherwise)",
@@ -149,11 +139,9 @@ def _for_data(parsed: argparse.Namespace, settings: dict[str, str]) -> Architect
     return find_architecture(parsed, settings, {"macro": "imagenet"})
 
 
-def _show_plan(found: Architecture, parsed: argparse.Namespace, options: dict[str, Any]) -> int:
-    from frugalnas.runs.training import plan
+def _show_plan(found: Found, called: str, planned: TrainingPlan) -> int:
     from frugalnas.runs.watching import duration
 
-    planned = plan(found.space, found.code, parsed.data, parsed.recipe, **options)
     recipe = planned.recipe
     images = ", ".join(f"{count:,} {part}" for part, count in planned.images.items())
     rows = [
@@ -164,7 +152,7 @@ def _show_plan(found: Architecture, parsed: argparse.Namespace, options: dict[st
         ("images", images),
         (
             "recipe",
-            f"{parsed.recipe}: {recipe['epochs']} epochs, batches of {recipe['batch_size']}, lr {recipe['lr']:g}",
+            f"{called}: {recipe['epochs']} epochs, batches of {recipe['batch_size']}, lr {recipe['lr']:g}",
         ),
         ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
         ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
@@ -199,18 +187,9 @@ def _evaluate(parsed: argparse.Namespace) -> int:
 
     if parsed.batch_size is not None and parsed.batch_size < 1:
         raise FrugalnasError(f"--batch-size {parsed.batch_size}: at least one image is needed at a time")
-    result = evaluate_run(
-        parsed.run_dir,
-        parsed.data,
-        part=parsed.part,
-        root=parsed.root,
-        download=parsed.download,
-        max_corrupt=parsed.max_corrupt,
-        workers=parsed.workers,
-        batch_size=parsed.batch_size,
-        device=parsed.device,
-        precision=parsed.precision,
-    )
+    data = None if parsed.data is None else images_of(parsed)
+    options: dict[str, Any] = {"part": parsed.part, "batch_size": parsed.batch_size, "compute": compute_of(parsed)}
+    result = evaluate_run(parsed.run_dir, data, **options)
     return show_evaluation(result, as_json=parsed.json)
 
 

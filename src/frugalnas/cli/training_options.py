@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.data import Images
+    from frugalnas.training import Compute
 
 __all__ = [
     "LARGE",
@@ -15,7 +19,8 @@ __all__ = [
     "add_device",
     "add_recipe",
     "chosen_split",
-    "image_size",
+    "compute_of",
+    "images_of",
     "pixels",
     "settings_of",
 ]
@@ -101,15 +106,20 @@ def settings_of(
     return recipe, space
 
 
-def image_size(parsed: argparse.Namespace) -> int:
-    """Side of the square images that the network will get, in pixels."""
-    if parsed.input is not None:
-        return pixels(parsed.input) or 0
-    from frugalnas.data import open_data
+def images_of(parsed: argparse.Namespace) -> Images:
+    """The images that the options say, and how they are read."""
+    from frugalnas.data import Images
 
-    return open_data(
-        parsed.data, root=parsed.root, download=parsed.download, max_corrupt=parsed.max_corrupt, workers=parsed.workers
-    ).input_size
+    size, split = pixels(getattr(parsed, "input", None)), chosen_split(parsed)
+    return Images(parsed.data, parsed.root, parsed.download, size, split, parsed.max_corrupt, parsed.workers)
+
+
+def compute_of(parsed: argparse.Namespace) -> Compute:
+    """Where it is computed, as the options say."""
+    from frugalnas.training import Compute
+
+    names = ("device", "devices", "precision", "channels_last", "compile")
+    return Compute(**{name: getattr(parsed, name) for name in names if hasattr(parsed, name)})
 
 
 def pixels(text: str | None) -> int | None:
@@ -124,8 +134,8 @@ def pixels(text: str | None) -> int | None:
 
 def chosen_split(parsed: argparse.Namespace) -> Any:
     """The split that the options say: a name, a file, or a named one with another seed."""
-    if parsed.split_seed is None:
-        return parsed.split
+    if getattr(parsed, "split_seed", None) is None:
+        return getattr(parsed, "split", None)
     from dataclasses import replace
 
     from frugalnas.data import SPLITS

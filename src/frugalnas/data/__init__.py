@@ -1,6 +1,8 @@
 """What do we train on? Images, read from where they are, split once, and brought to the device in batches.
 
-- `open_data`: a named data set (`DATASETS`) or a path becomes `ImageData`: classes, parts, statistics, notes for the user.
+- `Images`: a named data set (`DATASETS`) or a path, and how it is read; `open` makes `ImageData` of it: classes, parts,
+  statistics, notes for the user.
+- `opened`: whatever says which images, open; `reopened`: those that a run described.
 - `located`: the path or name under which a run finds its data again.
 - `pack_lmdb`: a folder of images becomes one LMDB, which returns as `Packed`.
 - `ImageData`, `Part`: what there is; `preprocess` makes a network's input of any picture as training did.
@@ -18,7 +20,7 @@ from frugalnas.data.images import ImageData, Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.loading import Loader, loader
 from frugalnas.data.mirroring import mirrored_is_no_loss
-from frugalnas.data.opening import open_data
+from frugalnas.data.opening import Images, opened, reopened
 from frugalnas.data.packed import Packed
 from frugalnas.data.preprocessing import CorruptImage, normalise, preprocess
 from frugalnas.data.splits import SPLITS, Split, SplitSpec
@@ -30,6 +32,7 @@ __all__ = [
     "Augmentation",
     "CorruptImage",
     "ImageData",
+    "Images",
     "Loader",
     "Packed",
     "Part",
@@ -40,7 +43,8 @@ __all__ = [
     "located",
     "mirrored_is_no_loss",
     "normalise",
-    "open_data",
+    "opened",
     "pack_lmdb",
     "preprocess",
+    "reopened",
 ]

@@ -24,7 +24,7 @@ def find_downsampled(name: str, root: Path | None) -> Found:
     """ImageNet16-k: the images of the first k classes, from the files train_data_batch_1 to 10 and val_data.
 
     The pickles are read without executing anything. The validation images are the test set, which NAS-Bench-201 halves
-    (its file imagenet-16-120-test-split.txt is a split that `open_data` takes).
+    (its file imagenet-16-120-test-split.txt is a split that `Images` takes).
 
     Args:
         name: imagenet16, imagenet16-120, imagenet32-1000, ...

@@ -29,7 +29,7 @@ DATASETS: dict[str, str] = {
 
 
 def find(spec: str | Path, root: Path | None, download: bool) -> Found:
-    """What a name in `DATASETS` or a path leads to; see `open_data`."""
+    """What a name in `DATASETS` or a path leads to; see `Images`."""
     name = str(spec).lower()
     if name == "digits":
         found = find_digits()
@@ -66,7 +66,7 @@ def pack_lmdb(
     check: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Packed:
-    """Write the images of a folder into a new LMDB, which `open_data` reads in place: what the command `data pack` does.
+    """Write the images of a folder into a new LMDB, which `Images` reads in place: what the command `data pack` does.
 
     The files are stored byte for byte with their labels, the sorted class names, a checksum each, and the parts train, val
     and test where the folder has them. Nothing is left behind where it fails.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,7 +144,7 @@ class Part:
 
 @dataclass
 class ImageData:
-    """A data set that is ready to train on; `open_data` makes one.
+    """A data set that is ready to train on; `Images.open` makes one.
 
     Attributes:
         name: for people.
@@ -154,7 +154,10 @@ class ImageData:
         preprocessing: how an image becomes a network's input; plain values (see `preprocess`).
         fingerprint: changes where the images, their labels or their order change; not where they lie.
         notes: what was decided and what was skipped, a sentence each, for the user to see.
-        description: arguments of `open_data` that open the same data again (with `split` beside them).
+        description: what opens the same data again, with `split` beside it; see `reopened`.
+        normalisation: that was asked for.
+        again: opens the same images, normalised otherwise.
+        workers: processes that read large images.
         suggested: the augmentation that suits the data where a recipe names none.
         mirrored: whether mirrored images are still ones of their class; None: nothing says so (see `mirroring`).
         corruption: the unreadable images met so far.
@@ -168,6 +171,9 @@ class ImageData:
     fingerprint: str
     notes: list[str]
     description: dict[str, Any]
+    normalisation: str | Mapping[str, Any]
+    again: Callable[..., ImageData] = field(repr=False)
+    workers: int
     suggested: Augmentation
     mirrored: bool | None
     corruption: Corruption = field(repr=False)

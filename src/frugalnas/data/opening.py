@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +17,7 @@ import torch
 from frugalnas.cache import cached_array
 from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.depth import ValueRange, is_deep, range_of, white_of
-from frugalnas.data.finding import find
+from frugalnas.data.finding import find, located
 from frugalnas.data.images import Corruption, ImageData, Part
 from frugalnas.data.official import IMAGENET_STATISTICS
 from frugalnas.data.parquet import ParquetImages
@@ -26,7 +27,7 @@ from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.limits import within
 
-__all__ = ["open_data"]
+__all__ = ["Images", "opened", "reopened"]
 
 T = TypeVar("T")
 
@@ -48,128 +49,171 @@ NORMALISATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def open_data(
-    spec: str | Path,
-    *,
-    root: str | Path | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    resize: int | None = None,
-    interpolation: str = "bilinear",
-    normalisation: str | Mapping[str, Any] = "measured",
-    white: float | None = None,
-    split: str | Path | SplitSpec | Split | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
-) -> ImageData:
-    """The data set of a name or a path, ready to train on.
+@dataclass(frozen=True)
+class Images:
+    """Which images are meant, and how they are read; `open` brings them in.
 
     A path may be a folder of class folders; a folder with folders train, val and test of class folders; a folder of images
     (no labels); a folder of Parquet files in Hugging Face's image layout; an .npz file; a folder with an LMDB
     (`pack_lmdb`'s, or RelativeNAS's).
 
-    Args:
+    Attributes:
         spec: a name in `DATASETS`, or a path.
         root: where the files of a named data set lie.
         download: fetch CIFAR into `root`, or the cache without one, where it is not there.
         input_size: side of the square images that networks get; None decides by the images: the (median) short side of
             small ones, 224 for photos; a note says so.
-        resize: what the short side is resized to before the centre is cut out in evaluation; None is the size itself for
-            small images, 8/7 of it for photos (256 for 224).
-        interpolation: of that resize: bilinear or bicubic.
-        normalisation: "measured" takes mean and standard deviation from the training part; "imagenet", "unit" (0..1 as
-            is) and "bgr255" (ABS's published networks) are fixed; or a mapping with mean and std, by channel.
-        white: the value that is white in images of more than 8 bits a value; None takes, for all images alike, 1 where
-            they hold floats up to 1, and else the largest number of the bits that are used; a note says so.
-        split: a name in `SPLITS`, a specification, a stored split, or a file of one; see `make_split`.
+        split: a name in `SPLITS`, a specification, a stored split, or a file of one; see `make_split`. None is the data's own.
         max_corrupt: unreadable images that are skipped, and named in the notes, before it is an error. Where some may be,
             all images are read once to find them, unless a stored split says which they are.
-        workers: threads that decode while small images are brought into memory; at least one a core, up to 8.
-
-    Raises:
-        FrugalnasError: where nothing usable is found; it says what to do.
+        workers: threads that decode while small images are brought into memory, at least one a core, up to 8; and processes
+            that read large images while a network is trained.
     """
-    if input_size is not None and input_size < 1:
-        raise FrugalnasError(f"input_size is {input_size}; give the side of the square input in pixels")
-    if interpolation not in RESAMPLING:
-        raise unknown_name("interpolation", interpolation, RESAMPLING)
-    if white is not None and not 0 < white < float("inf"):
-        raise FrugalnasError(f"white is {white}; give the value that is white, above 0")
-    within("image-pixels", (input_size or 1) ** 2, "input_size")
-    found = find(spec, None if root is None else Path(root).expanduser(), download)
-    corruption = Corruption(max_corrupt)
-    notes = list(found.notes)
-    side, small, deep = _looked_at(found)
-    if deep:
-        _set_white(found, white, workers)
-    if found.white is not None:
-        notes.append(f"images of more than 8 bits a value: 0 is black and {found.white:,g} white in all of them")
-    size = input_size or found.input_size or side
-    if not input_size and not found.input_size:
-        notes.append(f"networks get images of {size} x {size} pixels (--input-size changes it)")
-    if not input_size and size < _TINY:
-        notes.append(
-            f"enlarged images of {size} x {size} pixels are often learnt a little better: --input-size {_TINY}, at "
-            f"{round((_TINY / size) ** 2)} times the work"
+
+    spec: str | Path
+    root: str | Path | None = None
+    download: bool = False
+    input_size: int | None = None
+    split: str | Path | SplitSpec | Split | None = None
+    max_corrupt: int = 0
+    workers: int = 0
+
+    def located(self) -> Images:
+        """The same images, to be found from any folder."""
+        root = None if self.root is None else str(Path(self.root).expanduser().resolve())
+        return replace(self, spec=located(self.spec), root=root)
+
+    def open(
+        self,
+        *,
+        resize: int | None = None,
+        interpolation: str = "bilinear",
+        normalisation: str | Mapping[str, Any] = "measured",
+        white: float | None = None,
+    ) -> ImageData:
+        """The images, split and sized and ready to train on.
+
+        Args:
+            resize: what the short side is resized to before the centre is cut out in evaluation; None is the size itself
+                for small images, 8/7 of it for photos (256 for 224).
+            interpolation: of that resize: bilinear or bicubic.
+            normalisation: "measured" takes mean and standard deviation from the training part; "imagenet", "unit" (0..1 as
+                is) and "bgr255" (ABS's published networks) are fixed; or a mapping with mean and std, by channel.
+            white: the value that is white in images of more than 8 bits a value; None takes, for all images alike, 1 where
+                they hold floats up to 1, and else the largest number of the bits that are used; a note says so.
+
+        Raises:
+            FrugalnasError: where nothing usable is found; it says what to do.
+        """
+        if self.input_size is not None and self.input_size < 1:
+            raise FrugalnasError(f"input_size is {self.input_size}; give the side of the square input in pixels")
+        if interpolation not in RESAMPLING:
+            raise unknown_name("interpolation", interpolation, RESAMPLING)
+        if white is not None and not 0 < white < float("inf"):
+            raise FrugalnasError(f"white is {white}; give the value that is white, above 0")
+        again = partial(self.open, resize=resize, interpolation=interpolation, white=white)
+        within("image-pixels", (self.input_size or 1) ** 2, "input_size")
+        found = find(self.spec, None if self.root is None else Path(self.root).expanduser(), self.download)
+        corruption = Corruption(self.max_corrupt)
+        notes = list(found.notes)
+        side, small, deep = _looked_at(found)
+        if deep:
+            _set_white(found, white, self.workers)
+        if found.white is not None:
+            notes.append(f"images of more than 8 bits a value: 0 is black and {found.white:,g} white in all of them")
+        size = self.input_size or found.input_size or side
+        if not self.input_size and not found.input_size:
+            notes.append(f"networks get images of {size} x {size} pixels (--input-size changes it)")
+        if not self.input_size and size < _TINY:
+            notes.append(
+                f"enlarged images of {size} x {size} pixels are often learnt a little better: --input-size {_TINY}, at "
+                f"{round((_TINY / size) ** 2)} times the work"
+            )
+        resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))
+        if resize < size:
+            raise FrugalnasError(
+                f"resize is {resize}, below the input size {size} that is cut out of the resized image"
+            )
+        how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation}
+        if found.white is not None:
+            how["white"] = found.white
+        if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
+            found.parts = {
+                name: _in_memory(name, part, how, corruption, self.workers) for name, part in found.parts.items()
+            }
+        elif self.max_corrupt and not isinstance(self.split, Split):
+            for name, part in found.parts.items():
+                _find_unreadable(name, part, corruption, self.workers)
+        skipped = {
+            name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
+        }
+        if corruption.reasons and len(skipped["train"]) == len(found.parts["train"]):
+            raise FrugalnasError(f"none of the training images of {found.name} can be read; {corruption.note()}")
+        made = make_split(found, self.split, skipped)
+        for name, gone in made.skipped.items():
+            for position in gone:
+                corruption.reasons.setdefault((name, position), found.parts[name].name(position))
+        if corruption.note():
+            notes.append(corruption.note())
+        parts = {}
+        for name, (origin, indices) in made.parts.items():
+            source = found.parts[origin]
+            labels = None if source.labels is None else source.labels[indices]
+            parts[name] = Part(name, origin, source, indices, labels, how, corruption)
+        how.update(_statistics(parts["train"], found, normalisation, notes, corruption))
+        if "val" in parts and "val" not in found.parts:
+            notes.append(
+                f"{len(parts['val'])} training images held out for validation (split {made.name!r}, seed {made.spec.seed})"
+            )
+        if "test" in parts and "test" not in found.parts:
+            notes.append(f"{len(parts['test'])} images held out for the test")
+        fixed = {key: how[key] for key in ("mean", "std", "channels") if key in how}
+        description = {
+            "spec": str(found.location or self.spec),
+            "root": None if self.root is None else str(Path(self.root).expanduser().absolute()),
+            "input_size": size,
+            "resize": resize,
+            "interpolation": interpolation,
+            "normalisation": fixed,
+            "max_corrupt": self.max_corrupt,
+            **({} if found.white is None else {"white": found.white}),
+        }
+        return ImageData(
+            name=found.name,
+            classes=found.classes,
+            parts=parts,
+            split=made,
+            preprocessing=how,
+            fingerprint=_fingerprint(found),
+            notes=notes,
+            description=description,
+            normalisation=normalisation,
+            again=again,
+            workers=self.workers,
+            suggested=_suggested(found, size, small),
+            mirrored=found.mirrored,
+            corruption=corruption,
         )
-    resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))
-    if resize < size:
-        raise FrugalnasError(f"resize is {resize}, below the input size {size} that is cut out of the resized image")
-    how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation}
-    if found.white is not None:
-        how["white"] = found.white
-    if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
-        found.parts = {name: _in_memory(name, part, how, corruption, workers) for name, part in found.parts.items()}
-    elif max_corrupt and not isinstance(split, Split):
-        for name, part in found.parts.items():
-            _find_unreadable(name, part, corruption, workers)
-    skipped = {
-        name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
+
+
+def reopened(description: Mapping[str, Any], split: Split | None = None, workers: int = 0) -> ImageData:
+    """The images that an `ImageData` described, with its split, as a run finds them again."""
+    described = dict(description)
+    how = {
+        name: described.pop(name) for name in ("resize", "interpolation", "normalisation", "white") if name in described
     }
-    if corruption.reasons and len(skipped["train"]) == len(found.parts["train"]):
-        raise FrugalnasError(f"none of the training images of {found.name} can be read; {corruption.note()}")
-    made = make_split(found, split, skipped)
-    for name, gone in made.skipped.items():
-        for position in gone:
-            corruption.reasons.setdefault((name, position), found.parts[name].name(position))
-    if corruption.note():
-        notes.append(corruption.note())
-    parts = {}
-    for name, (origin, indices) in made.parts.items():
-        source = found.parts[origin]
-        labels = None if source.labels is None else source.labels[indices]
-        parts[name] = Part(name, origin, source, indices, labels, how, corruption)
-    how.update(_statistics(parts["train"], found, normalisation, notes, corruption))
-    if "val" in parts and "val" not in found.parts:
-        notes.append(
-            f"{len(parts['val'])} training images held out for validation (split {made.name!r}, seed {made.spec.seed})"
-        )
-    if "test" in parts and "test" not in found.parts:
-        notes.append(f"{len(parts['test'])} images held out for the test")
-    fixed = {key: how[key] for key in ("mean", "std", "channels") if key in how}
-    description = {
-        "spec": str(found.location or spec),
-        "root": None if root is None else str(Path(root).expanduser().absolute()),
-        "input_size": size,
-        "resize": resize,
-        "interpolation": interpolation,
-        "normalisation": fixed,
-        "max_corrupt": max_corrupt,
-        **({} if found.white is None else {"white": found.white}),
-    }
-    return ImageData(
-        name=found.name,
-        classes=found.classes,
-        parts=parts,
-        split=made,
-        preprocessing=how,
-        fingerprint=_fingerprint(found),
-        notes=notes,
-        description=description,
-        suggested=_suggested(found, size, small),
-        mirrored=found.mirrored,
-        corruption=corruption,
-    )
+    return Images(**described, split=split, workers=workers).open(**how)
+
+
+def opened(data: Images | ImageData | str | Path, normalisation: str = "measured") -> ImageData:
+    """The images that are meant, normalised as a recipe has it; those that are open already are taken as they are.
+
+    What is open but normalised otherwise is opened again.
+    """
+    if isinstance(data, ImageData):
+        return data if data.normalisation == normalisation else data.again(normalisation=normalisation)
+    images = data if isinstance(data, Images) else Images(data)
+    return images.located().open(normalisation=normalisation)
 
 
 def _looked_at(found: Found) -> tuple[int, bool, bool]:

@@ -82,14 +82,14 @@ def _name(space: SearchSpace, recipe: PretrainingRecipe, seed: int) -> str:
 
 def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: int, device: str, folder: Path) -> None:
     from frugalnas.encoders.pretraining import pretraining_for  # loads the training room, which takes seconds
-    from frugalnas.training import fabric_for
+    from frugalnas.training import Compute
 
     print(
         f"pre-training an encoder of {space.name} ({recipe.task}, recipe {recipe.name}, {recipe.epochs} epochs), once; it "
         f"will be kept in {folder}",
         file=sys.stderr,
     )
-    fabric = fabric_for(device)
+    fabric = Compute(device).fabric()
     fabric.launch()
     pretraining = pretraining_for(fabric, space, recipe, seed)
     said = _Said(recipe.epochs * pretraining.steps_per_epoch)

@@ -15,7 +15,7 @@ from frugalnas.registry import METHODS
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.stages import Watch, load_stages, method_of, read_result, resume_method, run_method
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.training import check_device
+from frugalnas.training import Compute
 from frugalnas.trust import give, opening
 
 __all__ = ["MethodResult", "change_settings", "load_method", "resume_rlnas", "rlnas", "settled_rlnas"]
@@ -78,7 +78,7 @@ def rlnas(
 
     Args:
         space: where to search; None: the recipe's, or what suits the images (nasbench201 up to 64 pixels, else mobilenet).
-        data: what `frugalnas.data.open_data` opens, also a folder of images without labels; None: the recipe's.
+        data: a name or a path, also a folder of images without labels; None: the recipe's.
         recipe: a name (`method_recipes()` lists them), a YAML file, or what `MethodRecipe.to_json` gave.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"supernet.epochs": 30, "retrain.space.width": 32}.
@@ -146,7 +146,7 @@ def settled_rlnas(
     root = reading.get("root")
     reading = {**reading, "root": None if root is None else str(Path(root).expanduser().resolve())}
     # The layout that is the faster one on most processors and GPUs, for retraining as for supernets.
-    checked = check_device(device["device"], device["devices"], device["precision"])
+    checked = Compute(device["device"], device["devices"], device["precision"]).here().device
     device = {"channels_last": True, **device, "device": checked}
     given = space if isinstance(space, SearchSpace) else None
     if given is not None:

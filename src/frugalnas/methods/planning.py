@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.methods.preparing import Settled, evaluations, genetic_search, smallest
+from frugalnas.methods.preparing import Settled, evaluations, genetic_search, images_of, smallest
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.supernet_planning import SupernetPlan, plan_supernet
 from frugalnas.runs.training import TrainingPlan, plan
-from frugalnas.spaces import SearchSpace
+from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.spaces.constraint import Constraint
+from frugalnas.training import Compute
 
 __all__ = ["SAMPLED", "MethodPlan", "plan_method"]
 
@@ -58,14 +59,15 @@ def plan_method(settled: Settled, reading: Mapping[str, Any], device: Mapping[st
         device: `device`, `devices`, `precision`.
     """
     recipe, networks = settled.recipe, settled.networks
-    options = {**reading, **device}
-    supernet = plan_supernet(networks.supernet, recipe.data, **recipe.on_random_labels, **options)
+    compute = Compute(**device)
+    supernet = plan_supernet(networks.supernet, settled.data, compute=compute, **recipe.on_random_labels)
     retrained, top = None, recipe.top if settled.data.labelled else 0
     rng = np.random.default_rng(0)
     codes = networks.retrained.sample(SAMPLED, rng)
     if top:
         middle = codes[np.argsort(networks.retrained.count("macs", codes))[len(codes) // 2]]
-        retrained = plan(networks.retrained, middle, recipe.data, **recipe.from_scratch, **options)
+        images = images_of(recipe, recipe.retrain, reading)
+        retrained = plan(Architecture(networks.retrained, middle), images, compute=compute, **recipe.from_scratch)
     return MethodPlan(
         settled=settled,
         supernet=supernet,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data import ImageData, located, open_data
+from frugalnas.data import ImageData, Images, located
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.concluding import alive
 from frugalnas.methods.recipe import MethodRecipe
@@ -18,7 +18,7 @@ from frugalnas.runs.preparing import prepare
 from frugalnas.runs.supernet_preparing import PreparedSupernet, prepare_supernet
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
-from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
+from frugalnas.spaces import Architecture, Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import Strategy
 
@@ -73,29 +73,35 @@ def settle(
         recipe: what is wanted.
         space: instead of the recipe's; its limits on cost are about the networks that are retrained.
         classes: that random labels are drawn from; None: as many as the data have, or ten.
-        reading: further arguments of `open_data`: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
+        reading: further fields of `Images`: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
         devices: that share each batch.
 
     Raises:
         FrugalnasError: where something does not fit.
     """
     recipe = replace(recipe, data=located(recipe.data))
-    data = open_data(recipe.data, split=recipe.supernet.get("split"), **reading)
+    data = images_of(recipe, recipe.supernet, reading).open()
     notes: list[str] = []
     recipe = _in_space(recipe, space, data, notes)
     if classes is not None:
         recipe = replace(recipe, supernet={**recipe.supernet, "classes": classes})
     assert recipe.space is not None
     whole = build_space(recipe.space).with_options(**dict(recipe.supernet.get("space", {})))
-    common = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0, **reading}
-    supernet = prepare_supernet(whole, recipe.data, devices=devices, **recipe.on_random_labels, **common)
+    supernet = prepare_supernet(whole, data, devices=devices, **recipe.on_random_labels)
     names = data.classes if data.labelled else tuple(str(number) for number in range(supernet.recipe.classes or 0))
     networks = networks_of(recipe, data.input_size, len(names))
     if recipe.top and data.labelled:
         code = networks.retrained.sample(1, np.random.default_rng(0))[0]
-        prepare(networks.retrained, code, recipe.data, devices=devices, **recipe.from_scratch, **common)
+        same = recipe.retrain.get("split") == recipe.supernet.get("split")
+        images = data if same else images_of(recipe, recipe.retrain, reading)
+        prepare(Architecture(networks.retrained, code), images, devices=devices, **recipe.from_scratch)
     _check_search(recipe, networks, supernet)
     return Settled(recipe, networks, data, names, (*supernet.notes, *notes))
+
+
+def images_of(recipe: MethodRecipe, part: Mapping[str, Any], reading: Mapping[str, Any]) -> Images:
+    """The images of a part of a recipe, which may have a split of its own."""
+    return Images(recipe.data, split=part.get("split"), **reading)
 
 
 def _check_search(recipe: MethodRecipe, networks: Networks, supernet: PreparedSupernet) -> None:

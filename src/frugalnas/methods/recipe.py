@@ -25,7 +25,7 @@ class MethodRecipe:
         name: of the recipe.
         source: where its values come from.
         space: its name, or a description with options; None: nasbench201 for images up to 64 pixels, else mobilenet.
-        data: what the supernet trains on, as `open_data` takes it.
+        data: what the supernet trains on, as `Images` takes it.
         where: limits on the network that is retrained, such as "macs<=475e6".
         supernet: its `recipe`, `split` and `space` (options of the space, for the supernet alone), and settings that replace
             some of that recipe's.
@@ -70,12 +70,12 @@ class MethodRecipe:
 
     @property
     def on_random_labels(self) -> dict[str, Any]:
-        """How the supernet is trained: `recipe`, `settings` and `split`."""
+        """How the supernet is trained: `recipe` and `settings`."""
         return _training(self.supernet)
 
     @property
     def from_scratch(self) -> dict[str, Any]:
-        """How networks are retrained: `recipe`, `settings` and `split`."""
+        """How networks are retrained: `recipe` and `settings`."""
         return _training(self.retrain)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class MethodRecipe:
 
 def _training(part: Mapping[str, Any]) -> dict[str, Any]:
     settings = {name: value for name, value in part.items() if name not in ("recipe", "split", "space", "top")}
-    return {"recipe": str(part.get("recipe", "default")), "settings": settings, "split": part.get("split")}
+    return {"recipe": str(part.get("recipe", "default")), "settings": settings}
 
 
 _BREEDING = ("population", "parents", "mutations", "crossovers", "mutation_rate")

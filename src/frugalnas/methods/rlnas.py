@@ -11,13 +11,15 @@ from functools import cached_property
 from typing import Any
 
 from frugalnas.methods.concluding import best_of, conclude
-from frugalnas.methods.preparing import Networks, evaluations, genetic_search, networks_of
+from frugalnas.methods.preparing import Networks, evaluations, genetic_search, images_of, networks_of
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.runs.stages import Method, Stages
 from frugalnas.runs.supernets import train_supernet
 from frugalnas.runs.training import train
 from frugalnas.searches import search
 from frugalnas.searches.scoring import ScoreEvaluator, fast
+from frugalnas.spaces import Architecture
+from frugalnas.training import Compute
 
 __all__ = ["RLNAS"]
 
@@ -65,17 +67,18 @@ class RLNAS(Method):
     def carry_out(self, stages: Stages) -> dict[str, Any]:
         """Train on random labels, take the angle, evolve, retrain."""
         recipe, space = load_method_recipe(self.recipe), self.networks.retrained
-        common = {"seed": self.seed, **self.reading, **self.device}
+        common = {"seed": self.seed, "compute": Compute(**self.device)}
+        unlabelled, labelled = (images_of(recipe, part, self.reading) for part in (recipe.supernet, recipe.retrain))
 
         supernet = stages.run(
-            "supernet", train_supernet, self.networks.supernet, recipe.data, **recipe.on_random_labels, **common
+            "supernet", train_supernet, self.networks.supernet, unlabelled, **recipe.on_random_labels, **common
         )
         angle = ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=self.seed, **recipe.score)
         evolution = genetic_search(recipe, space, self.seed)
         found = stages.run("search", search, evolution, angle, evaluations(recipe, evolution))
         best = best_of(found, angle.scored, quick=fast(angle.name))
         retrained = [
-            stages.run(f"retrain-{place}", train, space, code, recipe.data, **recipe.from_scratch, **common)
+            stages.run(f"retrain-{place}", train, Architecture(space, code), labelled, **recipe.from_scratch, **common)
             for place, code in enumerate(best.codes[: recipe.top if self.labelled else 0], 1)
         ]
         stages.begin("report")

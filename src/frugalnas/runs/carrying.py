@@ -12,33 +12,17 @@ from typing import Any
 
 from frugalnas.errors import Diverged, FrugalnasError, Surroundings
 from frugalnas.runs.folder import RunFolder, taken
-from frugalnas.training import Checkpoints, Recipe, check_device, fabric_for, launched, load_recipe
+from frugalnas.training import Checkpoints, Compute, Recipe, launched, load_recipe
 
 __all__ = [
     "begun",
     "carried_out",
-    "device_flags",
     "first_recipe",
     "moved",
     "refuse_diverged",
     "refuse_taken",
     "restated",
 ]
-
-
-def device_flags(device: str, devices: int, precision: str, channels_last: bool, compile: bool) -> dict[str, Any]:
-    """What a run's configuration says of where it computes.
-
-    Raises:
-        FrugalnasError: where this machine has no such device.
-    """
-    return {
-        "device": check_device(device, devices, precision),
-        "devices": devices,
-        "precision": precision,
-        "channels_last": channels_last,
-        "compile": compile,
-    }
 
 
 def refuse_taken(path: Path) -> None:
@@ -67,10 +51,9 @@ def moved(folder: RunFolder, device: str | None) -> None:
     """Have a run go on on another device from now on; None keeps its own."""
     if device is None:
         return
-    flags: Mapping[str, Any] = folder.config["device"]
+    there = replace(Compute(**folder.config["device"]), device=device).here()
     with folder.held():
-        there = {**flags, "device": check_device(device, flags["devices"], flags["precision"])}
-        folder.write_config({**folder.config, "device": there})
+        folder.write_config({**folder.config, "device": there.to_json()})
 
 
 def restated(
@@ -172,8 +155,7 @@ def carried_out(
         arguments: further ones.
         unused: whether some weights have no gradient in a step.
     """
-    flags = folder.config["device"]
     with folder.held():
         if not finished.exists():
-            fabric = fabric_for(flags["device"], flags["devices"], flags["precision"], unused=unused)
+            fabric = Compute(**folder.config["device"]).fabric(unused=unused)
             launched(fabric, function, folder.path, *arguments)

@@ -93,7 +93,7 @@ class NetworkTrainer(Trainer):
         super()._set_up()
         if self.average is not None:
             self.state["average"] = self.average.module
-        self.val_loader = evaluation_loader(self.data.val, self.recipe, self.fabric, self.workers)
+        self.val_loader = evaluation_loader(self.data, self.data.val, self.recipe, self.fabric)
 
     def _book(self) -> Book:
         return _Best()
@@ -104,7 +104,7 @@ class NetworkTrainer(Trainer):
         return bare
 
     def _batches(self) -> Loader:
-        return training_loader(self.data, self.recipe, self.seed, self.fabric, self.workers)
+        return training_loader(self.data, self.recipe, self.seed, self.fabric)
 
     def _step(self, network: nn.Module, optimizer: torch.optim.Optimizer, schedule: Scheduler) -> WeightStep:
         recipe, bare = self.recipe, self.bare
@@ -119,7 +119,7 @@ class NetworkTrainer(Trainer):
             self._objective(),
             average=self.average,
             set_drop_path=(lambda rate: set_drop_path(bare, rate)) if recipe.drop_path else None,
-            memory_format=self.memory_format,
+            memory_format=self.compute.memory_format,
         )
 
     def _identity(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ class NetworkTrainer(Trainer):
             tensors, _ = read_tensors(self._best(selected))
             self.trained.load_state_dict(tensors)
         part = self.data.test if self.folder.config.get("test", True) else None
-        result = self._evaluate(evaluation_loader(part, self.recipe, self.fabric, self.workers), "test")
+        result = self._evaluate(evaluation_loader(self.data, part, self.recipe, self.fabric), "test")
         if result is not None and not math.isfinite(result.loss):
             raise Diverged(f"the test_loss is {result.loss}{self._mend()}")
         if self.first:

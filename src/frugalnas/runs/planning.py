@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from frugalnas.data import Loader, SplitSpec
+from frugalnas.data import ImageData, Images, Loader
 from frugalnas.runs.preparing import (
     Prepared,
     build_network,
@@ -21,14 +20,13 @@ from frugalnas.runs.preparing import (
     too_large,
     training_loader,
 )
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.training import (
+    Compute,
     Objective,
     Position,
     WeightStep,
-    check_device,
     compiled,
-    fabric_for,
     isolated,
     optimizer_for,
     schedule_for,
@@ -76,38 +74,25 @@ class TrainingPlan:
 
 
 def plan(
-    space: SearchSpace,
-    code: Codes,
-    data: str | Path = "digits",
+    architecture: Architecture,
+    data: Images | ImageData | str | Path = "digits",
     recipe: str | Path = "default",
     *,
     settings: Mapping[str, Any] | None = None,
-    root: Path | str | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    split: str | Path | SplitSpec | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32",
-    channels_last: bool = False,
-    compile: bool = False,
+    compute: Compute = Compute(),
 ) -> TrainingPlan:
     """What `train` with the same arguments would do, and about how long it would take."""
-    check_device(device, devices, precision)
+    compute = compute.here()
     give(settings)
-    prepared = prepare(
-        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
-    check_compile(prepared.recipe, compile)
-    network = build_network(prepared.space, code, prepared.recipe, 0)
+    prepared = prepare(architecture, data, recipe, settings, compute.devices)
+    check_compile(prepared.recipe, compute.compile)
+    network = build_network(prepared.space, prepared.code, prepared.recipe, 0)
     counts = counts_of(network, prepared.data.input_size)
     images = {name: len(part) for name, part in prepared.data.parts.items()}
     epochs = prepared.recipe.epochs or 0
     steps_per_epoch = len(prepared.data.train) // prepared.recipe.batch_size
     with watching_memory(f"batch_size (now {prepared.recipe.batch_size})"):
-        step = _seconds_of_network(prepared, network, device, devices, precision, channels_last, compile)
+        step = _seconds_of_network(prepared, network, compute)
     # A validation image takes a third of a training image's time: a forward pass of three passes.
     steps = epochs * (steps_per_epoch + images.get("val", 0) / prepared.recipe.batch_size / 3)
     return TrainingPlan(
@@ -125,24 +110,15 @@ def plan(
     )
 
 
-def _seconds_of_network(
-    prepared: Prepared,
-    network: nn.Module,
-    device: str,
-    devices: int,
-    precision: str,
-    channels_last: bool,
-    compile: bool,
-) -> float:
+def _seconds_of_network(prepared: Prepared, network: nn.Module, compute: Compute) -> float:
     """Median of a few steps that train a copy of the network, on one device with its share of the batch."""
-    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // devices)
-    fabric = fabric_for(device, 1, precision)
+    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // compute.devices)
+    fabric = replace(compute, devices=1).fabric()
     fabric.launch()
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    network.to(memory_format=memory_format)
+    network.to(memory_format=compute.memory_format)
     optimizer = optimizer_for(recipe, network)
-    wrapped, wrapped_optimizer = fabric.setup(compiled(network) if compile else network, optimizer)
-    training = training_loader(prepared.data, recipe, 0, fabric, prepared.workers)
+    wrapped, wrapped_optimizer = fabric.setup(compiled(network) if compute.compile else network, optimizer)
+    training = training_loader(prepared.data, recipe, 0, fabric)
     step = WeightStep(
         fabric,
         wrapped,
@@ -150,7 +126,7 @@ def _seconds_of_network(
         schedule_for(recipe, optimizer, len(training)),
         replace(recipe, teacher=None),
         Objective(replace(recipe, teacher=None), len(prepared.data.classes)),
-        memory_format=memory_format,
+        memory_format=compute.memory_format,
     )
     return seconds_a_step(step, training, recipe.epochs or 1)
 

@@ -15,15 +15,15 @@ import frugalnas
 from frugalnas.data import (
     Augmentation,
     ImageData,
+    Images,
     Loader,
     Part,
     RandomLabels,
     Split,
-    SplitSpec,
     loader,
-    located,
     mirrored_is_no_loss,
-    open_data,
+    opened,
+    reopened,
 )
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks import build
@@ -33,9 +33,9 @@ from frugalnas.networks.saving import first_of, load, tensors_of
 from frugalnas.registry import import_own
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.tensors import digest, read_tensors, write_tensors
-from frugalnas.training import Recipe, RecipeT, isolated, load_recipe, watching_memory
+from frugalnas.training import Compute, Recipe, RecipeT, isolated, load_recipe, watching_memory
 from frugalnas.trust import allow
 
 __all__ = [
@@ -51,7 +51,6 @@ __all__ = [
     "initial_weights",
     "load_teacher",
     "open_described",
-    "open_for",
     "prepare",
     "settled_for",
     "too_large",
@@ -70,26 +69,27 @@ INITIAL = "checkpoints/initial.safetensors"
 class Prepared:
     """What a training is about, checked and with nothing left open."""
 
-    space: SearchSpace
-    code: Codes
+    architecture: Architecture
     recipe: Recipe
     data: ImageData
-    workers: int
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def space(self) -> SearchSpace:
+        """With the sizes that the data ask for."""
+        return self.architecture.space
+
+    @property
+    def code(self) -> Codes:
+        """Shape [genes]."""
+        return self.architecture.code
 
 
 def prepare(
-    space: SearchSpace,
-    code: Codes,
-    data: str | Path,
+    architecture: Architecture,
+    data: Images | ImageData | str | Path,
     recipe: str | Path,
     settings: Mapping[str, Any] | None,
-    root: Path | str | None,
-    download: bool,
-    input_size: int | None,
-    split: str | Path | SplitSpec | None,
-    max_corrupt: int,
-    workers: int,
     devices: int,
 ) -> Prepared:
     """A training's recipe, data and space fitted to each other; the arguments are those of `train`.
@@ -100,59 +100,38 @@ def prepare(
     wanted = load_recipe(recipe, settings)
     if wanted.teacher is not None and _is_import_path(wanted.teacher):
         allow("teacher", {"name": wanted.teacher})
-    opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
-    if len(opened.classes) < 2 or not opened.labelled:
+    found = opened(data, wanted.normalisation)
+    if len(found.classes) < 2 or not found.labelled:
         raise FrugalnasError(
-            f"{opened.name} has {len(opened.classes)} classes; training needs two at least, one folder of images for each"
+            f"{found.name} has {len(found.classes)} classes; training needs two at least, one folder of images for each"
         )
     if wanted.teacher is not None and Path(wanted.teacher).expanduser().exists():
         wanted = replace(wanted, teacher=str(Path(wanted.teacher).expanduser().resolve()))
-    wanted = settled_for(wanted, opened, devices)
-    space = space.with_options(classes=len(opened.classes), input_size=opened.input_size)
-    wanted, notes = _fitting(space, code, wanted, settings or {})
-    return Prepared(space, code, wanted, opened, workers, [*opened.notes, *notes])
+    wanted, decided = settled_for(wanted, found, devices)
+    space = architecture.space.with_options(classes=len(found.classes), input_size=found.input_size)
+    wanted, left_out = _fitting(space, architecture.code, wanted, settings or {})
+    sized = replace(architecture, space=space)
+    return Prepared(sized, wanted, found, [*found.notes, *decided, *left_out])
 
 
-def open_for(
-    recipe: Recipe,
-    data: str | Path,
-    root: Path | str | None,
-    download: bool,
-    input_size: int | None,
-    split: str | Path | SplitSpec | None,
-    max_corrupt: int,
-    workers: int,
-) -> ImageData:
-    """Data to train on, normalised as a recipe has it; where they lie is written down in full."""
-    return open_data(
-        located(data),
-        root=None if root is None else Path(root).expanduser().resolve(),
-        download=download,
-        input_size=input_size,
-        normalisation=recipe.normalisation,
-        split=split,
-        max_corrupt=max_corrupt,
-        workers=workers,
-    )
-
-
-def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> RecipeT:
-    """A recipe with nothing left open that depends on the data; what was decided about these joins their notes."""
+def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> tuple[RecipeT, list[str]]:
+    """A recipe with nothing left open that depends on the data, and what was decided about these."""
     settled = recipe.settled(len(data.train), devices)
-    return replace(settled, augmentation=_augmentation(settled.augmentation, data).to_dict())
+    augmentation, notes = _augmentation(settled.augmentation, data)
+    return replace(settled, augmentation=augmentation.to_dict()), notes
 
 
-def _augmentation(settings: Mapping[str, Any], data: ImageData) -> Augmentation:
-    """A recipe's augmentation, with its base filled in."""
-    own = dict(settings)
+def _augmentation(settings: Mapping[str, Any], data: ImageData) -> tuple[Augmentation, list[str]]:
+    """A recipe's augmentation, with its base filled in, and a note on what was decided."""
+    own, notes = dict(settings), list[str]()
     base = own.pop("base", None)
     if base is None:
-        return Augmentation.of(own)
+        return Augmentation.of(own), notes
     start = data.suggested if base == "suggested" else Augmentation.of(str(base))
     if base == "suggested" and data.mirrored is None and "flip" not in own:
         own["flip"], note = mirrored_is_no_loss(data)
-        data.notes.append(note)
-    return Augmentation.of({**start.to_dict(), **own})
+        notes.append(note)
+    return Augmentation.of({**start.to_dict(), **own}), notes
 
 
 def _fitting(space: SearchSpace, code: Codes, recipe: Recipe, settings: Mapping[str, Any]) -> tuple[Recipe, list[str]]:
@@ -187,9 +166,8 @@ def check_compile(recipe: Recipe, compile: bool) -> None:
 def describe(
     prepared: Prepared,
     network: nn.Module,
-    name: str | None,
     seed: int,
-    flags: Mapping[str, Any],
+    compute: Compute,
     weights: Path | str | None,
     test: bool = True,
 ) -> dict[str, Any]:
@@ -201,12 +179,12 @@ def describe(
         "kind": "training",
         "space": describe_space(prepared.space),
         "architecture": text,
-        "name": name or text,
+        "name": prepared.architecture.name or text,
         "counts": counts_of(network, data.input_size),
-        "data": {**data.description, "workers": prepared.workers, "fingerprint": data.fingerprint},
+        "data": {**data.description, "workers": data.workers, "fingerprint": data.fingerprint},
         "recipe": prepared.recipe.to_json(),
         "seed": seed,
-        "device": dict(flags),
+        "device": compute.to_json(),
         "weights": None if weights is None else str(weights),
         "initial": digest(tensors_of(network)),
         "notes": list(prepared.notes),
@@ -300,7 +278,7 @@ def open_described(folder: RunFolder) -> ImageData:
         split = Split.from_json(file.read_text(encoding="utf-8"))
     except (FileNotFoundError, UnicodeDecodeError):  # of an older run: others notice by its digest
         raise RunFolderError(f"{file} is gone or damaged; put it back, or start another run") from None
-    data = open_data(**described, split=split)
+    data = reopened(described, split, described.pop("workers", 0))
     if data.fingerprint != fingerprint:
         raise RunFolderError(
             f"the data at {described['spec']} have changed since {folder.path} began; put back what was there, or start "
@@ -341,7 +319,7 @@ def _is_import_path(teacher: str) -> bool:
 
 
 def training_loader(
-    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, workers: int, labels: RandomLabels | None = None
+    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, labels: RandomLabels | None = None
 ) -> Loader:
     """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
     return loader(
@@ -350,14 +328,14 @@ def training_loader(
         augmentation=Augmentation.of(recipe.augmentation),
         seed=seed,
         device=fabric.device,
-        workers=workers,
+        workers=data.workers,
         drop_last=True,
         share=(fabric.global_rank, fabric.world_size),
         labels=labels,
     )
 
 
-def evaluation_loader(part: Part | None, recipe: Recipe, fabric: Fabric, workers: int) -> Loader | None:
+def evaluation_loader(data: ImageData, part: Part | None, recipe: Recipe, fabric: Fabric) -> Loader | None:
     """Batches to evaluate on, this process's share of them; None where there is no such part."""
     if part is None or not len(part):
         return None
@@ -365,7 +343,7 @@ def evaluation_loader(part: Part | None, recipe: Recipe, fabric: Fabric, workers
         part,
         batch_size=recipe.batch_size,
         device=fabric.device,
-        workers=workers,
+        workers=data.workers,
         share=(fabric.global_rank, fabric.world_size),
     )
 

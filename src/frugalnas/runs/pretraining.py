@@ -6,7 +6,7 @@ Everything here is in a run's folder, which `frugalnas.encoders.load_encoder` ta
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from frugalnas.encoders.pretraining import Pretraining, pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
 from frugalnas.encoders.saved import CARD_FILE
 from frugalnas.errors import Diverged, FrugalnasError
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken
+from frugalnas.runs.carrying import begun, carried_out, moved, refuse_diverged, refuse_taken
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.trainer import Book, note_divergence, same_journal
 from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
-from frugalnas.training import Position, fabric_for, watching_memory
+from frugalnas.training import Compute, Position, watching_memory
 from frugalnas.trust import opening
 
 __all__ = [
@@ -92,9 +92,8 @@ def pretrain(
     *,
     run_dir: Path | str,
     settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
     seed: int = 0,
-    device: str = "auto",
-    devices: int = 1,
     callbacks: Sequence[TrainingCallback] = (),
 ) -> PretrainingResult:
     """The result of pre-training an encoder on the architectures of a space; no accuracy is looked at.
@@ -106,9 +105,8 @@ def pretrain(
             gave.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"epochs": 30}; text is read as YAML.
+        compute: where; several devices encode their shares of every batch and take their shares of the anchors.
         seed: of weights, order, anchors and pairs.
-        device: "auto", "cpu", "cuda" or "mps".
-        devices: how many; with several, each encodes its share of every batch and takes its share of the anchors.
         callbacks: are told what happens; with several devices they must be picklable.
 
     Raises:
@@ -122,9 +120,9 @@ def pretrain(
     path = Path(run_dir)
     refuse_taken(path)
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
-    flags = device_flags(device, devices, "32", channels_last=False, compile=False)
+    compute = _exact(compute)
     if space.enumerable:
-        chosen.settled(max(1, round(chosen.share * space.size)), devices)
+        chosen.settled(max(1, round(chosen.share * space.size)), compute.devices)
     if seed < 0:
         raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
     folder = RunFolder.create(
@@ -136,7 +134,7 @@ def pretrain(
             "task": chosen.task,
             "recipe": chosen.to_json(),
             "seed": seed,
-            "device": flags,
+            "device": compute.to_json(),
         },
     )
     with begun(folder):
@@ -149,18 +147,17 @@ def plan_pretraining(
     recipe: str | Path | Mapping[str, Any] = "default",
     *,
     settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
     seed: int = 0,
-    device: str = "auto",
-    devices: int = 1,
 ) -> PretrainingPlan:
     """What `pretrain` would do with these arguments; a few steps are timed on one device, and nothing is written."""
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
-    fabric_for(device, devices)
-    fabric = fabric_for(device)
+    compute = _exact(compute)
+    fabric = replace(compute, devices=1).fabric()
     fabric.launch()
     pretraining = pretraining_for(fabric, space, chosen, seed)
     steps = pretraining.steps_per_epoch * pretraining.recipe.epochs
-    seconds = steps * pretraining.seconds_per_step(TIMED_STEPS) / devices
+    seconds = steps * pretraining.seconds_per_step(TIMED_STEPS) / compute.devices
     return PretrainingPlan(space, pretraining.recipe, len(pretraining.codes), pretraining.steps_per_epoch, seconds)
 
 
@@ -204,6 +201,13 @@ def load_pretraining(run_dir: Path | str, *, trust: bool = False) -> Pretraining
         finished=(folder.path / CARD_FILE).exists(),
         run_dir=folder.path,
     )
+
+
+def _exact(compute: Compute) -> Compute:
+    """Where an encoder is trained, which is always in full precision."""
+    if compute.precision != "32" or compute.channels_last or compute.compile:
+        raise FrugalnasError("encoders train in precision 32, in no layout of images, and uncompiled")
+    return compute.here()
 
 
 def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback]) -> PretrainingResult:

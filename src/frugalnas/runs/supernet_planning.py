@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from frugalnas.data import SplitSpec
+from frugalnas.data import ImageData, Images
 from frugalnas.runs.planning import seconds_a_step
 from frugalnas.runs.preparing import training_loader
 from frugalnas.runs.supernet_preparing import PreparedSupernet, prepare_supernet
 from frugalnas.runs.supernet_trainer import build_supernet, objective_of, paths_of, random_labels
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import SupernetRecipe, SupernetStep
-from frugalnas.training import check_device, fabric_for, optimizer_for, schedule_for, watching_memory
+from frugalnas.training import Compute, optimizer_for, schedule_for, watching_memory
 
 __all__ = ["SupernetPlan", "plan_supernet"]
 
@@ -48,30 +46,19 @@ class SupernetPlan:
 
 def plan_supernet(
     space: SearchSpace,
-    data: str | Path = "digits",
+    data: Images | ImageData | str | Path = "digits",
     recipe: str | Path | Mapping[str, Any] = "default",
     *,
     settings: Mapping[str, Any] | None = None,
-    root: Path | str | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    split: str | Path | SplitSpec | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32",
-    channels_last: bool = True,
+    compute: Compute = Compute(),
 ) -> SupernetPlan:
     """What `train_supernet` with the same arguments would do, and about how long it would take."""
-    check_device(device, devices, precision)
-    prepared = prepare_supernet(
-        space, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
+    compute = compute.here(channels_last=True)
+    prepared = prepare_supernet(space, data, recipe, settings, compute.devices)
     settled = prepared.recipe
     epochs, steps_per_epoch = settled.epochs or 0, len(prepared.data.train) // settled.batch_size
     with watching_memory(f"batch_size (now {settled.batch_size})"):
-        params, step = _measured(prepared, device, devices, precision, channels_last)
+        params, step = _measured(prepared, compute)
     return SupernetPlan(
         space=prepared.space,
         recipe=settled,
@@ -84,19 +71,16 @@ def plan_supernet(
     )
 
 
-def _measured(
-    prepared: PreparedSupernet, device: str, devices: int, precision: str, channels_last: bool
-) -> tuple[int, float]:
+def _measured(prepared: PreparedSupernet, compute: Compute) -> tuple[int, float]:
     """(parameters of the supernet, median time of a few steps on one device with its share of the batch)."""
-    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // devices)
-    fabric = fabric_for(device, 1, precision)
+    recipe = replace(prepared.recipe, batch_size=prepared.recipe.batch_size // compute.devices)
+    fabric = replace(compute, devices=1).fabric()
     fabric.launch()
     supernet = build_supernet(prepared.space, 0)
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    supernet.to(memory_format=memory_format)
+    supernet.to(memory_format=compute.memory_format)
     optimizer = optimizer_for(recipe, supernet)
     wrapped, wrapped_optimizer = fabric.setup(supernet, optimizer)
-    training = training_loader(prepared.data, recipe, 0, fabric, prepared.workers, random_labels(recipe, 0))
+    training = training_loader(prepared.data, recipe, 0, fabric, random_labels(recipe, 0))
     step = SupernetStep(
         fabric,
         wrapped,
@@ -105,7 +89,7 @@ def _measured(
         recipe,
         objective_of(recipe),
         paths_of(recipe, supernet, 0),
-        memory_format=memory_format,
+        memory_format=compute.memory_format,
     )
     params = sum(parameter.numel() for parameter in supernet.parameters())
     return params, seconds_a_step(step, training, recipe.epochs or 1)

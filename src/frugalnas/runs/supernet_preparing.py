@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from frugalnas.data import ImageData, SplitSpec
+from frugalnas.data import ImageData, Images, opened
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs.preparing import open_for, settled_for
+from frugalnas.runs.preparing import settled_for
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
 from frugalnas.training import load_recipe
@@ -31,21 +31,14 @@ class PreparedSupernet:
     space: SearchSpace
     recipe: SupernetRecipe
     data: ImageData
-    workers: int
     notes: list[str]
 
 
 def prepare_supernet(
     space: SearchSpace,
-    data: str | Path,
+    data: Images | ImageData | str | Path,
     recipe: str | Path | Mapping[str, Any],
     settings: Mapping[str, Any] | None,
-    root: Path | str | None,
-    download: bool,
-    input_size: int | None,
-    split: str | Path | SplitSpec | None,
-    max_corrupt: int,
-    workers: int,
     devices: int,
 ) -> PreparedSupernet:
     """A supernet's recipe, data and space fitted to each other; the arguments are those of `train_supernet`.
@@ -54,19 +47,19 @@ def prepare_supernet(
         FrugalnasError: where they do not fit.
     """
     wanted = load_recipe(recipe, settings, kind=SupernetRecipe)
-    opened = open_for(wanted, data, root, download, input_size, split, max_corrupt, workers)
-    wanted = settled_for(wanted, opened, devices)
-    notes = list(opened.notes)
-    wanted = replace(wanted, classes=_classes(wanted, opened, notes))
+    found = opened(data, wanted.normalisation)
+    wanted, decided = settled_for(wanted, found, devices)
+    notes = [*found.notes, *decided]
+    wanted = replace(wanted, classes=_classes(wanted, found, notes))
     assert wanted.epochs is not None
     if wanted.schedule_epochs is not None and wanted.schedule_epochs < wanted.epochs:
         raise FrugalnasError(
             f"schedule_epochs is {wanted.schedule_epochs}, fewer than the {wanted.epochs} epochs; raise it"
         )
-    space = space.with_options(classes=wanted.classes, input_size=opened.input_size)
+    space = space.with_options(classes=wanted.classes, input_size=found.input_size)
     with torch.device("meta"):
         draws = supernet_of(space).draws
-    return PreparedSupernet(space, replace(wanted, paths=_paths(wanted, space, draws)), opened, workers, notes)
+    return PreparedSupernet(space, replace(wanted, paths=_paths(wanted, space, draws)), found, notes)
 
 
 def _classes(recipe: SupernetRecipe, data: ImageData, notes: list[str]) -> int:

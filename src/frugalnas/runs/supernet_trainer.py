@@ -117,7 +117,7 @@ class SupernetTrainer(Trainer):
 
     def _batches(self) -> Loader:
         labels = random_labels(self.recipe, self.seed)
-        return training_loader(self.data, self.recipe, self.seed, self.fabric, self.workers, labels)
+        return training_loader(self.data, self.recipe, self.seed, self.fabric, labels)
 
     def _scheduled(self, begun: int) -> Recipe:
         if begun:
@@ -133,7 +133,7 @@ class SupernetTrainer(Trainer):
             self.recipe,
             objective_of(self.recipe),
             paths_of(self.recipe, self.bare, self.seed),
-            memory_format=self.memory_format,
+            memory_format=self.compute.memory_format,
         )
 
     def _identity(self) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import frugalnas
-from frugalnas.data import ImageData, SplitSpec
+from frugalnas.data import ImageData, Images
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import tensors_of
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
+from frugalnas.runs.carrying import begun, carried_out, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.preparing import fill, open_described
@@ -37,7 +37,7 @@ from frugalnas.runs.watching import TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.supernets import Supernet, SupernetRecipe, supernet_of
 from frugalnas.tensors import digest, read_tensors
-from frugalnas.training import Checkpoints, load_recipe
+from frugalnas.training import Checkpoints, Compute, load_recipe
 from frugalnas.trust import opening
 
 __all__ = [
@@ -159,43 +159,25 @@ class SupernetResult:
 
 def train_supernet(
     space: SearchSpace,
-    data: str | Path = "digits",
+    data: Images | ImageData | str | Path = "digits",
     recipe: str | Path | Mapping[str, Any] = "default",
     *,
     run_dir: Path | str,
     settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
     seed: int = 0,
-    root: Path | str | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    split: str | Path | SplitSpec | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32",
-    channels_last: bool = True,
     callbacks: Sequence[TrainingCallback] = (),
 ) -> SupernetResult:
     """The result of training the supernet of a space.
 
     Args:
         space: may be restricted; its sizes are kept, but for the classes and the input size, which data and recipe decide.
-        data: what `frugalnas.data.open_data` opens; with random labels also a folder of images without any.
+        data: a name, a path, or more about how they are read; with random labels also a folder of images without any.
         recipe: a name (`frugalnas list --recipes`), a YAML file, or what `SupernetRecipe.to_json` gave.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"epochs": 30, "labels": "true"}; text is read as YAML.
+        compute: where, and how exactly; several devices see their shares of every batch on the same path.
         seed: of weights, paths, random labels, order and augmentation; a split has its own.
-        root: where a named data set is.
-        download: whether it may be fetched.
-        input_size: pixels; None lets the data decide.
-        split: name or file of a split, or how to draw one; None is the data's own.
-        max_corrupt: unreadable images to skip before giving up.
-        workers: processes that read images, for data too large for memory.
-        device: "auto", "cpu", "cuda" or "mps".
-        devices: how many; with several, each sees its share of every batch, on the same path.
-        precision: "32", "bf16" or "16" (mixed).
-        channels_last: memory layout, which is the faster one on most processors and GPUs.
         callbacks: are told what happens; with several devices they must be picklable.
 
     Raises:
@@ -209,10 +191,10 @@ def train_supernet(
     """
     path = Path(run_dir)
     refuse_taken(path)
-    flags = device_flags(device, devices, precision, channels_last, compile=False)
-    prepared = prepare_supernet(
-        space, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
+    compute = compute.here(channels_last=True)
+    if compute.compile:
+        raise FrugalnasError("supernets, whose path changes with every step, are not compiled; set `compile` to false")
+    prepared = prepare_supernet(space, data, recipe, settings, compute.devices)
     supernet = build_supernet(prepared.space, seed)
     opened = prepared.data
     folder = RunFolder.create(
@@ -221,10 +203,10 @@ def train_supernet(
             "frugalnas": frugalnas.__version__,
             "kind": "supernet",
             "space": describe_space(prepared.space),
-            "data": {**opened.description, "workers": workers, "fingerprint": opened.fingerprint},
+            "data": {**opened.description, "workers": opened.workers, "fingerprint": opened.fingerprint},
             "recipe": prepared.recipe.to_json(),
             "seed": seed,
-            "device": flags,
+            "device": compute.to_json(),
             "initial": digest(tensors_of(supernet)),
             "params": sum(parameter.numel() for parameter in supernet.parameters()),
             "notes": prepared.notes,

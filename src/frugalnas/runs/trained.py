@@ -13,11 +13,13 @@ from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surro
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
-from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.trust import give
 
 if TYPE_CHECKING:
+    from frugalnas.data import Images
     from frugalnas.runs.training import TrainingResult
+    from frugalnas.training import Compute
 
 __all__ = ["SELECTIONS", "TrainingEvaluator"]
 
@@ -144,24 +146,12 @@ class TrainingEvaluator(Evaluator):
     def _check(self) -> None:
         """Refuse what would fail for every architecture: a search would spend its budget on it."""
         from frugalnas.runs.preparing import prepare
-        from frugalnas.training import check_device
 
         code = self.space.sample(1, np.random.default_rng(0))[0]
         try:
-            check_device(self.device, 1, self.precision)
+            self._compute().here()
             prepared = prepare(
-                self.trained,
-                code,
-                self.data,
-                self.recipe,
-                self._recipe_settings(),
-                self.root,
-                self.download,
-                self.input_size,
-                self.split,
-                self.max_corrupt,
-                self.loaders,
-                1,
+                Architecture(self.trained, code), self._images(), self.recipe, self._recipe_settings(), 1
             )
         except FrugalnasError as error:
             # Those who read data speak of options of `frugalnas train`.
@@ -212,24 +202,26 @@ class TrainingEvaluator(Evaluator):
                 raise RunFolderError(f"{path} trains {own}, not {text}; give the search a folder of its own")
             return resume_training(path)
         return train(
-            self.trained,
-            code,
-            self.data,
+            Architecture(self.trained, code),
+            self._images(),
             self.recipe,
             run_dir=path,
             settings=self._recipe_settings(),
+            compute=self._compute(),
             seed=self.seed,
-            root=self.root,
-            download=self.download,
-            input_size=self.input_size,
-            split=self.split,
-            max_corrupt=self.max_corrupt,
-            workers=self.loaders,
-            device=self.device,
-            precision=self.precision,
-            channels_last=self.channels_last,
             test=False,
         )
+
+    def _images(self) -> Images:
+        from frugalnas.data import Images
+
+        size, split = self.input_size, self.split
+        return Images(self.data, self.root, self.download, size, split, self.max_corrupt, self.loaders)
+
+    def _compute(self) -> Compute:
+        from frugalnas.training import Compute
+
+        return Compute(self.device, 1, self.precision, self.channels_last)
 
     def _row(self, result: TrainingResult) -> dict[str, Any]:
         accuracies = [record["val_accuracy"] for record in result.epochs]

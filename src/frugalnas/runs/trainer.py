@@ -22,6 +22,7 @@ from frugalnas.runs.watching import TimeLeft, TrainingCallback
 from frugalnas.spaces import SearchSpace
 from frugalnas.training import (
     Checkpoints,
+    Compute,
     Position,
     Recipe,
     WeightStep,
@@ -96,34 +97,28 @@ class Trainer(ABC):
         self.space: SearchSpace = build_space(config["space"])
         self.seed = int(config["seed"])
         self.data = data or open_described(folder)
-        self.workers = int(config["data"]["workers"])
-        self.flags: Mapping[str, Any] = config["device"]
+        self.compute = Compute(**config["device"])
         self.book = self._book()
         self._set_up()
 
     def _set_up(self) -> None:
         recipe, fabric = self.recipe, self.fabric
         bare = self._network()
-        if self.memory_format is torch.channels_last:
+        if self.compute.channels_last:
             bare.to(memory_format=torch.channels_last)
         optimizer = optimizer_for(recipe, bare)
-        module = compiled(bare) if self.flags["compile"] else bare
+        module = compiled(bare) if self.compute.compile else bare
         network, wrapped = fabric.setup(module, optimizer)
         self.bare = bare
         self.train_loader = self._batches()
         self.state: dict[str, Any] = {"network": bare, "optimizer": _Optimizer(optimizer, bare), "book": self.book}
-        if self.flags["precision"] == "16":
+        if self.compute.precision == "16":
             self.state["precision"] = fabric.strategy.precision  # its gradient scaler
         begun = (0, *self.folder.config.get("restarts", ()))[-1]
         schedule = schedule_for(self._scheduled(begun), optimizer, len(self.train_loader))
         self.step = self._step(network, wrapped, schedule)
         self.step.begun = begun
         self.checkpoints = Checkpoints(self.folder.path / "checkpoints", self._identity())
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Of images and weights."""
-        return torch.channels_last if self.flags["channels_last"] else torch.contiguous_format
 
     # -- what child classes say --------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data import ImageData, SplitSpec, loader, open_data
+from frugalnas.data import ImageData, Images, SplitSpec, loader
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
-from frugalnas.runs.carrying import begun, carried_out, device_flags, moved, refuse_diverged, refuse_taken, restated
+from frugalnas.runs.carrying import begun, carried_out, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.network_trainer import network_identity, run_training
@@ -33,14 +33,8 @@ from frugalnas.runs.preparing import (
 )
 from frugalnas.runs.stages import trained_run
 from frugalnas.runs.watching import TrainingCallback
-from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.training import (
-    EvaluationResult,
-    Recipe,
-    evaluate,
-    fabric_for,
-    watching_memory,
-)
+from frugalnas.spaces import Architecture, Codes, SearchSpace
+from frugalnas.training import Compute, EvaluationResult, Recipe, evaluate, watching_memory
 from frugalnas.trust import give, opening
 
 __all__ = [
@@ -101,54 +95,31 @@ class TrainingResult:
 
 
 def train(
-    space: SearchSpace,
-    code: Codes,
-    data: str | Path = "digits",
+    architecture: Architecture,
+    data: Images | ImageData | str | Path = "digits",
     recipe: str | Path = "default",
     *,
     run_dir: Path | str,
     settings: Mapping[str, Any] | None = None,
-    architecture: str | None = None,
+    compute: Compute = Compute(),
     seed: int = 0,
-    root: Path | str | None = None,
-    download: bool = False,
-    input_size: int | None = None,
-    split: str | Path | SplitSpec | None = None,
-    max_corrupt: int = 0,
-    workers: int = 0,
     weights: Path | str | None = None,
-    device: str = "auto",
-    devices: int = 1,
-    precision: str = "32",
-    channels_last: bool = False,
-    compile: bool = False,
     test: bool = True,
     callbacks: Sequence[TrainingCallback] = (),
 ) -> TrainingResult:
     """The result of training one architecture.
 
     Args:
-        space: the architecture's; its sizes are kept, but for the classes and the input size, which the data decide.
-        code: shape [genes].
-        data: what `frugalnas.data.open_data` opens: "digits", "cifar10", a folder, ...
+        architecture: its space's sizes are kept, but for the classes and the input size, which the data decide.
+        data: a name ("digits", "cifar10", ...), a path, or more about how they are read; those already open are taken as
+            they are.
         recipe: a name (`frugalnas.training.recipes()` lists them) or a YAML file.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"epochs": 30, "augmentation.cutout": 8}; text is read as YAML.
-        architecture: the name to show for it; None shows the code's text.
+        compute: where, and how exactly.
         seed: of weights, order and augmentation; a split has its own.
-        root: where a named data set is.
-        download: whether it may be fetched.
-        input_size: pixels; None lets the data decide.
-        split: name or file of a split, or how to draw one; None is the data's own.
-        max_corrupt: unreadable images to skip before giving up.
-        workers: processes that read images, for data too large for memory.
         weights: start from these: a run's folder, a model's folder, a safetensors file or a published checkpoint; a
             classifier for other classes starts anew.
-        device: "auto", "cpu", "cuda" or "mps".
-        devices: how many; with several, each sees its share of every batch.
-        precision: "32", "bf16" or "16" (mixed).
-        channels_last: memory layout that GPUs' matrix units like.
-        compile: through torch.compile.
         test: whether the test images are looked at, once, at the end; a network that is only to be compared with others
             has no business with them.
         callbacks: are told what happens; with several devices they must be picklable.
@@ -158,20 +129,18 @@ def train(
     """
     path = Path(run_dir)
     refuse_taken(path)
-    flags = device_flags(device, devices, precision, channels_last, compile)
+    compute = compute.here()
     give(settings)
-    prepared = prepare(
-        space, code, data, recipe, settings, root, download, input_size, split, max_corrupt, workers, devices
-    )
-    check_compile(prepared.recipe, compile)
-    network = build_network(prepared.space, code, prepared.recipe, seed)
+    prepared = prepare(architecture, data, recipe, settings, compute.devices)
+    check_compile(prepared.recipe, compute.compile)
+    network = build_network(prepared.space, prepared.code, prepared.recipe, seed)
     if weights is not None:
-        prepared.notes += warm_start(network, Path(weights), prepared.space, code)
+        prepared.notes += warm_start(network, Path(weights), prepared.space, prepared.code)
     else:
         prepared.notes += too_large(network, prepared.data)
     folder = RunFolder.create(
         path,
-        describe(prepared, network, architecture, seed, flags, weights, test),
+        describe(prepared, network, seed, compute, weights, test),
         lambda draft: fill(draft, prepared.data, network),
     )
     with begun(folder):
@@ -249,16 +218,11 @@ def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult
 
 def evaluate_run(
     run_dir: Path | str,
-    data: str | Path | None = None,
+    data: Images | str | Path | None = None,
     *,
     part: str = "test",
-    root: Path | str | None = None,
-    download: bool = False,
-    max_corrupt: int = 0,
-    workers: int = 0,
     batch_size: int | None = None,
-    device: str = "auto",
-    precision: str = "32",
+    compute: Compute = Compute(),
 ) -> EvaluationResult:
     """How well a finished model does on a part of the data.
 
@@ -267,18 +231,13 @@ def evaluate_run(
         data: None is what the run was trained on, with its split; other data must have the same class names, or some of
             them, and is preprocessed as in training.
         part: "train", "val" or "test"; other data that have no test part are evaluated on whole.
-        root: where a named data set is.
-        download: whether it may be fetched.
-        max_corrupt: unreadable images to skip before giving up.
-        workers: processes that read images.
         batch_size: images at once; None is the recipe's.
-        device: "auto", "cpu", "cuda" or "mps".
-        precision: "32", "bf16" or "16".
+        compute: on one device.
     """
     path = trained_run(run_dir)
     network = load(path)
     card = card_of(network)
-    opened = _data_to_evaluate(path, data, card.preprocessing, root, download, max_corrupt, workers)
+    opened = _data_to_evaluate(path, data, card.preprocessing)
     unknown = [name for name in opened.classes if name not in card.classes]
     if unknown or not opened.classes:
         raise FrugalnasError(
@@ -291,7 +250,7 @@ def evaluate_run(
         held = opened.train  # data that come in one piece
     if held is None:
         raise FrugalnasError(f"{opened.name} has no part {part!r}; choose one of: {', '.join(opened.parts)}")
-    fabric = fabric_for(device, 1, precision)
+    fabric = compute.fabric()
     fabric.launch()
     network = network.to(fabric.device)
     # Measured on the training images of the run, and so part of the network.
@@ -299,7 +258,7 @@ def evaluate_run(
     number = np.array([card.classes.index(name) for name in opened.classes], dtype=np.int64)
     chosen = replace(held, preprocessing=card.preprocessing, labels=number[held.labels])
     size = batch_size or int(card.provenance.get("recipe", {}).get("batch_size", 128))
-    batches = loader(chosen, batch_size=size, device=fabric.device, workers=workers)
+    batches = loader(chosen, batch_size=size, device=fabric.device, workers=opened.workers)
     with watching_memory(f"batch_size (now {size})"), fabric.autocast():
         return evaluate(network, batches.epoch(0), tuple(card.classes), part)
 
@@ -316,34 +275,20 @@ def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback], data: Im
     return result
 
 
-def _data_to_evaluate(
-    path: Path,
-    data: str | Path | None,
-    preprocessing: Mapping[str, Any],
-    root: Path | str | None,
-    download: bool,
-    max_corrupt: int,
-    workers: int,
-) -> ImageData:
+def _data_to_evaluate(path: Path, data: Images | str | Path | None, preprocessing: Mapping[str, Any]) -> ImageData:
     folder = RunFolder(path) if (path / "config.yaml").exists() else None
+    images = data if isinstance(data, Images) or data is None else Images(data)
     if folder is not None:
         trained_on = folder.config["data"]["spec"]
-        if data is None or str(data) == trained_on or str(Path(data).expanduser().resolve()) == trained_on:
+        if images is None or trained_on in (str(images.spec), images.located().spec):
             return open_described(folder)
-    if data is None:
-        raise FrugalnasError(f"{path} does not say where its data are; name them with --data")
-    return open_data(
-        data,
-        root=root,
-        download=download,
-        input_size=int(preprocessing["input_size"]),
+    if images is None:
+        raise FrugalnasError(f"{path} does not say where its data are; name them with `data`")
+    return replace(images, input_size=int(preprocessing["input_size"]), split=_WHOLE).open(
         resize=preprocessing.get("resize"),
         interpolation=preprocessing.get("interpolation", "bilinear"),
         normalisation={name: preprocessing[name] for name in ("mean", "std", "channels") if name in preprocessing},
         white=preprocessing.get("white"),
-        split=_WHOLE,
-        max_corrupt=max_corrupt,
-        workers=workers,
     )
 
 

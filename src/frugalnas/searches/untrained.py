@@ -79,12 +79,12 @@ def open_untrained(
 
 def _images(space: SearchSpace, name: str, data: ImageData | str | Path | None, root: str | Path | None) -> ImageData:
     """The images that a score looks at, in the size of the networks."""
-    from frugalnas.data import ImageData, open_data
+    from frugalnas.data import ImageData, Images
 
     if data is None:
         raise FrugalnasError(f"{name} looks at images; say at which: data, such as digits (--data digits)")
     if not isinstance(data, ImageData):
-        return open_data(data, root=root, input_size=getattr(space, "input_size", None))
+        return Images(data, root=root, input_size=getattr(space, "input_size", None)).open()
     sized = getattr(space, "input_size", data.input_size)
     if sized != data.input_size:
         raise FrugalnasError(
@@ -121,7 +121,7 @@ class UntrainedEvaluator(ScoredEvaluator):
         device: str = "cpu",
         fingerprint: str | None = None,
     ) -> None:
-        from frugalnas.data import located, open_data
+        from frugalnas.data import Images, located
 
         self.space = space
         self.score = score
@@ -134,7 +134,7 @@ class UntrainedEvaluator(ScoredEvaluator):
         opened = None
         if self.data is not None:
             size = getattr(space, "input_size", None)
-            opened = open_data(self.data, root=self.root, input_size=size, max_corrupt=max_corrupt)
+            opened = Images(self.data, root=self.root, input_size=size, max_corrupt=max_corrupt).open()
             if fingerprint not in (None, opened.fingerprint):
                 raise RunFolderError(
                     f"the data at {self.data} have changed since the search began; put back what was there, or start "

@@ -5,7 +5,7 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 `valid`, `format` and `parse`; everything else has a default built on them. A space also carries the sizes of its networks
 (width, input size, classes): a space and a code are a network.
 
-- `SearchSpace`: the contract.
+- `SearchSpace`: the contract; `Architecture`: a code of one, and what to call it.
 - `NASBench101`: cells of up to seven vertices and nine edges, 423,624 in all.
 - `NASBench201`: cells of six edges with five operations, 15,625 in all.
 - `FactoredSpace`: independent choices whose costs add up, sampled uniformly under any budget.
@@ -19,6 +19,7 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 - `Graphs`: the same architectures as directed graphs with an operation at each vertex.
 """
 
+from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, IntArray, SearchSpace
 from frugalnas.spaces.darts import DARTS
 from frugalnas.spaces.factored import FactoredSpace
@@ -33,6 +34,7 @@ from frugalnas.spaces.population import Distinct, Population
 __all__ = [
     "DARTS",
     "KNOWN",
+    "Architecture",
     "BoolArray",
     "Codes",
     "Distinct",

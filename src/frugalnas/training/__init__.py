@@ -6,12 +6,12 @@
 - `Recipe`, `load_recipe`, `recipes`: the published settings, and what a user changes in them.
 - `Checkpoints`: the whole state of a training in one safetensors file.
 - `evaluate`: accuracies and confusions on labelled images, an `EvaluationResult`.
-- `fabric_for`: one device or several, through Lightning Fabric.
+- `Compute`: where it is computed, on one device or several, through Lightning Fabric.
 """
 
 from frugalnas.tensors import read_tensors, write_tensors
 from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful
-from frugalnas.training.device import DEVICES, PRECISIONS, check_device, compiled, fabric_for, launched, watching_memory
+from frugalnas.training.device import DEVICES, PRECISIONS, Compute, compiled, launched, watching_memory
 from frugalnas.training.evaluating import EvaluationResult, evaluate
 from frugalnas.training.fit import Position, fit, isolated, reseed
 from frugalnas.training.objective import Objective
@@ -24,6 +24,7 @@ __all__ = [
     "PRECISIONS",
     "Checkpoint",
     "Checkpoints",
+    "Compute",
     "EvaluationResult",
     "LinearTail",
     "Objective",
@@ -32,10 +33,8 @@ __all__ = [
     "RecipeT",
     "Stateful",
     "WeightStep",
-    "check_device",
     "compiled",
     "evaluate",
-    "fabric_for",
     "fit",
     "isolated",
     "launched",

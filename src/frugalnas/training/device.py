@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,58 +18,87 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["DEVICES", "PRECISIONS", "check_device", "compiled", "fabric_for", "launched", "watching_memory"]
+__all__ = ["DEVICES", "PRECISIONS", "Compute", "compiled", "launched", "watching_memory"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 
 
-def check_device(device: str, devices: int = 1, precision: str = "32") -> str:
-    """The device that a word means here: "cpu", "cuda" or "mps".
+@dataclass(frozen=True)
+class Compute:
+    """Where something is trained or evaluated, and how exactly.
 
-    Raises:
-        FrugalnasError: where this machine has none of that kind, or not so many.
-    """
-    if device not in DEVICES:
-        raise unknown_name("device", device, DEVICES)
-    if precision not in PRECISIONS:
-        raise unknown_name("precision", precision, PRECISIONS)
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        device = next(kind for kind in ("cuda", "mps", "cpu") if here[kind])
-    if not here[device]:
-        raise FrugalnasError(
-            f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take --device cpu, "
-            f"or install the driver and a torch build for it"
-        )
-    if devices < 1:
-        raise FrugalnasError(f"devices is {devices}; it must be at least 1")
-    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
-    if devices > found:
-        raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower --devices")
-    if precision == "16" and device == "cpu":
-        raise FrugalnasError("precision '16' needs a GPU; take bf16 or 32 on a CPU")
-    return device
-
-
-def fabric_for(device: str, devices: int = 1, precision: str = "32", *, unused: bool = False) -> Fabric:
-    """Lightning Fabric on this machine's devices, one process each (DDP, spawned) where there are several.
-
-    Args:
+    Attributes:
         device: "auto", "cpu", "cuda" or "mps".
-        devices: how many.
-        precision: "32", "bf16" or "16".
-        unused: whether some weights have no gradient in a step, which DDP must be told.
+        devices: how many; with several, each sees its share of every batch, in a process of its own.
+        precision: "32", "bf16" or "16" (mixed).
+        channels_last: memory layout that matrix units like; None leaves it to what is trained: supernets have it, as most
+            processors and GPUs are faster with it.
+        compile: through torch.compile.
     """
-    device = check_device(device, devices, precision)
-    for name in ("lightning_fabric", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return Fabric(
-        accelerator=device,
-        devices=devices,
-        strategy=DDPStrategy(start_method="spawn", find_unused_parameters=unused) if devices > 1 else "auto",
-        precision=PRECISIONS[precision],  # type: ignore[arg-type]
-    )
+
+    device: str = "auto"
+    devices: int = 1
+    precision: str = "32"
+    channels_last: bool | None = None
+    compile: bool = False
+
+    def here(self, *, channels_last: bool = False) -> Compute:
+        """This with nothing left open, on this machine.
+
+        Args:
+            channels_last: what None becomes.
+
+        Raises:
+            FrugalnasError: where this machine has no such device, or not so many.
+        """
+        device, devices, precision = self.device, self.devices, self.precision
+        if device not in DEVICES:
+            raise unknown_name("device", device, DEVICES)
+        if precision not in PRECISIONS:
+            raise unknown_name("precision", precision, PRECISIONS)
+        there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if device == "auto":
+            device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
+        if not there[device]:
+            raise FrugalnasError(
+                f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take --device "
+                f"cpu, or install the driver and a torch build for it"
+            )
+        if devices < 1:
+            raise FrugalnasError(f"devices is {devices}; it must be at least 1")
+        found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
+        if devices > found:
+            raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower --devices")
+        if precision == "16" and device == "cpu":
+            raise FrugalnasError("precision '16' needs a GPU; take bf16 or 32 on a CPU")
+        layout = channels_last if self.channels_last is None else self.channels_last
+        return replace(self, device=device, channels_last=layout)
+
+    def fabric(self, *, unused: bool = False) -> Fabric:
+        """Lightning Fabric on these devices, one process each (DDP, spawned) where there are several.
+
+        Args:
+            unused: whether some weights have no gradient in a step, which DDP must be told.
+        """
+        here = self.here()
+        for name in ("lightning_fabric", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        return Fabric(
+            accelerator=here.device,
+            devices=here.devices,
+            strategy=DDPStrategy(start_method="spawn", find_unused_parameters=unused) if here.devices > 1 else "auto",
+            precision=PRECISIONS[here.precision],  # type: ignore[arg-type]
+        )
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of images and weights."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, by the names of the arguments."""
+        return asdict(self)
 
 
 def launched(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any:

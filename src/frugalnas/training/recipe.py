@@ -62,7 +62,7 @@ class Recipe:
         accumulate: parts that a batch is computed in, one after the other, where memory does not suffice for the whole; no part
             has fewer than two images, which batch norms need. The gradient is the whole batch's.
         select: which weights are kept: "last", or "best" by validation accuracy (the later of equals).
-        normalisation: of images, as `frugalnas.data.open_data` takes it: "measured", "imagenet", "unit" or "bgr255".
+        normalisation: of images, as `frugalnas.data.Images.open` takes it: "measured", "imagenet", "unit" or "bgr255".
         augmentation: of training images, as `frugalnas.data.Augmentation` takes it; with a "base", the name of a published
             one or "suggested" for what suits the data, the rest changes that.
     """
