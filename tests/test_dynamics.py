@@ -19,7 +19,8 @@ from frugalnas.report.dynamics import predicted_values
 from frugalnas.searches import Budget, SerialExecutor, load_search, replay, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
-from frugalnas.strategies.weaknas import Round, top_schedule
+from frugalnas.strategies.guided import Round
+from frugalnas.strategies.weaknas import top_schedule
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()

@@ -32,7 +32,8 @@ def add_constructor_options(
     parser: argparse._ArgumentGroup, constructor: Callable[..., Any], *, leave_out: Sequence[str] = ()
 ) -> list[str]:
     """Add an option for every keyword-only parameter of a constructor but those left out; their names are returned."""
-    described = {**argument_help(inspect.getmodule(constructor)), **argument_help(constructor)}
+    documented = (inspect.getmodule(constructor), *reversed(getattr(constructor, "__mro__", (constructor,))))
+    described = {name: text for each in documented for name, text in argument_help(each).items()}
     hints = _type_hints(constructor)
     names = []
     for name, parameter in constructor_options(constructor).items():

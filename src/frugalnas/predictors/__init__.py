@@ -17,10 +17,9 @@ from frugalnas.predictors.bananas import BANANAS
 from frugalnas.predictors.base import Prediction, Predictor
 from frugalnas.predictors.baselines import Counted, RandomOrder, macs, params
 from frugalnas.predictors.boosters import LightGBM, XGBoost
-from frugalnas.predictors.brpnas import BRPNAS
+from frugalnas.predictors.convolutional import BRPNAS, NeuralPredictor
 from frugalnas.predictors.gaussian_process import GaussianProcess
 from frugalnas.predictors.gin import GIN, GINUncertainty, gin_bo_paper, gin_fine_tuned_paper, gin_paper
-from frugalnas.predictors.neural_predictor import NeuralPredictor
 from frugalnas.predictors.regressors import (
     MLP,
     SVR,

@@ -37,15 +37,6 @@ class BANANAS(Neural):
         loss: mae, the absolute error; mse, the squared one; mape, the absolute error in units of the error rate, for
             which values have to be accuracies in percent.
         members: networks in the ensemble.
-        epochs: passes over the labels.
-        batch: labels a step at most.
-        lr: learning rate at the first step; half a cosine takes it to zero.
-        weight_decay: of weights.
-        betas: Adam's.
-        clip: largest norm of a gradient; 0 leaves it.
-        ranks: learn from the order of the values alone; see `Neural`.
-        canonical: read the space's canonical form of every architecture.
-        seed: of every random choice.
     """
 
     encoding: str | None = "path"

@@ -21,6 +21,7 @@ __all__ = [
     "check_features",
     "check_values",
     "fitted",
+    "line_through",
     "normal_scores",
     "normal_values",
     "predicted",
@@ -222,6 +223,13 @@ def check_features(features: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(features)) < len(tuple(features)):
         raise FrugalnasError(f"features {', '.join(features)}: name each once")
     return tuple(features)
+
+
+def line_through(scores: NDArray[np.float64], targets: NDArray[np.floating]) -> tuple[float, float]:
+    """Slope, never falling, and offset of the least-squares line that brings scores to targets, both shape [n]."""
+    covariance = float(np.mean((scores - scores.mean()) * targets))
+    slope = max(covariance, 0.0) / max(float(scores.var()), 1e-12)
+    return slope, float(np.mean(targets)) - slope * float(scores.mean())
 
 
 def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from frugalnas.predictors.base import Prediction, Predictor, check_values
 from frugalnas.spaces import Population
+from frugalnas.spaces.hashing import mixed
 
 __all__ = ["Counted", "RandomOrder", "macs", "params"]
 
@@ -61,13 +62,10 @@ class RandomOrder(_Baseline):
         self.seed = seed
 
     def _score(self, population: Population) -> NDArray[np.float64]:
-        with np.errstate(over="ignore"):  # the mixing of SplitMix64 (Steele et al., 2014)
-            mixed = population.space.keys(population.codes) + np.uint64(self.seed % 2**32 + 1) * np.uint64(
-                0x9E3779B97F4A7C15
-            )
-            for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-                mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-        scores: NDArray[np.float64] = ndtri(((mixed >> np.uint64(12)) + 0.5) / 2**52)
+        with np.errstate(over="ignore"):
+            salt = np.uint64(self.seed % 2**32 + 1) * np.uint64(0x9E3779B97F4A7C15)
+            words = mixed(population.space.keys(population.codes), salt)
+        scores: NDArray[np.float64] = ndtri(((words >> np.uint64(12)) + 0.5) / 2**52)
         return scores
 
 

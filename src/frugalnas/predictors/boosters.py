@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.predictors.base import line_through
 from frugalnas.predictors.ensembles import Ensemble, one_of
 
 __all__ = ["LightGBM", "XGBoost"]
@@ -142,10 +143,7 @@ class _Booster(ABC):
         self.model = self.train(features, _grades(targets) if self.ranks else targets)
         self.slope, self.offset = 1.0, 0.0
         if self.ranks:
-            scores = self.scores(features).astype(np.float64)
-            variance = max(float(scores.var()), 1e-12)
-            self.slope = max(float(np.mean((scores - scores.mean()) * targets)), 0.0) / variance
-            self.offset = float(np.mean(targets)) - self.slope * float(scores.mean())
+            self.slope, self.offset = line_through(self.scores(features).astype(np.float64), targets)
         return self
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.floating]:

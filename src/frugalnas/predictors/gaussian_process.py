@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,7 @@ class GaussianProcess(Predictor):
             self._known = _Candidates(self, population)
         self._known.extend(self)
         whitened, variance = self._known.whitened[: len(self._factor)], self._known.variance.copy()
-        mean = self._offset + self._whitened_values() @ whitened
+        mean = self._offset + (self._factor.T @ self._weights) @ whitened
         return _Posterior.build(self, self._known.distinct, self._known.features, whitened, mean, variance)
 
     def mean(self, population: Population) -> Matrix:
@@ -195,11 +196,7 @@ class GaussianProcess(Predictor):
         return Distinct(np.concatenate(parts, axis=1).astype(np.float32), inverse.ravel())
 
     def _shape(self) -> tuple[Any, Any]:
-        return _MATERN[self.smoothness] if self.kernel == "matern" else (_gaussian, _gaussian_slope)
-
-    def _whitened_values(self) -> Matrix:
-        solved: Matrix = self._factor.T @ self._weights
-        return solved
+        return _MATERN[self.smoothness] if self.kernel == "matern" else _GAUSSIAN
 
     def _kernel(self, squares: Matrix) -> Matrix:
         """Kernel values, computed in place of the squared distances."""
@@ -267,16 +264,24 @@ class _Candidates:
         self.rows = len(factor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Posterior(Prediction):
-    """A Gaussian process's prediction, which also knows the covariances and so what one more label would change."""
+    """A Gaussian process's prediction, which also knows the covariances and so what one more label would change.
 
-    process: GaussianProcess | None = None
-    candidates: Distinct | None = None
-    features: Matrix | None = None
-    whitened: Matrix | None = None
-    variance: Matrix | None = None
-    distinct_mean: Matrix | None = None
+    Attributes:
+        process: which.
+        candidates: the feature vectors that were asked about, each once; `features` are the same in double precision.
+        whitened: covariances with the labels, the factor divided out, shape [labels, m].
+        variance: what is left of each, in units of the signal variance, shape [m].
+        distinct_mean: of each, shape [m].
+    """
+
+    process: GaussianProcess
+    candidates: Distinct
+    features: Matrix
+    whitened: Matrix
+    variance: Matrix
+    distinct_mean: Matrix
 
     @classmethod
     def build(
@@ -291,28 +296,33 @@ class _Posterior(Prediction):
         variance = np.maximum(variance, 1e-12)
         std = np.sqrt(variance * process._variance)
         inverse = candidates.inverse
-        return cls(mean[inverse], std[inverse], None, process, candidates, features, whitened, variance, mean)
+        return cls(
+            mean[inverse],
+            std[inverse],
+            process=process,
+            candidates=candidates,
+            features=features,
+            whitened=whitened,
+            variance=variance,
+            distinct_mean=mean,
+        )
 
     def take(self, rows: IntArray) -> Prediction:
         """The posterior of the architectures in `rows`, covariances included."""
-        process, candidates, features, whitened, variance, mean = self._parts()
-        kept, inverse = np.unique(candidates.inverse[rows], return_inverse=True)
-        part = Distinct(candidates.rows[kept], inverse.ravel())
-        return _Posterior.build(process, part, features[kept], whitened[:, kept], mean[kept], variance[kept])
+        kept, inverse = np.unique(self.candidates.inverse[rows], return_inverse=True)
+        part = Distinct(self.candidates.rows[kept], inverse.ravel())
+        mean, variance = self.distinct_mean[kept], self.variance[kept]
+        return self.build(self.process, part, self.features[kept], self.whitened[:, kept], mean, variance)
 
     def supposing(self, row: int) -> Prediction:
         """The posterior after observing `row` at its mean: means stay, variances shrink around it."""
-        process, candidates, features, whitened, variance, mean = self._parts()
-        chosen = int(candidates.inverse[row])
+        process, features, whitened = self.process, self.features, self.whitened
+        chosen = int(self.candidates.inverse[row])
         prior = process._kernel(_squared_distances(features[chosen : chosen + 1], features))[0]
         covariance = prior - whitened[:, chosen] @ whitened
-        step = covariance / np.sqrt(variance[chosen] + process._noise)
+        step = covariance / np.sqrt(self.variance[chosen] + process._noise)
         grown = np.vstack([whitened, step])
-        return _Posterior.build(process, candidates, features, grown, mean, variance - step**2)
-
-    def _parts(self) -> tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]:
-        parts = (self.process, self.candidates, self.features, self.whitened, self.variance, self.distinct_mean)
-        return cast("tuple[GaussianProcess, Distinct, Matrix, Matrix, Matrix, Matrix]", parts)
+        return self.build(process, self.candidates, features, grown, self.distinct_mean, self.variance - step**2)
 
 
 def _best_and_others(values: Matrix, most: int) -> IntArray:
@@ -339,52 +349,15 @@ def _squared_distances(left: Real, right: Real) -> Any:
     return np.maximum(squares, 0.0, out=squares)
 
 
-def _matern12(r: Matrix) -> Matrix:
-    kernel: Matrix = np.exp(-r)
-    return kernel
-
-
-def _matern32(r: Matrix) -> Matrix:
-    r = 3.0**0.5 * r
-    kernel: Matrix = (1.0 + r) * np.exp(-r)
-    return kernel
-
-
-def _matern52(r: Matrix) -> Matrix:
-    r = 5.0**0.5 * r
-    kernel: Matrix = (1.0 + r * (1.0 + r / 3.0)) * np.exp(-r)
-    return kernel
-
-
-def _matern12_slope(r: Matrix) -> Matrix:
-    slope: Matrix = r * np.exp(-r)
-    return slope
-
-
-def _matern32_slope(r: Matrix) -> Matrix:
-    slope: Matrix = 3.0 * r * r * np.exp(-(3.0**0.5) * r)
-    return slope
-
-
-def _matern52_slope(r: Matrix) -> Matrix:
-    r = 5.0**0.5 * r
-    slope: Matrix = r * r * (1.0 + r) / 3.0 * np.exp(-r)
-    return slope
-
-
-def _gaussian(r: Matrix) -> Matrix:
-    kernel: Matrix = np.exp(-r * r)
-    return kernel
-
-
-def _gaussian_slope(r: Matrix) -> Matrix:
-    slope: Matrix = 2.0 * r * r * np.exp(-r * r)
-    return slope
-
-
-# For each smoothness: the kernel of distances in length scales, and its derivative by the log of the length scale.
-_MATERN = {
-    0.5: (_matern12, _matern12_slope),
-    1.5: (_matern32, _matern32_slope),
-    2.5: (_matern52, _matern52_slope),
+ROOT3, ROOT5 = 3.0**0.5, 5.0**0.5
+_Of = Callable[[Real], Real]
+_MATERN: dict[float, tuple[_Of, _Of]] = {
+    0.5: (lambda r: np.exp(-r), lambda r: r * np.exp(-r)),
+    1.5: (lambda r: (1.0 + (r := ROOT3 * r)) * np.exp(-r), lambda r: 3.0 * r * r * np.exp(-ROOT3 * r)),
+    2.5: (
+        lambda r: (1.0 + (r := ROOT5 * r) * (1.0 + r / 3.0)) * np.exp(-r),
+        lambda r: (r := ROOT5 * r) * r * (1.0 + r) / 3.0 * np.exp(-r),
+    ),
 }
+"""For each smoothness the kernel of distances in length scales, and its derivative by the log of the length scale."""
+_GAUSSIAN: tuple[_Of, _Of] = (lambda r: np.exp(-r * r), lambda r: 2.0 * r * r * np.exp(-r * r))

@@ -54,16 +54,6 @@ class GIN(Neural):
             sigmoid-error, it is 100 minus the accuracy, as in NPENAS. The last two want accuracies as values.
         rate: the largest value of a sigmoid's output.
         bias_rate: learning rate of biases in units of the weights'.
-        epochs: passes over the labels.
-        batch: labels a step at most.
-        lr: learning rate at the first step; half a cosine takes it to zero.
-        weight_decay: of weights.
-        betas: Adam's.
-        clip: largest norm of a gradient; 0 leaves it.
-        members: networks with seeds of their own, whose disagreement is the standard deviation.
-        ranks: learn from the order of the values alone; see `Neural`.
-        canonical: read the space's canonical form of every architecture.
-        seed: of every random choice.
     """
 
     epochs: int = 100

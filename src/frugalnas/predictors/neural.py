@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor, check_values, normal_values
+from frugalnas.predictors.base import Prediction, Predictor, check_values, line_through, normal_values
 from frugalnas.predictors.ensembles import positive
 from frugalnas.spaces import Population, SearchSpace
 
@@ -34,12 +34,13 @@ class Neural(Predictor):
 
     An epoch's labels are shared out over as many batches of nearly equal size as `batch` asks for, so that the schedule
     knows its steps and no batch is left with one label; fewer labels than a batch are one batch. Values are standardised
-    with the mean and deviation of those that `fit` is given. Child classes say what one network is and what it reads.
+    with the mean and deviation of those that `fit` is given. Child classes say what one network is and what it reads, and
+    document the options that they add to these.
 
-    Attributes:
+    Args:
         epochs: passes over the labels.
         batch: labels a step at most.
-        lr: learning rate at the first step.
+        lr: learning rate at the first step; half a cosine takes it to zero.
         weight_decay: L2 penalty of the weights, as part of the gradient; biases have none.
         betas: Adam's.
         clip: gradients are scaled down to this norm; 0 leaves them.
@@ -159,12 +160,8 @@ class Neural(Predictor):
         """The same for outputs that only order: the least-squares line through the labels, never falling."""
         from frugalnas.predictors import fitting
 
-        scores = fitting.outputs(network, inputs, BLOCK)[:, 0]
-        covariance = float(np.mean((scores - scores.mean()) * targets))
-        slope = max(covariance, 0.0) / max(float(scores.var()), 1e-12)
-        return self._scale * slope, self._offset + self._scale * (
-            float(np.mean(targets)) - slope * float(scores.mean())
-        )
+        slope, offset = line_through(fitting.outputs(network, inputs, BLOCK)[:, 0], targets)
+        return self._scale * slope, self._offset + self._scale * offset
 
     def _training(self) -> Training:
         """The options that training is done with."""

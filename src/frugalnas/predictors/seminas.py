@@ -35,16 +35,6 @@ class SemiNAS(Neural):
         unlabelled: architectures drawn from the space that, once the network is trained, get its own predictions as labels;
             it is then trained again on these and the true labels, half of each step being true. This is what
             makes SemiNAS semi-supervised. The predictions are never counted as evaluated.
-        epochs: passes over the labels.
-        batch: labels a step at most.
-        lr: learning rate at the first step; half a cosine takes it to zero.
-        weight_decay: of weights.
-        betas: Adam's.
-        clip: largest norm of a gradient.
-        members: networks with seeds of their own.
-        ranks: learn from the order of the values alone; see `Neural`.
-        canonical: read the space's canonical form of every architecture.
-        seed: of every random choice.
     """
 
     encoding: str | None = None

@@ -16,8 +16,8 @@ from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.searches import replay
 from frugalnas.searches.ledger import read_queries
 from frugalnas.spaces import Codes, Population, SearchSpace
+from frugalnas.strategies.guided import Round
 from frugalnas.strategies.objectives import VALUES
-from frugalnas.strategies.weaknas import Round
 from frugalnas.tables import TableEvaluator
 
 __all__ = ["BEST", "Dynamics", "Step", "dynamics_rows", "predicted_values", "read_dynamics"]

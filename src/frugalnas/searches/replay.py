@@ -15,7 +15,7 @@ from frugalnas.searches.ledger import read_queries
 from frugalnas.searches.loop import _Loop
 from frugalnas.searches.parts import rebuilt
 from frugalnas.strategies import NPENAS, WeakNAS
-from frugalnas.strategies.weaknas import Round
+from frugalnas.strategies.guided import Round
 
 __all__ = ["replay"]
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
 from frugalnas.registry import constructor_options
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
-from frugalnas.spaces.children import guessed_children
+from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.constraint import Constraint
 
 __all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray", "SearchSpace"]
@@ -247,10 +247,30 @@ class SearchSpace(ABC):
             FrugalnasError: where a row has no valid child.
         """
         codes = self.as_codes(codes)
-        children, waiting = guessed_children(self, codes, rng, edits, MAX_ATTEMPTS)
+        children, waiting = self.guessed_children(codes, rng, edits, MAX_ATTEMPTS)
         if waiting.size:
             raise self._no_child(codes[waiting[0]], edits)
         return children
+
+    def guessed_children(
+        self, codes: Codes, rng: np.random.Generator, edits: int, rounds: int
+    ) -> tuple[Codes, NDArray[np.intp]]:
+        """Random edits of each row, again until the child is valid: the children, and the rows that found none.
+
+        Shapes [n, genes] and [rows]; a row without child in so many rounds is returned as it was.
+
+        Raises:
+            FrugalnasError: where the space has one architecture only.
+        """
+        if not (self.allowed.sum(axis=1) > 1).any():
+            raise FrugalnasError(f"{self.name} leaves nothing to mutate: every gene has one allowed value")
+
+        def attempt(parents: Codes) -> Codes:
+            for _ in range(edits):
+                parents = edited(self.allowed, parents, rng)
+            return parents
+
+        return retried(codes, attempt, self.valid, rounds)
 
     def _no_child(self, code: Codes, edits: int) -> FrugalnasError:
         return FrugalnasError(f"no valid child of {self.format(code)} in {self.name} with at most {edits} edit(s)")

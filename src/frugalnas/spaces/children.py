@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.arrays import BoolArray, Codes
 
-if TYPE_CHECKING:
-    from frugalnas.spaces.base import SearchSpace
-
-__all__ = ["edited", "guessed_children"]
+__all__ = ["edited", "retried"]
 
 
-def guessed_children(
-    space: SearchSpace, codes: Codes, rng: np.random.Generator, edits: int, rounds: int
+def retried(
+    codes: Codes, attempt: Callable[[Codes], Codes], valid: Callable[[Codes], BoolArray], rounds: int
 ) -> tuple[Codes, NDArray[np.intp]]:
-    """Random edits, again until the child is valid: the children, and the rows that found none in so many rounds.
+    """Attempts at a child of each row, again until one is valid and differs from it: the children, and who found none.
 
-    Shapes [n, genes] and [rows]; a row without child is returned as it was.
-
-    Raises:
-        FrugalnasError: where the space has one architecture only.
+    Shapes [n, genes] and [rows]; a row without child in so many rounds is returned as it was.
     """
-    if not (space.allowed.sum(axis=1) > 1).any():
-        raise FrugalnasError(f"{space.name} leaves nothing to mutate: every gene has one allowed value")
     children = codes.copy()
     waiting = np.arange(len(codes))
     for _ in range(rounds):
         if not waiting.size:
             break
-        tried = codes[waiting]
-        for _ in range(edits):
-            tried = edited(space.allowed, tried, rng)
-        done = space.valid(tried) & (tried != codes[waiting]).any(axis=1)
+        parents = codes[waiting]
+        tried = attempt(parents)
+        done = valid(tried) & (tried != parents).any(axis=1)
         children[waiting[done]] = tried[done]
         waiting = waiting[~done]
     return children, waiting

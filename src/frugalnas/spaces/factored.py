@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
 from frugalnas.spaces.bands import BandSampler
-from frugalnas.spaces.base import ENUMERATION_LIMIT, BoolArray, Codes, FloatArray, IntArray, SearchSpace
-from frugalnas.spaces.children import edited, guessed_children
+from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.spaces.children import edited
 
 __all__ = ["FactoredSpace"]
 
@@ -138,11 +138,6 @@ class FactoredSpace(SearchSpace):
         """How many codes are valid; under limits, of more than four million, how many there are without them."""
         return len(self.enumerate()) if self._constraints and self.enumerable else self._combinations
 
-    @property
-    def enumerable(self) -> bool:
-        """Whether `enumerate` lists the whole space."""
-        return self._combinations <= ENUMERATION_LIMIT
-
     def _list(self) -> Codes:
         ranks = np.arange(self._combinations)
         codes = np.empty((len(ranks), self.genes), self.code_type)
@@ -221,7 +216,7 @@ class FactoredSpace(SearchSpace):
         if not self._constraints:
             return super().mutate(codes, rng, edits=edits)
         codes = self.as_codes(codes)
-        children, waiting = guessed_children(self, codes, rng, edits, QUICK_ROUNDS)
+        children, waiting = self.guessed_children(codes, rng, edits, QUICK_ROUNDS)
         walks, most = 0, 1 if edits == 1 else WALKS
         while waiting.size and walks < most:
             each = int(np.clip(ABREAST // len(waiting), 1, most - walks))

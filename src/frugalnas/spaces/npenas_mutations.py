@@ -21,6 +21,7 @@ from frugalnas.errors import unknown_name
 from frugalnas.spaces.arrays import Codes
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.cells101 import EDGES, OUTPUT, SOURCE, TARGET, live_parts, pruned
+from frugalnas.spaces.children import retried
 from frugalnas.spaces.darts import NODE, OPS
 
 __all__ = ["PAPER_MUTATIONS", "paper_mutants"]
@@ -44,17 +45,7 @@ def paper_mutants(space: SearchSpace, codes: Codes, rng: np.random.Generator, *,
     if space.name not in PAPER_MUTATIONS:
         raise unknown_name("space with a mutation of NPENAS's paper", space.name, PAPER_MUTATIONS)
     operator = PAPER_MUTATIONS[space.name]
-    children = np.array(space.as_codes(codes))
-    waiting = np.arange(len(children))
-    for _ in range(ROUNDS):
-        if not waiting.size:
-            break
-        parents = children[waiting]
-        tried = operator(space, parents, rng, padded)
-        done = space.valid(tried) & (tried != parents).any(axis=1)
-        children[waiting[done]] = tried[done]
-        waiting = waiting[~done]
-    return children
+    return retried(space.as_codes(codes), lambda parents: operator(space, parents, rng, padded), space.valid, ROUNDS)[0]
 
 
 def _nasbench101(space: SearchSpace, codes: Codes, rng: np.random.Generator, padded: bool) -> Codes:

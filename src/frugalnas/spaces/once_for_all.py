@@ -130,7 +130,7 @@ class OnceForAll(FactoredSpace):
         if size not in (None, self.input_size):
             raise FrugalnasError(
                 f"the Once-for-All network {shown} is for images of {size!r} pixels; this space has {self.input_size}: set "
-                f"input_size (--set space.input_size)"
+                f"`input_size`"
             )
         code = np.full(STAGES * LAYERS, NONE, np.int8)
         for stage, depth in enumerate(parts["d"]):

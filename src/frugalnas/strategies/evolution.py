@@ -101,13 +101,7 @@ class Evolution(Strategy):
 class RegularizedEvolution(Evolution):
     """Tournament evolution in which the oldest member dies, not the worst (Real et al., AAAI 2019).
 
-    Args:
-        space: where to search.
-        seed: of every random choice.
-        initial: size of the initial random sample.
-        population: members kept alive; the population grows to it from the initial sample.
-        tournament: members drawn, without replacement, to find each parent.
-        edits: genes that a mutation changes at most (more once nothing new is that close).
+    Arguments are those of `Evolution`.
     """
 
     def _dying(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -180,17 +180,8 @@ def genetic_paper(
     name = preset or (space.name if space.name in PRESETS else "mobilenet")
     if name not in PRESETS:
         raise unknown_name("preset of genetic search", name, PRESETS)
-    chosen = PRESETS[name]
-    return GeneticSearch(
-        space,
-        seed=seed,
-        initial=initial,
-        population=chosen.population,
-        parents=chosen.parents,
-        mutations=chosen.mutations,
-        crossovers=chosen.crossovers,
-        mutation_rate=chosen.mutation_rate,
-    )
+    options = {option: value for option, value in asdict(PRESETS[name]).items() if option != "generations"}
+    return GeneticSearch(space, seed=seed, initial=initial, **options)
 
 
 def _inherited_together(space: SearchSpace) -> IntArray:

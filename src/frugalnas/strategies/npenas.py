@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -11,17 +9,13 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Predictor
-from frugalnas.predictors.base import fitted, predicted
-from frugalnas.registry import PREDICTORS
+from frugalnas.predictors.base import predicted
 from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
-from frugalnas.spaces.children import guessed_children
 from frugalnas.spaces.npenas_mutations import PAPER_MUTATIONS, paper_mutants
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch
-from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.failures import chance_of_success, with_worst
+from frugalnas.strategies.guided import ROUNDING, Guided, Round
 from frugalnas.strategies.labels import LABELS, Labels
-from frugalnas.strategies.weaknas import ROUNDING, Round
-from frugalnas.tables import known_quantities
 
 __all__ = ["NPENAS"]
 
@@ -34,7 +28,7 @@ FURTHER = 3
 """Where the children of all parents are known already, mutation changes so many genes more, one after another."""
 
 
-class NPENAS(Strategy):
+class NPENAS(Guided):
     """The best architectures have many children; a predictor ranks them; the best predicted are evaluated; again.
 
     Each round takes parents from the best so far, mutates each many times, keeps children that were never asked for until
@@ -63,9 +57,6 @@ class NPENAS(Strategy):
         fixed: evaluations after which the predictor is not fitted again; None: it always is.
         refit_growth: it is fitted again once there are so many times the evaluations of the last fit, which at 1.1 is in
             every round of ten up to a hundred, and makes a search linear in its queries after that; 1 for every round.
-
-    Attributes:
-        observer: is shown every round before its architectures are asked for; None: nobody looks on.
     """
 
     def __init__(
@@ -88,18 +79,11 @@ class NPENAS(Strategy):
         fixed: int | None = None,
         refit_growth: float = 1.1,
     ) -> None:
-        super().__init__(space, seed=seed, initial=initial)
-        for name, value in (
-            ("round_size", round_size),
-            ("candidates", candidates),
-            ("parents", parents),
-            ("tournament", tournament),
-            ("mutations", mutations),
-            ("children", children),
-            ("edits", edits),
-            ("refit_growth", refit_growth),
-        ):
-            if value is not None and not value >= 1:
+        self.round_size, self.candidates, self.parents = round_size, candidates, parents
+        self.tournament, self.mutations, self.children = tournament, mutations, children
+        self.edits, self.refit_growth = edits, refit_growth
+        for name in _COUNTS:
+            if (value := getattr(self, name)) is not None and not value >= 1:
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
         if candidates < round_size:
             raise FrugalnasError(
@@ -109,39 +93,21 @@ class NPENAS(Strategy):
             raise FrugalnasError(f"fixed is {fixed}; a predictor is fitted to at least 2 evaluations")
         if acquisition not in ACQUISITIONS:
             raise unknown_name("acquisition", acquisition, ACQUISITIONS)
-        if labels not in LABELS:
-            raise unknown_name("labels", labels, LABELS)
         if mutation not in (None, *_MUTATIONS):
             raise unknown_name("mutation", mutation, _MUTATIONS)
         if mutation not in (None, "edits") and space.name not in PAPER_MUTATIONS:
             raise FrugalnasError(
                 f"mutation {mutation} is for {', '.join(PAPER_MUTATIONS)}; search {space.name} with mutation edits"
             )
-        self.round_size = round_size
-        self.predictor: Predictor = (
-            predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor, given=True)
-        )
-        if self.predictor.encoding not in (None, *space.encodings):
-            raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
-        self.predictor.prepare(space)
-        self._known = known_quantities(space, self.predictor.features)
+        super().__init__(space, seed=seed, initial=initial, predictor=predictor, labels=labels)
         self.acquisition = acquisition
-        self.candidates = candidates
-        self.parents = parents
-        self.tournament = tournament
-        self.mutations = mutations
-        self.children = children
         self.mutation = mutation
         self._operator = mutation or ("paper-padded" if space.name == "nasbench101" else "edits")
-        self.edits = edits
-        self.labels = labels
         self.fixed = fixed
-        self.refit_growth = refit_growth
         self._round = 0
         self._told_at_fit = 0  # how much of the history the predictor knows, 0 before its first fit
         self._fit_seed = 0
         self._fitted: tuple[Predictor, NDArray[np.float64]] | None = None  # made again from the two above where missing
-        self.observer: Callable[[Round], None] | None = None
 
     def propose(self, n: int) -> Codes:
         """The children that the predictor likes best; random architectures where there are none, or nothing to fit to."""
@@ -178,11 +144,9 @@ class NPENAS(Strategy):
             self._told_at_fit, self._fit_seed = len(self._values), int(self.rng.integers(2**31))
             self._fitted = None
         if self._fitted is None:
-            predictor = copy.copy(self.predictor)
-            predictor.seed = self._fit_seed
             labels = LABELS[self.labels](self._learnt())
             known = Population(self.space, self.codes[: self._told_at_fit], self._known)
-            self._fitted = fitted(predictor, known, labels), labels
+            self._fitted = self.newly_fitted(known, labels, self._fit_seed), labels
         return self._fitted
 
     def _learnt(self) -> NDArray[np.float64]:
@@ -246,7 +210,7 @@ class NPENAS(Strategy):
             return paper_mutants(self.space, parents[parent], self.rng, padded=self._operator == "paper-padded"), parent
         if not (self.space.allowed.sum(axis=1) > 1).any():
             return parents, np.arange(len(parents))
-        return guessed_children(self.space, parents[parent], self.rng, edits, GUESSES)[0], parent
+        return self.space.guessed_children(parents[parent], self.rng, edits, GUESSES)[0], parent
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -260,4 +224,5 @@ class NPENAS(Strategy):
         self._fitted = None
 
 
+_COUNTS = ("round_size", "candidates", "parents", "tournament", "mutations", "children", "edits", "refit_growth")
 _MUTATIONS = ("edits", "paper", "paper-padded")

@@ -42,7 +42,7 @@ COSTS = {
     "params": Cost("params", "parameters", "M", 1e6),
     "macs": Cost("macs", "multiply-adds", "M", 1e6),
 }
-"""The costs that `--objectives` knows."""
+"""The costs that can be named beside the value."""
 
 
 def parse_objectives(text: str) -> tuple[str, tuple[str, ...]]:
@@ -57,11 +57,11 @@ def parse_objectives(text: str) -> tuple[str, tuple[str, ...]]:
             raise unknown_name("objective", name, [*VALUES, *COSTS])
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise FrugalnasError(f"--objectives {text} names {twice} twice; name each once")
+        raise FrugalnasError(f"`objectives` {text} names {twice} twice; name each once")
     values = [name for name in names if name in VALUES]
     if len(values) != 1:
         raise FrugalnasError(
-            f"--objectives {text}: one objective is {' or '.join(VALUES)}, the others are costs ({', '.join(COSTS)}); "
+            f"`objectives` {text}: one objective is {' or '.join(VALUES)}, the others are costs ({', '.join(COSTS)}); "
             f"write for example accuracy,latency"
         )
     return values[0], tuple(COSTS[name].metric for name in names if name in COSTS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,18 +10,16 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.predictors import Prediction, Predictor
-from frugalnas.predictors.base import fitted, predicted, predicted_mean
-from frugalnas.registry import PREDICTORS
+from frugalnas.predictors.base import predicted, predicted_mean
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
-from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.failures import Chance, chance_of_success, with_worst
+from frugalnas.strategies.guided import ROUNDING, Guided, Round
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
-from frugalnas.tables import known_quantities
 
-__all__ = ["Round", "WeakNAS", "top_schedule"]
+__all__ = ["WeakNAS", "top_schedule"]
 
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
 KeepOld = Literal["all", "top", "none"]
@@ -33,7 +29,6 @@ _Fitted: TypeAlias = tuple[Predictor, NDArray[np.float64]]
 LARGE = 2**15
 NEAR = 2**13
 OPEN = 2**9
-ROUNDING = 1e-9
 TUNE_AGAIN = 1.25
 SMALL_ROUND = 10
 """Where rounds are smaller than this, a predictor that can take in labels without a fit (`Predictor.extended`) is fitted as a whole
@@ -44,36 +39,7 @@ RANK_AGAIN = 1.25
 its first fronts that have `OPEN`. A new label moves the top of the ranking, not its bottom."""
 
 
-@dataclass(frozen=True)
-class Round:
-    """What happened between two fits, for whoever looks on.
-
-    Attributes:
-        number: from 1.
-        predictor: fitted in this round.
-        labels: what it was fitted to, shape [m].
-        values: what those were made from, shape [m].
-        labelling: how: rank, standard or raw.
-        candidates: the architectures that were predicted; of a large space the nearest of the last whole ranking.
-        prediction: what the predictor thinks of them, in the units of `labels`.
-        eligible: which of them had not been asked for yet.
-        top: size of the predicted top that was drawn from; None where the highest scores were taken.
-        chosen: rows of the candidates that are evaluated next.
-    """
-
-    number: int
-    predictor: Predictor
-    labels: NDArray[np.float64]
-    values: NDArray[np.float64]
-    labelling: Labels
-    candidates: Population
-    prediction: Prediction
-    eligible: BoolArray
-    top: int | None
-    chosen: IntArray
-
-
-class WeakNAS(Strategy):
+class WeakNAS(Guided):
     """Fit a weak predictor to everything evaluated, evaluate what it likes best, refit, and so on.
 
     Each round ranks the whole space (a large one every few rounds, and its best 8,192 in between), or, where the space
@@ -103,9 +69,6 @@ class WeakNAS(Strategy):
         costs: metrics of an evaluation (latency_ms, training_seconds) or quantities that the space counts (params, macs)
             to minimise beside the value. Each measured one has a predictor of its own, counted ones are exact; a round
             takes the front of the predictions. `ei`, which knows one best value, then stands for `ucb`.
-
-    Attributes:
-        observer: is shown every round before its architectures are asked for; None: nobody looks on.
     """
 
     def __init__(
@@ -127,7 +90,6 @@ class WeakNAS(Strategy):
         pool: int = 10_000,
         costs: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(space, seed=seed, initial=initial)
         for name, value in (("round_size", round_size), ("top_start", top_start), ("top_rounds", top_rounds)):
             if value < 1:
                 raise FrugalnasError(f"{name} is {value}; it is at least 1")
@@ -145,23 +107,14 @@ class WeakNAS(Strategy):
             raise unknown_name("acquisition", acquisition, [*ACQUISITIONS, "uniform"])
         if keep_old not in ("all", "top", "none"):
             raise unknown_name("keep_old", keep_old, ("all", "top", "none"))
-        if labels not in LABELS:
-            raise unknown_name("labels", labels, LABELS)
+        super().__init__(space, seed=seed, initial=initial, predictor=predictor, labels=labels)
         self.round_size = round_size
-        self.predictor: Predictor = (
-            predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor, given=True)
-        )
-        if self.predictor.encoding not in (None, *space.encodings):
-            raise unknown_name(f"encoding of {space.name}", self.predictor.encoding, space.encodings)
-        self.predictor.prepare(space)
-        self._known = known_quantities(space, self.predictor.features)
         self.acquisition = acquisition
         self.top_start = top_start
         self.top_end = top_end
         self.top_decay = top_decay
         self.top_rounds = top_rounds
         self.keep_old = keep_old
-        self.labels = labels
         self.refit_growth = refit_growth
         self.pool = pool
         self.costs = checked_costs(costs)
@@ -181,7 +134,6 @@ class WeakNAS(Strategy):
         self._tuned = 0  # how many of them the predictors were fitted to as a whole; they were extended by the others
         self._fit_seeds: list[int] = []
         self._fits: list[_Fitted] | None = None  # made again from the two above where missing
-        self.observer: Callable[[Round], None] | None = None
 
     def propose(self, n: int) -> Codes:
         """The next round: fit, rank, choose."""
@@ -256,9 +208,7 @@ class WeakNAS(Strategy):
         fits = []
         population, columns = self._lessons(self._learnt[: self._tuned])
         for labels, seed in zip(columns, self._fit_seeds, strict=True):
-            predictor = copy.copy(self.predictor)
-            predictor.seed = seed
-            fits.append((fitted(predictor, population, labels), labels))
+            fits.append((self.newly_fitted(population, labels, seed), labels))
         return fits
 
     def _extended(self, fits: Sequence[_Fitted]) -> list[_Fitted] | None:
