@@ -216,7 +216,7 @@ def test_layers_that_are_not_built_have_no_say():
         ({"d": [2, 4, 4, 4]}, "'d' is a list of 5 numbers"),
         ({"ks": [9] * 20}, "the kernel of layer 0 is 9; choose one of 3, 5, 7"),
         ({"e": [5] * 20}, "the expansion of layer 0 is 5"),
-        ({"r": [224]}, "set input_size"),
+        ({"r": [224]}, "set `input_size`"),
     ],
 )
 def test_wrong_once_for_all_networks_are_refused_with_the_place(change, message):
