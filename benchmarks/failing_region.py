@@ -15,7 +15,7 @@ import frugalnas as fn
 from frugalnas.registry import STRATEGIES
 from frugalnas.spaces import BoolArray
 from frugalnas.strategies import weaknas
-from frugalnas.studies.comparison import bootstrap_mean
+from frugalnas.studies.statistics import bootstrap_mean
 
 
 def regions(space: fn.SearchSpace) -> dict[str, BoolArray]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from frugalnas.studies import compare, resume_comparison
-from frugalnas.studies.comparison import bootstrap_mean
+from frugalnas.studies.statistics import bootstrap_mean
 from frugalnas.tables import TableEvaluator, open_table
 
 TABLES = ("nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120")

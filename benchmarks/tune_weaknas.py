@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 
 from frugalnas.studies import compare
-from frugalnas.studies.comparison import bootstrap_mean
+from frugalnas.studies.statistics import bootstrap_mean
 
 SEEDS = range(20)
 CAP = 400

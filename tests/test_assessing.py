@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
-from frugalnas.report.assessments import assessment_numbers, assessment_table
+from frugalnas.report.assessments import assessment_table
 from frugalnas.runs.folder import RunFolder
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, top_precision
@@ -21,13 +21,13 @@ from frugalnas.searches.labelled import Subject
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
-from frugalnas.studies.assessing import assess, load_assessment, resume_assessment
-from frugalnas.studies.assessment import calibrated, in_units, judged
+from frugalnas.studies.assessment import Labelled, assess, load_assessment, resume_assessment
+from frugalnas.studies.metrics import calibrated, in_units, judged
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels
 
 SCALED, FLAT, FUSSY = (f"user_predictors:{name}" for name in ("Scaled", "Flat", "Fussy"))
-SMALL = {"table": "nasbench201/cifar10", "budgets": [20, 40], "trials": 3, "held_out": 300}
+SMALL = {"labelled": Labelled("nasbench201/cifar10", held_out=300), "budgets": [20, 40], "trials": 3}
 
 
 def lines(folder):
@@ -175,13 +175,13 @@ def test_a_failure_is_a_row_and_is_told():
     said = assessment_table(found)
     assert "late failed in 2 of 4 fits, the last time: 20 labels are too few" in said
     assert "every evaluation failed" in said
-    numbers = assessment_numbers(found)
+    numbers = found.to_json()
     assert numbers["metrics"]["late"][20]["tau"] is None
     assert numbers["metrics"]["late"][40]["tau"] == numbers["metrics"]["all"][40]["tau"]
     assert numbers["failures"] == {"all": 0, "late": 2}
     nothing = assess([FUSSY], **{**SMALL, "budgets": [20]})
     with pytest.raises(FrugalnasError, match="no predictor could be fitted; the last one said: 20 labels"):
-        assessment_numbers(nothing)
+        nothing.to_json()
 
 
 def test_the_command_writes_tables_and_figures_and_lists_the_run(tmp_path, cli, monkeypatch):
@@ -225,7 +225,7 @@ def test_processes_give_what_one_gives(tmp_path):
 
 @pytest.mark.slow
 def test_a_gaussian_process_ranks_as_measured_before():
-    found = assess(["gaussian-process"], table="nasbench201/cifar10", budgets=[20, 50], trials=10)
+    found = assess(["gaussian-process"], "nasbench201/cifar10", budgets=[20, 50], trials=10)
     assert found.sample("tau", 20)["gaussian-process"].mean() == pytest.approx(0.65, abs=0.05)
     assert found.sample("tau", 50)["gaussian-process"].mean() == pytest.approx(0.72, abs=0.04)
 
@@ -235,7 +235,7 @@ def test_a_gaussian_process_ranks_as_measured_before():
 
 def test_own_labels_are_split_and_kept_with_the_run(tmp_path):
     file = write_labels(tmp_path / "mine.csv", labelled(60))
-    whole = assess([SCALED], labels=file, space="nasbench201", trials=2, run_dir=tmp_path / "run")
+    whole = assess([SCALED], Labelled(labels=file, space="nasbench201"), trials=2, run_dir=tmp_path / "run")
     assert (whole.budgets, whole.architectures, whole.subject) == ((20, 48), 60, "mine.csv")
     file.unlink()
     journal = (tmp_path / "run" / "journal.jsonl").read_text()
@@ -251,14 +251,14 @@ def test_a_network_labelled_twice_has_the_mean(tmp_path):
     found = read_labels(file, NASBench201())
     assert (len(found.codes), found.repeated) == (30, 1)
     assert found.values[0] == pytest.approx(rows[0][1] + 1)
-    said = assessment_table(assess([SCALED], labels=file, space="nasbench201", budgets=[10], trials=1))
+    said = assessment_table(assess([SCALED], Labelled(labels=file, space="nasbench201"), budgets=[10], trials=1))
     assert "1 row of mine.csv named a network again: its label is the mean" in said
 
 
 def test_the_evaluations_of_a_search_are_labels_too(tmp_path, cli):
     run = tmp_path / "search"
     search(RandomSearch(NASBench201()), TableEvaluator(), 40, run_dir=run)
-    found = assess([SCALED], labels=run, trials=1, run_dir=tmp_path / "run")
+    found = assess([SCALED], Labelled(labels=run), trials=1, run_dir=tmp_path / "run")
     assert (found.subject, found.architectures, found.budgets) == ("search", 40, (20, 30))
     said = cli("compare-predictors", SCALED, "--labels", run, "--space", "darts", "--run-dir", tmp_path / "other")
     assert said.code == 2
@@ -267,10 +267,10 @@ def test_the_evaluations_of_a_search_are_labels_too(tmp_path, cli):
 
 def test_labels_that_were_changed_are_read_again(tmp_path):
     file = write_labels(tmp_path / "mine.csv", labelled(30))
-    assert assess([SCALED], labels=file, space="nasbench201", budgets=[10], trials=1).architectures == 30
+    assert assess([SCALED], Labelled(labels=file, space="nasbench201"), budgets=[10], trials=1).architectures == 30
     write_labels(file, labelled(40))
     os.utime(file, (1, 1))
-    assert assess([SCALED], labels=file, space="nasbench201", budgets=[10], trials=1).architectures == 40
+    assert assess([SCALED], Labelled(labels=file, space="nasbench201"), budgets=[10], trials=1).architectures == 40
 
 
 BROKEN = {
@@ -346,18 +346,17 @@ def test_what_a_graph_network_learns_does_not_depend_on_how_many_threads_there_a
 
 
 def test_a_split_by_codes_meets_known_networks_again():
-    options = {"table": "nasbench201/cifar10", "budgets": [200], "trials": 2, "held_out": 3000}
     apart, together = (
-        np.mean([row["tau"] for row in assess(["nearest"], split=split, **options).rows])
-        for split in ("networks", "codes")
+        np.mean([row["tau"] for row in assess(["nearest"], labelled, budgets=[200], trials=2).rows])
+        for labelled in (Labelled("nasbench201/cifar10", split=split, held_out=3000) for split in ("networks", "codes"))
     )
     assert 0.005 < together - apart < 0.1
     with pytest.raises(FrugalnasError, match="unknown split 'cells'"):
-        assess(["nearest"], split="cells", **options)
+        Labelled("nasbench201/cifar10", split="cells")
 
 
 def test_baselines_order_by_what_they_say():
-    found = assess(["params", "macs", "random-order"], table="nasbench201/cifar10", budgets=[20], trials=2)
+    found = assess(["params", "macs", "random-order"], "nasbench201/cifar10", budgets=[20], trials=2)
     tau = found.sample("tau", 20)
     assert tau["params"] == pytest.approx(0.55, abs=0.05)
     assert np.abs(tau["random-order"]).max() < 0.03
@@ -375,4 +374,4 @@ def test_the_column_of_architectures_is_named(tmp_path):
     with pytest.raises(FrugalnasError, match="--architecture"):
         read_labels(file, space)
     with pytest.raises(FrugalnasError, match="a table has no columns"):
-        assess(["ridge"], table="nasbench201/cifar10", architecture="cell")
+        Labelled("nasbench201/cifar10", architecture="cell")

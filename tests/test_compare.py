@@ -11,12 +11,13 @@ from scipy.stats import wilcoxon
 
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
-from frugalnas.report import comparison_numbers, comparison_report, comparison_table
+from frugalnas.report import comparison_report, comparison_table
+from frugalnas.runs.progress import Callback
 from frugalnas.searches import search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution
 from frugalnas.studies import Comparison, compare, load_comparison, resume_comparison
-from frugalnas.studies.comparison import bootstrap_mean, holm
+from frugalnas.studies.statistics import bootstrap_mean, holm
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()
@@ -34,6 +35,20 @@ def done(tmp_path_factory):
 
 def architectures(comparison, strategy, seed):
     return [row["architecture"] for row in comparison.rows if (row["strategy"], row["seed"]) == (strategy, seed)]
+
+
+class Counted(Callback):
+    """Writes down how many are done, of how many."""
+
+    def __init__(self, counts):
+        self.counts = counts
+
+    def on_start(self, done, total, notes=()):
+        self.total = total
+        self.on_progress(done)
+
+    def on_progress(self, done, said="", **more):
+        self.counts.append((done, self.total))
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
@@ -62,12 +77,12 @@ def test_two_processes_say_what_one_says(done):
         queries=40,
         seeds=range(4),
         jobs=2,
-        on_finished=lambda *counts: finished.append(counts),
+        callbacks=[Counted(finished)],
     )
     assert list(both.rows) == list(done.rows)
     for name, values in done.values.items():
         np.testing.assert_array_equal(both.values[name], values)
-    assert [counts for counts in finished if counts[0]] == [(count, 20) for count in range(1, 21)]
+    assert finished == [(count, 20) for count in range(21)]
 
 
 @pytest.mark.slow
@@ -266,7 +281,7 @@ def test_queries_to_the_optimum_and_censoring():
     found = comparison.to_optimum()
     np.testing.assert_array_equal(found["a"], [1, 3, NAN])
     np.testing.assert_array_equal(found["b"], [NAN, 2, NAN])
-    numbers = comparison_numbers(comparison)["to_optimum"]
+    numbers = comparison.to_json()["to_optimum"]
     assert (numbers["a"]["censored"], numbers["b"]["censored"]) == (1, 2)
     assert numbers["a"]["mean"][0] == pytest.approx((1 + 3 + 3) / 3)
     assert numbers["b"]["median"] == 3
@@ -287,7 +302,7 @@ def test_an_unknown_optimum_is_said():
     comparison = constructed({"a": [[1, 2]]}, optimum=NAN)
     with pytest.raises(FrugalnasError, match="not known"):
         comparison.to_optimum()
-    assert "to_optimum" not in comparison_numbers(comparison)
+    assert "to_optimum" not in comparison.to_json()
 
 
 def test_holm_on_a_textbook_example():
@@ -358,7 +373,7 @@ def test_the_report_has_every_query_and_every_picture(done, tmp_path):
 
 
 def test_the_numbers_are_plain_data(done):
-    numbers = json.loads(json.dumps(comparison_numbers(done), allow_nan=False))
+    numbers = json.loads(json.dumps(done.to_json(), allow_nan=False))
     assert numbers["seeds"] == [0, 1, 2, 3]
     mean, low, high = numbers["values"]["weaknas"]["40"]
     assert low <= mean <= high

@@ -26,7 +26,7 @@ from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
 from frugalnas.studies import compare, load_comparison, resume_comparison
-from frugalnas.studies.assessing import assess, load_assessment
+from frugalnas.studies.assessment import Labelled, assess, load_assessment
 from frugalnas.tables import Column, Table, write_table
 from frugalnas.training import load_recipe
 
@@ -130,7 +130,7 @@ def runs_of(root: Path) -> Iterator[Reader]:
     search(WeakNAS(SPACE, predictor="ridge", pool=20), evaluator, 12, run_dir=root / "search")
     table = {"name": "table", "options": {"table": "nasbench201/cifar10"}}
     compare(["random", "evolution"], evaluator=table, queries=12, seeds=[0, 1], run_dir=root / "comparison")
-    assess(["ridge"], table="nasbench201/cifar10", budgets=[20], trials=1, held_out=60, run_dir=root / "assessment")
+    assess(["ridge"], Labelled("nasbench201/cifar10", held_out=60), budgets=[20], trials=1, run_dir=root / "assessment")
     opened = {
         "search": (load_search, lambda run: resume(run, budget=Budget(queries=13)), shown),
         "comparison": (load_comparison, resume_comparison),

@@ -13,7 +13,7 @@ from typing_extensions import Self
 import frugalnas as fn
 from frugalnas.predictors.base import fitted
 from frugalnas.spaces import Codes, FloatArray, Population
-from frugalnas.studies.assessing import assess
+from frugalnas.studies.assessment import assess
 
 
 class Own(fn.Predictor):
@@ -74,7 +74,7 @@ def test_a_fit_that_returns_nothing_is_named(evaluator: fn.TableEvaluator, strat
 
 
 def test_a_predictor_whose_answers_are_no_numbers_fails_in_an_assessment() -> None:
-    found = assess(["user_predictors:Unsure"], table="nasbench201/cifar10", budgets=[20], trials=1)
+    found = assess(["user_predictors:Unsure"], "nasbench201/cifar10", budgets=[20], trials=1)
     assert "Unsure.predict returned a Prediction whose mean is NaN" in found.failures("user_predictors:Unsure")[0]
 
 
@@ -117,7 +117,7 @@ def test_classes_are_compared_with_their_defaults(evaluator: fn.TableEvaluator) 
     described = {"name": "table", "options": {"table": "nasbench201/cifar10"}}
     named = fn.compare(["random"], evaluator=described, queries=12, seeds=[0])
     assert fn.compare([fn.RandomSearch], evaluator=described, queries=12, seeds=[0]).rows == named.rows
-    found = assess([fn.Ridge], table="nasbench201/cifar10", budgets=[20], trials=1)
+    found = assess([fn.Ridge], "nasbench201/cifar10", budgets=[20], trials=1)
     assert found.predictors == ("ridge",)
     with pytest.raises(fn.FrugalnasError, match="does not name a strategy; give a name, a class, or"):
         fn.compare([fn.RandomSearch(evaluator.space)], evaluator=described, queries=12, seeds=[0])  # type: ignore[list-item]

@@ -12,7 +12,7 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickles
-from frugalnas.report import comparison_numbers, comparison_table
+from frugalnas.report import comparison_table
 from frugalnas.report.assessments import assessment_table
 from frugalnas.studies.references import ReadComparison, read_references
 
@@ -68,7 +68,7 @@ def test_searches_become_a_comparison(tmp_path, protocol):
     np.testing.assert_array_equal(random[:, 9], random[:, 18])
     # A test accuracy may fall with more queries, and does here.
     assert read.at(30)["random"].mean() < read.at(20)["random"].mean() - 0.05
-    numbers = comparison_numbers(read, [20, 30])
+    numbers = read.to_json([20, 30])
     best = numbers["values"]["npenas-ssccl-fixed training_nums=20"][30]
     assert best[1] < best[0] < best[2]
     pair = next(test for test in numbers["tests"]["30 queries"] if test["first"] == "random")

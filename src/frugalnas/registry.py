@@ -422,4 +422,11 @@ METHODS = Registry(
 )
 
 # What is carried through, as config.yaml names it: `resume`, `show`, `runs list` and stages know kinds by these.
-KINDS = Registry("kind", {}, base="frugalnas.runs.kinds:RunKind")
+KINDS = Registry(
+    "kind",
+    {
+        "assessment": "frugalnas.studies.assessment:AssessmentRun",
+        "comparison": "frugalnas.studies.comparison:ComparisonRun",
+    },
+    base="frugalnas.runs.kinds:RunKind",
+)

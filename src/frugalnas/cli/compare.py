@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import add_evaluator, parse_settings
 from frugalnas.cli.reading import show_read
@@ -19,9 +19,11 @@ from frugalnas.cli.search import (
     subject_slug,
 )
 from frugalnas.cli.showing import show_comparison
-from frugalnas.cli.text import progress
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import STRATEGIES, constructor_options
+
+if TYPE_CHECKING:
+    from frugalnas.runs.progress import Callback
 
 __all__ = ["add", "numbers_in", "watched"]
 
@@ -125,7 +127,7 @@ def run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")
     here = run_dir.absolute()  # an evaluator may change the working folder
-    with watched(run_dir, parsed.quiet) as on_finished:
+    with watched(run_dir, parsed.quiet) as callbacks:
         compare(
             strategies,
             evaluator=evaluator,
@@ -135,20 +137,25 @@ def run(parsed: argparse.Namespace) -> int:
             jobs=parsed.jobs,
             until_optimum=parsed.until_optimum,
             run_dir=here,
-            on_finished=on_finished,
+            callbacks=callbacks,
         )
     return show_comparison(here, budgets)
 
 
 @contextmanager
-def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[Callable[[int, int], None]]:
+def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[list[Callback]]:
     """A progress bar over the searches of a comparison, or `what` else, and after Ctrl-C the line that continues it."""
-    with progress(what, quiet) as on_finished:
-        try:
-            yield on_finished
-        except KeyboardInterrupt:
-            print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
-            raise
+    from frugalnas.runs.progress import Progress
+
+    shown = [] if quiet else [Progress(what)]
+    try:
+        yield [*shown]
+    except KeyboardInterrupt:
+        print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        raise
+    finally:
+        for each in shown:
+            each.close()
 
 
 def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: dict[str, dict[str, str]]) -> None:

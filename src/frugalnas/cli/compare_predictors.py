@@ -109,7 +109,7 @@ def run(parsed: argparse.Namespace) -> int:
     from frugalnas.cli.compare import numbers_in
     from frugalnas.cli.search import describe_space_option
     from frugalnas.runs.folder import unused_name
-    from frugalnas.studies.assessing import assess
+    from frugalnas.studies import Labelled, assess
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
     if parsed.labels is not None and parsed.table is not None:
@@ -127,35 +127,31 @@ def run(parsed: argparse.Namespace) -> int:
         predictors += _baselines(space or _space_of(table, parsed.labels), predictors)
     subject = parsed.labels.stem if table is None else table.replace("/", "-")
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
-    with watched(run_dir, parsed.quiet, "fits") as on_finished:
-        assess(
-            predictors,
-            table=table,
-            labels=parsed.labels,
-            space=space,
-            budgets=None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets"),
-            trials=parsed.trials,
-            column=parsed.column,
-            architecture=parsed.architecture,
-            label=parsed.label or "mean",
-            split=parsed.split,
-            held_out=parsed.held_out,
-            seed=parsed.seed,
-            jobs=parsed.jobs,
-            run_dir=run_dir,
-            on_finished=on_finished,
-        )
+    labelled = Labelled(
+        table,
+        parsed.labels,
+        space,
+        parsed.column,
+        parsed.architecture,
+        parsed.label or "mean",
+        parsed.split,
+        parsed.held_out,
+    )
+    budgets = None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets")
+    options = {name: getattr(parsed, name) for name in ("trials", "seed", "jobs")}
+    with watched(run_dir, parsed.quiet, "fits") as callbacks:
+        assess(predictors, labelled, budgets=budgets, **options, run_dir=run_dir, callbacks=callbacks)
     return show_assessment(run_dir)
 
 
 def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
     """Print a finished assessment and write its table, CSV and Parquet files and figures."""
-    from frugalnas.report.assessments import assessment_numbers, assessment_report
-    from frugalnas.studies.assessing import load_assessment
+    from frugalnas.report.assessments import assessment_report
+    from frugalnas.studies.assessment import load_assessment
 
     assessment = load_assessment(run_dir)
     if as_json:
-        print(to_json(assessment_numbers(assessment), indent=2))
+        print(to_json(assessment.to_json(), indent=2))
         return 0
     written = assessment_report(assessment, run_dir / "report")
     print(written[0].read_text(encoding="utf-8"))

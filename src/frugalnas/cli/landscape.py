@@ -123,8 +123,8 @@ def _landscape(parsed: argparse.Namespace) -> int:
 def _samplers(parsed: argparse.Namespace) -> int:
     from frugalnas.cli.compare import numbers_in
     from frugalnas.report.landscapes import samplers_report
-    from frugalnas.studies.comparison import bootstrap_mean
     from frugalnas.studies.landscape import SIZES, read_samplers
+    from frugalnas.studies.statistics import bootstrap_mean
 
     sizes = SIZES if parsed.sizes is None else tuple(sorted(numbers_in(parsed.sizes, "--sizes")))
     space = SPACES.create(parsed.space)

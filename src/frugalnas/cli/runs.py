@@ -79,7 +79,7 @@ def _resume(parsed: argparse.Namespace) -> int:
     from frugalnas.runs import RunFolder, accept_config, restore_config
     from frugalnas.searches import Budget, resume
     from frugalnas.studies import resume_comparison
-    from frugalnas.studies.assessing import resume_assessment
+    from frugalnas.studies.assessment import resume_assessment
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     if parsed.restore_config:
@@ -100,14 +100,14 @@ def _resume(parsed: argparse.Namespace) -> int:
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
         here = run_dir.absolute()
-        with compare.watched(run_dir, quiet) as on_finished:
-            resume_comparison(here, jobs=parsed.jobs, on_finished=on_finished)
+        with compare.watched(run_dir, quiet) as callbacks:
+            resume_comparison(here, jobs=parsed.jobs, callbacks=callbacks)
         return show_comparison(here)
     if config["kind"] == "assessment":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
-        with compare.watched(run_dir, quiet, "fits") as on_finished:
-            resume_assessment(run_dir, jobs=parsed.jobs, on_finished=on_finished)
+        with compare.watched(run_dir, quiet, "fits") as callbacks:
+            resume_assessment(run_dir, jobs=parsed.jobs, callbacks=callbacks)
         return show_assessment(run_dir)
     if config["kind"] == "method":
         if parsed.queries is not None or parsed.seconds is not None:

@@ -77,12 +77,12 @@ def _shown_value(summary: Summary) -> str:
 
 def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json: bool = False) -> int:
     """Print a finished comparison and write its table, Parquet file and figures."""
-    from frugalnas.report import comparison_numbers, comparison_report, comparison_table
+    from frugalnas.report import comparison_report, comparison_table
     from frugalnas.studies import load_comparison
 
     comparison = load_comparison(run_dir)
     if as_json:
-        print(to_json(comparison_numbers(comparison, budgets), indent=2))
+        print(to_json(comparison.to_json(budgets), indent=2))
         return 0
     print(comparison_table(comparison, budgets))
     for path in comparison_report(comparison, run_dir / "report", budgets):

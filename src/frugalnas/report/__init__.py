@@ -1,7 +1,7 @@
 """What a person sees: numbers, tables and pictures, made from runs at any time.
 
 - `summarise`: what a run found, its place in the table, its cost; `run_report` adds the pictures.
-- `comparison_numbers`, `comparison_table`, `comparison_report`: a comparison as data, Markdown, Parquet and figures.
+- `comparison_table`, `comparison_report`: a comparison as Markdown, Parquet and figures.
 - `report.assessments`: predictors that are compared, likewise; `report.landscapes`: what lies in a search space.
 - `front_figure`, `hypervolume_figure`: the Pareto front of a run (`read_fronts`), and how it grew.
 - `dynamics_figure`, `embedding_figure`: the iterations of a WeakNAS run (`read_dynamics`) held against its table;
@@ -18,7 +18,7 @@
 
 from frugalnas.report.architectures import draw_architecture, draw_genotype, draw_layers
 from frugalnas.report.cells import draw_cell
-from frugalnas.report.comparisons import comparison_numbers, comparison_report, comparison_table
+from frugalnas.report.comparisons import comparison_report, comparison_table
 from frugalnas.report.curves import optimum_found, regret_curves, search_progress
 from frugalnas.report.dynamics import Dynamics, Step, read_dynamics
 from frugalnas.report.dynamics_figures import dynamics_figure, dynamics_report, embedding_figure
@@ -36,7 +36,6 @@ __all__ = [
     "Step",
     "Summary",
     "class_accuracies",
-    "comparison_numbers",
     "comparison_report",
     "comparison_table",
     "confusion_matrix",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from frugalnas.errors import FrugalnasError
-from frugalnas.files import draft, write_atomically
+from frugalnas.files import write_atomically
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
+from frugalnas.report.records import page_of, write_csv, write_parquet
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
-from frugalnas.studies.assessment import LEVELS, METRICS, TOPS, Assessment
-from frugalnas.studies.comparison import bootstrap_mean
+from frugalnas.runs.kinds import Page
+from frugalnas.studies.assessment import Assessment
+from frugalnas.studies.metrics import LEVELS, METRICS, TOPS
 
-__all__ = ["assessment_figure", "assessment_numbers", "assessment_report", "assessment_table", "calibration_figure"]
+__all__ = ["assessment_figure", "assessment_page", "assessment_report", "assessment_table", "calibration_figure"]
 
 PAGE = 7.16
 """Width of both columns of a two-column paper, inches."""
@@ -60,45 +59,9 @@ _SHORT = {
 """Heading and digits of each metric in the table of means."""
 
 
-def assessment_numbers(assessment: Assessment) -> dict[str, Any]:
-    """The statistics of an assessment as plain data.
-
-    Intervals are [mean, low, high]: the mean over trials with its 95 % bootstrap interval, None where no trial has the number; of
-    seconds the median with quartiles.
-    Tests are of Kendall's tau and of the first ten, at each budget.
-    """
-    _check(assessment)
-    numbers: dict[str, Any] = {
-        "subject": assessment.subject,
-        "quantity": assessment.quantity,
-        "architectures": assessment.architectures,
-        "trials": assessment.trials,
-        "budgets": list(assessment.budgets),
-        "repeated": assessment.repeated,
-        "targets": dict(zip(assessment.predictors, assessment.targets, strict=False)),
-        "metrics": {
-            label: {
-                budget: {metric: _estimate(assessment, metric, budget, label) for metric in METRICS}
-                for budget in assessment.budgets
-            }
-            for label in assessment.predictors
-        },
-        "failures": {label: len(assessment.failures(label)) for label in assessment.predictors},
-    }
-    if len(assessment.predictors) > 1 and assessment.trials > 1:
-        numbers["tests"] = {
-            metric: {
-                budget: [_without_nan(asdict(test)) for test in assessment.tests(metric, budget)]
-                for budget in assessment.budgets
-            }
-            for metric in TESTED
-        }
-    return numbers
-
-
 def assessment_table(assessment: Assessment) -> str:
     """The same as Markdown: tau at each budget with intervals, means of everything else, tests of every pair."""
-    return _table(assessment, assessment_numbers(assessment))
+    return _table(assessment, assessment.to_json())
 
 
 def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
@@ -190,7 +153,7 @@ def assessment_figure(assessment: Assessment) -> Figure:
 
     Good is the best hundredth. Lines are means over trials, bars their 95 % bootstrap intervals.
     """
-    return _figure(assessment, assessment_numbers(assessment)["metrics"])
+    return _figure(assessment, assessment.to_json()["metrics"])
 
 
 def _figure(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure:
@@ -214,7 +177,7 @@ def calibration_figure(assessment: Assessment) -> Figure | None:
 
     Above the diagonal a predictor is too careful, below it too sure. None where no predictor has standard deviations.
     """
-    return _calibration(assessment, assessment_numbers(assessment)["metrics"])
+    return _calibration(assessment, assessment.to_json()["metrics"])
 
 
 def _calibration(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure | None:
@@ -249,23 +212,34 @@ def assessment_report(assessment: Assessment, folder: Path) -> list[Path]:
     """The table, its numbers as CSV, every fit as Parquet, and the figures, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "assessment.md"
-    numbers = assessment_numbers(assessment)
+    numbers = assessment.to_json()
     metrics = numbers["metrics"]
     write_atomically(table, _table(assessment, numbers))
     written = [
         table,
-        _write_csv(assessment, metrics, folder / "assessment.csv"),
-        _write_parquet(assessment, folder / "fits.parquet"),
+        write_csv(
+            folder / "assessment.csv", ["predictor", "labels", "metric", "mean", "low", "high"], _estimates(metrics)
+        ),
+        write_parquet(folder / "fits.parquet", assessment.rows, ("predictor", "budget", "trial", "error", *METRICS)),
     ]
     written += save_figure(_figure(assessment, metrics), folder / "tau")
     calibration = _calibration(assessment, metrics)
     return written if calibration is None else written + save_figure(calibration, folder / "calibration")
 
 
-def _check(assessment: Assessment) -> None:
-    errors = [row["error"] for row in assessment.rows]
-    if all(error is not None for error in errors):
-        raise FrugalnasError(f"no predictor could be fitted; the last one said: {errors[-1]}")
+def assessment_page(assessment: Assessment) -> Page:
+    """What `show` prints: the table, and where its files are."""
+    assert assessment.folder is not None
+    return page_of(assessment_report(assessment, assessment.folder / "report"))
+
+
+def _estimates(metrics: Mapping[str, Any]) -> Iterator[list[Any]]:
+    """The rows of the CSV file."""
+    for label, at in metrics.items():
+        for budget, own in at.items():
+            for metric, estimate in own.items():
+                if estimate is not None:
+                    yield [label, budget, metric, *map(repr, estimate)]
 
 
 def _draw(axes: Axes, assessment: Assessment, metrics: Mapping[str, Any], metric: str) -> None:
@@ -297,40 +271,3 @@ def _draw(axes: Axes, assessment: Assessment, metrics: Mapping[str, Any], metric
 
 def _pen(place: int) -> dict[str, Any]:
     return {"color": LINES[place % len(LINES)], "linestyle": DASHES[place // len(LINES) % len(DASHES)]}
-
-
-def _write_csv(assessment: Assessment, metrics: Mapping[str, Any], path: Path) -> Path:
-    with draft(path) as made, made.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["predictor", "labels", "metric", "mean", "low", "high"])
-        for label in assessment.predictors:
-            for budget in assessment.budgets:
-                for metric, estimate in metrics[label][budget].items():
-                    if estimate is not None:
-                        writer.writerow([label, budget, metric, *map(repr, estimate)])
-    return path
-
-
-def _write_parquet(assessment: Assessment, path: Path) -> Path:
-    import pyarrow
-    import pyarrow.parquet
-
-    columns = ("predictor", "budget", "trial", "error", *METRICS)
-    table = pyarrow.Table.from_pydict({column: [row.get(column) for row in assessment.rows] for column in columns})
-    pyarrow.parquet.write_table(table, path, compression="zstd")
-    return path
-
-
-def _estimate(assessment: Assessment, metric: str, budget: int, label: str) -> list[float] | None:
-    """[mean, low, high]; of seconds median and quartiles: the first of many times includes what is loaded once."""
-    sample = assessment.sample(metric, budget)[label]
-    if not np.isfinite(sample).any():
-        return None
-    if metric.endswith("_seconds"):
-        low, middle, high = np.nanpercentile(sample, [25, 50, 75])
-        return [float(middle), float(low), float(high)]
-    return list(bootstrap_mean(sample))
-
-
-def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if value != value else value for key, value in record.items()}

@@ -2,80 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.files import write_atomically
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
+from frugalnas.report.records import page_of, write_parquet
 from frugalnas.report.style import save_figure
+from frugalnas.runs.kinds import Page
 from frugalnas.strategies.objectives import VALUES
-from frugalnas.studies.comparison import Comparison, bootstrap_mean
+from frugalnas.studies.comparison import Comparison
 from frugalnas.studies.references import ReadComparison
 
-__all__ = ["comparison_numbers", "comparison_report", "comparison_table"]
+__all__ = ["comparison_page", "comparison_report", "comparison_table"]
 
 SMALL = 4.0
 """Below it values are no percentages, and get more digits."""
 
 
-def comparison_numbers(comparison: Comparison, budgets: Sequence[int] | None = None) -> dict[str, Any]:
-    """The statistics of a comparison as plain data.
-
-    Intervals are [mean, low, high]: the mean over seeds with its 95 % bootstrap interval. In `to_optimum` a run that had
-    not found the optimum (censored) counts as the whole budget, so that mean and median are lower bounds then.
-
-    Args:
-        comparison: finished.
-        budgets: queries at which values are reported; None takes an eighth, a quarter, a half and all.
-    """
-    if not any(np.isfinite(values).any() for values in comparison.values.values()):
-        last = comparison.rows[-1]["error"] if comparison.rows else "nothing was evaluated"
-        raise FrugalnasError(f"no evaluation succeeded; the last one said: {last}")
-    budgets = sorted(budgets or comparison.default_budgets())
-    samples: dict[str, Mapping[str, NDArray[np.float64]]] = {
-        f"{budget} queries": comparison.at(budget) for budget in budgets
-    }
-    numbers: dict[str, Any] = {
-        "subject": comparison.subject,
-        "objective": comparison.objective,
-        "seeds": list(comparison.seeds),
-        "queries": comparison.queries,
-        "values": {
-            name: {budget: _estimate(comparison.at(budget)[name]) for budget in budgets} for name in comparison.values
-        },
-        "test": None
-        if comparison.test is None
-        else {name: _estimate(accuracies) for name, accuracies in comparison.test.items()},
-    }
-    if comparison.knows_optimum:
-        found = comparison.to_optimum()
-        counted = {name: np.where(np.isfinite(runs), runs, comparison.queries) for name, runs in found.items()}
-        samples["queries to optimum"] = counted
-        numbers["to_optimum"] = {
-            name: {
-                "mean": _estimate(counted[name]),
-                "median": float(np.median(counted[name])),
-                "censored": int(np.isnan(found[name]).sum()),
-            }
-            for name in found
-        }
-    if len(comparison.values) > 1 and len(comparison.seeds) > 1:
-        numbers["tests"] = {
-            what: [_without_nan(asdict(test)) for test in comparison.tests(sample)] for what, sample in samples.items()
-        }
-    return numbers
-
-
 def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = None) -> str:
     """The same as Markdown: values at budgets, queries to the optimum, tests of every pair."""
-    numbers = comparison_numbers(comparison, budgets)
+    numbers = comparison.to_json(budgets)
     values, seeds = numbers["values"], numbers["seeds"]
     header = [f"{budget} queries" for budget in next(iter(values.values()))]
     known = [estimate[0] for at in values.values() for estimate in at.values() if estimate is not None]
@@ -149,7 +99,7 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     curves = {name: curve for name, curve in comparison.best_so_far.items() if np.isfinite(curve).any()}
     one_optimum = comparison.knows_optimum and np.ptp(comparison.optimum) == 0
     optimum = float(comparison.optimum[0]) if one_optimum else None
-    written = [table, _write_parquet(comparison, folder / "queries.parquet")]
+    written = [table, write_parquet(folder / "queries.parquet", comparison.rows)]
     unit = f"{VALUES[comparison.objective]}, %" if comparison.knows_optimum else comparison.unit
     figure = regret_curves(curves, optimum=optimum, unit=unit, title=comparison.subject)
     written += save_figure(figure, folder / "regret")
@@ -158,23 +108,10 @@ def comparison_report(comparison: Comparison, folder: Path, budgets: Sequence[in
     return written
 
 
-def _write_parquet(comparison: Comparison, path: Path) -> Path:
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(comparison.rows)), path, compression="zstd")
-    return path
-
-
-def _estimate(sample: NDArray[np.float64]) -> list[float] | None:
-    """[mean, low, high], None where no seed has a value."""
-    estimate = bootstrap_mean(sample)
-    return list(estimate) if np.isfinite(estimate[0]) else None
-
-
-def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
-    """The same with None for NaN, which JSON does not know."""
-    return {key: None if value != value else value for key, value in record.items()}
+def comparison_page(comparison: Comparison, budgets: Sequence[int] | None = None) -> Page:
+    """What `show` prints: the table, and where its files are."""
+    assert comparison.folder is not None
+    return page_of(comparison_report(comparison, comparison.folder / "report", budgets))
 
 
 def _span(seeds: Sequence[int]) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from frugalnas.report.dynamics import BEST, Dynamics, Step, dynamics_rows, read_dynamics
 from frugalnas.report.embedding import Embedding
+from frugalnas.report.records import write_parquet
 from frugalnas.report.style import GREY, INK, LINES, PALE, new_figure, paper_style, save_figure
 from frugalnas.runs import RunFolder
 from frugalnas.spaces import FloatArray
@@ -39,19 +40,14 @@ def dynamics_report(run_dir: Path | str, say: Callable[[str], None] = lambda tex
     Raises:
         FrugalnasError: where the run has no dynamics to show (`read_dynamics`), or its space cannot be listed.
     """
-    import pyarrow
-    import pyarrow.parquet
-
     dynamics = read_dynamics(run_dir)
     embedding = Embedding(dynamics.space, say)
     folder = RunFolder(Path(run_dir)).report
     folder.mkdir(exist_ok=True)
-    numbers = folder / "dynamics.parquet"
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(dynamics_rows(dynamics)), numbers, compression="zstd")
     return [
         *save_figure(embedding_figure(dynamics, embedding), folder / "tsne"),
         *save_figure(dynamics_figure(dynamics), folder / "dynamics"),
-        numbers,
+        write_parquet(folder / "dynamics.parquet", dynamics_rows(dynamics)),
     ]
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
-from frugalnas.files import draft
+from frugalnas.report.records import write_csv
 from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
-from frugalnas.studies.comparison import bootstrap_mean
 from frugalnas.studies.landscape import Landscape, Samplers
+from frugalnas.studies.statistics import bootstrap_mean
 
 __all__ = ["landscape_figure", "landscape_report", "samplers_figure", "samplers_report"]
 
@@ -75,11 +73,11 @@ def landscape_report(landscape: Landscape, folder: Path) -> list[Path]:
         strict=True,
     )
     written = [
-        _write(folder / "differences.csv", ["distance", "pairs", *(f"{role}_difference" for role in roles)], columns)
+        write_csv(folder / "differences.csv", ["distance", "pairs", *(f"{role}_difference" for role in roles)], columns)
     ]
     if landscape.agreement:
         rows = [list(known.values()) for known in landscape.agreement]
-        written.append(_write(folder / "agreement.csv", list(landscape.agreement[0]), rows))
+        written.append(write_csv(folder / "agreement.csv", list(landscape.agreement[0]), rows))
     return written + save_figure(landscape_figure(landscape), folder / "landscape")
 
 
@@ -127,7 +125,7 @@ def samplers_report(samplers: Samplers, folder: Path) -> list[Path]:
         for name, found in samplers.divergences.items()
         for place, size in enumerate(samplers.sizes)
     ]
-    written = [_write(folder / "divergences.csv", ["sampler", "architectures", "mean", "low", "high"], rows)]
+    written = [write_csv(folder / "divergences.csv", ["sampler", "architectures", "mean", "low", "high"], rows)]
     return written + save_figure(samplers_figure(samplers), folder / "samplers")
 
 
@@ -138,12 +136,3 @@ def _apart(numbers: Sequence[int]) -> list[int]:
         if not kept or number >= 1.8 * kept[-1]:
             kept.append(number)
     return kept
-
-
-def _write(path: Path, header: Sequence[str], rows: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with draft(path) as made, made.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
-    return path

@@ -9,38 +9,22 @@ from typing import Any
 from frugalnas.documents import fits, misfit
 from frugalnas.errors import RunFolderError
 from frugalnas.limits import within
+from frugalnas.registry import KINDS
 
-__all__ = ["NoRun", "check_config", "check_line"]
+__all__ = ["PART", "NoRun", "check_config", "check_line"]
 
-_PART = {"name": str, "options?": Mapping[str, Any] | None, "limits?": {"where?": str, "allowed?": list[list[int]]}}
+PART = {"name": str, "options?": Mapping[str, Any] | None, "limits?": {"where?": str, "allowed?": list[list[int]]}}
 _DATA = {"spec": str, "fingerprint": str, "workers?": int, "input_size?": int | None, "root?": str | None}
 _DEVICE = {"device": str, "devices": int, "precision": str}
 _RECIPE = {"epochs": int, "batch_size": int, "name": str}
-_TRAINED = {"space": _PART, "data": _DATA, "recipe": _RECIPE, "seed": int, "device": _DEVICE, "notes?": list[str]}
+_TRAINED = {"space": PART, "data": _DATA, "recipe": _RECIPE, "seed": int, "device": _DEVICE, "notes?": list[str]}
 CONFIG: dict[str, dict[str, Any]] = {
     "search": {
-        "space": _PART,
-        "strategy": {**_PART, "options": Mapping[str, Any]},
-        "evaluator": _PART,
+        "space": PART,
+        "strategy": {**PART, "options": Mapping[str, Any]},
+        "evaluator": PART,
         "budget": {"queries": int | None, "seconds": float | None, "until_optimum": bool},
-        "executor": _PART,
-    },
-    "comparison": {
-        "space": _PART,
-        "strategies": [{**_PART, "label?": str}],
-        "evaluator": _PART,
-        "queries": int,
-        "seeds": list[int],
-        "until_optimum": bool,
-    },
-    "assessment": {
-        "space": _PART,
-        "predictors": [{**_PART, "label?": str, "targets?": str | None}],
-        "truth": {"table?": str, "labels?": str, "label?": str, "column": str | None, "repeated?": int},
-        "budgets": list[int],
-        "trials": int,
-        "seed": int,
-        "held_out": int | None,
+        "executor": PART,
     },
     "training": {
         **_TRAINED,
@@ -52,7 +36,7 @@ CONFIG: dict[str, dict[str, Any]] = {
     },
     "supernet": {**_TRAINED, "initial": str},
     "pretraining": {
-        "space": _PART,
+        "space": PART,
         "task": str,
         "recipe": {"epochs": int, "name": str},
         "seed": int,
@@ -64,19 +48,12 @@ CONFIG: dict[str, dict[str, Any]] = {
 
 _EPOCH = {"epoch": int, "train_loss": float | None, "train_accuracy?": float | None, "angle?": float | None}
 LINE: dict[str, dict[str, Any]] = {
-    "assessment": {
-        "trial": int,
-        "budget": int,
-        "predictor": str,
-        "metrics": Mapping[str, float | None],
-        "error": str | None,
-    },
     "training": {**_EPOCH, "val_loss?": float | None, "val_accuracy?": float | None},
     "supernet": _EPOCH,
     "pretraining": _EPOCH,
     "method": {"stage": str, "kind": str, "folder": str},
 }
-"""What a line of each kind of journal must hold; searches and comparisons check their own."""
+"""What a line of each kind of journal must hold; searches check their own."""
 
 
 class NoRun(RunFolderError):
@@ -92,7 +69,7 @@ def check_config(path: Path, config: Any) -> None:
     """
     where = path / "config.yaml"
     kind = config.get("kind") if isinstance(config, dict) else None
-    wanted = CONFIG.get(kind) if isinstance(kind, str) else None
+    wanted = _wanted(CONFIG, kind, "config") if isinstance(kind, str) else None
     if wanted is None:
         raise NoRun(f"{where} does not describe a run of frugalnas")
     wrong = misfit(config, wanted)
@@ -112,9 +89,14 @@ def check_line(path: Path, number: int, kind: str, record: Any) -> None:
     Raises:
         RunFolderError: naming the line and the first field that is missing or of the wrong kind.
     """
-    wanted = LINE.get(kind)
+    wanted = _wanted(LINE, kind, "line")
     if wanted is None or fits(record, wanted) or "diverged" in record:
         return
     raise RunFolderError(
         f"{path}, line {number}: {misfit(record, wanted)}; cut the file before it and resume to do the rest again"
     )
+
+
+def _wanted(known: Mapping[str, Mapping[str, Any]], kind: str, what: str) -> Mapping[str, Any] | None:
+    """What a kind says of itself, or what is said here of those that are no classes yet."""
+    return getattr(KINDS.resolve(kind), what) if kind in KINDS.targets else known.get(kind)

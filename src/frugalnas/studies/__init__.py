@@ -1,21 +1,21 @@
 """What is learnt from many runs, and from tables: comparisons with their statistics.
 
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
-- `assess`: predictors that learn from the same few labels, judged on what they have not seen; `Assessment` has the
-  statistics.
+- `assess`: predictors that learn from the same few labels of `Labelled` architectures, judged on what they have not seen;
+  `Assessment` has the statistics.
 - `correlating.correlate`: the scores of trained supernets held against tables.
 - `landscape`: a table and its space looked at without searching them.
 - `references`: results that other programs wrote, as comparisons and assessments.
+- `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.
 """
 
-from frugalnas.studies.assessing import assess, load_assessment, resume_assessment
-from frugalnas.studies.assessment import Assessment
-from frugalnas.studies.comparing import compare, load_comparison, resume_comparison
-from frugalnas.studies.comparison import Comparison
+from frugalnas.studies.assessment import Assessment, Labelled, assess, load_assessment, resume_assessment
+from frugalnas.studies.comparison import Comparison, compare, load_comparison, resume_comparison
 
 __all__ = [
     "Assessment",
     "Comparison",
+    "Labelled",
     "assess",
     "compare",
     "load_assessment",

@@ -1,46 +1,41 @@
-"""What an assessment of predictors says: how well each ranks what it has not seen, by the labels that it has."""
+"""Predictors that learn from the same few labels and are judged on all others: how well each ranks what it has not seen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
-from frugalnas.errors import unknown_name
-from frugalnas.predictors import Prediction
-from frugalnas.scores.calibration import coverage, gaussian_nll
-from frugalnas.scores.correlation import kendall_tau, spearman, top_precision
-from frugalnas.spaces import FloatArray
-from frugalnas.strategies.labels import Labels
-from frugalnas.studies.comparison import PairTest, paired_tests
+from frugalnas.errors import FrugalnasError, surroundings, told, unknown_name
+from frugalnas.predictors import Prediction, Predictor
+from frugalnas.predictors.base import fitted, predicted, predicted_mean
+from frugalnas.registry import PREDICTORS, plain
+from frugalnas.runs.fields import PART
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
+from frugalnas.searches.labelled import FEWEST_HELD_OUT, Split, Subject
+from frugalnas.spaces import FloatArray, IntArray
+from frugalnas.strategies.labels import LABELS, Labels
+from frugalnas.studies.grid import Grid, Key, Line, label_of
+from frugalnas.studies.metrics import METRICS, calibrated, in_units, judged
+from frugalnas.studies.statistics import PairTest, estimated, paired_tests
+from frugalnas.tables import known_quantities, open_table
+from frugalnas.trust import give, opening
 
-__all__ = ["LEVELS", "METRICS", "TOPS", "Assessment", "calibrated", "in_units", "judged"]
+__all__ = ["Assessment", "AssessmentRun", "Labelled", "assess", "load_assessment", "resume_assessment"]
 
-TOPS = (10, 50, 100)
-LEVELS = (0.5, 0.8, 0.95)
-"""Of the intervals whose coverage is measured."""
-BEST = 0.01
-"""Share of the architectures that count as the truly best."""
-
-METRICS = {
-    "tau": "Kendall's tau-b",
-    "spearman": "Spearman's rank correlation",
-    **{f"top{k}": f"share of the {k} predicted best that are among the truly best" for k in TOPS},
-    "rank": "true rank of the predicted best, 1 is the best",
-    "regret": "best value less that of the predicted best",
-    "mae": "mean absolute error",
-    "rmse": "root of the mean squared error",
-    **{f"cover{100 * level:g}": f"share of values inside {100 * level:g} % intervals" for level in LEVELS},
-    "nll": "mean negative log density, nats",
-    "fit_seconds": "time to learn, s",
-    "predict_seconds": "time to predict all others, s",
-}
-"""What is measured of each fitted predictor on the architectures that it has not seen."""
+WHOLE = 20_000
+"""Of more architectures than this, means are predicted of all, and standard deviations of so many."""
+CALIBRATED = 5_000
+TESTED = ("tau", "top10")
+"""Metrics by which every pair of predictors is tested."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +68,7 @@ class Assessment:
     folder: Path | None = None
     split: str = "networks"
 
-    def sample(self, metric: str, budget: int) -> dict[str, NDArray[np.float64]]:
+    def sample(self, metric: str, budget: int) -> dict[str, FloatArray]:
         """One metric of each predictor at one budget, shape [trials], NaN where it is not known."""
         if metric not in METRICS:
             raise unknown_name("metric", metric, METRICS)
@@ -98,96 +93,339 @@ class Assessment:
         """Every pair of predictors, paired by trial: both learned from the same labels."""
         return paired_tests(self.sample(metric, budget))
 
+    def to_json(self) -> dict[str, Any]:
+        """The statistics as plain data.
 
-def in_units(
-    prediction: Prediction, targets: NDArray[np.float64], values: NDArray[np.float64], how: Labels
-) -> Prediction:
-    """A prediction of targets in the units of the values that they were made from.
+        Intervals are [mean, low, high]: the mean over trials with its 95 % bootstrap interval, None where no trial has the
+        number; of seconds the median with quartiles. Tests are of Kendall's tau and of the first ten, at each budget.
+        """
+        errors = [row["error"] for row in self.rows]
+        if all(error is not None for error in errors):
+            raise FrugalnasError(f"no predictor could be fitted; the last one said: {errors[-1]}")
+        samples = {budget: {metric: self.sample(metric, budget) for metric in METRICS} for budget in self.budgets}
+        numbers: dict[str, Any] = {
+            "subject": self.subject,
+            "quantity": self.quantity,
+            "architectures": self.architectures,
+            "trials": self.trials,
+            "budgets": list(self.budgets),
+            "repeated": self.repeated,
+            "targets": dict(zip(self.predictors, self.targets, strict=False)),
+            "metrics": {
+                label: {
+                    budget: {metric: _estimated(metric, sample[label]) for metric, sample in at.items()}
+                    for budget, at in samples.items()
+                }
+                for label in self.predictors
+            },
+            "failures": {label: len(self.failures(label)) for label in self.predictors},
+        }
+        if len(self.predictors) > 1 and self.trials > 1:
+            numbers["tests"] = {
+                metric: {budget: [test.to_json() for test in self.tests(metric, budget)] for budget in self.budgets}
+                for metric in TESTED
+            }
+        return numbers
 
-    Normal scores of ranks are read off the labels, between which the values lie on straight lines, and none beyond the largest
-    and smallest; they have no deviation then.
 
-    Args:
-        prediction: of the targets.
-        targets: what the predictor was fitted to, shape [m].
-        values: what they were made from, shape [m].
-        how: rank, standard or raw.
+def _estimated(metric: str, sample: FloatArray) -> list[float] | None:
+    """[mean, low, high]; of seconds median and quartiles: the first of many times includes what is loaded once."""
+    if metric.endswith("_seconds") and np.isfinite(sample).any():
+        low, middle, high = np.nanpercentile(sample, [25, 50, 75])
+        return [float(middle), float(low), float(high)]
+    return estimated(sample)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Architectures with values: what predictors learn a few of, and are held against.
+
+    Attributes:
+        table: name of the table that knows the values.
+        labels: in place of a table, a CSV or Parquet file of labelled architectures (see `read_labels`), or the folder of a
+            search.
+        space: of the file's architectures.
+        column: which accuracies of the table, or column of the file; None: validation where there is one, else test.
+        architecture: column of architectures in the file; None looks for architecture, arch_str and arch.
+        label: what predictors learn from: the mean over a table's training seeds; "random", one run of each architecture;
+            or a seed's place "0", "1", ... Predictions are held against the mean.
+        split: networks, or codes: architectures are then drawn as they are written and all others predicted, as papers have
+            it: some of them are networks that were learnt from under another spelling, which flatters Kendall's tau on
+            NAS-Bench-201 by 0.03 to 0.06.
+        held_out: architectures to predict, drawn once; None: all.
     """
-    if how == "raw":
-        return prediction
-    if how == "standard":
-        middle, spread = values.mean(), max(float(values.std()), 1e-12)
-        return Prediction(middle + spread * prediction.mean, spread * prediction.std)
-    order = np.argsort(targets)
-    return Prediction(np.interp(prediction.mean, targets[order], values[order]), np.zeros(len(prediction.mean)))
+
+    table: str | None = None
+    labels: Path | str | None = None
+    space: str | Mapping[str, Any] | None = None
+    column: str | None = None
+    architecture: str | None = None
+    label: str = "mean"
+    split: Split = "networks"
+    held_out: int | None = None
+
+    def __post_init__(self) -> None:
+        if (self.table is None) == (self.labels is None):
+            raise FrugalnasError("an assessment is of a table or of labels; give one of the two")
+        if self.split not in get_args(Split):
+            raise unknown_name("split", self.split, get_args(Split))
+        if self.architecture is not None and self.labels is None:
+            raise FrugalnasError(
+                f"`architecture` {self.architecture} is a column of `labels`; a table has no columns to choose"
+            )
+        if self.held_out is not None and self.held_out < FEWEST_HELD_OUT:
+            raise FrugalnasError(f"`held_out` {self.held_out}: predict {FEWEST_HELD_OUT} architectures at least")
+
+    def described(self) -> dict[str, Any]:
+        """What a run's configuration says of it."""
+        space, truth = self.space, {"table": self.table, "label": str(self.label)}
+        if self.labels is not None:
+            source = Path(self.labels).resolve()
+            truth = {"labels": str(source)}
+            if space is None and source.is_dir():
+                space = RunFolder(source).config["space"]
+        if space is None and self.table is not None:
+            space = open_table(self.table).description
+        if space is None:
+            raise FrugalnasError("labels need the `space` of their architectures, such as darts (frugalnas list)")
+        return {
+            "space": {"name": space} if isinstance(space, str) else plain(space),
+            "truth": {**truth, "column": self.column, "architecture": self.architecture},
+            "split": self.split,
+            "held_out": self.held_out,
+        }
 
 
-def judged(mean: FloatArray, truth: FloatArray, answers: FloatArray | None = None) -> dict[str, float]:
-    """How predicted values rank and meet the true ones: the metrics that need no standard deviation.
+def assess(
+    predictors: Sequence[str | Mapping[str, Any] | Callable[..., Predictor]],
+    labelled: Labelled | str,
+    *,
+    budgets: Sequence[int] | None = None,
+    trials: int = 40,
+    seed: int = 0,
+    jobs: int = 1,
+    run_dir: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Assessment:
+    """How well every predictor ranks the architectures that it has not seen, at several numbers of labels.
 
-    A prediction that is the same throughout ranks nothing: its correlations are 0, what ties broken by lot come to on
-    average. A top of more than half of the architectures is left out. The truly best are a hundredth of them, and at least as
-    many as the top.
+    In each trial networks are drawn at random, each once; the first 20, 50, ... of them are what all predictors learn from,
+    and all architectures that build other networks are predicted.
 
     Args:
-        mean: what is ranked, shape [n].
-        truth: shape [n].
-        answers: the same predictions in the units of the truth, shape [n]; None: `mean` is.
+        predictors: names, classes, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart, and
+            "targets" says what it is fitted to: "rank", as searches do, "standard", or the values ("raw"); see `strategies.labels`.
+            Where nothing is said it is rank, but raw for those of papers, and outputs in percent.
+        labelled: the architectures and their values, or the name of a table.
+        budgets: numbers of labels; None: 20, 50, 100, 150 and 200, of few labels those that leave a fifth, and four fifths.
+        trials: random samples.
+        seed: of the samples and of the predictors.
+        jobs: processes, each with one thread.
+        run_dir: a new folder that remembers what is finished, so that an interrupted assessment can be resumed.
+        callbacks: are told how far it is, at the start and after each predictor that was fitted.
 
     Raises:
-        FrugalnasError: where a number is missing.
+        FrugalnasError: before anything runs, for unknown names, wrong options, labels that cannot be read or are too few.
     """
-    constant = np.ptp(mean) == 0
-    errors = (mean if answers is None else answers) - truth
-    first = truth[mean == mean.max()]
-    tops = {
-        f"top{k}": top_precision(mean, truth, k, max(k, round(BEST * len(truth)))) for k in TOPS if 2 * k <= len(truth)
+    labelled = Labelled(labelled) if isinstance(labelled, str) else labelled
+    give(predictors, labelled.space)
+    if seed < 0:
+        raise FrugalnasError(f"`seed` {seed}: a seed is 0 or more")
+    described = labelled.described()
+    config: dict[str, Any] = {
+        "space": described["space"],
+        "predictors": [_described(PREDICTORS.entry(each)) for each in predictors],
+        "truth": described["truth"],
+        "split": labelled.split,
+        "budgets": None if budgets is None else sorted({int(budget) for budget in budgets}),
+        "trials": int(trials),
+        "held_out": labelled.held_out,
+        "seed": int(seed),
     }
-    return {
-        "tau": 0.0 if constant else kendall_tau(mean, truth),
-        "spearman": 0.0 if constant else spearman(mean, truth),
-        **tops,
-        "rank": float(1 + len(truth) - np.searchsorted(np.sort(truth), first, side="right").mean()),
-        "regret": float(truth.max() - first.mean()),
-        "mae": float(np.abs(errors).mean()),
-        "rmse": float(np.sqrt(np.square(errors).mean())),
-    }
+    run = AssessmentRun(jobs)
+    subject = Subject.open(config, None)
+    config["budgets"] = subject.budgets(config["budgets"])
+    config["truth"]["repeated"] = subject.repeated
+    fill = (lambda draft: None) if labelled.labels is None else subject.write
+    done: Assessment = run.compute(config, run_dir, callbacks, fill)
+    return done
 
 
-def calibrated(
-    prediction: Prediction,
-    truth: NDArray[np.float64],
-    targets: NDArray[np.float64],
-    values: NDArray[np.float64],
-    how: Labels = "raw",
-) -> dict[str, float]:
-    """Coverage and likelihood of a prediction with standard deviations; nothing of one without.
+@opening
+def resume_assessment(
+    run_dir: Path | str, *, jobs: int = 1, callbacks: Sequence[Callback] = (), trust: bool = False
+) -> Assessment:
+    """The assessment kept in a folder; what had not finished is run."""
+    done: Assessment = AssessmentRun().resume(run_dir, jobs=jobs, callbacks=callbacks)
+    return done
 
-    The ends of an interval of ranks are read off the labels; one beyond them is no bound. Ranks have no likelihood.
 
-    Args:
-        prediction: of the targets.
-        truth: shape [n].
-        targets: what the predictor was fitted to, shape [m].
-        values: what they were made from, shape [m].
-        how: rank, standard or raw.
+@opening
+def load_assessment(run_dir: Path | str, *, trust: bool = False) -> Assessment:
+    """The assessment kept in a folder; nothing is run.
+
+    Raises:
+        RunFolderError: where something is missing, with the command that runs it.
     """
-    if not np.any(prediction.std > 0):
-        return {}
-    if how != "rank":
-        found = in_units(prediction, targets, values, how)
-        covered = {level: coverage(found.mean, found.std, truth, level) for level in LEVELS}
-        return {**_named(covered), "nll": gaussian_nll(found.mean, found.std, truth)}
-    order = np.argsort(targets)
-    known, worth = targets[order], values[order]
-    shares = {}
-    for level in LEVELS:
-        reach = float(ndtri((1 + level) / 2)) * prediction.std
-        low = np.interp(prediction.mean - reach, known, worth, left=-np.inf)
-        high = np.interp(prediction.mean + reach, known, worth, right=np.inf)
-        shares[level] = float(np.mean((low <= truth) & (truth <= high)))
-    return _named(shares)
+    folder = RunFolder(Path(run_dir))
+    folder.expect("assessment")
+    found: Assessment = AssessmentRun().load(folder)
+    return found
 
 
-def _named(shares: Mapping[float, float]) -> dict[str, float]:
-    return {f"cover{100 * level:g}": share for level, share in shares.items()}
+class AssessmentRun(Grid):
+    """An assessment of predictors: a fit for each trial, budget and predictor."""
+
+    name = "assessment"
+    config: ClassVar = {
+        "space": PART,
+        "predictors": [{**PART, "label?": str, "targets?": str | None}],
+        "truth": {"table?": str, "labels?": str, "label?": str, "column": str | None, "repeated?": int},
+        "budgets": list[int],
+        "trials": int,
+        "seed": int,
+        "held_out": int | None,
+    }
+    line: ClassVar = {
+        "trial": int,
+        "budget": int,
+        "predictor": str,
+        "metrics": Mapping[str, float | None],
+        "error": str | None,
+    }
+    one, many = "fit", "fits"
+    key = ("trial", "budget", "predictor")
+    called = "{2} with {1} labels, trial {0},"
+    compared = "predictors"
+    report = "frugalnas.report.assessments:assessment_page"
+
+    def keys(self, config: Mapping[str, Any]) -> list[Key]:
+        """Trial, budget and predictor: whole trials first, so that what is there of a run compares."""
+        labels = [label_of(entry) for entry in config["predictors"]]
+        return list(product(range(config["trials"]), config["budgets"], labels))
+
+    def subject(self, config: Mapping[str, Any]) -> str:
+        """The table or the file."""
+        return config["truth"].get("table") or Path(config["truth"]["labels"]).name
+
+    def check(self, config: Mapping[str, Any], folder: Path | None) -> None:
+        """Refuse names that do not exist, wrong options and more labels than there are."""
+        super().check(config, folder)
+        if not config["predictors"] or config["trials"] < 1:
+            raise FrugalnasError("an assessment needs at least one predictor and one trial")
+        fewest = FEWEST_HELD_OUT + config["budgets"][-1]
+        if config["held_out"] is not None and config["held_out"] < fewest:
+            raise FrugalnasError(
+                f"`held_out` {config['held_out']}: predict {fewest} architectures at least, some of them may be among the labels"
+            )
+        subject = Subject.open(config, folder)
+        for entry in config["predictors"]:
+            if _targets(entry) not in LABELS:
+                raise unknown_name("targets", _targets(entry), LABELS)
+            _build(entry, subject, config["seed"])
+
+    def job(self, config: Mapping[str, Any], folder: Path | None, *key: Any) -> tuple[Line, Line]:
+        """One predictor fitted to one sample."""
+        trial, budget, label = key
+        subject = Subject.open(config, folder)
+        entry = next(entry for entry in config["predictors"] if label_of(entry) == label)
+        values = subject.values(trial)
+        rows = subject.draw(values, budget, config["seed"], trial)
+        stream = np.random.SeedSequence(config["seed"], spawn_key=(trial, budget))
+        predictor = _build(entry, subject, int(stream.generate_state(1)[0] % 2**31))
+        where = {"predictor": label, "budget": budget, "trial": trial}
+        try:
+            if len(rows) < budget:
+                raise FrugalnasError(
+                    f"{subject.name} has {len(rows)} networks with label {subject.label}, not {budget}"
+                )
+            # One thread, as where there are many processes: small fits gain nothing by more, and rounding does not change.
+            with threadpool_limits(limits=1):
+                metrics, timing = _judge(predictor, subject, rows, values[rows], _targets(entry))
+        except ModuleNotFoundError:
+            raise
+        except Exception as error:  # whatever goes wrong in anybody's predictor is a result
+            lack = surroundings(error)
+            if lack is not None:
+                raise lack from error
+            return {**where, "metrics": {}, "error": told(error)}, where
+        return {**where, "metrics": metrics, "error": None}, {**where, **timing}
+
+    def result(
+        self, config: Mapping[str, Any], lines: Mapping[Key, Line], timing: Sequence[Line], folder: Path | None
+    ) -> Assessment:
+        """What was measured in all fits, with how long they took."""
+        subject = Subject.open(config, folder)
+        seconds = {self.key_of(line): line for line in timing}
+        rows = []
+        for key in self.keys(config):
+            line, took = lines[key], seconds.get(key, {})
+            timed = {name: took[name] for name in ("fit_seconds", "predict_seconds") if name in took}
+            where = {name: line[name] for name in ("predictor", "budget", "trial", "error")}
+            rows.append({**where, **line["metrics"], **timed})
+        return Assessment(
+            rows,
+            tuple(map(label_of, config["predictors"])),
+            tuple(config["budgets"]),
+            config["trials"],
+            len(subject.predicted),
+            subject.name,
+            subject.quantity,
+            config["truth"].get("repeated", 0),
+            tuple(map(_targets, config["predictors"])),
+            folder,
+            subject.split,
+        )
+
+
+def _build(entry: Mapping[str, Any], subject: Subject, seed: int) -> Predictor:
+    """The predictor of an entry, with what it needs to know of the space."""
+    predictor: Predictor = PREDICTORS.create({"name": entry["name"], "options": entry.get("options") or {}})
+    space = subject.population.space
+    if predictor.encoding not in (None, *space.encodings):
+        raise unknown_name(f"encoding of {space.name}", predictor.encoding, space.encodings)
+    known = known_quantities(space, predictor.features)
+    for population in (subject.population, subject.others):
+        population.known.update(known)
+    predictor.seed = seed
+    predictor.prepare(space)
+    return predictor
+
+
+def _judge(
+    predictor: Predictor, subject: Subject, rows: IntArray, values: NDArray[np.float64], how: Labels
+) -> tuple[dict[str, float], dict[str, float]]:
+    unseen = subject.unseen(rows)
+    truth = subject.truth[subject.predicted]
+    whole = len(truth) <= WHOLE
+    started = time.perf_counter()
+    targets = LABELS[how](values)
+    predictor = fitted(predictor, subject.population.take(rows), targets)
+    learnt = time.perf_counter()
+    prediction = predicted(predictor, subject.others) if whole else None
+    mean = predicted_mean(predictor, subject.others) if prediction is None else prediction.mean
+    answered = time.perf_counter()
+    if prediction is None:
+        sample = unseen[np.linspace(0, len(unseen) - 1, CALIBRATED).astype(np.intp)]
+        prediction = predicted(predictor, subject.others.take(sample))
+    else:
+        sample, prediction = unseen, prediction.take(unseen)
+    answers = in_units(Prediction(mean[unseen], np.zeros(len(unseen))), targets, values, how).mean
+    metrics = {
+        **judged(mean[unseen], truth[unseen], answers),
+        **calibrated(prediction, truth[sample], targets, values, how),
+    }
+    return metrics, {"fit_seconds": round(learnt - started, 4), "predict_seconds": round(answered - learnt, 4)}
+
+
+def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A predictor's entry that says what it is fitted to."""
+    in_percent = (entry.get("options") or {}).get("output", "linear") != "linear"
+    values = in_percent or str(entry.get("name")).endswith("-paper")
+    return {**entry, "targets": entry.get("targets") or ("raw" if values else "rank")}
+
+
+def _targets(entry: Mapping[str, Any]) -> Labels:
+    """What a predictor is fitted to; the values as they come where nothing is said."""
+    targets: Labels = entry.get("targets", "raw")
+    return targets

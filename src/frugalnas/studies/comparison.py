@@ -1,39 +1,38 @@
-"""What a comparison says: accuracy at budgets, queries to the optimum, and how sure that is."""
+"""Strategies over the same seeds, and what that says: accuracy at budgets, queries to the optimum, and how sure that is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 from pathlib import Path
+from types import NoneType
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Evaluator
+from frugalnas.registry import STRATEGIES, plain
+from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, subject_of
+from frugalnas.runs.fields import PART
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.runs.shown import Shown
+from frugalnas.searches.budget import Budget
+from frugalnas.searches.loop import search
+from frugalnas.spaces import FloatArray, SearchSpace
+from frugalnas.strategies import Strategy
+from frugalnas.studies.grid import Grid, Key, Line, label_of
+from frugalnas.studies.statistics import PairTest, bootstrap_mean, estimated, paired_tests
+from frugalnas.tables import TableEvaluator
+from frugalnas.trust import give, opening
 
-__all__ = ["Comparison", "PairTest", "bootstrap_mean", "holm", "paired_tests"]
-
-RESAMPLES = 10_000
-
-
-@dataclass(frozen=True)
-class PairTest:
-    """A Wilcoxon signed-rank test of two strategies, paired by seed.
-
-    Attributes:
-        first: a strategy.
-        second: another.
-        difference: mean of first minus second over the seeds where both have a value, NaN where there is none.
-        p: two-sided, after Holm's correction over all pairs; 1 where all differences are zero.
-    """
-
-    first: str
-    second: str
-    difference: float
-    p: float
+__all__ = ["Comparison", "ComparisonRun", "compare", "load_comparison", "resume_comparison"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,12 +57,12 @@ class Comparison(Shown):
     unit: ClassVar[str] = "value"
     """What it is on an axis, where no table answered."""
 
-    values: Mapping[str, NDArray[np.float64]]
+    values: Mapping[str, FloatArray]
     seeds: tuple[int, ...]
-    optimum: NDArray[np.float64]
+    optimum: FloatArray
     rows: Sequence[Mapping[str, Any]]
     subject: str
-    test: Mapping[str, NDArray[np.float64]] | None = None
+    test: Mapping[str, FloatArray] | None = None
     folder: Path | None = None
     objective: str = "accuracy"
 
@@ -73,7 +72,7 @@ class Comparison(Shown):
         return next(iter(self.values.values())).shape[1]
 
     @property
-    def best_so_far(self) -> dict[str, NDArray[np.float64]]:
+    def best_so_far(self) -> dict[str, FloatArray]:
         """The best value after each query, NaN before the first success, [seeds, queries] for each strategy.
 
         A run that ended early keeps its best value: its space was exhausted.
@@ -84,7 +83,7 @@ class Comparison(Shown):
             curves[name] = np.where(np.isfinite(running), running, np.nan)
         return curves
 
-    def at(self, budget: int) -> dict[str, NDArray[np.float64]]:
+    def at(self, budget: int) -> dict[str, FloatArray]:
         """The best value after `budget` queries, shape [seeds], for each strategy."""
         if not 1 <= budget <= self.queries:
             raise FrugalnasError(f"budget {budget} is outside 1 to {self.queries}")
@@ -95,7 +94,7 @@ class Comparison(Shown):
         """Whether the best possible value is known for every seed."""
         return bool(np.isfinite(self.optimum).all())
 
-    def to_optimum(self) -> dict[str, NDArray[np.float64]]:
+    def to_optimum(self) -> dict[str, FloatArray]:
         """Queries until the optimum was found, NaN where the budget ended first (censored), shape [seeds]."""
         if not self.knows_optimum:
             raise FrugalnasError(f"the optimum of {self.subject} is not known")
@@ -105,7 +104,7 @@ class Comparison(Shown):
             found[name] = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1.0, np.nan)
         return found
 
-    def tests(self, samples: Mapping[str, NDArray[np.float64]]) -> list[PairTest]:
+    def tests(self, samples: Mapping[str, FloatArray]) -> list[PairTest]:
         """Every pair of strategies, compared on one number per seed."""
         return paired_tests(samples)
 
@@ -119,48 +118,268 @@ class Comparison(Shown):
         """Budgets to report: the whole, a half, a quarter and an eighth."""
         return sorted({max(self.queries // part, 1) for part in (8, 4, 2, 1)})
 
+    def to_json(self, budgets: Sequence[int] | None = None) -> dict[str, Any]:
+        """The statistics as plain data.
 
-def paired_tests(samples: Mapping[str, NDArray[np.float64]]) -> list[PairTest]:
-    """Wilcoxon's signed-rank test of every pair of names, on numbers paired by place, with Holm's correction over the pairs."""
-    names = list(samples)
-    pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
-    raw, differences = [], []
-    for a, b in pairs:
-        both = np.isfinite(samples[a]) & np.isfinite(samples[b])
-        difference = samples[a][both] - samples[b][both]
-        differences.append(float(difference.mean()) if difference.size else np.nan)
-        raw.append(float(wilcoxon(difference).pvalue) if np.any(difference) else 1.0)
-    corrected = holm(np.array(raw))
-    return [
-        PairTest(a, b, difference, float(p))
-        for (a, b), difference, p in zip(pairs, differences, corrected, strict=True)
-    ]
+        Intervals are [mean, low, high]: the mean over seeds with its 95 % bootstrap interval. In `to_optimum` a run that had
+        not found the optimum (censored) counts as the whole budget, so that mean and median are lower bounds then.
+
+        Args:
+            budgets: queries at which values are reported; None takes an eighth, a quarter, a half and all.
+        """
+        if not any(np.isfinite(values).any() for values in self.values.values()):
+            last = self.rows[-1]["error"] if self.rows else "nothing was evaluated"
+            raise FrugalnasError(f"no evaluation succeeded; the last one said: {last}")
+        at = {budget: self.at(budget) for budget in sorted(budgets or self.default_budgets())}
+        samples = {f"{budget} queries": best for budget, best in at.items()}
+        numbers: dict[str, Any] = {
+            "subject": self.subject,
+            "objective": self.objective,
+            "seeds": list(self.seeds),
+            "queries": self.queries,
+            "values": {name: {budget: estimated(best[name]) for budget, best in at.items()} for name in self.values},
+            "test": None if self.test is None else {name: estimated(found) for name, found in self.test.items()},
+        }
+        if self.knows_optimum:
+            found = self.to_optimum()
+            counted = {name: np.where(np.isfinite(runs), runs, self.queries) for name, runs in found.items()}
+            samples["queries to optimum"] = counted
+            numbers["to_optimum"] = {
+                name: {
+                    "mean": estimated(counted[name]),
+                    "median": float(np.median(counted[name])),
+                    "censored": int(np.isnan(found[name]).sum()),
+                }
+                for name in found
+            }
+        if len(self.values) > 1 and len(self.seeds) > 1:
+            numbers["tests"] = {
+                what: [test.to_json() for test in self.tests(sample)] for what, sample in samples.items()
+            }
+        return numbers
 
 
-def bootstrap_mean(sample: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
-    """Mean and 95 % percentile-bootstrap interval of a sample, whose NaNs are left out.
+def compare(
+    strategies: Sequence[str | Mapping[str, Any] | Callable[..., Strategy]],
+    *,
+    evaluator: str | Mapping[str, Any] | Evaluator,
+    space: str | Mapping[str, Any] | SearchSpace = "nasbench201",
+    queries: int,
+    seeds: Sequence[int] | int,
+    jobs: int = 1,
+    until_optimum: bool = False,
+    run_dir: Path | str | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Comparison:
+    """Every strategy run with every seed; on one seed all start from the same initial sample.
 
-    Example:
-        >>> bootstrap_mean(np.array([2.0, 2.0, 2.0]))
-        (2.0, 2.0, 2.0)
+    Args:
+        strategies: names, classes, or descriptions `{"name": ..., "options": {...}}`; a "label" tells two of a name apart.
+        evaluator: evaluator, name or description, for example `{"name": "table", "options": {"table":
+            "nasbench201/cifar10"}}`. Where it draws labels at random, each seed draws its own.
+        space: space, name or description.
+        queries: budget of each search.
+        seeds: one search per strategy and seed; a number: so many, from 0.
+        jobs: processes, each with one thread.
+        until_optimum: end a search once the optimum is found; what is left of its curve is known then.
+        run_dir: a new folder that remembers finished searches, so that an interrupted comparison can be resumed.
+        callbacks: are told how far it is, at the start and after each search.
+
+    Raises:
+        FrugalnasError: before anything runs, for unknown names, wrong options or a budget that does not fit.
     """
-    sample = sample[np.isfinite(sample)]
-    if not sample.size:
-        return np.nan, np.nan, np.nan
-    draws = np.random.default_rng(seed).integers(sample.size, size=(RESAMPLES, sample.size))
-    low, high = np.percentile(sample[draws].mean(axis=1), [2.5, 97.5])
-    return float(sample.mean()), float(low), float(high)
+    if isinstance(strategies, (str, Mapping, type)):
+        strategies = [strategies]
+    evaluator = describe_evaluator(evaluator) if isinstance(evaluator, Evaluator) else evaluator
+    space = describe_space(space) if isinstance(space, SearchSpace) else space
+    give(strategies, evaluator, space)
+    config = {
+        "space": {"name": space} if isinstance(space, str) else plain(space),
+        "strategies": [STRATEGIES.entry(each) for each in strategies],
+        "evaluator": {"name": evaluator} if isinstance(evaluator, str) else plain(evaluator),
+        "queries": Budget(queries=queries).queries,
+        "seeds": [int(seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)],
+        "until_optimum": until_optimum,
+    }
+    done: Comparison = ComparisonRun(jobs).compute(config, run_dir, callbacks)
+    return done
 
 
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p-values corrected for multiple testing (Holm, 1979), shape [tests].
+@opening
+def resume_comparison(
+    run_dir: Path | str, *, jobs: int = 1, callbacks: Sequence[Callback] = (), trust: bool = False
+) -> Comparison:
+    """The comparison kept in a folder; searches that had not finished are run."""
+    done: Comparison = ComparisonRun().resume(run_dir, jobs=jobs, callbacks=callbacks)
+    return done
 
-    Example:
-        >>> holm(np.array([0.01, 0.04, 0.03])).round(3).tolist()
-        [0.03, 0.06, 0.06]
+
+@opening
+def load_comparison(run_dir: Path | str, *, trust: bool = False) -> Comparison:
+    """The comparison kept in a folder; nothing is run.
+
+    Raises:
+        RunFolderError: where searches are missing, with the command that runs them.
     """
-    order = np.argsort(p)
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    corrected = np.empty_like(p)
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected
+    folder = RunFolder(Path(run_dir))
+    folder.expect("comparison")
+    return ComparisonRun().load(folder)
+
+
+class ComparisonRun(Grid):
+    """A comparison of strategies: a search for each seed and strategy."""
+
+    name = "comparison"
+    config: ClassVar = {
+        "space": PART,
+        "strategies": [{**PART, "label?": str}],
+        "evaluator": PART,
+        "queries": int,
+        "seeds": list[int],
+        "until_optimum": bool,
+    }
+    one, many = "search", "searches"
+    key = ("strategy", "seed")
+    called = "{} with seed {}"
+    compared = "strategies"
+    report = "frugalnas.report.comparisons:comparison_page"
+
+    def keys(self, config: Mapping[str, Any]) -> list[Key]:
+        """Strategy and seed: whole seeds first, so that what is there of a run compares."""
+        return [(label_of(entry), seed) for seed in config["seeds"] for entry in config["strategies"]]
+
+    def opened(self, config: Mapping[str, Any], seed: int) -> tuple[SearchSpace, Evaluator]:
+        """The space and the evaluator of a seed, which draws its own labels where they are drawn at random."""
+        options = dict(config["evaluator"].get("options") or {})
+        if options.get("label") == "random":
+            options["seed"] = seed
+        return _built(self.run, json.dumps([config["space"], {**config["evaluator"], "options": options}]))
+
+    def subject(self, config: Mapping[str, Any]) -> str:
+        """What is searched."""
+        return subject_of(config["evaluator"])
+
+    def check(self, config: Mapping[str, Any], folder: Path | None) -> None:
+        """Refuse names that do not exist, wrong options and a budget that does not fit."""
+        super().check(config, folder)
+        seeds = config["seeds"]
+        if not config["strategies"] or not seeds or len(set(seeds)) != len(seeds):
+            raise FrugalnasError("a comparison needs at least one strategy and one seed, and no seed twice")
+        space, evaluator = self.opened(config, seeds[0])
+        if evaluator.stateful:
+            raise FrugalnasError("a stateful evaluator cannot be compared on: its answers depend on what came before")
+        if config["until_optimum"] and evaluator.optimum is None:
+            raise FrugalnasError("`until_optimum` needs an evaluator that knows the optimum, such as a table")
+        budget = Budget(queries=config["queries"])
+        for entry in config["strategies"]:
+            budget.check(_strategy(entry, space, seeds[0]))
+
+    def is_job(self, config: Mapping[str, Any]) -> Callable[[Line], bool]:
+        """Tells whether a line is a search of one of the strategies and seeds, with queries in the space."""
+        space, known = build_space(config["space"]), set(self.keys(config))
+
+        def is_search(line: Line) -> bool:
+            try:
+                queries, columns = line["queries"], list(line["metrics"].values())
+                codes = np.array([query["code"] for query in queries])
+                numbers = [line["optimum"], *(query["value"] for query in queries), *chain(*columns)]
+                return (
+                    (line["strategy"], line["seed"]) in known
+                    and 0 < len(queries) <= config["queries"]
+                    and (codes.dtype.kind, codes.shape) == ("i", (len(queries), space.genes))
+                    and bool(space.valid(codes).all())
+                    and all(len(column) == len(queries) for column in columns)
+                    and {int, float, NoneType}.issuperset(map(type, numbers))
+                    and all(isinstance(query["error"], str | None) for query in queries)
+                )
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError, IndexError):
+                return False
+
+        return is_search
+
+    def job(self, config: Mapping[str, Any], folder: Path | None, *key: Any) -> tuple[Line, None]:
+        """One search; its time is in its own line."""
+        label, seed = key
+        space, evaluator = self.opened(config, seed)
+        entry = next(entry for entry in config["strategies"] if label_of(entry) == label)
+        budget = Budget(queries=config["queries"], until_optimum=config["until_optimum"])
+        found = search(_strategy(entry, space, seed), evaluator, budget)
+        told = zip(found.codes.tolist(), _null_for_nan(found.values), strict=True)
+        line = {
+            "strategy": label,
+            "seed": seed,
+            "stop": found.stop,
+            "seconds": round(found.seconds, 3),
+            "optimum": found.optimum,
+            "queries": [
+                {"code": code, "value": value, "error": found.told.errors.get(row)}
+                for row, (code, value) in enumerate(told)
+            ],
+            "metrics": {name: _null_for_nan(found.told.metric(name)) for name in found.told.names},
+        }
+        return line, None
+
+    def result(
+        self, config: Mapping[str, Any], lines: Mapping[Key, Line], timing: Sequence[Line], folder: Path | None
+    ) -> Comparison:
+        """The values of all searches side by side."""
+        seeds, labels = config["seeds"], [label_of(entry) for entry in config["strategies"]]
+        space, evaluator = self.opened(config, seeds[0])
+        searches = {label: [lines[label, seed] for seed in seeds] for label in labels}
+        values = {label: np.full((len(seeds), config["queries"]), np.nan) for label in labels}
+        for label, found in searches.items():
+            for row, line in enumerate(found):
+                told = [query["value"] for query in line["queries"]]
+                values[label][row, : len(told)] = np.array(told, np.float64)
+        test = None
+        if isinstance(evaluator, TableEvaluator) and evaluator.opened.has_test and evaluator.objective == "accuracy":
+            test = {label: np.array([_test(evaluator, line) for line in found]) for label, found in searches.items()}
+        return Comparison(
+            values,
+            tuple(seeds),
+            np.array([line["optimum"] for line in searches[labels[0]]], np.float64),
+            [row for found in searches.values() for line in found for row in _rows(line, space)],
+            self.subject(config),
+            test,
+            folder,
+            (config["evaluator"].get("options") or {}).get("objective", "accuracy"),
+        )
+
+
+@lru_cache(maxsize=1)
+def _built(run: int, described: str) -> tuple[SearchSpace, Evaluator]:
+    """The space and the evaluator of a description, opened once for all searches of a run in a process."""
+    space_described, evaluator = json.loads(described)
+    space = build_space(space_described)
+    return space, build_evaluator(evaluator, space)
+
+
+def _strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> Strategy:
+    options = {**(entry.get("options") or {}), "seed": seed}
+    made: Strategy = STRATEGIES.create({"name": entry["name"], "options": options}, space)
+    return made
+
+
+def _null_for_nan(column: NDArray[np.float64]) -> list[float | None]:
+    return [value if math.isfinite(value) else None for value in column.tolist()]
+
+
+def _test(evaluator: TableEvaluator, line: Line) -> float:
+    """Test accuracy of a search's best architecture by validation; looked up once the search is over."""
+    done = [query for query in line["queries"] if query["value"] is not None]
+    best = max(done, key=lambda query: query["value"], default=None)
+    return np.nan if best is None else evaluator.opened.lookup(evaluator.space.as_codes(best["code"]), "test")
+
+
+def _rows(record: dict[str, Any], space: SearchSpace) -> Iterator[dict[str, Any]]:
+    for number, query in enumerate(record["queries"]):
+        metrics = {name: column[number] for name, column in record["metrics"].items()}
+        yield {
+            "strategy": record["strategy"],
+            "seed": record["seed"],
+            "query": number + 1,
+            "architecture": space.format(space.as_codes(query["code"])),
+            "value": query["value"],
+            "error": query["error"],
+            **metrics,
+        }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickles
+from frugalnas.spaces import FloatArray
 from frugalnas.studies.assessment import Assessment
 from frugalnas.studies.comparison import Comparison
 
@@ -67,7 +68,7 @@ class ReadComparison(Comparison):
         return (np.flatnonzero(np.isfinite(matrix).any(axis=0)) + 1).tolist()
 
     @property
-    def best_so_far(self) -> dict[str, NDArray[np.float64]]:
+    def best_so_far(self) -> dict[str, FloatArray]:
         """The last value written down up to each query, NaN before the first, [trials, queries] for each algorithm."""
         curves = {}
         for name, values in self.values.items():
