@@ -18,7 +18,7 @@ import time
 import numpy as np
 
 import frugalnas as fn
-from frugalnas.report import read_fronts
+from frugalnas.report.pareto import read_fronts
 
 SEEDS = range(5)
 QUERIES = 200

@@ -11,7 +11,7 @@ from scipy.stats import wilcoxon
 
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
-from frugalnas.report import comparison_report, comparison_table
+from frugalnas.report.comparisons import comparison_report, comparison_table
 from frugalnas.runs.progress import Callback
 from frugalnas.searches import search
 from frugalnas.spaces import NASBench201

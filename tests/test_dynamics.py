@@ -13,9 +13,10 @@ from scipy.stats import kendalltau
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
 from frugalnas.predictors import Ridge
-from frugalnas.report import Embedding, dynamics_figure, embedding_figure, read_dynamics
 from frugalnas.report import embedding as embedding_module
-from frugalnas.report.dynamics import predicted_values
+from frugalnas.report.dynamics import predicted_values, read_dynamics
+from frugalnas.report.dynamics_figures import dynamics_figure, embedding_figure
+from frugalnas.report.embedding import Embedding
 from frugalnas.searches import Budget, SerialExecutor, load_search, replay, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS

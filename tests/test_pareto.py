@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
 from frugalnas.predictors import Ridge
-from frugalnas.report import Fronts, front_figure, hypervolume_figure, read_fronts
+from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
 from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS

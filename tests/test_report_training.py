@@ -12,16 +12,10 @@ import pytest
 from matplotlib.patches import FancyBboxPatch
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report import (
-    class_accuracies,
-    confusion_matrix,
-    draw_architecture,
-    draw_genotype,
-    draw_layers,
-    learning_curves,
-    save_figure,
-)
+from frugalnas.report.architectures import draw_architecture, draw_genotype, draw_layers
+from frugalnas.report.style import save_figure
 from frugalnas.report.training import confusions, training_numbers
+from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.spaces import DARTS, KNOWN, Genotype, MobileNet, NASBench201, OnceForAll
 
 

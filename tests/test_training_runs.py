@@ -22,7 +22,7 @@ from frugalnas.data import Images
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.saving import load, read_card
-from frugalnas.report import learning_curves
+from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import progress as run_progress
 from frugalnas.runs import trainer as trainer_module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug, space_settings
 from frugalnas.errors import FrugalnasError
@@ -11,11 +12,13 @@ from frugalnas.errors import FrugalnasError
 __all__ = ["add"]
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = (
-        "Draw an architecture: the normal and reduction cell of darts, the layers of a network as a strip of "
-        "blocks, or a cell as a graph; SVG and PNG."
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "draw",
+        help="an architecture as a picture, SVG and PNG",
+        description="Draw an architecture: the normal and reduction cell of darts, the layers of a network as a strip of "
+        "blocks, or a cell as a graph; SVG and PNG.",
     )
     add_architecture(parser)
     parser.add_argument(
@@ -28,7 +31,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Draw, and print what was written."""
-    from frugalnas.report import draw_architecture, draw_genotype, save_figure
+    from frugalnas.report.architectures import draw_architecture, draw_genotype
+    from frugalnas.report.style import save_figure
 
     found = find_architecture(parsed, space_settings(parsed.set))
     name = found.name if found.name != found.text else found.space.name

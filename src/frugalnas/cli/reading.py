@@ -16,7 +16,7 @@ __all__ = ["show_read"]
 
 def show_read(parsed: argparse.Namespace, budgets: list[int] | None) -> int:
     """Print what the files say and write table, Parquet file and figures."""
-    from frugalnas.report import comparison_report
+    from frugalnas.report.comparisons import comparison_report
     from frugalnas.runs.folder import unused_name
     from frugalnas.studies.comparison import Comparison
     from frugalnas.studies.references import read_references

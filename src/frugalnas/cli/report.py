@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 __all__ = ["add"]
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
-    parser.description = "Figures of a run beyond those of `frugalnas show`."
-    kinds = parser.add_subparsers(metavar="COMMAND")
+def add(commands: Any) -> None:
+    """Add the commands."""
+    report = commands.add_parser(
+        "report", help="further figures of a run", description="Figures of a run beyond those of `frugalnas show`."
+    )
+    kinds = report.add_subparsers(metavar="COMMAND")
     dynamics = kinds.add_parser(
         "dynamics",
         help="where WeakNAS or NPENAS looked and how its predictors improved",
@@ -25,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _dynamics(parsed: argparse.Namespace) -> int:
-    from frugalnas.report import dynamics_report
+    from frugalnas.report.dynamics_figures import dynamics_report
 
     print(f"replaying {parsed.run_dir}: every predictor is fitted again", file=sys.stderr)
     for path in dynamics_report(parsed.run_dir, lambda text: print(text, file=sys.stderr)):

@@ -9,7 +9,7 @@ from frugalnas.cli.text import print_columns, shown_amount, unfinished
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
-    from frugalnas.report import Summary
+    from frugalnas.report.runs import Summary
     from frugalnas.training import EvaluationResult
 
 __all__ = ["show_comparison", "show_evaluation", "show_run", "show_training"]
@@ -22,7 +22,7 @@ WORST = 5
 
 def show_run(run_dir: Path, *, as_json: bool = False) -> int:
     """Print what a run found and write its pictures."""
-    from frugalnas.report import run_report, summarise
+    from frugalnas.report.runs import run_report, summarise
 
     summary = summarise(run_dir)
     if as_json:
@@ -77,7 +77,7 @@ def _shown_value(summary: Summary) -> str:
 
 def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json: bool = False) -> int:
     """Print a finished comparison and write its table, Parquet file and figures."""
-    from frugalnas.report import comparison_report, comparison_table
+    from frugalnas.report.comparisons import comparison_report, comparison_table
     from frugalnas.studies import load_comparison
 
     comparison = load_comparison(run_dir)
@@ -92,7 +92,7 @@ def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json:
 
 def show_training(run_dir: Path, *, as_json: bool = False) -> int:
     """Print what a training came to and write its page and figures."""
-    from frugalnas.report import training_numbers, training_report
+    from frugalnas.report.training import training_numbers, training_report
     from frugalnas.runs.training import load_training
     from frugalnas.runs.watching import duration
 

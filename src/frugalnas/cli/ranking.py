@@ -1,0 +1,131 @@
+"""`frugalnas runs rank`: the architectures of a search in order, by what they are worth or by something else measured."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.strict_json import to_json
+
+if TYPE_CHECKING:
+    from frugalnas.searches import SearchResult
+
+__all__ = ["add"]
+
+SHOWN = 10
+
+
+def add(kinds: Any) -> None:
+    """Add the command to those of `frugalnas runs`."""
+    parser = kinds.add_parser(
+        "rank",
+        help="the architectures of a search in order",
+        description="The architectures that a search evaluated, the best first: by their value, or by another "
+        "measurement, of trained ones `best` or `last5`. `frugalnas train RUN --id N` retrains one of them.",
+    )
+    parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a search")
+    parser.add_argument(
+        "--by",
+        default="value",
+        metavar="NAME",
+        help="value, or a metric: best (best validation accuracy), last5 (mean of the last five epochs), ... [value]",
+    )
+    parser.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"how many [{SHOWN}]")
+    parser.add_argument("--json", action="store_true", help="as JSON, all of them")
+    parser.set_defaults(run=run)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Print the order."""
+    from frugalnas.runs import RunFolder
+    from frugalnas.searches import load_search
+
+    if parsed.top < 1:
+        raise FrugalnasError(f"--top {parsed.top}: show at least one architecture")
+    ranked = _ranked(load_search(parsed.run_dir), parsed.by, parsed.run_dir)
+    if parsed.json:
+        print(to_json(ranked, indent=2))
+        return 0
+    metrics = sorted({name for row in ranked for name in row["metrics"]})
+    headings = ["rank", "id", "value", *metrics, *(["minutes"] if any(row["seconds"] for row in ranked) else [])]
+    rows = [_shown(row, metrics, "minutes" in headings) for row in ranked[: parsed.top]]
+    print_columns(rows, [*headings, "architecture"])
+    if len(ranked) > parsed.top:
+        print(f"and {len(ranked) - parsed.top} more; --top {len(ranked)} shows all")
+    for line in _agreement(ranked):
+        print(line)
+    config = RunFolder(parsed.run_dir).config
+    if config["evaluator"]["name"] == "training":
+        data = config["evaluator"]["options"]["data"]
+        recipe = " --recipe ssnenas-retrain" * (config["space"]["name"] == "darts" and data != "digits")
+        print(
+            f"Retrain one, here the first: frugalnas train {parsed.run_dir} --id {ranked[0]['id']} --data {data}{recipe}"
+        )
+    return 0
+
+
+def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]]:
+    """The evaluated architectures as plain data, the best first; equals in the order in which they were asked for."""
+    from frugalnas.strategies.objectives import COSTS
+
+    queries = [(number, query) for number, query in enumerate(result.queries, 1) if query.error is None]
+    if not queries:
+        raise FrugalnasError(f"no evaluation of {run_dir} succeeded, so there is nothing to rank")
+    known = ["value", *sorted({name for _, query in queries for name in query.metrics})]
+    if by not in known:
+        raise unknown_name("--by", by, known, " (metrics of this search)")
+    sign = -1.0 if by in {cost.metric for cost in COSTS.values()} else 1.0
+    scored = [
+        (sign * (query.value if by == "value" else query.metrics.get(by, float("nan"))), -number, query)
+        for number, query in queries
+    ]
+    scored = [entry for entry in scored if entry[0] == entry[0]]
+    rows = []
+    for rank, (_, number, query) in enumerate(sorted(scored, key=lambda entry: entry[:2], reverse=True), 1):
+        rows.append(
+            {
+                "rank": rank,
+                "id": -number,
+                "value": query.value,
+                "metrics": dict(query.metrics),
+                "seconds": _seconds(run_dir, -number),
+                "architecture": result.space.format(query.code),
+            }
+        )
+    return rows
+
+
+def _seconds(run_dir: Path, number: int) -> float | None:
+    """How long a query's own training took, None where it was no training."""
+    from frugalnas.runs import RunFolder
+
+    path = run_dir / "evaluations" / f"{number:06d}" / "training"
+    return round(RunFolder(path).seconds(), 1) if (path / "config.yaml").is_file() else None
+
+
+def _shown(row: dict[str, Any], metrics: list[str], timed: bool) -> list[str]:
+    columns = [str(row["rank"]), str(row["id"]), f"{row['value']:.3f}"]
+    for name in metrics:
+        amount = row["metrics"].get(name, float("nan"))
+        columns.append(f"{amount / 1e6:,.3f} M" if name in ("params", "macs") else f"{amount:,.3f}")
+    if timed:
+        columns.append("" if row["seconds"] is None else f"{row['seconds'] / 60:.1f}")
+    return [*columns, row["architecture"]]
+
+
+def _agreement(ranked: list[dict[str, Any]]) -> list[str]:
+    """How far the two orders of trained architectures agree; nothing where there is one, or nothing to order."""
+    import numpy as np
+
+    from frugalnas.scores.correlation import kendall_tau
+
+    pairs = [(row["metrics"].get("best"), row["metrics"].get("last5")) for row in ranked]
+    if len(pairs) < 3 or any(None in pair for pair in pairs):
+        return []
+    best, last = np.array(pairs, np.float64).T
+    if not np.ptp(best) or not np.ptp(last):
+        return []
+    return [f"Kendall's tau between the orders by best and by last5: {kendall_tau(best, last):.3f}"]
