@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from frugalnas.files import draft
 
-__all__ = ["COLUMN", "FILLS", "LINES", "new_figure", "paper_style", "save_figure", "text_width", "wrap"]
+__all__ = [
+    "COLUMN",
+    "FILLS",
+    "LINES",
+    "PAGE",
+    "drawing",
+    "new_figure",
+    "paper_style",
+    "pens",
+    "save_figure",
+    "shared_legend",
+    "text_width",
+    "ticks_at",
+    "wrap",
+]
 
 COLUMN = 3.5
 """Width of one column of a two-column paper, inches."""
+PAGE = 7.16
+"""Width of both columns."""
 
 FILLS = ("#77AADD", "#EE8866", "#EEDD88", "#FFAABB", "#44BB99", "#99DDFF", "#BBCC33", "#AAAA00")
 """Box colours that dark text is readable on and colour-blind readers can tell apart (Paul Tol's "light" scheme)."""
@@ -36,6 +57,7 @@ _STYLE = {
     "font.size": 7.5,
     "text.color": INK,
     "text.parse_math": False,
+    "axes.axisbelow": True,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
@@ -43,6 +65,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.titlesize": 8.5,
     "axes.unicode_minus": False,
+    "figure.titlesize": 8.5,
     "grid.color": "#e6e6e6",
     "grid.linewidth": 0.5,
     "xtick.color": GREY,
@@ -76,6 +99,45 @@ def new_figure(width: float, height: float, *, layout: str | None = None) -> Fig
     figure = Figure(figsize=(width, height), layout=layout, facecolor="white")  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     return figure
+
+
+@contextmanager
+def drawing(width: float, height: float, title: str | None = None) -> Iterator[Figure]:
+    """An empty figure that is drawn while the block runs, in the look of all figures.
+
+    Args:
+        width: inches.
+        height: inches, to which a title adds its own.
+        title: a line above.
+    """
+    with paper_style():
+        figure = new_figure(width, height + (0.2 if title else 0), layout="constrained")
+        if title:
+            figure.suptitle(title)
+        yield figure
+
+
+def pens() -> Iterator[dict[str, str]]:
+    """Colour and dashes of one line after the other: all colours, then the same with other dashes, without end."""
+    for dashes in itertools.cycle(("-", "--", "-.")):
+        for colour in LINES:
+            yield {"color": colour, "linestyle": dashes}
+
+
+def ticks_at(axis: Axis, values: Iterable[float], text: str = "{x:g}") -> None:
+    """Put ticks on an axis at these values alone, written so."""
+    axis.set_major_locator(FixedLocator(list(values)))
+    axis.set_major_formatter(text)
+    axis.set_minor_locator(NullLocator())
+    axis.set_minor_formatter(NullFormatter())
+
+
+def shared_legend(figure: Figure, panels: Iterable[Axes], **options: Any) -> None:
+    """Put one legend beneath the panels for all that is drawn in them; what has the same name in several is there once."""
+    named: dict[str, Any] = {}
+    for axes in panels:
+        named = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | named
+    figure.legend(list(named.values()), list(named), **{"loc": "outside lower center", **options})
 
 
 def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
