@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import rankdata
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.interruption import interruptible
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
+from frugalnas.spaces.arrays import ranks
 
 __all__ = [
     "Prediction",
@@ -254,7 +254,7 @@ def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a standard normal sample would have at the ranks of `values`, shape [n]; only their order matters."""
-    scores: NDArray[np.float64] = ndtri((rankdata(values) - 0.5) / len(values))
+    scores: NDArray[np.float64] = ndtri((ranks(values) - 0.5) / len(values))
     return scores
 
 

@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors.base import line_through
 from frugalnas.predictors.ensembles import Ensemble, one_of
+from frugalnas.spaces.arrays import ranks
 
 __all__ = ["LightGBM", "XGBoost"]
 
@@ -175,7 +175,7 @@ class _LightGBMBooster(_Booster):
 def _grades(targets: NDArray[np.float32]) -> NDArray[np.int64]:
     """Whole grades 0, 1, ... by rank, equal labels alike, shape [n]."""
     highest = min(GRADES, len(targets)) - 1
-    places = (rankdata(targets, method="min") - 1) / max(len(targets) - 1, 1)
+    places = (ranks(targets, lowest=True) - 1) / max(len(targets) - 1, 1)
     return np.rint(places * highest).astype(np.int64)
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.linalg import LinAlgError, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotrs
 from scipy.optimize import minimize
 from typing_extensions import Self
 
@@ -29,6 +29,8 @@ Real = NDArray[np.floating]
 
 JITTER = 1e-6
 """Added to the diagonal, in units of the signal variance, so that repeated features stay factorisable."""
+CACHED = 512
+"""Feature vectors whose covariances with labels are computed at a time."""
 BLOCK = 4096
 """Feature vectors whose means are computed at a time."""
 CONDITIONED_ON = 1000
@@ -120,7 +122,7 @@ class GaussianProcess(Predictor):
         self._noise = float(np.exp(2 * log_noise)) + JITTER
         gram = self._kernel(squares)
         gram[np.diag_indices_from(gram)] += self._noise
-        self._factor = cholesky(gram, lower=True, check_finite=False)
+        self._factor = _factor_of(gram)
         self._tuned, self._known = len(kept), None
         return self._conditioned(centred)
 
@@ -144,7 +146,7 @@ class GaussianProcess(Predictor):
         return grown._conditioned(values - grown._offset)
 
     def _conditioned(self, centred: Matrix) -> Self:
-        self._weights = cho_solve((self._factor, True), centred, check_finite=False)
+        self._weights = dpotrs(self._factor, centred, lower=1)[0]
         self._variance = max(float(centred @ self._weights) / len(centred), 1e-12)
         return self
 
@@ -195,27 +197,30 @@ class GaussianProcess(Predictor):
         parts = [vectors.rows[one] / self._spreads[0], others.rows[other] / self._spreads[1]]
         return Distinct(np.concatenate(parts, axis=1).astype(np.float32), inverse.ravel())
 
-    def _shape(self) -> tuple[Any, Any]:
-        return _MATERN[self.smoothness] if self.kernel == "matern" else _GAUSSIAN
-
     def _kernel(self, squares: Matrix) -> Matrix:
         """Kernel values, computed in place of the squared distances."""
         np.sqrt(squares, out=squares)
         squares *= squares.dtype.type(np.exp(-self._log_scale))
-        return self._shape()[0](squares)
+        return self._shape(squares)[0]
+
+    def _shape(self, distances: Matrix, *, sloping: bool = False) -> tuple[Matrix, Matrix | None]:
+        """Kernel values, in place of distances in length scales, and their derivative by the log of the length scale."""
+        return (
+            _matern(distances, self.smoothness, sloping) if self.kernel == "matern" else _gaussian(distances, sloping)
+        )
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
         log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
         n = len(centred)
         distances = np.sqrt(squares) * np.exp(-log_scale)
-        kernel, slope = (part(distances) for part in self._shape())
+        gram, slope = self._shape(distances, sloping=True)
         noise = np.exp(2 * log_noise)
-        gram = kernel + (noise + JITTER) * np.eye(n)
-        factor = cholesky(gram, lower=True, check_finite=False)
-        weights = cho_solve((factor, True), centred, check_finite=False)
+        gram[np.diag_indices(n)] += noise + JITTER
+        factor = _factor_of(gram)
+        weights = dpotrs(factor, centred, lower=1)[0]
         fit = max(float(centred @ weights), 1e-12)
-        inverse = cho_solve((factor, True), np.eye(n), check_finite=False)
+        inverse = dpotrs(factor, np.eye(n), lower=1)[0]
         # d log|K| = tr(K^-1 dK); d log(y' K^-1 y) = -w' dK w / (y' K^-1 y).
         sensitivity = 0.5 * inverse - 0.5 * n / fit * np.outer(weights, weights)
         deviations = np.array([log_scale - self._prior_log_scale, log_noise - NOISE_PRIOR])
@@ -242,7 +247,15 @@ class _Candidates:
         self.features = self.distinct.rows.astype(np.float64)
         self.norms = np.einsum("ij,ij->i", self.features, self.features)
         self.rows = process._tuned
-        cross = process._kernel(_squared_distances(process._features[: self.rows], self.features))
+        told = process._features[: self.rows]
+        # In the order of the routine that divides by the factor, and in pieces that stay in the processor's cache.
+        cross = np.empty((self.rows, len(self.features)), order="F")
+        for start in range(0, len(self.features), CACHED):
+            rows = slice(start, start + CACHED)
+            squares = self.features[rows] @ (-2 * told.T)
+            squares += np.einsum("ij,ij->i", told, told)
+            squares += self.norms[rows, None]
+            cross.T[rows] = process._kernel(np.maximum(squares, 0.0, out=squares))
         factor = process._factor[: self.rows, : self.rows]
         self.whitened: Matrix = solve_triangular(factor, cross, lower=True, overwrite_b=True, check_finite=False)
         self.variance = 1.0 - np.einsum("ij,ij->j", self.whitened, self.whitened)
@@ -341,6 +354,14 @@ def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
     return np.sort(np.argsort(values, kind="stable")[np.linspace(0, len(values) - 1, most).astype(np.intp)])
 
 
+def _factor_of(gram: Matrix) -> Matrix:
+    """The lower Cholesky factor; LAPACK itself, as hundreds of small ones are made and scipy's checks take as long as they do."""
+    factor, wrong = dpotrf(gram, lower=1, clean=1)
+    if wrong:
+        raise LinAlgError(f"the covariances of {len(gram)} labels have no Cholesky factor")
+    return cast("Matrix", factor)
+
+
 def _squared_distances(left: Real, right: Real) -> Any:
     """Squared Euclidean distances, shape [len(left), len(right)]."""
     squares = left @ (-2 * right.T)
@@ -349,15 +370,20 @@ def _squared_distances(left: Real, right: Real) -> Any:
     return np.maximum(squares, 0.0, out=squares)
 
 
-ROOT3, ROOT5 = 3.0**0.5, 5.0**0.5
-_Of = Callable[[Real], Real]
-_MATERN: dict[float, tuple[_Of, _Of]] = {
-    0.5: (lambda r: np.exp(-r), lambda r: r * np.exp(-r)),
-    1.5: (lambda r: (1.0 + (r := ROOT3 * r)) * np.exp(-r), lambda r: 3.0 * r * r * np.exp(-ROOT3 * r)),
-    2.5: (
-        lambda r: (1.0 + (r := ROOT5 * r) * (1.0 + r / 3.0)) * np.exp(-r),
-        lambda r: (r := ROOT5 * r) * r * (1.0 + r) / 3.0 * np.exp(-r),
-    ),
-}
-"""For each smoothness the kernel of distances in length scales, and its derivative by the log of the length scale."""
-_GAUSSIAN: tuple[_Of, _Of] = (lambda r: np.exp(-r * r), lambda r: 2.0 * r * r * np.exp(-r * r))
+def _matern(r: Matrix, smoothness: float, sloping: bool) -> tuple[Matrix, Matrix | None]:
+    slope = 3.0 * r * r if sloping and smoothness == 1.5 else None
+    r *= r.dtype.type((2 * smoothness) ** 0.5)
+    decay = np.exp(-r)
+    if smoothness == 0.5:
+        return decay, r * decay if sloping else None
+    if smoothness == 2.5:
+        slope = r * r * (1.0 + r) / 3.0 if sloping else None
+        r *= 1.0 + r / 3.0
+    r += 1.0
+    r *= decay
+    return r, None if slope is None else slope * decay
+
+
+def _gaussian(r: Matrix, sloping: bool) -> tuple[Matrix, Matrix | None]:
+    kernel: Matrix = np.exp(-r * r)
+    return kernel, 2.0 * r * r * kernel if sloping else None

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau, rankdata
 
 from frugalnas.errors import RunFolderError
 from frugalnas.runs import RunFolder
@@ -16,6 +15,7 @@ from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.searches import replay
 from frugalnas.searches.ledger import read_queries
 from frugalnas.spaces import Codes, Population, SearchSpace
+from frugalnas.spaces.arrays import ranks
 from frugalnas.strategies.guided import Round
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
@@ -91,7 +91,7 @@ class Dynamics:
     @property
     def ranks(self) -> NDArray[np.intp]:
         """1 for the best; equals share the better place, shape [n]."""
-        return rankdata(-self.truth, method="min").astype(np.intp)
+        return ranks(-self.truth, lowest=True).astype(np.intp)
 
 
 def read_dynamics(run_dir: Path | str) -> Dynamics:
@@ -178,6 +178,8 @@ class _Watcher:
         self.evaluated = np.unique(rows[rows >= 0])
 
     def __call__(self, one: Round) -> None:
+        from scipy.stats import kendalltau  # takes half a second to import
+
         if not self.steps:
             self.labelling = one.labelling
             self.whole = Population(self.whole.space, self.whole.codes, one.candidates.known)

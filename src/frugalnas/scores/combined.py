@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.scores.base import Score
 from frugalnas.spaces import Codes, FloatArray
+from frugalnas.spaces.arrays import ranks
 
 __all__ = ["Combined", "combine"]
 
@@ -85,7 +85,7 @@ class _Ranks:
                 "ranking; leave it out of the reference sample"
             )
         self.values, first = np.unique(values, return_index=True)
-        self.ranks = (rankdata(values)[first] - 0.5) / len(values)
+        self.ranks = (ranks(values)[first] - 0.5) / len(values)
 
     def __call__(self, values: FloatArray) -> FloatArray:
         """Shape [n]; NaN stays NaN."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import kendalltau, rankdata
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import FloatArray
+from frugalnas.spaces.arrays import ranks
 
 __all__ = [
     "Correlation",
@@ -142,7 +142,7 @@ def position_tau(scores: FloatArray, truth: FloatArray) -> float:
 def spearman(scores: FloatArray, truth: FloatArray) -> float:
     """Spearman's rank correlation, ties with their mean rank; NaN where one side is the same throughout."""
     scores, truth = _checked(scores, truth)
-    first, second = (rankdata(values) - (len(values) + 1) / 2 for values in (scores, truth))
+    first, second = (ranks(values) - (len(values) + 1) / 2 for values in (scores, truth))
     norm = float(np.sqrt((first * first).sum() * (second * second).sum()))
     return float((first * second).sum()) / norm if norm else float("nan")
 
@@ -222,6 +222,8 @@ def _checked(scores: FloatArray, truth: FloatArray) -> tuple[FloatArray, FloatAr
 def _tau(first: FloatArray, second: FloatArray) -> float:
     if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
+    from scipy.stats import kendalltau  # takes half a second to import
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of p-values, which nobody asks for
         return float(kendalltau(first, second).statistic)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray"]
+__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray", "ranks"]
 
 Codes: TypeAlias = NDArray[np.signedinteger]
 """Architectures, one per row, shape [n, genes], in `SearchSpace.code_type`."""
@@ -65,3 +65,25 @@ class Growing:
 
     def __getitem__(self, row: int) -> Any:
         return self.array[row]
+
+
+def ranks(values: ArrayLike, *, lowest: bool = False) -> FloatArray:
+    """The rank of each value, 1 for the smallest, shape [n]; NaN throughout where one is NaN.
+
+    As `scipy.stats.rankdata`, whose module takes longer to import than a search of 200 queries takes.
+
+    Args:
+        values: shape [n].
+        lowest: equals share the lowest of their ranks; otherwise the mean.
+    """
+    given = np.asarray(values)
+    if np.isnan(given).any():
+        return np.full(len(given), np.nan)
+    order = np.argsort(given, kind="stable")
+    ordered = given[order]
+    starts = np.flatnonzero(np.concatenate([np.ones(min(len(given), 1), np.bool_), ordered[1:] != ordered[:-1]]))
+    ends = np.append(starts[1:], len(given))
+    shared = starts + 1.0 if lowest else 0.5 * (starts + 1 + ends)
+    found = np.empty(len(given))
+    found[order] = np.repeat(shared, ends - starts)
+    return found

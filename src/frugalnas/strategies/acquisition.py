@@ -33,6 +33,7 @@ Values = NDArray[np.float64]
 
 SHORTLIST = 50
 """Networks per place in a batch that are still looked at after the first choice."""
+ROUNDING = 1e-9
 SMALLEST_STD = 1e-9
 """Standard deviations are taken as at least this, so that a certain prediction has a defined improvement."""
 
@@ -59,16 +60,23 @@ def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:
     return result + np.log(std)
 
 
-def _may_improve_most(mean: Values, std: Values, best: float) -> IntArray:
-    """The rows, few of many, among which the largest expected improvement is: std h(z) grows with std and with z."""
+def _may_improve_most(mean: Values, std: Values, best: float, networks: NDArray[np.uint64], n: int) -> IntArray:
+    """The rows, few of many, among which the `n` networks with the largest expected improvements are, and what ties with them.
+
+    The improvement std h(z) grows with z, so that each is at most what the next larger z of a short list makes of the row.
+    """
     std = np.maximum(std, SMALLEST_STD)
     z = (mean - best) / std
-    first = int(np.argmax(mean + std))
-    below = z[first] - np.linspace(0.0, 8.0, 65)
-    # What a row with the largest deviation needs of z to improve as much as the first.
-    needed = log_expected_improvement(mean[[first]], std[[first]], best) - np.log(std.max())
-    enough = log_expected_improvement(below, np.ones(len(below)), 0.0) >= needed
-    return np.flatnonzero(z >= (below[~enough].max(initial=-np.inf)))
+    promising = np.argpartition(-(mean + std), min(4 * n, len(mean)) - 1)[: 4 * n]
+    some = log_expected_improvement(mean[promising], std[promising], best)
+    order = np.argsort(-some)
+    first = np.sort(np.unique(networks[promising[order]], return_index=True)[1])
+    if len(first) < n:
+        return np.arange(len(mean))
+    last = order[first[n - 1]]
+    steps = z[promising[last]] + np.linspace(-8.0, 8.0, 257)
+    at_most = np.append(log_expected_improvement(steps, np.ones(len(steps)), 0.0), np.inf)
+    return np.flatnonzero(at_most[np.searchsorted(steps, z)] + np.log(std) >= some[last] - ROUNDING)
 
 
 def _optimistic_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
@@ -151,16 +159,18 @@ def best_batch(
         worst: what a failure is worth, in the predictor's units.
     """
     shuffled = rng.permutation(np.flatnonzero(eligible))
-    if n == 1 and name == "ei" and chance is None and len(shuffled):
-        shuffled = shuffled[_may_improve_most(prediction.mean[shuffled], prediction.std[shuffled], best)]
-        prediction = Prediction(prediction.mean[shuffled], prediction.std[shuffled])
-        return shuffled[[np.argmax(scores(name, prediction, best, rng))]]
-    score = scores(name, prediction, best, rng, chance, worst)
+    most = 1 if n == 1 else SHORTLIST * n
+    if name == "ei" and chance is None and len(shuffled):
+        means, stds = prediction.mean[shuffled], prediction.std[shuffled]
+        kept = _may_improve_most(means, stds, best, networks[shuffled], most)
+        shuffled, score = shuffled[kept], log_expected_improvement(means[kept], stds[kept], best)
+    else:
+        score = scores(name, prediction, best, rng, chance, worst)[shuffled]
     if n == 1:
-        return shuffled[[np.argmax(score[shuffled])]] if len(shuffled) else shuffled
-    ranked = shuffled[np.argsort(-score[shuffled], kind="stable")]
+        return shuffled[[np.argmax(score)]] if len(shuffled) else shuffled
+    ranked = shuffled[np.argsort(-score, kind="stable")]
     _, first = np.unique(networks[ranked], return_index=True)
-    shortlist = ranked[np.sort(first)[: SHORTLIST * n]]
+    shortlist = ranked[np.sort(first)[:most]]
     if len(shortlist) <= 1:
         return shortlist
     prediction, chance = prediction.take(shortlist), None if chance is None else chance.take(shortlist)

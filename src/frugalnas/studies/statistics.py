@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
 
 from frugalnas.spaces import FloatArray
 
@@ -40,6 +39,8 @@ class PairTest:
 
 def paired_tests(samples: Mapping[str, FloatArray]) -> list[PairTest]:
     """Wilcoxon's signed-rank test of every pair of names, on numbers paired by place, with Holm's correction over the pairs."""
+    from scipy.stats import wilcoxon  # takes half a second to import
+
     names = list(samples)
     pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
     raw, differences = [], []
