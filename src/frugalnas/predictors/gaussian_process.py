@@ -220,7 +220,7 @@ class GaussianProcess(Predictor):
         factor = _factor_of(gram)
         weights = dpotrs(factor, centred, lower=1)[0]
         fit = max(float(centred @ weights), 1e-12)
-        inverse = dpotrs(factor, np.eye(n), lower=1)[0]
+        inverse = dpotrs(factor, np.eye(n, order="F"), lower=1, overwrite_b=1)[0]
         # d log|K| = tr(K^-1 dK); d log(y' K^-1 y) = -w' dK w / (y' K^-1 y).
         sensitivity = 0.5 * inverse - 0.5 * n / fit * np.outer(weights, weights)
         deviations = np.array([log_scale - self._prior_log_scale, log_noise - NOISE_PRIOR])
@@ -249,13 +249,16 @@ class _Candidates:
         self.rows = process._tuned
         told = process._features[: self.rows]
         # In the order of the routine that divides by the factor, and in pieces that stay in the processor's cache.
+        towards, norms = -2 * told.T, np.einsum("ij,ij->i", told, told)
         cross = np.empty((self.rows, len(self.features)), order="F")
         for start in range(0, len(self.features), CACHED):
             rows = slice(start, start + CACHED)
-            squares = self.features[rows] @ (-2 * told.T)
-            squares += np.einsum("ij,ij->i", told, told)
+            squares = np.matmul(self.features[rows], towards, out=cross.T[rows])
+            squares += norms
             squares += self.norms[rows, None]
-            cross.T[rows] = process._kernel(np.maximum(squares, 0.0, out=squares))
+            covariances = process._kernel(np.maximum(squares, 0.0, out=squares))
+            if covariances is not squares:
+                squares[...] = covariances
         factor = process._factor[: self.rows, : self.rows]
         self.whitened: Matrix = solve_triangular(factor, cross, lower=True, overwrite_b=True, check_finite=False)
         self.variance = 1.0 - np.einsum("ij,ij->j", self.whitened, self.whitened)
