@@ -359,10 +359,11 @@ def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
 
 def _factor_of(gram: Matrix) -> Matrix:
     """The lower Cholesky factor; LAPACK itself, as hundreds of small ones are made and scipy's checks take as long as they do."""
+    factor: Matrix
     factor, wrong = dpotrf(gram, lower=1, clean=1)
     if wrong:
         raise LinAlgError(f"the covariances of {len(gram)} labels have no Cholesky factor")
-    return cast("Matrix", factor)
+    return factor
 
 
 def _squared_distances(left: Real, right: Real) -> Any:
