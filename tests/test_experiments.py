@@ -10,8 +10,8 @@ import pytest
 
 from frugalnas.cli.compare_predictors import _described
 from frugalnas.cli.experiment import experiment_names, read_experiment, steps_of
-from frugalnas.cli.main import _parser
 from frugalnas.cli.options import parse_settings
+from frugalnas.cli.parsing import parse
 from frugalnas.cli.search import strategy_description
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
@@ -43,7 +43,7 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
     assert experiment["about"]
     for step, command in steps_of(experiment, tmp_path).items():
         assert "{" not in step + shlex.join(command)
-        parsed = _parser(command).parse_args(command)
+        parsed = parse(command)
         registry = {"compare": STRATEGIES, "compare-predictors": PREDICTORS}.get(command[0])
         if registry is None:
             continue
@@ -66,7 +66,7 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
 
 def test_arms_of_the_activation_study_differ_in_their_activation_alone(tmp_path):
     command = steps_of(read_experiment("npenas-activation"), tmp_path)["nasbench101"]
-    parsed = _parser(command).parse_args(command)
+    parsed = parse(command)
     settings = parse_settings(parsed.set)
     arms = {}
     for label, _, name in (entry.partition("=") for entry in parsed.strategies.split(",")):

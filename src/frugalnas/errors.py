@@ -2,6 +2,9 @@
 
 Everything that a person can mend derives from `FrugalnasError`; the command line prints such an error as one line and
 exits with 2. Anything else that escapes is a bug in frugalnas.
+
+A message names arguments as Python does, in backticks: "raise `queries` or lower `initial`". What prints it passes it through
+`worded`, by which the command line calls them as they are typed there: "raise --queries or lower --initial".
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from difflib import get_close_matches
 
 __all__ = [
@@ -24,6 +28,8 @@ __all__ = [
     "surroundings",
     "told",
     "unknown_name",
+    "word_by",
+    "worded",
 ]
 
 LONGEST_MESSAGE = 2_000
@@ -125,8 +131,8 @@ def told(error: BaseException) -> str:
     """What an exception says, after the name of its class where it is not our own; text that can be printed and kept.
 
     Example:
-        >>> told(KeyError("seed")), told(FrugalnasError("raise --queries"))
-        ("KeyError: 'seed'", 'raise --queries')
+        >>> told(KeyError("seed")), told(FrugalnasError("raise `queries`"))
+        ("KeyError: 'seed'", 'raise `queries`')
     """
     name = type(error).__name__
     try:
@@ -158,3 +164,16 @@ def missing_extra(error: ModuleNotFoundError) -> FrugalnasError | None:
     if module not in _EXTRAS:
         return None
     return FrugalnasError(f"this needs {module}; install it with: python -m pip install 'frugalnas[{_EXTRAS[module]}]'")
+
+
+_WORDING: ContextVar[Callable[[str], str]] = ContextVar("frugalnas.wording", default=str)
+
+
+def worded(text: str) -> str:
+    """A message whose arguments are called as whoever reads it has typed them."""
+    return _WORDING.get()(text)
+
+
+def word_by(wording: Callable[[str], str]) -> None:
+    """Have messages of this context worded by a function from now on."""
+    _WORDING.set(wording)

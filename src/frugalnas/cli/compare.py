@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frugalnas.cli.options import add_evaluator, parse_settings
 from frugalnas.cli.reading import show_read
@@ -30,13 +30,11 @@ __all__ = ["add", "numbers_in", "watched"]
 DEFAULT_QUERIES = 200
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "compare",
-        help="compare strategies over seeds",
-        description="Run strategies over the same seeds and initial samples; print accuracy at budgets, queries to the "
-        "optimum and tests, and write them with every query (Parquet) and figures.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Run strategies over the same seeds and initial samples; print accuracy at budgets, queries to the "
+        "optimum and tests, and write them with every query (Parquet) and figures."
     )
     parser.add_argument(
         "strategies",

@@ -18,16 +18,14 @@ DEFAULT = "gaussian-process,ridge,forest,mlp,gin"
 DEFAULT_TRIALS = 40
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
-    parser = commands.add_parser(
-        "compare-predictors",
-        help="how well predictors rank what they have not seen, by labels",
-        description="Fit predictors to the same random networks of a table, or of your own labelled architectures, and hold "
+    parser.description = (
+        "Fit predictors to the same random networks of a table, or of your own labelled architectures, and hold "
         "what they say of all others against the truth: Kendall's tau, Spearman's correlation, how many of the best are "
-        "among the first, errors, whether intervals hold, and tests of every pair.",
+        "among the first, errors, whether intervals hold, and tests of every pair."
     )
     parser.add_argument(
         "predictors",

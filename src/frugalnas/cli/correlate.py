@@ -1,4 +1,4 @@
-"""`frugalnas correlate` and `frugalnas robustness`: trained supernets held against tables."""
+"""`frugalnas correlate`: how supernets rank a table."""
 
 from __future__ import annotations
 
@@ -23,46 +23,32 @@ MOST_EPOCHS = 12
 SHOWN_TOPS = (10, 100)
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    correlate = commands.add_parser(
-        "correlate",
-        help="how supernets rank a table",
-        description="Hold what trained supernets say against the accuracies of a table: Kendall's tau (ties known, tau-b), "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Hold what trained supernets say against the accuracies of a table: Kendall's tau (ties known, tau-b), "
         "the tau that RLNAS and ABS publish (of places in sorted lists), Spearman's correlation, tau among networks with "
         "equally many parameters, and how many of the best are among the first; after every epoch and from every base. "
         "Several runs are seeds where they differ in nothing else. Parameters and multiply-adds stand beside them. Test "
-        "accuracies serve this comparison alone: nothing that searches sees them.",
-        epilog="Example: frugalnas correlate runs/supernet-seed0 runs/supernet-seed1 --table nasbench201/cifar10",
+        "accuracies serve this comparison alone: nothing that searches sees them."
     )
-    _add_common(correlate, "nasbench201/cifar10", "name of a table (frugalnas table list)")
-    correlate.add_argument(
+    parser.epilog = "Example: frugalnas correlate runs/supernet-seed0 runs/supernet-seed1 --table nasbench201/cifar10"
+    add_common(parser, "nasbench201/cifar10", "name of a table (frugalnas table list)")
+    parser.add_argument(
         "--base", action="append", type=int, metavar="N", help="epoch an angle starts from, may be repeated [all kept]"
     )
-    correlate.add_argument(
+    parser.add_argument(
         "--epoch",
         action="append",
         type=int,
         metavar="N",
         help="epoch to look after, may be repeated [each; of other scores the last]",
     )
-    correlate.set_defaults(run=_correlate, rest="run_dirs")
-    robustness = commands.add_parser(
-        "robustness",
-        help="how one supernet ranks several data sets",
-        description="Hold one score of trained supernets against all data sets of a benchmark: how well an architecture "
-        "that was found on one of them transfers to the others (the transfer figure of RLNAS).",
-        epilog="Example: frugalnas robustness runs/supernet --table nasbench201",
-    )
-    _add_common(
-        robustness, "nasbench201", "a benchmark, whose tables NAME/... are all taken, or tables joined by commas"
-    )
-    robustness.add_argument("--base", type=int, metavar="N", help="epoch an angle starts from [the recipe's]")
-    robustness.add_argument("--epoch", type=int, metavar="N", help="epoch to look after [the last]")
-    robustness.set_defaults(run=_robustness, rest="run_dirs")
+    parser.set_defaults(run=_correlate)
 
 
-def _add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
+def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
+    """Add the options that both commands have."""
     parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN", help="folders of supernets of one space")
     parser.add_argument("--table", default=table, metavar="NAME", help=f"{what} [{table}]")
     parser.add_argument(
@@ -81,14 +67,16 @@ def _add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _options(parsed: argparse.Namespace) -> dict[str, Any]:
+def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
+    """What both commands pass on."""
     if parsed.sample is not None and parsed.sample < 2:
         raise FrugalnasError(f"--sample {parsed.sample}: a ranking needs two architectures at least")
     names = ("score", "against", "rule", "sample", "recalibrate", "images", "seed", "device")
     return {name: getattr(parsed, name) for name in names}
 
 
-def _folder(parsed: argparse.Namespace) -> Path:
+def study_folder(parsed: argparse.Namespace) -> Path:
+    """Where files are written."""
     from frugalnas.searches.scoring import supernet_folder
 
     return parsed.out or supernet_folder(parsed.run_dirs[0]) / "report"
@@ -98,48 +86,24 @@ def _correlate(parsed: argparse.Namespace) -> int:
     from frugalnas.report.rankings import ranking_numbers, ranking_report
     from frugalnas.studies.correlating import correlate
 
-    study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **_options(parsed))
-    written = ranking_report(study, _folder(parsed))
+    study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **options_of(parsed))
+    written = ranking_report(study, study_folder(parsed))
     numbers = ranking_numbers(study)
     if parsed.json:
         print(to_json(numbers, indent=2))
         return 0
     print(_against(study))
-    print(_rule(study))
+    print(rule_of(study))
     lines: dict[str, list[dict[str, Any]]] = {}
     for record in numbers["rankings"]:
         lines.setdefault(record["name"], []).append(record)
     shown = [record for records in lines.values() for record in _spaced(records)]
-    rows = [_row(record["name"], str(record["epoch"]), record) for record in shown]
-    rows += [_row(name, "", known) for name, known in numbers["baselines"].items()]
-    print_columns(rows, _heading(shown[0]))
+    rows = [row_of(record["name"], str(record["epoch"]), record) for record in shown]
+    rows += [row_of(name, "", known) for name, known in numbers["baselines"].items()]
+    print_columns(rows, heading(shown[0]))
     _print_groups(lines)
     print()
-    _print_files(written)
-    return 0
-
-
-def _robustness(parsed: argparse.Namespace) -> int:
-    from frugalnas.report.rankings import ranking_numbers, transfer_report
-    from frugalnas.studies.correlating import tables_named, transfer
-
-    tables = tables_named(parsed.table)
-    studies = transfer(parsed.run_dirs, tables, base=parsed.base, epoch=parsed.epoch, **_options(parsed))
-    written = transfer_report(studies, _folder(parsed))
-    numbers = {name: ranking_numbers(study) for name, study in studies.items()}
-    if parsed.json:
-        print(to_json(numbers, indent=2))
-        return 0
-    rows = []
-    for name, known in numbers.items():
-        for record in known["rankings"]:
-            rows.append([name, known["accuracy"], *_row(record["name"], str(record["epoch"]), record)])
-        rows += [[name, known["accuracy"], *_row(cost, "", one)] for cost, one in known["baselines"].items()]
-    print(_rule(next(iter(studies.values()))))
-    first = next(iter(numbers.values()))["rankings"][0]
-    print_columns(rows, ("table", "accuracy", *_heading(first)))
-    print()
-    _print_files(written)
+    print_files(written)
     return 0
 
 
@@ -149,7 +113,7 @@ def _against(study: Study) -> str:
     return f"{study.table}, {study.column} accuracy{split}: {which} {len(study.codes):,} architectures"
 
 
-def _rule(study: Study) -> str:
+def rule_of(study: Study) -> str:
     """Which weights the angles count, for people; empty where there are none."""
     rules = dict.fromkeys(ranking.rule for ranking in study.rankings if ranking.rule)
     return f"angles by the rule {', '.join(rules)}\n" if rules else ""
@@ -168,13 +132,13 @@ def _tops(known: Mapping[str, Any]) -> list[int]:
     return [k for k in SHOWN_TOPS if f"top{k}_precision" in known]
 
 
-def _heading(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """Over the columns of `_row`."""
+def heading(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Over the columns of `row_of`."""
     statistics = ("tau", "of places", "Spearman", "equal params")
     return ("score", "epoch", *statistics, *(f"top {k}" for k in _tops(known)), "first by score")
 
 
-def _row(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
+def row_of(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
     """A line of the table; statistics are [mean, deviation] over seeds, or a number."""
     statistics = [_shown(known[key]) for key in ("tau", "position_tau", "spearman", "within")]
     found = [_share(known[f"top{k}_precision"]) for k in _tops(known)]
@@ -211,5 +175,6 @@ def _print_groups(lines: Mapping[str, list[dict[str, Any]]]) -> None:
     print_columns(rows, ("score", *(f"{float(size.removeprefix('within_')) / 1e6:.3f} M" for size in sizes)))
 
 
-def _print_files(paths: list[Path]) -> None:
+def print_files(paths: list[Path]) -> None:
+    """Print which files were written."""
     print_columns([("numbers", str(paths[0])), ("figures", ", ".join(str(p) for p in paths[1:] if p.suffix == ".png"))])

@@ -19,9 +19,9 @@ LISTED = 20
 """Classes that are listed on the terminal."""
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    parser = commands.add_parser("data", help="images: info, list, pack", description="Images to train on.")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Images to train on."
     kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="the data sets that have a name")
     listed.set_defaults(run=_list)

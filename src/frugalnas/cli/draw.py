@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug, space_settings
 from frugalnas.errors import FrugalnasError
@@ -12,13 +11,11 @@ from frugalnas.errors import FrugalnasError
 __all__ = ["add"]
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "draw",
-        help="an architecture as a picture, SVG and PNG",
-        description="Draw an architecture: the normal and reduction cell of darts, the layers of a network as a strip of "
-        "blocks, or a cell as a graph; SVG and PNG.",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Draw an architecture: the normal and reduction cell of darts, the layers of a network as a strip of "
+        "blocks, or a cell as a graph; SVG and PNG."
     )
     add_architecture(parser)
     parser.add_argument(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from typing import Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
@@ -16,14 +15,12 @@ __all__ = ["add"]
 DRAWN = 100_000
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "encodings",
-        help="dimension, distinct codes and collisions of a space's encodings",
-        description="For every encoding of a space: its columns, how many different feature vectors the architectures "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "For every encoding of a space: its columns, how many different feature vectors the architectures "
         "have, how many architectures share theirs with another network, how many share the most common one, and how "
-        "many networks are written in more than one way.",
+        "many networks are written in more than one way."
     )
     parser.add_argument("space", metavar="SPACE", help="such as nasbench201 (frugalnas list)")
     parser.add_argument(

@@ -20,16 +20,14 @@ Steps = dict[str, list[str]]
 """The arguments of each command, by the name of its step, which is that of its folder too."""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "experiment",
-        help="run a study of the papers, or list them",
-        description="Run a study: its commands one after the other, each into a folder of its own. What is finished is not run "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Run a study: its commands one after the other, each into a folder of its own. What is finished is not run "
         "again, what was interrupted goes on. Options override those of every command of the study that has them. "
-        "Without a name the studies are listed.",
-        epilog="Example: frugalnas experiment ssnenas-fine-tuning-nasbench201 --trials 4 --jobs 2",
+        "Without a name the studies are listed."
     )
+    parser.epilog = "Example: frugalnas experiment ssnenas-fine-tuning-nasbench201 --trials 4 --jobs 2"
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="of a study, or a YAML file like those that come with it"
     )
@@ -152,7 +150,7 @@ def _grouped(overrides: Sequence[str]) -> list[list[str]]:
 
 def _overridden(steps: Steps, groups: list[list[str]]) -> Steps:
     """Each command with the options that it has; argparse takes the last of two."""
-    from frugalnas.cli.main import command_options
+    from frugalnas.cli.parsing import command_options
 
     for group in groups:
         if group[0].partition("=")[0] in _PLACES:
@@ -170,7 +168,8 @@ def _overridden(steps: Steps, groups: list[list[str]]) -> Steps:
 
 
 def _carry_out(folder: Path, command: list[str], dry_run: bool) -> int:
-    from frugalnas.cli.main import command_options, main
+    from frugalnas.cli.main import main
+    from frugalnas.cli.parsing import command_options
 
     if (folder / "config.yaml").is_file():
         command = ["resume", str(folder), *_kept(command)]

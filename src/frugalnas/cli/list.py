@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from frugalnas.cli.table import table_states
 from frugalnas.cli.text import print_columns
@@ -11,13 +10,9 @@ from frugalnas.cli.text import print_columns
 __all__ = ["add"]
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "list",
-        help="spaces, strategies, predictors and tables, one line each",
-        description="What there is, one line each.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "What there is, one line each."
     parser.add_argument("--architectures", action="store_true", help="the published architectures that have a name")
     parser.add_argument("--recipes", action="store_true", help="the recipes for training, with their sources")
     parser.set_defaults(run=run)

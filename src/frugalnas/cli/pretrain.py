@@ -25,16 +25,14 @@ MEANS = {
 """The tasks, and what their accuracy is."""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "pretrain",
-        help="pre-train a predictor's encoder on the architectures of a space",
-        description="Pre-train the graph encoder of a predictor on architectures alone: ss-ccl draws those that are few "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Pre-train the graph encoder of a predictor on architectures alone: ss-ccl draws those that are few "
         "edits apart together and pushes the others away, ss-rl tells the edit distance of pairs. Predictors and searches take "
-        "the run's folder as --pretrained.",
-        epilog="Example: frugalnas pretrain ss-ccl --space nasbench101 --out runs/ccl101",
+        "the run's folder as --pretrained."
     )
+    parser.epilog = "Example: frugalnas pretrain ss-ccl --space nasbench101 --out runs/ccl101"
     parser.add_argument("task", metavar="TASK", choices=tuple(MEANS), help=" or ".join(MEANS))
     parser.add_argument(
         "--space", default="nasbench201", metavar="NAME", help="whose architectures [nasbench201] (frugalnas list)"

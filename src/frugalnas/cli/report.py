@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 __all__ = ["add"]
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    report = commands.add_parser(
-        "report", help="further figures of a run", description="Figures of a run beyond those of `frugalnas show`."
-    )
-    kinds = report.add_subparsers(metavar="COMMAND")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Figures of a run beyond those of `frugalnas show`."
+    kinds = parser.add_subparsers(metavar="COMMAND")
     dynamics = kinds.add_parser(
         "dynamics",
         help="where WeakNAS or NPENAS looked and how its predictors improved",

@@ -27,16 +27,14 @@ STAGES = ("supernet", "search", "retrain", "report")
 RECIPE = "default"
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "rlnas",
-        help="find an architecture for images without labels, then train it",
-        description="RLNAS: train a supernet on random labels, rank architectures by the angle by which their weights turn, "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "RLNAS: train a supernet on random labels, rank architectures by the angle by which their weights turn, "
         "search for the largest, and train the winner from scratch where the images have labels. Each stage is a run in a "
-        "folder of its own; frugalnas resume carries on with whichever was interrupted.",
-        epilog="Example: frugalnas rlnas --data ./photos --where 'macs<=300M' --retrain-top 3 --dry-run",
+        "folder of its own; frugalnas resume carries on with whichever was interrupted."
     )
+    parser.epilog = "Example: frugalnas rlnas --data ./photos --where 'macs<=300M' --retrain-top 3 --dry-run"
     group = parser.add_argument_group("what is searched")
     group.add_argument(
         "--space", metavar="NAME", help="[nasbench201 for images up to 64 pixels, else mobilenet, or the recipe's]"

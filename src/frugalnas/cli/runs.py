@@ -1,4 +1,4 @@
-"""`frugalnas resume`, `show` and `runs list`: what happens to a run once it exists."""
+"""`frugalnas runs list` and `runs rank`: the runs of a folder, and what a search found in order."""
 
 from __future__ import annotations
 
@@ -8,167 +8,45 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import compare, pretrain, ranking, rlnas, search, train
-from frugalnas.cli.compare_predictors import show_assessment
-from frugalnas.cli.options import add_budget, add_limit
-from frugalnas.cli.showing import show_comparison, show_run, show_training
-from frugalnas.cli.supernet import show_supernet
+from frugalnas.cli import pretrain
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError, surroundings
-from frugalnas.trust import Untrusted, looking
+from frugalnas.errors import FrugalnasError, surroundings, unknown_name
+from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
+    from frugalnas.searches import SearchResult
 
-__all__ = ["add"]
+__all__ = ["COLUMNS", "add", "row_of"]
+
+COLUMNS = ("run", "kind", "on", "done", "best")
+SHOWN = 10
+"""Architectures of a search, where nobody says how many."""
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    resume = commands.add_parser(
-        "resume",
-        help="continue an interrupted search, comparison, training or method",
-        description="Continue a run: its journal ends as if it had never been interrupted.",
-    )
-    resume.add_argument("run_dir", type=Path, metavar="RUN")
-    add_budget(resume, None)
-    resume.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="STAGE.NAME=VALUE",
-        help="for a method: another setting of a stage that has not begun, such as search.generations=5",
-    )
-    add_limit(resume, "for a method whose search has not begun: another limit")
-    resume.add_argument(
-        "--epochs", type=int, metavar="N", help="for a training: go on to so many in all, also when finished"
-    )
-    resume.add_argument(
-        "--lr", type=float, metavar="X", help="for a training: the rate at which its schedule starts anew"
-    )
-    resume.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for comparisons [1]")
-    resume.add_argument(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
-    )
-    edited = resume.add_mutually_exclusive_group()
-    edited.add_argument(
-        "--accept-config", action="store_true", help="go on with config.yaml as it was edited, where the run can"
-    )
-    edited.add_argument("--restore-config", action="store_true", help="undo what was edited in config.yaml first")
-    resume.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    resume.set_defaults(run=_resume)
-    show = commands.add_parser(
-        "show", help="what a run found", description="What a run or comparison found, read from its folder."
-    )
-    show.add_argument("run_dir", type=Path, metavar="RUN")
-    show.add_argument("--json", action="store_true", help="as JSON")
-    show.set_defaults(run=_show)
-    runs = commands.add_parser(
-        "runs",
-        help="list runs, rank what one found",
-        description="List the runs in a folder, or rank what a search found.",
-    )
-    kinds = runs.add_subparsers(metavar="COMMAND")
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "List the runs in a folder, or rank what a search found."
+    kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="one line each")
     listed.add_argument("--root", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs are [runs]")
     listed.set_defaults(run=_list)
-    ranking.add(kinds)
-
-
-def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import RunFolder, accept_config, restore_config
-    from frugalnas.searches import Budget, resume
-    from frugalnas.studies import resume_comparison
-    from frugalnas.studies.assessment import resume_assessment
-
-    run_dir, quiet = parsed.run_dir, parsed.quiet
-    if parsed.restore_config:
-        restore_config(run_dir)
-    elif parsed.accept_config:
-        accept_config(run_dir)
-    config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
-        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
-    if (parsed.set or parsed.where) and config["kind"] != "method":
-        raise FrugalnasError(
-            f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
-        )
-    if (parsed.epochs, parsed.lr) != (None, None) and config["kind"] not in ("training", "supernet"):
-        more = "--queries gives it a larger budget" if config["kind"] == "search" else "start another one for more"
-        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only trainings go on for --epochs or at --lr; {more}")
-    if config["kind"] == "comparison":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
-        here = run_dir.absolute()
-        with compare.watched(run_dir, quiet) as callbacks:
-            resume_comparison(here, jobs=parsed.jobs, callbacks=callbacks)
-        return show_comparison(here)
-    if config["kind"] == "assessment":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
-        with compare.watched(run_dir, quiet, "fits") as callbacks:
-            resume_assessment(run_dir, jobs=parsed.jobs, callbacks=callbacks)
-        return show_assessment(run_dir)
-    if config["kind"] == "method":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError(
-                "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
-            )
-        settings = {**rlnas.stage_settings(parsed.set), **({"where": parsed.where} if parsed.where else {})}
-        return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet, settings)
-    if config["kind"] == "pretraining":
-        return pretrain.resume_run(run_dir, parsed)
-    if config["kind"] in ("training", "supernet"):
-        return _resume_training(run_dir, config["kind"], parsed)
-    changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.max_failures}
-    changed = {name: value for name, value in changed.items() if value is not None}
-    budget = Budget(**{**config["budget"], **changed}) if changed else None
-    here = run_dir.absolute()  # an evaluator may change the working folder
-    with search.watched(run_dir, quiet) as callbacks:
-        resume(here, budget=budget, callbacks=callbacks)
-    return show_run(here)
-
-
-def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> int:
-    from frugalnas.runs.supernets import resume_supernet
-    from frugalnas.runs.training import resume_training
-
-    if parsed.queries is not None or parsed.seconds is not None:
-        raise FrugalnasError("a training has no queries; --epochs has it go on for longer")
-    options = {"device": parsed.device, "epochs": parsed.epochs, "lr": parsed.lr}
-    with train.watched(run_dir, parsed.quiet) as callbacks:
-        if kind == "supernet":
-            resume_supernet(run_dir, **options, callbacks=callbacks)
-        else:
-            resume_training(run_dir, **options, callbacks=callbacks)
-    return show_supernet(run_dir) if kind == "supernet" else show_training(run_dir)
-
-
-def _show(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import RunFolder
-
-    folder = RunFolder(parsed.run_dir)
-    try:
-        with looking():
-            return _shown(folder.config["kind"], parsed)
-    except Untrusted as why:
-        return _shown_unopened(folder, str(why), as_json=parsed.json)
-
-
-def _shown(kind: str, parsed: argparse.Namespace) -> int:
-    if kind == "comparison":
-        return show_comparison(parsed.run_dir, as_json=parsed.json)
-    if kind == "assessment":
-        return show_assessment(parsed.run_dir, as_json=parsed.json)
-    if kind == "training":
-        return show_training(parsed.run_dir, as_json=parsed.json)
-    if kind == "supernet":
-        return show_supernet(parsed.run_dir, as_json=parsed.json)
-    if kind == "pretraining":
-        return pretrain.show_pretraining(parsed.run_dir, as_json=parsed.json)
-    if kind == "method":
-        return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
-    return show_run(parsed.run_dir, as_json=parsed.json)
+    ranked = kinds.add_parser(
+        "rank",
+        help="the architectures of a search in order",
+        description="The architectures that a search evaluated, the best first: by their value, or by another "
+        "measurement, of trained ones `best` or `last5`. `frugalnas train RUN --id N` retrains one of them.",
+    )
+    ranked.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a search")
+    ranked.add_argument(
+        "--by",
+        default="value",
+        metavar="NAME",
+        help="value, or a metric: best (best validation accuracy), last5 (mean of the last five epochs), ... [value]",
+    )
+    ranked.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"how many [{SHOWN}]")
+    ranked.add_argument("--json", action="store_true", help="as JSON, all of them")
+    ranked.set_defaults(run=_rank)
 
 
 def _list(parsed: argparse.Namespace) -> int:
@@ -185,29 +63,10 @@ def _list(parsed: argparse.Namespace) -> int:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
     rows += [[str(path), "unreadable", *[""] * 4] for path in unreadable]
-    print_columns(rows, (*_COLUMNS, "limits"))
+    print_columns(rows, (*COLUMNS, "limits"))
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
         print(f"\nunreadable: {said}")
-    return 0
-
-
-_COLUMNS = ("run", "kind", "on", "done", "best")
-
-
-def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
-    """Print what a run of somebody's own parts says by itself, without importing these."""
-    rows = list(zip(_COLUMNS, _row(folder), strict=True))
-    queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
-    if queries:
-        rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))
-    if as_json:
-        print(json.dumps(dict(rows), indent=2))
-        return 0
-    rows.append(("not opened", why))
-    if folder.report.is_dir():
-        rows.append(("pictures", ", ".join(sorted(f"report/{path.name}" for path in folder.report.iterdir()))))
-    print_columns(rows)
     return 0
 
 
@@ -218,10 +77,10 @@ def _limited(folder: RunFolder) -> list[str]:
     where = limits.get("where") or (config.get("method") or {}).get("options", {}).get("recipe", {}).get("where")
     seconds = (config.get("budget") or {}).get("seconds")
     said = [where, "fewer choices" if "allowed" in limits else None, None if seconds is None else f"{seconds:g} s"]
-    return [*_row(folder), "; ".join(str(limit) for limit in said if limit)]
+    return [*row_of(folder), "; ".join(str(limit) for limit in said if limit)]
 
 
-def _row(folder: RunFolder) -> list[str]:
+def row_of(folder: RunFolder) -> list[str]:
     """A run's line in the list."""
     from frugalnas.runs.descriptions import subject_of
 
@@ -283,3 +142,98 @@ def _training_row(folder: RunFolder) -> list[str]:
         best = f"{test['top1']:.2f} % test"
     done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
     return [str(folder.path), "training", Path(config["data"]["spec"]).name, done, best]
+
+
+# -- rank ----------------------------------------------------------------------------------------------------------------
+
+
+def _rank(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs import RunFolder
+    from frugalnas.searches import load_search
+
+    if parsed.top < 1:
+        raise FrugalnasError(f"--top {parsed.top}: show at least one architecture")
+    ranked = _ranked(load_search(parsed.run_dir), parsed.by, parsed.run_dir)
+    if parsed.json:
+        print(to_json(ranked, indent=2))
+        return 0
+    metrics = sorted({name for row in ranked for name in row["metrics"]})
+    headings = ["rank", "id", "value", *metrics, *(["minutes"] if any(row["seconds"] for row in ranked) else [])]
+    rows = [_ranked_row(row, metrics, "minutes" in headings) for row in ranked[: parsed.top]]
+    print_columns(rows, [*headings, "architecture"])
+    if len(ranked) > parsed.top:
+        print(f"and {len(ranked) - parsed.top} more; --top {len(ranked)} shows all")
+    for line in _agreement(ranked):
+        print(line)
+    config = RunFolder(parsed.run_dir).config
+    if config["evaluator"]["name"] == "training":
+        data = config["evaluator"]["options"]["data"]
+        recipe = " --recipe ssnenas-retrain" * (config["space"]["name"] == "darts" and data != "digits")
+        print(
+            f"Retrain one, here the first: frugalnas train {parsed.run_dir} --id {ranked[0]['id']} --data {data}{recipe}"
+        )
+    return 0
+
+
+def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]]:
+    """The evaluated architectures as plain data, the best first; equals in the order in which they were asked for."""
+    from frugalnas.strategies.objectives import COSTS
+
+    queries = [(number, query) for number, query in enumerate(result.queries, 1) if query.error is None]
+    if not queries:
+        raise FrugalnasError(f"no evaluation of {run_dir} succeeded, so there is nothing to rank")
+    known = ["value", *sorted({name for _, query in queries for name in query.metrics})]
+    if by not in known:
+        raise unknown_name("--by", by, known, " (metrics of this search)")
+    sign = -1.0 if by in {cost.metric for cost in COSTS.values()} else 1.0
+    scored = [
+        (sign * (query.value if by == "value" else query.metrics.get(by, float("nan"))), -number, query)
+        for number, query in queries
+    ]
+    scored = [entry for entry in scored if entry[0] == entry[0]]
+    rows = []
+    for rank, (_, number, query) in enumerate(sorted(scored, key=lambda entry: entry[:2], reverse=True), 1):
+        rows.append(
+            {
+                "rank": rank,
+                "id": -number,
+                "value": query.value,
+                "metrics": dict(query.metrics),
+                "seconds": _seconds(run_dir, -number),
+                "architecture": result.space.format(query.code),
+            }
+        )
+    return rows
+
+
+def _seconds(run_dir: Path, number: int) -> float | None:
+    """How long a query's own training took, None where it was no training."""
+    from frugalnas.runs import RunFolder
+
+    path = run_dir / "evaluations" / f"{number:06d}" / "training"
+    return round(RunFolder(path).seconds(), 1) if (path / "config.yaml").is_file() else None
+
+
+def _ranked_row(row: dict[str, Any], metrics: list[str], timed: bool) -> list[str]:
+    columns = [str(row["rank"]), str(row["id"]), f"{row['value']:.3f}"]
+    for name in metrics:
+        amount = row["metrics"].get(name, float("nan"))
+        columns.append(f"{amount / 1e6:,.3f} M" if name in ("params", "macs") else f"{amount:,.3f}")
+    if timed:
+        columns.append("" if row["seconds"] is None else f"{row['seconds'] / 60:.1f}")
+    return [*columns, row["architecture"]]
+
+
+def _agreement(ranked: list[dict[str, Any]]) -> list[str]:
+    """How far the two orders of trained architectures agree; nothing where there is one, or nothing to order."""
+    import numpy as np
+
+    from frugalnas.scores.correlation import kendall_tau
+
+    pairs = [(row["metrics"].get("best"), row["metrics"].get("last5")) for row in ranked]
+    if len(pairs) < 3 or any(None in pair for pair in pairs):
+        return []
+    best, last = np.array(pairs, np.float64).T
+    if not np.ptp(best) or not np.ptp(last):
+        return []
+    return [f"Kendall's tau between the orders by best and by last5: {kendall_tau(best, last):.3f}"]

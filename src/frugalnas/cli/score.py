@@ -32,16 +32,16 @@ SPELLINGS = 1_000
 """How many codes of one network are looked past on average to find the next."""
 
 
-def add(commands: Any) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "score",
-        help="rank architectures by what a trained supernet, or none, says of them",
-        description="Score architectures by a trained supernet, or as networks that nobody has trained: all of a space that "
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Score architectures by a trained supernet, or as networks that nobody has trained: all of a space that "
         "can be listed, a sample of a larger one, or those that are named. Parameters and multiply-adds stand beside the "
-        "score: what it knows beyond them is what it is worth.",
-        epilog="Examples: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv; "
-        "frugalnas score --space darts --score naswot --data digits --sample 50",
+        "score: what it knows beyond them is what it is worth."
+    )
+    parser.epilog = (
+        "Examples: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv; "
+        "frugalnas score --space darts --score naswot --data digits --sample 50"
     )
     parser.add_argument(
         "run_dir",
@@ -83,7 +83,7 @@ def add(commands: Any) -> None:
     group.add_argument("--top", type=int, default=TOP, metavar="N", help=f"the best of them [{TOP}]")
     group.add_argument("--out", type=Path, metavar="FILE", help="write all scores, .csv or .parquet")
     group.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(run=_run, rest="architectures")
+    parser.set_defaults(run=_run)
 
 
 def add_accuracy(parser: argparse.ArgumentParser) -> None:

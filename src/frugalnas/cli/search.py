@@ -6,7 +6,6 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
     from frugalnas.strategies import Strategy
 
 __all__ = [
+    "DECIDES",
     "PRETRAINED_HELP",
     "add",
+    "candidates",
     "complete",
     "describe_subject",
     "fit_to_data",
@@ -35,6 +36,7 @@ __all__ = [
     "watched",
 ]
 
+DECIDES = "strategy"
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200
 PRETRAINED_HELP = (
@@ -42,13 +44,20 @@ PRETRAINED_HELP = (
 )
 
 
-def add(commands: Any, arguments: Sequence[str]) -> None:
-    """Add the command; its options depend on the strategy that is named."""
-    parser = commands.add_parser(
-        "search",
-        help="search a space with a strategy",
-        description="Search a space with a strategy and keep the run in a folder of its own.",
-        epilog="`frugalnas search STRATEGY --help` shows the options of that strategy; `frugalnas list` the strategies.",
+def candidates(words: Sequence[str]) -> list[str]:
+    """The strategies that may be meant by words, some of which are values of options: names before import paths."""
+    return [
+        *(word for word in words if word in STRATEGIES.targets),
+        DEFAULT_STRATEGY,
+        *(word for word in words if ":" in word),
+    ]
+
+
+def add(parser: argparse.ArgumentParser, strategy: str | None = None) -> None:
+    """Add what the command takes, with the options of a strategy."""
+    parser.description = "Search a space with a strategy and keep the run in a folder of its own."
+    parser.epilog = (
+        "`frugalnas search STRATEGY --help` shows the options of that strategy; `frugalnas list` the strategies."
     )
     parser.add_argument(
         "strategy", nargs="?", default=DEFAULT_STRATEGY, help=f"name or module:Class [{DEFAULT_STRATEGY}]"
@@ -56,10 +65,11 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
     add_budget(parser, DEFAULT_QUERIES)
     parser.add_argument("--until-optimum", action="store_true", help="stop at the best value of the table")
     add_evaluator(parser)
-    named = _named_strategy(arguments)
-    if named is not None:
-        group = parser.add_argument_group(f"options of {named}")
-        own = add_constructor_options(group, STRATEGIES.resolve(named), leave_out=("costs",))  # --objectives names them
+    if strategy is not None:
+        group = parser.add_argument_group(f"options of {strategy}")
+        own = add_constructor_options(
+            group, STRATEGIES.resolve(strategy), leave_out=("costs",)
+        )  # --objectives names them
         if "pretrained" not in own:
             said = f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
             shown = said if "predictor" in own else argparse.SUPPRESS  # otherwise refused with what mends it
@@ -81,18 +91,6 @@ def add(commands: Any, arguments: Sequence[str]) -> None:
     )
     group.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(run=run)
-
-
-def _named_strategy(arguments: Sequence[str]) -> str | None:
-    """The strategy that a search's command line names, None for another command."""
-    if not arguments or arguments[0] != "search":
-        return None
-    options_alone = {"--quiet", "--until-optimum", "-h", "--help"}
-    for before, word in pairwise(arguments):
-        takes_value = before.startswith("-") and before not in options_alone and "=" not in before
-        if not word.startswith("-") and not takes_value:
-            return word
-    return DEFAULT_STRATEGY
 
 
 def run(parsed: argparse.Namespace) -> int:

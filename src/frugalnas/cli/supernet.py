@@ -31,13 +31,9 @@ __all__ = ["add", "show_supernet"]
 DEFAULT_SPACE = "nasbench201"
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    parser = commands.add_parser(
-        "supernet",
-        help="train the supernet of a space",
-        description="One network that holds every choice of a space; a training step uses one path through it.",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "One network that holds every choice of a space; a training step uses one path through it."
     kinds = parser.add_subparsers(metavar="COMMAND")
     train = kinds.add_parser(
         "train",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["add", "table_states"]
 
 
-def add(commands: Any) -> None:
-    """Add the commands."""
-    parser = commands.add_parser(
-        "table", help="tabular benchmarks: list, info, import, doctor", description="Tabular benchmarks."
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Tabular benchmarks."
     kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="the tables that can be searched")
     listed.set_defaults(run=_list)

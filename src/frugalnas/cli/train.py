@@ -1,4 +1,4 @@
-"""`frugalnas train`, `evaluate` and `predict`: an architecture becomes a network that knows classes of images."""
+"""`frugalnas train`: an architecture becomes a network that knows classes of images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.architectures import Architecture as Found
 from frugalnas.cli.architectures import add_architecture, find_architecture, sizes_of, slug
-from frugalnas.cli.showing import show_evaluation, show_training
+from frugalnas.cli.showing import show_training
 from frugalnas.cli.text import print_columns
 from frugalnas.cli.training_options import (
     LARGE,
@@ -23,7 +23,6 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
-from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs.training import TrainingPlan
@@ -31,26 +30,21 @@ if TYPE_CHECKING:
 
 __all__ = ["add", "watched"]
 
-TOGETHER = 64
-"""Pictures that pass through a network at a time."""
 
-
-def add(commands: Any) -> None:
-    """Add the commands."""
-    train = commands.add_parser(
-        "train",
-        help="train an architecture from scratch on images",
-        description="Train an architecture from scratch: on scikit-learn's digits, on CIFAR, on ImageNet, or on your own "
-        "folder of class folders. The run has a folder of its own, from which it can be resumed at any moment.",
-        epilog="Example: frugalnas train RelativeNAS --data cifar10 --root ~/data --recipe cifar --epochs 600",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Train an architecture from scratch: on scikit-learn's digits, on CIFAR, on ImageNet, or on your own "
+        "folder of class folders. The run has a folder of its own, from which it can be resumed at any moment."
     )
-    add_architecture(train)
-    add_data(train, "digits")
-    group = add_recipe(train)
+    parser.epilog = "Example: frugalnas train RelativeNAS --data cifar10 --root ~/data --recipe cifar --epochs 600"
+    add_architecture(parser)
+    add_data(parser, "digits")
+    group = add_recipe(parser)
     group.add_argument("--weights", type=Path, metavar="PATH", help="start from these: a run, a model, or a checkpoint")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation [0]")
-    add_device(train)
-    group = train.add_argument_group("how it is carried out")
+    add_device(parser)
+    group = parser.add_argument_group("how it is carried out")
     group.add_argument(
         "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
     )
@@ -63,34 +57,7 @@ def add(commands: Any) -> None:
         "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<architecture>-<data>-seed<seed>]"
     )
     group.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    train.set_defaults(run=_train)
-    evaluate = commands.add_parser(
-        "evaluate",
-        help="how good a trained network is on images",
-        description="Accuracy of a trained network on a part of the data it was trained on, or on other images of the same "
-        "classes, preprocessed as in training.",
-    )
-    evaluate.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
-    add_data(evaluate, None)
-    evaluate.add_argument("--part", default="test", choices=("train", "val", "test"), help="of the data [test]")
-    evaluate.add_argument("--batch-size", type=int, metavar="N", help="images at a time")
-    add_device(evaluate)
-    evaluate.add_argument("--json", action="store_true", help="as JSON, with the confusion matrix")
-    evaluate.set_defaults(run=_evaluate)
-    predict = commands.add_parser(
-        "predict",
-        help="the classes of pictures",
-        description="What a trained network takes pictures for, by the names of the classes, with the preprocessing that "
-        "training used.",
-    )
-    predict.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
-    predict.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="files, or folders of them")
-    predict.add_argument("--top", type=int, default=3, metavar="N", help="classes to name [3]")
-    predict.add_argument("--json", action="store_true", help="as JSON, one object a picture")
-    predict.set_defaults(run=_predict)
-
-
-# -- train -------------------------------------------------------------------------------------------------------------
+    parser.set_defaults(run=_train)
 
 
 def _train(parsed: argparse.Namespace) -> int:
@@ -177,88 +144,3 @@ def watched(run_dir: Path, quiet: bool, told: set[str] | None = None) -> Iterato
     finally:
         if progress is not None:
             progress.close()
-
-
-# -- evaluate and predict ----------------------------------------------------------------------------------------------
-
-
-def _evaluate(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs.training import evaluate_run
-
-    if parsed.batch_size is not None and parsed.batch_size < 1:
-        raise FrugalnasError(f"--batch-size {parsed.batch_size}: at least one image is needed at a time")
-    data = None if parsed.data is None else images_of(parsed)
-    options: dict[str, Any] = {"part": parsed.part, "batch_size": parsed.batch_size, "compute": compute_of(parsed)}
-    result = evaluate_run(parsed.run_dir, data, **options)
-    return show_evaluation(result, as_json=parsed.json)
-
-
-def _predict(parsed: argparse.Namespace) -> int:
-    if parsed.top < 1:
-        raise FrugalnasError(f"--top {parsed.top}: name at least one class")
-    pictures = _pictures(parsed.pictures)
-    import torch
-
-    from frugalnas.data import CorruptImage, preprocess
-    from frugalnas.networks.saving import card_of, load
-    from frugalnas.runs.stages import trained_run
-
-    network = load(trained_run(parsed.run_dir))
-    card = card_of(network)
-    if not card.preprocessing:
-        raise FrugalnasError(
-            f"{parsed.run_dir} does not say how images are preprocessed; import its weights again with --trained-on"
-        )
-    rows: list[tuple[str, list[tuple[str, float]]]] = []
-    skipped: list[str] = []
-    for start in range(0, len(pictures), TOGETHER):
-        images, read = [], []
-        for path in pictures[start : start + TOGETHER]:
-            try:
-                images.append(preprocess(path, card.preprocessing))
-                read.append(path)
-            except CorruptImage as error:
-                skipped.append(str(error))
-                print(f"skipped {error}", file=sys.stderr)
-        if not images:
-            continue
-        with torch.inference_mode():
-            probabilities = network(torch.stack(images)).softmax(dim=1)
-        best = probabilities.topk(min(parsed.top, probabilities.shape[1]), dim=1)
-        for path, shares, numbers in zip(read, best.values.tolist(), best.indices.tolist(), strict=True):
-            names = [card.classes[number] if card.classes else str(number) for number in numbers]
-            rows.append((str(path), list(zip(names, shares, strict=True))))
-    if not rows:
-        raise FrugalnasError(
-            f"none of the {len(skipped)} pictures can be read ({skipped[0]}); save them as JPEG or PNG"
-        )
-    if parsed.json:
-        plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
-        print(to_json(plain, indent=2))
-        return 0
-    print_columns([[path, *(f"{name} {100 * share:.1f} %" for name, share in classes)] for path, classes in rows])
-    if skipped:
-        print(f"{len(skipped)} of {len(pictures)} pictures could not be read and were skipped", file=sys.stderr)
-    return 0
-
-
-def _pictures(paths: list[Path]) -> list[Path]:
-    """The files that are meant: themselves, or the pictures anywhere in a folder."""
-    from frugalnas.data.tree import SUFFIXES, Tree, readable_name
-
-    pictures: list[Path] = []
-    for path in paths:
-        readable_name(str(path), path.parent)
-        if path.is_dir():
-            tree = Tree(path)
-            inside = tree.below(path)
-            if not inside:
-                raise FrugalnasError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}); name the files")
-            pictures += inside
-            for note in tree.notes:
-                print(note, file=sys.stderr)
-        elif path.exists():
-            pictures.append(path)
-        else:
-            raise FrugalnasError(f"there is no picture {path}")
-    return pictures

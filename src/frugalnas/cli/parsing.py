@@ -1,0 +1,244 @@
+"""The commands by name, and what is typed as arguments by name: only the module of the command that is typed is imported."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import frugalnas
+from frugalnas.errors import FrugalnasError, unknown_name, word_by
+
+__all__ = ["COMMANDS", "Parser", "command_options", "parse", "parser_of", "wording"]
+
+_Number = TypeVar("_Number", int, float)
+
+COMMANDS = {
+    "search": "search a space with a strategy",
+    "train": "train an architecture from scratch on images",
+    "evaluate": "how good a trained network is on images",
+    "predict": "the classes of pictures",
+    "resume": "continue an interrupted search, comparison, training or method",
+    "show": "what a run found",
+    "runs": "list runs, rank what one found",
+    "compare": "compare strategies over seeds",
+    "compare-predictors": "how well predictors rank what they have not seen, by labels",
+    "score": "rank architectures by what a trained supernet, or none, says of them",
+    "correlate": "how supernets rank a table",
+    "robustness": "how one supernet ranks several data sets",
+    "report": "further figures of a run",
+    "count": "parameters and multiply-adds of a network, stage by stage",
+    "fit": "the largest width with which a network stays within a budget",
+    "measure-latency": "a latency table of this machine for a space",
+    "draw": "an architecture as a picture, SVG and PNG",
+    "rlnas": "find an architecture for images without labels, then train it",
+    "supernet": "train the supernet of a space",
+    "pretrain": "pre-train a predictor's encoder on the architectures of a space",
+    "export": "a trained network as ONNX, torch.export or safetensors",
+    "weights": "published checkpoints: import",
+    "data": "images: info, list, pack",
+    "table": "tabular benchmarks: list, info, import, doctor",
+    "encodings": "dimension, distinct codes and collisions of a space's encodings",
+    "landscape": "how accuracies differ with distance in a table's space",
+    "samplers": "how far samples are from the space they are drawn from",
+    "experiment": "run a study of the papers, or list them",
+    "list": "spaces, strategies, predictors and tables, one line each",
+}
+"""What each command does. `frugalnas.cli.<command>` has `add`, which fills the command's parser.
+
+Where the options of a command depend on one of its arguments, its module names this one in `DECIDES`, and has `candidates`: what
+the argument may be, the likeliest first, given all words that could be it. `add` then takes what it is, too.
+"""
+
+
+_KEEP_TO_THEMSELVES = ("show", "list")
+"""Commands that import nothing that a file names."""
+_HELP = ("-h", "--help")
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose numbers are written as people write them, and whose errors are one line."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.register("type", int, _whole)
+        self.register("type", float, _number)
+
+    def add_subparsers(self, **options: Any) -> Any:
+        """Commands, of which one that is left out is asked for by showing which there are."""
+        self.set_defaults(run=lambda parsed: self.print_help())
+        return super().add_subparsers(**options)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where the options are listed."""
+        self.exit(2, f"frugalnas: {message} ({self.prog} --help lists what there is)\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
+            raise unknown_name(f"command of {self.prog}", value, action.choices)
+        super()._check_value(action, value)
+
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+        """The arguments by name and what is left over; those of a list may stand on both sides of an option."""
+        if any(action.nargs in ("*", "+") and not action.option_strings for action in self._actions):
+            return self.parse_known_intermixed_args(arguments)
+        return self.parse_known_args(arguments)
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a command by name; from now on messages call them as they are typed.
+
+    Raises:
+        FrugalnasError: for an unknown command or option, naming the one that was meant.
+    """
+    if not arguments or arguments[0].startswith("-"):
+        return _overview().parse_args(arguments)
+    name, *said = arguments
+    decides = getattr(_module(name), "DECIDES", "")
+    asked = [word for word in said if not decides or word not in _HELP]
+    readings = _readings(name, asked)
+    unread: tuple[Parser, list[str]] | None = None
+    for decided in readings:
+        parser = parser_of(name, decided)
+        parsed, left = parser.read(asked)
+        if left:
+            unread = unread or (parser, left)
+        elif decided == getattr(parsed, decides, None):
+            if asked != said:
+                parser.read(said)  # which prints the help
+            word_by(wording(_leaf(parser, said)))
+            return parsed
+        elif getattr(parsed, decides) not in readings:
+            readings.append(getattr(parsed, decides))
+    from difflib import get_close_matches
+
+    parser, left = unread or (parser, said)
+    near = get_close_matches(left[0].partition("=")[0], list(_leaf(parser, said)._option_string_actions), n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    raise FrugalnasError(
+        f"unrecognized arguments: {' '.join(left)}{guess} (frugalnas {name} --help lists what there is)"
+    )
+
+
+def command_options(arguments: Sequence[str]) -> set[str]:
+    """The options that a command has: `--seed`, `--out`, ..."""
+    name, *said = arguments or [""]
+    return set(_leaf(parser_of(name, _readings(name, said)[0]), said)._option_string_actions)
+
+
+def parser_of(name: str, decided: str | None = None) -> Parser:
+    """The parser of a command, with the options that depend on what one of its arguments is, where this is known."""
+    module = _module(name)
+    parser = Parser(prog=f"frugalnas {name}")
+    module.add(parser, *([] if decided is None else [decided]))
+    _add_trust(name, parser)
+    return parser
+
+
+def _module(name: str) -> Any:
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    return importlib.import_module(f"frugalnas.cli.{name.replace('-', '_')}")
+
+
+def _readings(name: str, said: Sequence[str]) -> list[str | None]:
+    """What the argument may be that decides about further options; None alone where none does."""
+    module = _module(name)
+    if not hasattr(module, "DECIDES"):
+        return [None]
+    parser = parser_of(name)
+    parser.allow_abbrev = False  # an option to come may be the beginning of one that is there
+    parsed, left = parser.read([word for word in said if word not in _HELP])
+    words = [getattr(parsed, module.DECIDES), *(word for word in left if not word.startswith("-"))]
+    return list(dict.fromkeys(module.candidates(words)))
+
+
+def _overview() -> Parser:
+    """The parser of no command, whose help lists them."""
+    parser = Parser(
+        prog="frugalnas",
+        description="Find good neural architectures cheaply.",
+        epilog="Begin with `frugalnas search` (a benchmark, seconds) or `frugalnas rlnas --data FOLDER` (your images); "
+        "`frugalnas COMMAND --help` explains a command.",
+    )
+    parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name, does in COMMANDS.items():
+        commands.add_parser(name, help=does, add_help=False)
+    return parser
+
+
+def _inner(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The commands beneath a command."""
+    kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return kinds[0].choices if kinds else {}
+
+
+def _leaf(parser: argparse.ArgumentParser, said: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the innermost command that is typed."""
+    named = next((word for word in said if word in _inner(parser)), None)
+    return parser if named is None else _leaf(_inner(parser)[named], said)
+
+
+def _add_trust(name: str, parser: argparse.ArgumentParser) -> None:
+    """Give every command that opens files the option to trust them, which `main` looks for."""
+    for inner, further in _inner(parser).items():
+        _add_trust(inner, further)
+    if not _inner(parser) and name not in _KEEP_TO_THEMSELVES:
+        parser.add_argument(
+            "--trust",
+            action="store_true",
+            help="import and run what files name beyond registered parts (only for files whose author you trust)",
+        )
+
+
+def _whole(text: str) -> int:
+    """A whole number as people write it, whose own error is shown where argparse would only say that a value is invalid."""
+    from frugalnas.amounts import whole
+
+    return _told(whole, text)
+
+
+def _number(text: str) -> float:
+    """The same of any number."""
+    from frugalnas.amounts import number
+
+    return _told(number, text)
+
+
+def _told(read: Callable[[str], _Number], text: str) -> _Number:
+    try:
+        return read(text)
+    except FrugalnasError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+# -- wording -----------------------------------------------------------------------------------------------------------
+
+
+def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
+    """How a command calls the arguments that a message names in backticks: `queries` is --queries, if it has that option.
+
+    What is no option is a setting, if it is one that the command takes: `predictor.members` is --set predictor.members.
+    """
+    typed: dict[str, str] = {}
+    for action in parser._actions:
+        long = next((option for option in action.option_strings if option.startswith("--")), "")
+        for name in (action.dest.removeprefix("option_"), *(option[2:] for option in action.option_strings)):
+            typed.setdefault(name.replace("-", "_"), long or str(action.metavar or action.dest))
+    form = next((str(action.metavar) for action in parser._actions if action.dest == "set"), "")
+
+    def named(match: re.Match[str]) -> str:
+        name, value = match.groups()
+        if name in typed:
+            flag = isinstance(parser._option_string_actions.get(typed[name]), argparse._StoreTrueAction)
+            return typed[name] if value is None or flag else f"{typed[name]} {value}"
+        setting = "." in name if "." in form else bool(form)
+        return f"{'--set ' * setting}{name}" + (f"={value}" if value is not None else "")
+
+    return lambda text: _NAMED.sub(named, text)
+
+
+_NAMED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)`(?:=([\w.\[\]+-]*[\w\]]))?")

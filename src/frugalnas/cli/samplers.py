@@ -1,0 +1,78 @@
+"""`frugalnas samplers`: how far samples are from the space they are drawn from."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+from frugalnas.strict_json import to_json
+
+__all__ = ["add"]
+
+DEFAULT_TRIALS = 10
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Draw architectures in every way that a space knows and hold how often each path from input to output "
+        "occurs against the whole space (Kullback-Leibler divergence): older papers draw cells of NAS-Bench-101 with "
+        "random bits, which prefers networks with many codes."
+    )
+    parser.add_argument("--space", default="nasbench101", metavar="NAME", help="one that can be listed [nasbench101]")
+    parser.add_argument("--sizes", metavar="A,B,...", help="architectures drawn [50,100,200,500,1000,2000,5000]")
+    parser.add_argument(
+        "--trials", type=int, default=DEFAULT_TRIALS, metavar="N", help=f"samples of each size [{DEFAULT_TRIALS}]"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draws [0]")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for CSV file and figure [runs/samplers-<space>]")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_samplers)
+
+
+def _samplers(parsed: argparse.Namespace) -> int:
+    from frugalnas.cli.compare import numbers_in
+    from frugalnas.report.landscapes import samplers_report
+    from frugalnas.studies.landscape import SIZES, read_samplers
+    from frugalnas.studies.statistics import bootstrap_mean
+
+    sizes = SIZES if parsed.sizes is None else tuple(sorted(numbers_in(parsed.sizes, "--sizes")))
+    space = SPACES.create(parsed.space)
+    if not space.enumerable:
+        raise FrugalnasError(
+            f"{parsed.space} cannot be listed, so that nobody knows what the whole of it looks like; take nasbench101 or "
+            "nasbench201"
+        )
+    found = read_samplers(space, sizes=sizes, trials=parsed.trials, seed=parsed.seed)
+    written = samplers_report(found, parsed.out or Path("runs") / f"samplers-{parsed.space}")
+    if parsed.json:
+        print(
+            to_json(
+                {
+                    "space": found.space,
+                    "architectures": found.architectures,
+                    "sizes": list(found.sizes),
+                    "divergences": {name: values.tolist() for name, values in found.divergences.items()},
+                    "networks": found.networks,
+                },
+                indent=2,
+            )
+        )
+        return 0
+    print(
+        f"{found.space}, {found.architectures:,} architectures: divergence of the distribution of paths from that of the "
+        f"whole, nats, mean of {parsed.trials} samples with its 95 % interval\n"
+    )
+    rows = []
+    for place, size in enumerate(found.sizes):
+        estimates = [bootstrap_mean(values[:, place]) for values in found.divergences.values()]
+        rows.append([f"{size:,}", *(f"{mean:.4f} [{low:.4f}, {high:.4f}]" for mean, low, high in estimates)])
+    print_columns(rows, ("architectures", *found.divergences))
+    known = ", ".join(f"{name} {networks:,.0f}" for name, networks in found.networks.items())
+    print(f"\ndistinct networks among {found.sizes[-1]:,}: {known}\n")
+    for path in written:
+        print(path)
+    return 0

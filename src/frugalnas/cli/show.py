@@ -1,0 +1,72 @@
+"""`frugalnas show`: what a run found."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frugalnas.cli import pretrain, rlnas
+from frugalnas.cli.compare_predictors import show_assessment
+from frugalnas.cli.runs import COLUMNS, row_of
+from frugalnas.cli.showing import show_comparison, show_run, show_training
+from frugalnas.cli.supernet import show_supernet
+from frugalnas.cli.text import print_columns
+from frugalnas.trust import Untrusted, looking
+
+if TYPE_CHECKING:
+    from frugalnas.runs import RunFolder
+
+__all__ = ["add"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "What a run or comparison found, read from its folder."
+    parser.add_argument("run_dir", type=Path, metavar="RUN")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_show)
+
+
+def _show(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs import RunFolder
+
+    folder = RunFolder(parsed.run_dir)
+    try:
+        with looking():
+            return _shown(folder.config["kind"], parsed)
+    except Untrusted as why:
+        return _shown_unopened(folder, str(why), as_json=parsed.json)
+
+
+def _shown(kind: str, parsed: argparse.Namespace) -> int:
+    if kind == "comparison":
+        return show_comparison(parsed.run_dir, as_json=parsed.json)
+    if kind == "assessment":
+        return show_assessment(parsed.run_dir, as_json=parsed.json)
+    if kind == "training":
+        return show_training(parsed.run_dir, as_json=parsed.json)
+    if kind == "supernet":
+        return show_supernet(parsed.run_dir, as_json=parsed.json)
+    if kind == "pretraining":
+        return pretrain.show_pretraining(parsed.run_dir, as_json=parsed.json)
+    if kind == "method":
+        return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
+    return show_run(parsed.run_dir, as_json=parsed.json)
+
+
+def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
+    """Print what a run of somebody's own parts says by itself, without importing these."""
+    rows = list(zip(COLUMNS, row_of(folder), strict=True))
+    queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
+    if queries:
+        rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))
+    if as_json:
+        print(json.dumps(dict(rows), indent=2))
+        return 0
+    rows.append(("not opened", why))
+    if folder.report.is_dir():
+        rows.append(("pictures", ", ".join(sorted(f"report/{path.name}" for path in folder.report.iterdir()))))
+    print_columns(rows)
+    return 0

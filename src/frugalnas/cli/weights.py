@@ -1,0 +1,127 @@
+"""`frugalnas weights import`: a model of a published checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from frugalnas.cli.architectures import add_sizes, find_architecture, sizes_of, space_settings
+from frugalnas.cli.pretrain import search_with
+from frugalnas.cli.text import print_columns
+from frugalnas.errors import FrugalnasError
+from frugalnas.registry import SPACES
+
+__all__ = ["add"]
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = "Weights that other programs have written."
+    kinds = parser.add_subparsers(metavar="COMMAND")
+    imported = kinds.add_parser(
+        "import",
+        help="make a model of a published checkpoint",
+        description="Read a checkpoint (.pt, .pth, .pth.tar, .safetensors) without running what is in it, and write a "
+        "model's folder that evaluate, predict, export and train --weights take. An encoder that SSNENAS's program "
+        "pre-trained becomes a folder that --pretrained takes.",
+    )
+    imported.add_argument("file", type=Path, metavar="FILE")
+    imported.add_argument(
+        "--arch",
+        dest="architecture",
+        metavar="ARCH",
+        help="its architecture, as for `frugalnas count` [the only known one that fits]",
+    )
+    add_sizes(imported)
+    imported.add_argument(
+        "--set", action="append", default=[], metavar="space.NAME=VALUE", help="a further option of the space"
+    )
+    imported.add_argument(
+        "--trained-on",
+        metavar="NAME",
+        help="how images were preprocessed: cifar10, cifar100, imagenet, imagenet-abs, imagenet-rlnas [by its size]",
+    )
+    imported.add_argument("--class-names", type=Path, metavar="FILE", help="names of the classes, one a line")
+    imported.add_argument("--match", default="auto", choices=("auto", "names", "order"), help="of tensors [auto]")
+    imported.add_argument("--key", metavar="NAME", help="where the tensors are in the file, where it has several sets")
+    imported.add_argument("--out", type=Path, metavar="FOLDER", help="of the model [models/<name of the file>]")
+    imported.set_defaults(run=_import)
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from frugalnas.networks.checkpoints import import_weights
+    from frugalnas.networks.saving import save_model
+
+    if not parsed.file.is_file():
+        raise FrugalnasError(f"there is no file {parsed.file}")
+    folder = parsed.out or Path("models") / parsed.file.name.split(".")[0]
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FrugalnasError(f"{folder} is already there; choose another --out")
+    if parsed.architecture is None and _is_encoder(parsed):
+        return _import_encoder(parsed, folder)
+    space, code = None, None
+    if parsed.architecture is not None:
+        found = find_architecture(parsed, space_settings(parsed.set))
+        space, code = found.space, found.code
+    elif parsed.space or parsed.set:
+        raise FrugalnasError("--space and --set go with --arch, which says what the tensors belong to")
+    imported = import_weights(
+        parsed.file,
+        space,
+        code,
+        trained_on=parsed.trained_on,
+        classes=_class_names(parsed.class_names),
+        match=parsed.match,
+        key=parsed.key,
+    )
+    save_model(folder, imported.network, imported.card)
+    card = imported.card
+    rows = [
+        ("architecture", card.architecture),
+        ("network", sizes_of(card.make_space())),
+        ("parameters", f"{card.counts['params'] / 1e6:,.3f} M"),
+        ("multiply-adds", f"{card.counts['macs'] / 1e6:,.3f} M an image"),
+        *(("note", note) for note in imported.notes),
+        ("model", str(folder)),
+    ]
+    print_columns(rows)
+    return 0
+
+
+def _is_encoder(parsed: argparse.Namespace) -> bool:
+    from frugalnas.encoders.published import holds_encoder
+    from frugalnas.networks.checkpoint_files import read_checkpoint
+
+    try:
+        return holds_encoder(read_checkpoint(parsed.file, parsed.key))
+    except FrugalnasError:  # said again, where nothing else is wrong, by whoever reads a network's weights
+        return False
+
+
+def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
+    """A predictor's encoder that was pre-trained by SSNENAS's program."""
+    from frugalnas.encoders import save_encoder
+    from frugalnas.encoders.published import import_encoder
+
+    space = SPACES.create(parsed.space) if parsed.space else None
+    encoder, card, notes = import_encoder(parsed.file, space, key=parsed.key)
+    save_encoder(folder, encoder, card)
+    rows = [
+        ("encoder", f"of {card.space['name']}, {encoder.depth} layers of width {encoder.width}"),
+        *(("note", note) for note in notes),
+        ("folder", str(folder)),
+        ("next", search_with(folder, card.space["name"])),
+    ]
+    print_columns(rows)
+    return 0
+
+
+def _class_names(path: Path | None) -> list[str] | None:
+    if path is None:
+        return None
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrugalnasError(
+            f"--class-names {path} cannot be read ({error}); give a text file, a name a line"
+        ) from None
