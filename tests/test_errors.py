@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import frugalnas
+from frugalnas.cli.parsing import parse, parser_of, wording
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 
@@ -50,3 +56,103 @@ def test_a_limit_names_itself_and_how_it_is_raised(monkeypatch):
         within("layers", 501, "card.json")
     monkeypatch.setenv("FRUGALNAS_LIMIT_LAYERS", "2e3")
     within("layers", 501, "card.json")
+
+
+# -- arguments by name -------------------------------------------------------------------------------------------------
+
+SOURCE = Path(frugalnas.__file__).parent
+COMMAND = re.compile(r"(frugalnas [a-z{]|python -m pip)[^;,()\n]*")
+NOT_YET = {
+    "data/downsampled.py",
+    "data/finding.py",
+    "data/images.py",
+    "data/loading.py",
+    "data/mirroring.py",
+    "data/official.py",
+    "data/opening.py",
+    "encoders/published.py",
+    "methods/preparing.py",
+    "networks/runtimes.py",
+    "report/assessments.py",
+    "report/method_page.py",
+    "runs/preparing.py",
+    "runs/stages.py",
+    "runs/supernet_preparing.py",
+    "runs/supernets.py",
+    "runs/trained.py",
+    "searches/budget.py",
+    "searches/labelled.py",
+    "searches/loop.py",
+    "searches/parts.py",
+    "searches/processes.py",
+    "searches/scoring.py",
+    "searches/untrained.py",
+    "strategies/base.py",
+    "studies/correlating.py",
+    "studies/landscape.py",
+    "tables/evaluator.py",
+    "tables/importing.py",
+    "tables/labels.py",
+    "tables/official.py",
+    "training/device.py",
+}
+"""Files that still speak of options. The list only becomes shorter."""
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The strings of a file, of those with values in them `{}` in their places."""
+    tree = ast.parse(path.read_text())
+    formatted = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    inside = {id(part) for node in formatted for part in ast.walk(node)}
+    for node in formatted:
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
+            yield node.value
+
+
+def test_only_the_command_line_speaks_of_options():
+    """The library names arguments; a command that may be typed as it stands is named with its options."""
+    speaking = {
+        path.relative_to(SOURCE).as_posix()
+        for path in SOURCE.rglob("*.py")
+        if path.relative_to(SOURCE).parts[0] != "cli"
+        and any(re.search(r"(?<![\w-])--[a-z]", COMMAND.sub("", text)) for text in texts(path))
+    }
+    assert speaking == NOT_YET
+
+
+@pytest.mark.parametrize(
+    ("command", "message", "said"),
+    [
+        ("search", "raise `queries` or lower `initial`", "raise --queries or lower --initial"),
+        ("search", "lower `max_failures`=3", "lower --max-failures 3"),
+        ("search", "say `until_optimum`=True", "say --until-optimum"),
+        ("search", "`predictor.members` is at least 1", "--set predictor.members is at least 1"),
+        ("search", "choose another `stage`", "choose another stage"),
+        ("search", "`frugalnas list` has `package.module:Class`", "`frugalnas list` has `package.module:Class`"),
+        (
+            "train",
+            "choose an `input_size`; set `drop_path_ramp`=false",
+            "choose an --input; set --set drop_path_ramp=false",
+        ),
+        ("resume", "`run_dir` keeps its `recipe`; `where` is too low", "RUN keeps its recipe; --where is too low"),
+        ("show", "`json` and `queries`", "--json and queries"),
+    ],
+)
+def test_arguments_in_backticks_become_what_is_typed(command, message, said):
+    parser = parser_of(command, "weaknas" if command == "search" else None)
+    assert wording(parser)(message) == said
+
+
+def test_options_of_a_strategy_may_stand_anywhere():
+    parsed = parse(["search", "--until-opt", "local-search", "--whole-neighbourhood"])
+    assert (parsed.strategy, parsed.until_optimum, parsed.option_whole_neighbourhood) == ("local-search", True, True)
+    parsed = parse(["search", "--populat", "50", "--queries", "60", "evolution", "--trust"])
+    assert (parsed.strategy, parsed.option_population, parsed.queries) == ("evolution", "50", 60)
+    parsed = parse(["search", "--predictor", "user_code:Mine"])  # an import path, but not of the strategy
+    assert (parsed.strategy, parsed.option_predictor) == ("weaknas", "user_code:Mine")
+    parsed = parse(["score", "run", "one", "--score", "angle", "another", "--top", "3", "third"])
+    assert (parsed.run_dir, parsed.architectures, parsed.top) == ("run", ["one", "another", "third"], 3)
+    with pytest.raises(FrugalnasError, match="unrecognized arguments: --batch 10"):
+        parse(["search", "evolution", "--batch", "10"])  # an option of the default strategy

@@ -172,7 +172,7 @@ def test_a_new_run_that_does_not_fit_is_named_and_leaves_nothing(tmp_path, full)
             RunFolder.create(workdir, CONFIG)
 
     full(50)
-    named = rf"^{tmp_path}/run/seal\.json: File too large; .*choose another --run-dir"
+    named = rf"^{tmp_path}/run/seal\.json: File too large; .*choose another `run_dir`"
     with pytest.raises(Surroundings, match=named):  # no property of what was to be evaluated
         evaluate_safely(Begins(), Trials(np.zeros((1, 2), np.int8), np.arange(1)), tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

@@ -82,7 +82,7 @@ def test_a_configuration_that_was_edited_is_refused_until_the_edit_is_undone(run
         assert f"frugalnas resume {run} --restore-config" in said.err
     said = cli("resume", run, "--accept-config")  # would be two data sets in one journal
     assert said.code == 2
-    assert "put it back with --restore-config" in said.err
+    assert f"put it back with: frugalnas resume {run} --restore-config" in said.err
     assert cli("resume", run, "--restore-config", "--quiet").code == 0
     assert len(load_search(run).queries) == 30
 

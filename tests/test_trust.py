@@ -94,7 +94,7 @@ def test_what_a_run_names_is_not_imported_by_anything_that_opens_it(cli, run, st
     assert stranger in said.err
     for opened in (resume, load_search):
         if opened is resume or place == "space":
-            with pytest.raises(Untrusted, match="trust=True"):
+            with pytest.raises(Untrusted, match="`trust`=True"):
                 opened(run)
     assert untouched()
 

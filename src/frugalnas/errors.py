@@ -4,7 +4,7 @@ Everything that a person can mend derives from `FrugalnasError`; the command lin
 exits with 2. Anything else that escapes is a bug in frugalnas.
 
 A message names arguments as Python does, in backticks: "raise `queries` or lower `initial`". What prints it passes it through
-`worded`, by which the command line calls them as they are typed there: "raise --queries or lower --initial".
+`worded`, by which the command line calls them as they are typed there.
 """
 
 from __future__ import annotations

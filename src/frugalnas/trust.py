@@ -2,8 +2,8 @@
 
 A card, a table's manifest, a recipe or a run's configuration may come from anybody, and importing a module runs it. So an import
 path `package.module:name` is followed only where a person typed it on this command line or passed it in Python (`give`), where
-the same description was given before (its digest is in the cache), or where the person trusts this file: `--trust`,
-`trust=True`, or a yes at the terminal. Everything that imports by name asks `allow` first.
+the same description was given before (its digest is in the cache), or where the person trusts this file: by `trust=True`, or by
+a yes at the terminal. Everything that imports by name asks `allow` first.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def allow(kind: str, description: Mapping[str, Any]) -> None:
         known = _says_yes(where, _found(paths))
     if not known:
         raise Untrusted(
-            f"{where} {', '.join(_found(paths))}, which loading would import and run; if you trust whoever wrote it, add --trust "
-            f"(in Python trust=True)"
+            f"{where} {', '.join(_found(paths))}, which loading would import and run; if you trust whoever wrote it, add "
+            f"`trust`=True"
         )
     remember(kind, description)
     _WILL.set(replace(will, given=will.given.union(paths)))
@@ -125,7 +125,7 @@ def remember(kind: str, description: Mapping[str, Any]) -> None:
     digest = _digest(kind, description)
     if digest in _remembered():
         return
-    with suppress(OSError):  # a cache that cannot be written: the next command asks, which --trust answers
+    with suppress(OSError):  # a cache that cannot be written: the next command asks, which `trust` answers
         _notes().parent.mkdir(parents=True, exist_ok=True)
         with _notes().open("a", encoding="utf-8") as notes:
             notes.write(f"{digest}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns, progress
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, worded
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -126,6 +126,6 @@ def _pack(parsed: argparse.Namespace) -> int:
     images = ", ".join(f"{count:,} {part}" for part, count in packed.images.items())
     print(f"{packed.path}: {images} images of {len(packed.classes):,} classes, {packed.size / 1e6:,.1f} MB")
     for note in packed.notes:
-        print(note)
+        print(worded(note))
     print(f"Train on it with: frugalnas train ARCH --data {packed.path}")
     return 0

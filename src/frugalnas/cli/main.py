@@ -11,7 +11,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from frugalnas.cli.parsing import parse
-from frugalnas.errors import FrugalnasError, missing_extra, surroundings, worded
+from frugalnas.errors import FrugalnasError, missing_extra, surroundings, word_by, worded
 from frugalnas.trust import command_line
 
 __all__ = ["main"]
@@ -31,6 +31,7 @@ def _main(arguments: list[str]) -> int:
         with warnings.catch_warnings(), command_line(arguments, trusting="--trust" in arguments):
             warnings.showwarning = _warned  # type: ignore[assignment]  # takes what it does not use by position
             parsed = parse(arguments)
+            word_by(parsed.wording)
             code = int(parsed.run(parsed) or 0)
         sys.stdout.flush()
         return code

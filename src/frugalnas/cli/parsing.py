@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import frugalnas
-from frugalnas.errors import FrugalnasError, unknown_name, word_by
+from frugalnas.errors import FrugalnasError, unknown_name
 
 __all__ = ["COMMANDS", "Parser", "command_options", "parse", "parser_of", "wording"]
 
@@ -88,13 +88,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a command by name; from now on messages call them as they are typed.
+    """The arguments of a command by name, with `wording`, by which messages call them as they are typed.
 
     Raises:
         FrugalnasError: for an unknown command or option, naming the one that was meant.
     """
     if not arguments or arguments[0].startswith("-"):
-        return _overview().parse_args(arguments)
+        return _overview().parse_args(arguments, argparse.Namespace(wording=str))
     name, *said = arguments
     decides = getattr(_module(name), "DECIDES", "")
     asked = [word for word in said if not decides or word not in _HELP]
@@ -108,7 +108,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         elif decided == getattr(parsed, decides, None):
             if asked != said:
                 parser.read(said)  # which prints the help
-            word_by(wording(_leaf(parser, said)))
+            parsed.wording = wording(_leaf(parser, said))
             return parsed
         elif getattr(parsed, decides) not in readings:
             readings.append(getattr(parsed, decides))

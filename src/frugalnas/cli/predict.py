@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, worded
 from frugalnas.strict_json import to_json
 
 __all__ = ["add"]
@@ -92,7 +92,7 @@ def _pictures(paths: list[Path]) -> list[Path]:
                 raise FrugalnasError(f"{path} has no pictures in it ({', '.join(SUFFIXES)}); name the files")
             pictures += inside
             for note in tree.notes:
-                print(note, file=sys.stderr)
+                print(worded(note), file=sys.stderr)
         elif path.exists():
             pictures.append(path)
         else:

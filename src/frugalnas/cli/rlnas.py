@@ -14,7 +14,7 @@ from frugalnas.cli.architectures import sizes_of, slug
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, shown_amount, unfinished
 from frugalnas.cli.training_options import add_data, add_device, pixels
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, worded
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _run(parsed: argparse.Namespace) -> int:
         return _show_plan(plan_method(settled, method.reading, method.device))
     notes = dict.fromkeys(settled.notes)
     for note in notes:
-        print(note, file=sys.stderr)
+        print(worded(note), file=sys.stderr)
     data = slug(Path(str(settled.recipe.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"rlnas-{data}-seed{parsed.seed}")
     run_method(method, run_dir, stage=parsed.stage, watch=_watch(run_dir, parsed.quiet, set(notes)))

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from frugalnas.errors import worded
+
 __all__ = ["print_columns", "progress", "shown_amount", "unfinished"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
     """Print rows of text, each column as wide as its widest cell."""
-    lines = [headings, *rows] if headings else list(rows)
+    lines = [[worded(cell) for cell in line] for line in ([headings, *rows] if headings else rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

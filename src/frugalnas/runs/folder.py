@@ -99,10 +99,10 @@ class RunFolder:
         except (OSError, Surroundings) as error:
             known = surroundings(error, path=path)
             if known is not None:
-                raise Surroundings(f"{known}, or choose another --run-dir") from None
+                raise Surroundings(f"{known}, or choose another `run_dir`") from None
             if path.exists():
                 raise taken(path) from None
-            raise RunFolderError(f"{path} cannot be made ({error}); choose another --run-dir") from None
+            raise RunFolderError(f"{path} cannot be made ({error}); choose another `run_dir`") from None
         return cls(path)
 
     def expect(self, kind: str) -> None:
@@ -307,7 +307,7 @@ def _parsed(line: bytes) -> Any:
 def taken(path: Path) -> RunFolderError:
     """The error for a folder that is to be new and is not."""
     return RunFolderError(
-        f"{path} is already there; continue it with: frugalnas resume {path}, or choose another --run-dir"
+        f"{path} is already there; continue it with: frugalnas resume {path}, or choose another `run_dir`"
     )
 
 

@@ -77,7 +77,7 @@ class RunKind(ABC):
         return page
 
     def numbers(self, result: Any) -> dict[str, Any]:
-        """A result as plain data, for `show --json`."""
+        """A result as plain data, for `frugalnas show --json`."""
         numbers: dict[str, Any] = result.to_json()
         return numbers
 

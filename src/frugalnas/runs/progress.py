@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from frugalnas.errors import worded
+
 __all__ = ["Bar", "Callback", "Progress", "duration"]
 
 LINE_EVERY_S = 60.0
@@ -60,7 +62,7 @@ class Progress(Callback):
         """Print the notes and show the bar."""
         for note in notes:
             if note not in self._told:
-                self._bar.console.print(note, markup=False, highlight=False, soft_wrap=True)
+                self._bar.console.print(worded(note), markup=False, highlight=False, soft_wrap=True)
                 self._told.add(note)
         self._total = total
         self._bar.update(done, total)

@@ -174,9 +174,10 @@ class Seal:
         """
         for name, was, now in self._changes(config):
             if begun and not _among(FREE, name):
-                stages = ", and give stages that have not begun other settings with --set STAGE.NAME=VALUE"
+                stages = ", and give stages that have not begun other settings with: frugalnas resume RUN --set STAGE.NAME=VALUE"
                 raise RunFolderError(
-                    f"{name} was {was} and is {now}, which the run cannot go on with; put it back with --restore-config"
+                    f"{name} was {was} and is {now}, which the run cannot go on with; put it back with: "
+                    f"frugalnas resume {folder} --restore-config"
                     f"{stages if config['kind'] == 'method' else ''}"
                 )
         Seal(config, self.config, self.files, self.bare).write(folder)

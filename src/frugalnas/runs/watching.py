@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.errors import worded
 from frugalnas.runs.progress import Bar, duration
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class TrainingProgress(TrainingCallback):
         self._bar = Bar("training", console=self._console)
         for note in notes:
             if note not in self._told:
-                self._bar.console.print(note, markup=False, highlight=False, soft_wrap=True)
+                self._bar.console.print(worded(note), markup=False, highlight=False, soft_wrap=True)
                 self._told.add(note)
         self._steps, self._done, self._said = steps, done, ""
         self._bar.update(done, steps)
