@@ -468,7 +468,7 @@ def test_the_largest_angle_is_that_of_the_listed_space(limits: str, cosine: floa
         listed = largest_angle(table, space)
         assert listed.angle == table.angles(space.enumerate()).max()
         with monkeypatch.context() as patch:
-            patch.setattr("frugalnas.spaces.factored.ENUMERATION_LIMIT", 1)
+            patch.setattr("frugalnas.spaces.base.ENUMERATION_LIMIT", 1)
             found = largest_angle(table, space)
         assert found.certified
         assert found.angle == listed.angle == table.angles(found.code[None])[0]
@@ -494,7 +494,7 @@ def test_a_proof_that_is_too_long_says_what_it_knows(monkeypatch) -> None:
     space = Additive(0)
     table = made_up_table(space, 0, 0.3, 1.0)
     best = largest_angle(table, space)
-    monkeypatch.setattr("frugalnas.spaces.factored.ENUMERATION_LIMIT", 1)
+    monkeypatch.setattr("frugalnas.spaces.base.ENUMERATION_LIMIT", 1)
     for size in ("BEAM", "MOST_OPEN", "FIRST_DRAWS"):
         monkeypatch.setattr(f"frugalnas.scores.maximise.{size}", 1)
     found = largest_angle(table, space)

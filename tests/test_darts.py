@@ -164,7 +164,7 @@ def test_sizes_of_networks_follow_the_macro_structure():
     space = DARTS(width=10)
     assert (space.width, space.layers, space.input_size, space.classes) == (10, 20, 32, 10)
     wide = space.with_options(width=45)
-    assert (wide.width, wide.layers, wide.skeleton) == (45, 20, "darts-cifar")
+    assert (wide.width, wide.layers, wide.macro) == (45, 20, "cifar")
     large = space.with_options(macro="imagenet", classes=100)
     assert (large.width, large.layers, large.input_size, large.classes) == (48, 14, 224, 100)
     with pytest.raises(FrugalnasError, match="width of darts is 0"):

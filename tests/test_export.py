@@ -40,7 +40,7 @@ class ToySpace(SearchSpace):
     """Two convolutions, each with kernel 1, 3 or 5."""
 
     name = "toy"
-    network = "test_export:ToySkeleton"
+    skeleton = "test_export:ToySkeleton"
 
     def __init__(self, *, width: int = 4, input_size: int = 8, classes: int = 3) -> None:
         self.width, self.input_size, self.classes = width, input_size, classes

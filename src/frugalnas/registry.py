@@ -319,8 +319,7 @@ SKELETONS = Registry(
     {
         "nasbench101": "frugalnas.networks.nasbench101:NASBench101Skeleton",
         "nasbench201": "frugalnas.networks.nasbench201:NASBench201Skeleton",
-        "darts-cifar": "frugalnas.networks.darts:CIFARSkeleton",
-        "darts-imagenet": "frugalnas.networks.darts:ImageNetSkeleton",
+        "darts": "frugalnas.networks.darts:DARTSSkeleton",
         "mobilenet": "frugalnas.networks.mobilenet:MobileNetSkeleton",
         "shufflenet": "frugalnas.networks.shufflenet:ShuffleNetSkeleton",
         "once-for-all": "frugalnas.networks.once_for_all:OnceForAllSkeleton",

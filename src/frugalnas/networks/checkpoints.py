@@ -150,7 +150,7 @@ def import_weights(
     card = ModelCard(space=described(space), architecture=space.format(code))
     network, card = _filled(card, space, tensors, match, str(file), notes)
     card = _with_data(card, space, trained_on, classes, notes)
-    counts = count_network(network, _input_size(card, space))
+    counts = count_network(network, card.input_size)
     card = replace(
         card,
         counts={"params": counts.params, "macs": counts.macs},
@@ -361,8 +361,3 @@ def _with_data(
     if len(names) != count:
         raise FrugalnasError(f"{len(names)} names were given for the {count} classes of this network")
     return replace(card, classes=tuple(names), preprocessing=preprocessing)
-
-
-def _input_size(card: ModelCard, space: SearchSpace) -> int:
-    size = card.preprocessing.get("input_size") or space.input_size  # type: ignore[attr-defined]
-    return int(size)

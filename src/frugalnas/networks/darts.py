@@ -28,11 +28,9 @@ from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 
 __all__ = [
     "AUXILIARY_HEADS",
-    "CIFARNetwork",
-    "CIFARSkeleton",
     "Cell",
-    "ImageNetNetwork",
-    "ImageNetSkeleton",
+    "CellNetwork",
+    "DARTSSkeleton",
     "network_from_genotype",
 ]
 
@@ -45,6 +43,7 @@ INPUTS = 2
 """A cell reads the outputs of the two cells before it."""
 
 Pairs = Sequence[tuple[str, int]]
+Macro = Literal["cifar", "imagenet"]
 
 
 class Cell(nn.Module):
@@ -129,25 +128,36 @@ class AuxiliaryHead(nn.Module):
         return logits
 
 
-class _Cells(nn.Module):
-    """What both networks share: the cells, the auxiliary head, the classifier; a child adds its stem and `forward`."""
+class CellNetwork(nn.Module):
+    """Stem, cells, of which those at one and two thirds of the depth halve the image, and classifier.
+
+    Args:
+        genotype: the cells.
+        macro: "cifar", whose stem is a 3x3 convolution, or "imagenet", which has three with stride 2.
+        width: channels of a node in the first third; they double twice.
+        layers: number of cells.
+        classes: how many.
+        drop_path: probability of dropping a path for one image.
+        dropout: before the classifier.
+    """
 
     def __init__(
         self,
         genotype: Genotype,
+        macro: Macro,
         width: int,
         layers: int,
         classes: int,
-        stem: tuple[int, int],
-        reduced_by_stem: bool,
-        drop_path: float,
-        dropout: float,
+        drop_path: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.macro = macro
         reductions = reduction_layers(layers)
         self.auxiliary_layer = 2 * layers // 3
         self.cells = nn.ModuleList()
-        inputs, channels, reduction_before = stem, width, reduced_by_stem
+        stem = STEM_MULTIPLIER * width if macro == "cifar" else width
+        inputs, channels, reduction_before = (stem, stem), width, macro == "imagenet"
         for layer in range(layers):
             reduction = layer in reductions
             channels *= 2 if reduction else 1
@@ -162,9 +172,15 @@ class _Cells(nn.Module):
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(inputs[1], classes)
+        if macro == "cifar":
+            self.stem = cifar_stem(stem)
+        else:
+            self.stem0, self.stem1 = imagenet_stems(stem)
 
-    def logits(self, s0: Tensor, s1: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """What `forward` returns, from what the stem made."""
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
+        s0 = self.stem(x) if self.macro == "cifar" else self.stem0(x)
+        s1 = s0 if self.macro == "cifar" else self.stem1(s0)
         second: Tensor | None = None
         for layer, cell in enumerate(self.cells):
             s0, s1 = s1, cell(s0, s1)
@@ -172,58 +188,6 @@ class _Cells(nn.Module):
                 second = self.auxiliary_head(s1)
         first: Tensor = self.classifier(self.dropout(self.global_pooling(s1).flatten(1)))
         return first if second is None else (first, second)
-
-
-class CIFARNetwork(_Cells):
-    """A 3x3 convolution, then cells; those at one and two thirds of the depth halve the image.
-
-    Args:
-        genotype: the cells.
-        width: channels of a node in the first third; they double twice.
-        layers: number of cells.
-        classes: how many.
-        drop_path: probability of dropping a path for one image.
-        dropout: before the classifier.
-    """
-
-    def __init__(
-        self,
-        genotype: Genotype,
-        width: int,
-        layers: int,
-        classes: int,
-        drop_path: float = 0.0,
-        dropout: float = 0.0,
-    ) -> None:
-        channels = STEM_MULTIPLIER * width
-        super().__init__(genotype, width, layers, classes, (channels, channels), False, drop_path, dropout)
-        self.stem = cifar_stem(channels)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
-        x = self.stem(x)
-        return self.logits(x, x)
-
-
-class ImageNetNetwork(_Cells):
-    """Three 3x3 convolutions with stride 2, then cells as in `CIFARNetwork`; same arguments."""
-
-    def __init__(
-        self,
-        genotype: Genotype,
-        width: int,
-        layers: int,
-        classes: int,
-        drop_path: float = 0.0,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(genotype, width, layers, classes, (width, width), True, drop_path, dropout)
-        self.stem0, self.stem1 = imagenet_stems(width)
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits [n, classes] of images [n, 3, height, width]; in training mode with the auxiliary head's, if any."""
-        s0 = self.stem0(x)
-        return self.logits(s0, self.stem1(s0))
 
 
 def cifar_stem(channels: int) -> nn.Module:
@@ -244,8 +208,6 @@ def imagenet_stems(width: int) -> tuple[nn.Module, nn.Module]:
     return first, second
 
 
-Macro = Literal["cifar", "imagenet"]
-_NETWORKS: dict[str, type[CIFARNetwork] | type[ImageNetNetwork]] = {"cifar": CIFARNetwork, "imagenet": ImageNetNetwork}
 STEM_HALVINGS = {"cifar": 0, "imagenet": 3}
 _AUXILIARY_STRIDE = {"cifar": 3, "imagenet": 2}
 
@@ -286,10 +248,10 @@ def network_from_genotype(
     Raises:
         FrugalnasError: where the images are too small, for the network or for its auxiliary head.
     """
-    if macro not in _NETWORKS:
-        raise unknown_name("macro-structure", macro, _NETWORKS)
+    if macro not in STEM_HALVINGS:
+        raise unknown_name("macro-structure", macro, STEM_HALVINGS)
     refuse_small_network(macro, width, layers, input_size)
-    network = _NETWORKS[macro](genotype, width, layers, classes, drop_path, dropout)
+    network = CellNetwork(genotype, macro, width, layers, classes, drop_path, dropout)
     if auxiliary is not None:
         network.auxiliary_head = _auxiliary_head(network, auxiliary, macro, layers, input_size, classes)
     return network
@@ -304,7 +266,7 @@ def refuse_small_network(macro: str, width: int, layers: int, input_size: int) -
 
 
 def _auxiliary_head(
-    network: CIFARNetwork | ImageNetNetwork, kind: str, macro: Macro, layers: int, input_size: int, classes: int
+    network: CellNetwork, kind: str, macro: Macro, layers: int, input_size: int, classes: int
 ) -> AuxiliaryHead:
     if kind not in AUXILIARY_HEADS:
         raise unknown_name("auxiliary head", kind, AUXILIARY_HEADS, ", or leave it out")
@@ -320,11 +282,10 @@ def _auxiliary_head(
     return AuxiliaryHead(network.auxiliary_inputs, classes, stride, macro == "cifar" or kind == "pdarts")
 
 
-class _CellSkeleton(Skeleton):
-    """The part of both skeletons that a code decides: the normal and the reduction cell, used again and again."""
+class DARTSSkeleton(Skeleton):
+    """DARTS's networks: the stem of the space's macro-structure, `layers` cells, two of them reductions, classifier."""
 
     space: DARTS
-    macro: Macro
     supernet = "frugalnas.supernets.darts:DARTSSupernet"
 
     def build(
@@ -334,7 +295,7 @@ class _CellSkeleton(Skeleton):
         space = self.space
         return network_from_genotype(
             space.genotype(code),
-            macro=self.macro,
+            macro=space.macro,
             width=space.width,
             layers=space.layers,
             input_size=space.input_size,
@@ -347,7 +308,7 @@ class _CellSkeleton(Skeleton):
     def blocks(self) -> Iterator[Block]:
         """Every operation on every edge of every cell; those of a reduction cell's inputs have stride 2."""
         space = self.space
-        side, channels = halved(space.input_size, STEM_HALVINGS[self.macro]), space.width
+        side, channels = halved(space.input_size, STEM_HALVINGS[space.macro]), space.width
         half = space.genes // 2
         for layer in range(space.layers):
             reduction = layer in reduction_layers(space.layers)
@@ -363,15 +324,3 @@ class _CellSkeleton(Skeleton):
                         make = partial(operation, name, channels, stride)
                         value = source * len(PRIMITIVES) + index
                         yield Block(place + half * reduction, value, key, make, (channels, entered, entered))
-
-
-class CIFARSkeleton(_CellSkeleton):
-    """DARTS's networks for small images: a 3x3 convolution, `layers` cells, two of them reductions, classifier."""
-
-    macro = "cifar"
-
-
-class ImageNetSkeleton(_CellSkeleton):
-    """DARTS's networks for photos: three convolutions with stride 2, `layers` cells, two of them reductions, classifier."""
-
-    macro = "imagenet"

@@ -63,7 +63,7 @@ def export(network: nn.Module, card: ModelCard, path: str | Path, format: str = 
     if path.is_dir():
         raise FrugalnasError(f"{path} is a folder; name the file, such as {path / ('network' + FORMATS[format])}")
     write = _write_onnx if format == "onnx" else _write_program
-    size = _input_size(card)
+    size = card.input_size
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft(path) as made:
@@ -226,13 +226,6 @@ def _check(network: nn.Module, answer: _Answer, size: int, path: Path) -> None:
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------
-
-
-def _input_size(card: ModelCard) -> int:
-    size = card.preprocessing.get("input_size") or getattr(card.make_space(), "input_size", None)
-    if not isinstance(size, int):
-        raise FrugalnasError("the card does not say the input size; put 'input_size' into its 'preprocessing'")
-    return size
 
 
 def _json(value: Any) -> str:

@@ -11,6 +11,7 @@ from itertools import groupby
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.networks.operations import refuse_small_input
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, SearchSpace
 
@@ -183,18 +184,6 @@ class LayerSkeleton(Skeleton):
                     shape = (place.inputs, place.size, place.size)
                     yield Block(place.gene, value, f"{name} {place}", partial(self.block, place, value), shape)
 
-    def refuse(self, auxiliary: str | None) -> None:
-        """Raise where an auxiliary head is asked for: chains have none."""
-        if auxiliary is not None:
-            raise FrugalnasError(
-                f"networks of {self.space.name} have no auxiliary head; leave out auxiliary={auxiliary!r}"
-            )
-
     def require_size(self, halvings: int) -> None:
         """Raise where the images are too small to be halved this many times."""
-        least = 2 ** (halvings - 1) + 1
-        if self.input_size < least:
-            raise FrugalnasError(
-                f"input {self.input_size}x{self.input_size} is too small for {self.space.name}, whose strides halve it "
-                f"{halvings} times; set input_size to {least} or more"
-            )
+        refuse_small_input(self.space.name, self.input_size, halvings)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 from torch import Tensor, cat, nn
 
-from frugalnas.networks.nasbench201 import refuse_extras
+from frugalnas.networks.nasbench201 import StackedCells
 from frugalnas.networks.skeleton import Skeleton
 from frugalnas.spaces import Codes, NASBench101
 from frugalnas.spaces.cells101 import EDGES, SOURCE, TARGET, VERTICES, live_parts
 from frugalnas.spaces.costs101 import vertex_channels
 
-__all__ = ["NASBench101Network", "NASBench101Skeleton"]
+__all__ = ["NASBench101Skeleton"]
 
 OUTPUT = VERTICES - 1
 STACKS = 3
@@ -83,48 +83,11 @@ class _Cell(nn.Module):
         return vertices[OUTPUT]
 
 
-class NASBench101Network(nn.Module):
-    """The network of one cell.
-
-    Args:
-        code: shape [26].
-        width: channels of the first stack; they double twice.
-        cells: of each stack.
-        classes: how many.
-        dropout: before the classifier.
-    """
-
-    def __init__(self, code: Codes, width: int, cells: int, classes: int, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.stem = _ConvBNReLU(3, width, 3)
-        self.cells = nn.ModuleList()
-        inputs = width
-        for stack in range(STACKS):
-            channels = width * 2**stack
-            if stack:
-                self.cells.append(nn.MaxPool2d(2, 2, ceil_mode=True))
-            for _ in range(cells):
-                self.cells.append(_Cell(code, inputs, channels))
-                inputs = channels
-        self.global_pooling = nn.AdaptiveAvgPool2d(1)
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(inputs, classes)
-        self.apply(_as_in_tensorflow)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits [n, classes] of images [n, 3, height, width]."""
-        x = self.stem(x)
-        for cell in self.cells:
-            x = cell(x)
-        logits: Tensor = self.classifier(self.dropout(self.global_pooling(x).flatten(1)))
-        return logits
-
-
 class NASBench101Skeleton(Skeleton):
     """Stem, three stacks of `cells` cells with max pooling between them, classifier.
 
-    Weights start as the benchmark's did: convolutions from a normal distribution of variance 1 / fan-in, cut at two
-    standard deviations, the classifier uniformly (Glorot).
+    Channels double from stack to stack. Weights start as the benchmark's did: convolutions from a normal distribution of
+    variance 1 / fan-in, cut at two standard deviations, the classifier uniformly (Glorot).
     """
 
     space: NASBench101
@@ -133,8 +96,19 @@ class NASBench101Skeleton(Skeleton):
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
     ) -> nn.Module:
         """The network of one cell; without auxiliary head and drop path, which this space does not have."""
-        refuse_extras(self.space.name, auxiliary, drop_path)
-        return NASBench101Network(code, self.space.width, self.space.cells, self.space.classes, dropout)
+        self.refuse(auxiliary, drop_path)
+        inputs = self.space.width
+        stem = _ConvBNReLU(3, inputs, 3)
+        cells: list[nn.Module] = []
+        for stack in range(STACKS):
+            channels = self.space.width * 2**stack
+            if stack:
+                cells.append(nn.MaxPool2d(2, 2, ceil_mode=True))
+            for _ in range(self.space.cells):
+                cells.append(_Cell(code, inputs, channels))
+                inputs = channels
+        network = StackedCells(stem, cells, nn.Identity(), inputs, self.space.classes, dropout)
+        return network.apply(_as_in_tensorflow)
 
 
 def _as_in_tensorflow(module: nn.Module) -> None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import numpy as np
 from torch import Tensor, nn
 
-from frugalnas.errors import FrugalnasError
 from frugalnas.networks.operations import ReLUConvBN, Zero, halved, operation
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, NASBench201
+from frugalnas.spaces.nasbench201 import OPERATIONS, SOURCE, TARGET
 
-__all__ = ["NASBench201Network", "NASBench201Skeleton", "ResidualBlock"]
+__all__ = ["NASBench201Skeleton", "ResidualBlock", "StackedCells"]
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-SOURCES = (0, 0, 1, 0, 1, 2)
-TARGETS = (1, 2, 2, 3, 3, 3)
 STAGES = 3
 
 
@@ -27,12 +24,12 @@ class _Cell(nn.Module):
     def __init__(self, code: Codes, channels: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(operation(OPERATIONS[value], channels) for value in code)
-        self.edges = tuple(range(len(SOURCES)))
+        self.edges = tuple(range(len(SOURCE)))
 
     def forward(self, x: Tensor) -> Tensor:
         nodes: dict[int, Tensor] = {0: x}
         for edge in self.edges:
-            source, target = SOURCES[edge], TARGETS[edge]
+            source, target = SOURCE[edge], TARGET[edge]
             out = self.layers[edge](nodes[source] if source in nodes else x * 0.0)
             nodes[target] = nodes[target] + out if target in nodes else out
         return nodes[3] if 3 in nodes else x * 0.0
@@ -44,15 +41,15 @@ class _Cell(nn.Module):
         """
         reached, live = {0}, []
         for edge, layer in enumerate(self.layers):
-            if not isinstance(layer, Zero) and (SOURCES[edge] in reached or isinstance(layer, ReLUConvBN)):
+            if not isinstance(layer, Zero) and (SOURCE[edge] in reached or isinstance(layer, ReLUConvBN)):
                 live.append(edge)
-                reached.add(TARGETS[edge])
+                reached.add(TARGET[edge])
         read = {3}
         for edge in reversed(live):
-            if TARGETS[edge] in read:
-                read.add(SOURCES[edge])
-        self.edges = tuple(edge for edge in live if TARGETS[edge] in read)
-        for edge in set(range(len(SOURCES))) - set(self.edges):
+            if TARGET[edge] in read:
+                read.add(SOURCE[edge])
+        self.edges = tuple(edge for edge in live if TARGET[edge] in read)
+        for edge in set(range(len(SOURCE))) - set(self.edges):
             self.layers[edge] = nn.Identity()
 
 
@@ -74,27 +71,25 @@ class ResidualBlock(nn.Module):
         return out
 
 
-class NASBench201Network(nn.Module):
-    """The network of one cell.
+class StackedCells(nn.Module):
+    """Stem, cells and what stands between their stacks, global pooling, classifier: the networks of both benchmarks.
 
     Args:
-        code: operation of each of the six edges, shape [6].
-        width: channels of the first stage; they double twice.
-        cells: of each stage.
+        stem: takes the images.
+        cells: in order, with what makes the channels double between two stacks.
+        last: follows the cells.
+        channels: that come out.
         classes: how many.
         dropout: before the classifier.
     """
 
-    def __init__(self, code: Codes, width: int, cells: int, classes: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, stem: nn.Module, cells: Iterable[nn.Module], last: nn.Module, channels: int, classes: int, dropout: float
+    ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
-        self.cells = nn.ModuleList()
-        for stage in range(STAGES):
-            channels = width * 2**stage
-            if stage:
-                self.cells.append(ResidualBlock(channels // 2, channels))
-            self.cells.extend(_Cell(code, channels) for _ in range(cells))
-        self.lastact = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+        self.stem = stem
+        self.cells = nn.ModuleList(cells)
+        self.lastact = last
         self.global_pooling = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(channels, classes)
@@ -112,7 +107,8 @@ class NASBench201Network(nn.Module):
 class NASBench201Skeleton(Skeleton):
     """Stem, three stages of `cells` cells with residual blocks between them, classifier.
 
-    Batch norms have weights, as in the networks that the benchmark trained; weights start as PyTorch's modules do.
+    Channels double from stage to stage. Batch norms have weights, as in the networks that the benchmark trained; weights
+    start as PyTorch's modules do.
     """
 
     space: NASBench201
@@ -122,22 +118,23 @@ class NASBench201Skeleton(Skeleton):
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
     ) -> nn.Module:
         """The network of one cell; without auxiliary head and drop path, which this space does not have."""
-        refuse_extras(self.space.name, auxiliary, drop_path)
-        return NASBench201Network(code, self.space.width, self.space.cells, self.space.classes, dropout)
+        self.refuse(auxiliary, drop_path)
+        width = self.space.width
+        stem = nn.Sequential(nn.Conv2d(3, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+        cells: list[nn.Module] = []
+        for stage in range(STAGES):
+            channels = width * 2**stage
+            if stage:
+                cells.append(ResidualBlock(channels // 2, channels))
+            cells.extend(_Cell(code, channels) for _ in range(self.space.cells))
+        last = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+        return StackedCells(stem, cells, last, channels, self.space.classes, dropout)
 
     def blocks(self) -> Iterator[Block]:
         """The five operations on each edge of each cell."""
         for stage in range(STAGES):
             channels, side = self.space.width * 2**stage, halved(self.space.input_size, stage)
-            for gene in np.tile(np.arange(len(SOURCES)), self.space.cells):
+            for gene in np.tile(np.arange(len(SOURCE)), self.space.cells):
                 for value, name in enumerate(OPERATIONS):
                     key = f"{name} {channels}x{side}x{side}"
                     yield Block(int(gene), value, key, partial(operation, name, channels), (channels, side, side))
-
-
-def refuse_extras(name: str, auxiliary: str | None, drop_path: float) -> None:
-    """Refuse an auxiliary head and drop path for networks that have neither."""
-    if auxiliary is not None:
-        raise FrugalnasError(f"{name}'s networks have no auxiliary head ({auxiliary!r}); leave it out")
-    if drop_path:
-        raise FrugalnasError(f"{name}'s networks have no paths to drop; set drop_path to 0, not {drop_path:g}")

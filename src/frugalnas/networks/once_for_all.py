@@ -9,13 +9,9 @@ from torch import nn
 from frugalnas.networks.layered import LayerNetwork, LayerSkeleton, Place, Stage, places
 from frugalnas.networks.mobile_blocks import MBConv, he_fan_out, normed_conv, round_channels
 from frugalnas.spaces import SearchSpace
+from frugalnas.spaces.once_for_all import EXPANSIONS, KERNELS, LAYERS
 
 __all__ = ["OnceForAllSkeleton"]
-
-KERNELS = (3, 5, 7)
-EXPANSIONS = (3, 4, 6)
-LAYERS = 4
-"""Of a stage, at most."""
 
 STEM, CHANNELS, LAST, MIX = 16, (24, 40, 80, 112, 160), 960, 1280
 STRIDES = (2, 2, 2, 1, 2)

@@ -240,6 +240,6 @@ def refuse_small_input(what: str, side: int, halvings: int) -> None:
     least = 2 ** (halvings - 1) + 1
     if side < least:
         raise FrugalnasError(
-            f"an input of {side}x{side} is too small for {what}, which halves it {halvings} times; "
+            f"input {side}x{side} is too small for {what}, which halves it {halvings} times; "
             f"set input_size to {least} or more"
         )

@@ -78,6 +78,18 @@ class ModelCard:
         made: SearchSpace = SPACES.create(self.space)
         return made
 
+    @property
+    def input_size(self) -> int:
+        """Side of the square images that go in.
+
+        Raises:
+            FrugalnasError: where the card does not say it.
+        """
+        size = self.preprocessing.get("input_size") or getattr(self.make_space(), "input_size", None)
+        if not isinstance(size, int):
+            raise FrugalnasError("the card does not say the input size; put 'input_size' into its 'preprocessing'")
+        return size
+
     def to_json(self) -> str:
         """The card as `from_json` reads it."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False)

@@ -140,11 +140,7 @@ class ShuffleNetSkeleton(LayerSkeleton):
             scales: hidden channels per half of the output channels of each block, the result of a channel search;
                 None is 1 everywhere.
         """
-        if drop_path:
-            raise FrugalnasError(
-                f"blocks of {self.space.name} have no path that could be dropped; set drop_path to 0, not {drop_path:g}"
-            )
-        self.refuse(auxiliary)
+        self.refuse(auxiliary, drop_path)
         if scales is None:
             scales = [1.0] * len(self.places)
         if len(scales) != len(self.places) or min(scales) <= 0:

@@ -69,6 +69,17 @@ class Skeleton(ABC):
             dropout: before the classifier.
         """
 
+    def refuse(self, auxiliary: str | None, drop_path: float = 0.0) -> None:
+        """Raise where networks are asked for an auxiliary head, or for paths to drop, that they do not have."""
+        if auxiliary is not None:
+            raise FrugalnasError(
+                f"networks of {self.space.name} have no auxiliary head; leave out auxiliary={auxiliary!r}"
+            )
+        if drop_path:
+            raise FrugalnasError(
+                f"networks of {self.space.name} have no path that could be dropped; set drop_path to 0, not {drop_path:g}"
+            )
+
     def blocks(self) -> Iterator[Block]:
         """Every choice at every place, where costs are additive over the genes of a canonical code."""
         raise FrugalnasError(

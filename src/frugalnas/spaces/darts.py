@@ -79,6 +79,7 @@ class DARTS(FactoredSpace):
     """
 
     name = "darts"
+    skeleton = "darts"
     encodings = ("edges", "onehot", "operations", "path", "position-path", "adjacency", "integer")
 
     def __init__(
@@ -105,7 +106,6 @@ class DARTS(FactoredSpace):
         self.classes = sizes["classes"] if classes is None else classes
         checked_sizes(self, width=1, layers=1, input_size=1, classes=1)
         self.latency = table_path(self, latency)
-        self.skeleton = f"darts-{macro}"
         self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
         self.counted_for = (
             f"{macro} network of width {self.width}, {self.layers} cells, {self.input_size}x{self.input_size} images"

@@ -6,14 +6,15 @@ from functools import cache
 
 from torch import Tensor, nn
 
-from frugalnas.networks.nasbench201 import OPERATIONS, SOURCES, STAGES, TARGETS, ResidualBlock
+from frugalnas.networks.nasbench201 import STAGES, ResidualBlock
 from frugalnas.spaces import Codes, NASBench201
+from frugalnas.spaces.nasbench201 import OPERATIONS, SOURCE, TARGET
 from frugalnas.supernets.base import Choice, Supernet
 from frugalnas.supernets.states import State, added, choice_module
 
 __all__ = ["NASBench201Supernet", "SearchCell"]
 
-OUTPUT = max(TARGETS)
+OUTPUT = max(TARGET)
 
 
 class SearchCell(nn.Module):
@@ -39,7 +40,7 @@ class SearchCell(nn.Module):
         states = {0: State(x)}
         arriving: dict[int, list[Tensor]] = {}
         for edge in live_edges(code):
-            source, target = SOURCES[edge], TARGETS[edge]
+            source, target = SOURCE[edge], TARGET[edge]
             if source not in states:
                 states[source] = State(added(arriving[source]))
             arriving.setdefault(target, []).append(states[source].through(self.choice(edge, code)))
@@ -61,12 +62,12 @@ def live_edges(code: tuple[int, ...]) -> tuple[int, ...]:
     present = [edge for edge, value in enumerate(code) if OPERATIONS[value] != "none"]
     reached, needed = {0}, {OUTPUT}
     for edge in present:
-        if SOURCES[edge] in reached:
-            reached.add(TARGETS[edge])
+        if SOURCE[edge] in reached:
+            reached.add(TARGET[edge])
     for edge in reversed(present):
-        if TARGETS[edge] in needed:
-            needed.add(SOURCES[edge])
-    return tuple(edge for edge in present if SOURCES[edge] in reached and TARGETS[edge] in needed)
+        if TARGET[edge] in needed:
+            needed.add(SOURCE[edge])
+    return tuple(edge for edge in present if SOURCE[edge] in reached and TARGET[edge] in needed)
 
 
 class NASBench201Supernet(Supernet):
