@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import VisionDataset
 from torchvision.transforms import v2
 
-from frugalnas.data import PUBLISHED, ImageData, Images, loader
+from frugalnas.data import PUBLISHED, ImageData, Images, Loader
 
 BATCH = 128
 IMAGES = 5_000
@@ -81,8 +81,8 @@ def main() -> None:
     torch.set_num_threads(1)
     data = Images("cifar10", root=options.root, workers=2).open()
     others = arrangements(data)
-    ours = loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["nasbench201"], drop_last=True)
-    with_cutout = loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["darts-cifar"], drop_last=True)
+    ours = Loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["nasbench201"], drop_last=True)
+    with_cutout = Loader(data.train, batch_size=BATCH, augmentation=PUBLISHED["darts-cifar"], drop_last=True)
     speeds: dict[str, list[float]] = {}
     for number in range(options.rounds + 1):
         found = {name: speed(batches) for name, batches in others.items()}

@@ -16,7 +16,7 @@ import torch
 from image_files import class_folders
 from PIL import Image
 
-from frugalnas.data import CorruptImage, Images, Split, loader, preprocess, reopened
+from frugalnas.data import CorruptImage, Images, Loader, Split, preprocess, reopened
 from frugalnas.errors import FrugalnasError, Surroundings
 
 RNG = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def test_deep_images_are_scaled_by_what_the_data_set_uses(tmp_path, form):
     assert f"0 is black and {white:,} white in all of them" in " | ".join(data.notes)
     again = reopened(json.loads(json.dumps(data.description)), split=Split.from_json(data.split.to_json()))
     assert torch.equal(again.train.read(range(12)), data.train.read(range(12)))
-    batch, _ = next(loader(data.train, batch_size=12).epoch(0))
+    batch, _ = next(Loader(data.train, batch_size=12).epoch(0))
     assert torch.equal(preprocess(Path(data.train.name_of(0)), data.preprocessing), batch[0])
     np.savez(tmp_path / "set.npz", images=images.reshape(12, 12, 12), labels=np.arange(12) % 2)
     arrays = Images(tmp_path / "set.npz", split="all").open()
@@ -151,9 +151,9 @@ def test_faults_of_the_machine_are_no_unreadable_images(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", full)
         with pytest.raises(Surroundings, match=r"Too many open files.*ulimit -n"):
-            list(loader(data.train, batch_size=8).epoch(0))
+            list(Loader(data.train, batch_size=8).epoch(0))
     root.rename(tmp_path / "moved")
     with pytest.raises(Surroundings, match="no longer there"):
-        list(loader(data.train, batch_size=8).epoch(0))
+        list(Loader(data.train, batch_size=8).epoch(0))
     with pytest.raises(Surroundings, match="is not there"):
         Images(root).open()

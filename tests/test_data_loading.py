@@ -13,7 +13,7 @@ from image_files import class_folders
 from scipy.stats import chisquare
 from torchvision.transforms import v2
 
-from frugalnas.data import PUBLISHED, Augmentation, Images, SplitSpec, loader
+from frugalnas.data import PUBLISHED, Augmentation, Images, Loader, SplitSpec
 from frugalnas.errors import FrugalnasError
 
 
@@ -37,7 +37,7 @@ def small(tmp_path_factory):
 
 
 def epoch(part, number=0, first_step=0, **options):
-    return list(loader(part, **{"batch_size": 8, "seed": 3, **options}).epoch(number, first_step))
+    return list(Loader(part, **{"batch_size": 8, "seed": 3, **options}).epoch(number, first_step))
 
 
 def same(some, others) -> bool:
@@ -72,11 +72,11 @@ def test_evaluation_reads_every_image_once_in_order(digits):
 
 
 def test_training_sees_every_image_once_an_epoch_in_another_order_each_time(digits):
-    made = loader(digits.train, batch_size=100, augmentation=digits.suggested)
+    made = Loader(digits.train, batch_size=100, augmentation=digits.suggested)
     assert sorted(made.order(0).tolist()) == list(range(len(digits.train)))
     assert made.order(0).tolist() != made.order(1).tolist()
     assert len(made) == 15
-    assert len(loader(digits.train, batch_size=100, augmentation=digits.suggested, drop_last=True)) == 14
+    assert len(Loader(digits.train, batch_size=100, augmentation=digits.suggested, drop_last=True)) == 14
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -257,9 +257,9 @@ def test_lighting_moves_a_whole_image_along_the_colours_principal_components(one
 
 
 def test_random_erasing_erases_its_share_of_the_images(one_image):
-    made = loader(one_image.train, batch_size=500, augmentation=Augmentation(random_erasing=0.3))
+    made = Loader(one_image.train, batch_size=500, augmentation=Augmentation(random_erasing=0.3))
     images, _ = next(made.epoch(0))
-    plain, _ = next(loader(one_image.train, batch_size=500, augmentation=Augmentation()).epoch(0))
+    plain, _ = next(Loader(one_image.train, batch_size=500, augmentation=Augmentation()).epoch(0))
     assert float((images != plain).flatten(1).any(1).float().mean()) == pytest.approx(0.3, abs=0.06)
 
 
@@ -308,6 +308,6 @@ def test_loaders_that_cannot_work_are_refused(digits):
         ({"batch_size": 8, "workers": -1}, "workers is -1"),
     ]:
         with pytest.raises(FrugalnasError, match=message):
-            loader(digits.train, **options)
+            Loader(digits.train, **options)
     with pytest.raises(FrugalnasError, match="timm does not read"):
         epoch(digits.test, augmentation=Augmentation(rand_augment="rand-m9-zz1"))

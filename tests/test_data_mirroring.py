@@ -40,7 +40,7 @@ def test_digits_are_not_mirrored_and_that_is_said(digits, fresh_cache):
     mirrored, note = mirrored_is_no_loss(data)
     assert not mirrored
     assert note.startswith("images are not mirrored in training: of 324 training images a linear classifier told ")
-    assert note.endswith("(--set augmentation.flip=0.5 changes it)")
+    assert note.endswith("(`augmentation.flip`=0.5 changes it)")
     recipe, notes = settled_for(load_recipe("default"), data, 1)
     assert recipe.augmentation["flip"] == 0  # written into the run, so that a resume decides nothing
     assert notes == [note]

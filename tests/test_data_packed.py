@@ -12,7 +12,7 @@ import pytest
 import torch
 from image_files import class_folders
 
-from frugalnas.data import Images, loader, pack_lmdb
+from frugalnas.data import Images, Loader, pack_lmdb
 from frugalnas.errors import FrugalnasError
 
 
@@ -52,8 +52,8 @@ def test_a_packed_folder_is_the_same_data(photos, tmp_path):
 def test_an_lmdb_is_read_by_workers_and_after_pickling(photos, tmp_path):
     pack_lmdb(photos, tmp_path / "set")
     data = Images(tmp_path / "set", input_size=100).open()
-    alone = list(loader(data.train, batch_size=6, augmentation=data.suggested).epoch(0))
-    together = list(loader(data.train, batch_size=6, augmentation=data.suggested, workers=2).epoch(0))
+    alone = list(Loader(data.train, batch_size=6, augmentation=data.suggested).epoch(0))
+    together = list(Loader(data.train, batch_size=6, augmentation=data.suggested, workers=2).epoch(0))
     for (images, labels), (others, theirs) in zip(alone, together, strict=True):
         assert torch.equal(images, others)
         assert torch.equal(labels, theirs)

@@ -14,7 +14,7 @@ import torch
 from image_files import class_folders, picture
 from PIL import Image
 
-from frugalnas.data import CorruptImage, Images, Split, SplitSpec, loader, preprocess, reopened
+from frugalnas.data import CorruptImage, Images, Loader, Split, SplitSpec, preprocess, reopened
 from frugalnas.errors import FrugalnasError
 
 
@@ -34,7 +34,7 @@ def test_digits_are_always_there():
     data = Images("digits").open()
     assert data.classes == tuple("0123456789")
     assert data.input_size == 8
-    assert any("--input-size 16, at 4 times the work" in note for note in data.notes)
+    assert any("`input_size`=16, at 4 times the work" in note for note in data.notes)
     assert not any("times the work" in note for note in Images("digits", input_size=8).open().notes)
     assert sizes(data) == {"train": 1455, "val": 162, "test": 180}
     assert data.train.read([0, 1]).shape == (2, 3, 8, 8)
@@ -88,7 +88,7 @@ def test_a_flat_folder_has_no_labels(tmp_path):
     assert not data.labelled
     assert data.classes == ()
     assert sizes(data) == {"train": 7}
-    images, labels = next(loader(data.train, batch_size=4).epoch(0))
+    images, labels = next(Loader(data.train, batch_size=4).epoch(0))
     assert images.shape == (4, 3, 20, 20)
     assert labels.tolist() == [-1] * 4
     with pytest.raises(FrugalnasError, match="has no labels"):
@@ -214,7 +214,7 @@ def test_imagenet16_120(tmp_path):
 def test_a_picture_is_preprocessed_as_evaluation_saw_it(tmp_path, size):
     data = Images(class_folders(tmp_path / "set", {"a": 10, "b": 10}, size=size), input_size=32).open()
     file = Path(data.test.name_of(0))
-    images, _ = next(loader(data.test, batch_size=1).epoch(0))
+    images, _ = next(Loader(data.test, batch_size=1).epoch(0))
     for form in (file, str(file), Image.open(file), np.asarray(Image.open(file))):
         assert torch.equal(preprocess(form, data.preprocessing), images[0])
 
@@ -244,7 +244,7 @@ def test_a_camera_held_upright_gives_an_upright_picture():
 
 def test_blue_first_and_up_to_255_as_abs_trained(folder):
     data = Images(folder).open(normalisation="bgr255")
-    images, _ = next(loader(data.test, batch_size=2).epoch(0))
+    images, _ = next(Loader(data.test, batch_size=2).epoch(0))
     assert torch.allclose(images, data.test.read([0, 1]).flip(1).float(), atol=1e-4)
 
 
@@ -308,7 +308,7 @@ def test_unreadable_images_are_named_counted_and_skipped_up_to_a_limit(folder):
     (folder / "cat" / "cat003.png").write_bytes(b"not an image")
     whole = (folder / "dog" / "dog007.png").read_bytes()
     (folder / "dog" / "dog007.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FrugalnasError, match=r"2 unreadable images, 0 may be skipped: .*cat003.png.*--max-corrupt"):
+    with pytest.raises(FrugalnasError, match=r"2 unreadable images, 0 may be skipped: .*cat003.png.*`max_corrupt`"):
         Images(folder).open()
     with pytest.raises(FrugalnasError, match="2 unreadable images, 1 may be skipped"):
         Images(folder, max_corrupt=1).open()
@@ -333,16 +333,16 @@ def test_unreadable_photos_are_met_while_training(tmp_path, workers):
     bad = Path(data.train.name_of(3))
     bad.write_bytes(bad.read_bytes()[:500])
     with pytest.warns(UserWarning, match=f"skipped an image that cannot be read: .*{bad.name}"):
-        batches = list(loader(data.train, batch_size=8, augmentation=data.suggested, workers=workers).epoch(0))
+        batches = list(Loader(data.train, batch_size=8, augmentation=data.suggested, workers=workers).epoch(0))
     assert sum(len(images) for images, _ in batches) == len(data.train) - 1
     assert sum(len(labels) for _, labels in batches) == len(data.train) - 1
     assert bad.name in data.corruption.note()
     assert len(data.train.check()) == 1
-    list(loader(data.train, batch_size=8).epoch(1))  # the same image is not counted again
+    list(Loader(data.train, batch_size=8).epoch(1))  # the same image is not counted again
     other = Path(data.train.name_of(5))
     other.write_bytes(b"")
     with pytest.raises(FrugalnasError, match="2 unreadable images, 1 may be skipped"):
-        list(loader(data.train, batch_size=8, workers=workers).epoch(2))
+        list(Loader(data.train, batch_size=8, workers=workers).epoch(2))
 
 
 @pytest.mark.parametrize(
@@ -370,10 +370,10 @@ def test_folders_that_cannot_be_used_say_why(tmp_path, make, message):
 @pytest.mark.parametrize(
     ("spec", "options", "message"),
     [
-        ("cifar10", {}, "or --download"),
-        ("cifar10", {"root": "."}, "or add --download"),
-        ("imagenet", {}, "needs --root"),
-        ("imagenet16-120", {}, "needs --root"),
+        ("cifar10", {}, "or `download`=True"),
+        ("cifar10", {"root": "."}, "or add `download`=True"),
+        ("imagenet", {}, "needs `root`"),
+        ("imagenet16-120", {}, "needs `root`"),
         ("imagenet16-5000", {"root": "."}, "downsampled ImageNets are"),
         ("digitz", {}, "did you mean 'digits'"),
         ("./nowhere", {}, "is not there"),

@@ -12,7 +12,7 @@ import torch
 
 import frugalnas as fn
 from frugalnas.cli.options import SCORE_HELP
-from frugalnas.data import loader
+from frugalnas.data import Loader
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.report.rankings import ranking_numbers
@@ -108,7 +108,7 @@ def test_an_angle_is_that_of_the_epochs_and_rule_asked_for(runs):
 def test_accuracy_is_that_of_the_path_on_the_images_held_out(runs):
     run = load_supernet(runs / "true")
     data = supernet_data(run.run_dir)
-    images, labels = next(loader(data.val, batch_size=len(data.val)).epoch(0))
+    images, labels = next(Loader(data.val, batch_size=len(data.val)).epoch(0))
     supernet = run.supernet()
     with torch.no_grad():
         paths = run.space.canonical(CODES)  # codes of one network have one score

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.cli.parsing import parser_of, wording
 from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError, worded
 from frugalnas.strict_json import to_json
@@ -59,7 +60,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _list(parsed: argparse.Namespace) -> int:
     from frugalnas.data import DATASETS
 
-    print_columns(list(DATASETS.items()), ("data", "what it is"))
+    typed = wording(parser_of("train"))
+    print_columns([(name, typed(text)) for name, text in DATASETS.items()], ("data", "what it is"))
     print(
         "\nor a path: a folder of class folders, of train/ val/ test/ with class folders, of Parquet files, an LMDB, an .npz"
     )

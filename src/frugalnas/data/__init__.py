@@ -9,7 +9,7 @@
 - `SplitSpec`, `Split`, `SPLITS`: which images train, validate and test; stored with a run.
 - `Augmentation`, `PUBLISHED`: random changes to training images as plain settings, and those of the papers.
 - `mirrored_is_no_loss`: whether training images may be mirrored, where nothing says so.
-- `loader`, `Loader`: batches that depend on seed, epoch and step alone.
+- `Loader`: batches that depend on seed, epoch and step alone.
 - `RandomLabels`: labels drawn in place of the images' own.
 - `CorruptImage`: a picture that cannot be decoded.
 """
@@ -18,7 +18,7 @@ from frugalnas.data.augmentation import PUBLISHED, Augmentation
 from frugalnas.data.finding import DATASETS, located, pack_lmdb
 from frugalnas.data.images import ImageData, Part
 from frugalnas.data.labels import RandomLabels
-from frugalnas.data.loading import Loader, loader
+from frugalnas.data.loading import Loader
 from frugalnas.data.mirroring import mirrored_is_no_loss
 from frugalnas.data.opening import Images, opened, reopened
 from frugalnas.data.packed import Packed
@@ -39,7 +39,6 @@ __all__ = [
     "RandomLabels",
     "Split",
     "SplitSpec",
-    "loader",
     "located",
     "mirrored_is_no_loss",
     "normalise",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,8 +11,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 __all__ = ["PUBLISHED", "Augmentation"]
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "random")
-_PIXELS = ("pad", "cutout")
-_FRACTIONS = ("flip", "random_erasing")
 
 
 @dataclass(frozen=True)
@@ -62,45 +60,14 @@ class Augmentation:
         self._check()
 
     def _check(self) -> None:
-        for name in _PIXELS:
-            if (
-                not _is_number(getattr(self, name))
-                or getattr(self, name) != int(getattr(self, name))
-                or self._below(name)
-            ):
-                raise _refused(name, getattr(self, name), "a whole number of pixels, 0 or more")
-        for name in _FRACTIONS:
-            if not _is_number(getattr(self, name)) or not 0 <= getattr(self, name) <= 1:
-                raise _refused(name, getattr(self, name), "a probability from 0 to 1")
-        for name in ("resized_crop", "square_crop"):
-            share = getattr(self, name)
-            if share is not None and (not _is_number(share) or not 0 < share <= 1):
-                raise _refused(name, share, "a share of the area above 0 and up to 1, or null")
-        scale = self.random_scale
-        if scale is not None and (len(scale) != 2 or not all(map(_is_number, scale)) or not 0 < scale[0] <= scale[1]):
-            raise _refused("random_scale", scale, "two sizes of the short side, (low, high), or null")
-        if sum(part is not None for part in (self.resized_crop, self.square_crop, scale)) > 1:
+        for names, fits, wanted in _RULES:
+            for name in names:
+                if not fits(getattr(self, name)):
+                    raise FrugalnasError(f"augmentation.{name} is {getattr(self, name)!r}; give {wanted}")
+        if sum(part is not None for part in (self.resized_crop, self.square_crop, self.random_scale)) > 1:
             raise FrugalnasError("augmentation: choose one of resized_crop, square_crop and random_scale")
         if self.interpolation not in _INTERPOLATIONS:
             raise unknown_name("interpolation", self.interpolation, _INTERPOLATIONS)
-        jitter = self.color_jitter
-        if (
-            not isinstance(jitter, tuple)
-            or len(jitter) not in (0, 3, 4)
-            or not all(_is_number(x) and x >= 0 for x in jitter)
-        ):
-            raise _refused("color_jitter", jitter, "[brightness, contrast, saturation] or with a hue up to 0.5")
-        if len(jitter) == 4 and jitter[3] > 0.5:
-            raise _refused("color_jitter", jitter, "a hue up to 0.5")
-        if not _is_number(self.lighting) or self.lighting < 0:
-            raise _refused("lighting", self.lighting, "a standard deviation, 0 or more")
-        if not isinstance(self.rand_augment, str) or (
-            self.rand_augment and not self.rand_augment.startswith(("rand", "augmix", "original", "v0", "3a"))
-        ):
-            raise _refused("rand_augment", self.rand_augment, "timm's text, such as 'rand-m9-mstd0.5' or 'original'")
-
-    def _below(self, name: str) -> bool:
-        return bool(getattr(self, name) < 0)
 
     @property
     def per_image(self) -> bool:
@@ -136,8 +103,43 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _refused(name: str, value: object, wanted: str) -> FrugalnasError:
-    return FrugalnasError(f"augmentation.{name} is {value!r}; give {wanted}")
+_RULES: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (
+        ("pad", "cutout"),
+        lambda value: _is_number(value) and value == int(value) and value >= 0,
+        "a whole number of pixels, 0 or more",
+    ),
+    (("flip", "random_erasing"), lambda value: _is_number(value) and 0 <= value <= 1, "a probability from 0 to 1"),
+    (
+        ("resized_crop", "square_crop"),
+        lambda share: share is None or (_is_number(share) and 0 < share <= 1),
+        "a share of the area above 0 and up to 1, or null",
+    ),
+    (
+        ("random_scale",),
+        lambda scale: scale is None or (len(scale) == 2 and all(map(_is_number, scale)) and 0 < scale[0] <= scale[1]),
+        "two sizes of the short side, (low, high), or null",
+    ),
+    (
+        ("color_jitter",),
+        lambda jitter: (
+            isinstance(jitter, tuple)
+            and len(jitter) in (0, 3, 4)
+            and all(_is_number(each) and each >= 0 for each in jitter)
+            and not (len(jitter) == 4 and jitter[3] > 0.5)
+        ),
+        "[brightness, contrast, saturation] or with a hue up to 0.5",
+    ),
+    (("lighting",), lambda value: _is_number(value) and value >= 0, "a standard deviation, 0 or more"),
+    (
+        ("rand_augment",),
+        lambda text: (
+            isinstance(text, str) and text.startswith(("rand", "augmix", "original", "v0", "3a") if text else "")
+        ),
+        "timm's text, such as 'rand-m9-mstd0.5' or 'original'",
+    ),
+)
+"""Settings, whether a value of theirs will do, and what will."""
 
 
 PUBLISHED: dict[str, Augmentation] = {

@@ -38,7 +38,7 @@ def find_downsampled(name: str, root: Path | None) -> Found:
     side, count = int(matched[1]), int(matched[2] or _CLASSES)
     if root is None:
         raise FrugalnasError(
-            f"{name} needs --root, the folder with train_data_batch_1 to train_data_batch_10 and val_data"
+            f"{name} needs `root`, the folder with train_data_batch_1 to train_data_batch_10 and val_data"
         )
     folder = next((at for at in (root, root / f"ImageNet{side}") if (at / _TRAIN[0]).is_file()), root)
     missing = [file for file in [*_TRAIN, "val_data"] if not (folder / file).is_file()]

@@ -20,10 +20,10 @@ __all__ = ["DATASETS", "find", "located", "pack_lmdb"]
 
 DATASETS: dict[str, str] = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
-    "cifar10": "60,000 photos of 10 classes, 32 x 32; --root FOLDER, or --download",
-    "cifar100": "60,000 photos of 100 classes, 32 x 32; --root FOLDER, or --download",
-    "imagenet": "folders train and val of 1,000 class folders, or an LMDB of them; --root",
-    "imagenet16-120": "ImageNet at 16 x 16, first 120 classes (also -150, -200, or all 1,000: imagenet16); --root",
+    "cifar10": "60,000 photos of 10 classes, 32 x 32; `root`=FOLDER, or `download`=True",
+    "cifar100": "60,000 photos of 100 classes, 32 x 32; `root`=FOLDER, or `download`=True",
+    "imagenet": "folders train and val of 1,000 class folders, or an LMDB of them; `root`",
+    "imagenet16-120": "ImageNet at 16 x 16, first 120 classes (also -150, -200, or all 1,000: imagenet16); `root`",
 }
 """The data sets that have a name, with a line on each."""
 
@@ -120,7 +120,7 @@ def _is_path(spec: str) -> bool:
 def _imagenet(root: Path | None) -> Found:
     """ImageNet below `root`; its public validation images are the test set."""
     if root is None:
-        raise FrugalnasError("imagenet needs --root, the folder with train and val, or with its LMDB")
+        raise FrugalnasError("imagenet needs `root`, the folder with train and val, or with its LMDB")
     found = _find_path(root, f"./{root}")
     if "val" in found.parts and "test" not in found.parts:
         found.parts["test"] = found.parts.pop("val")

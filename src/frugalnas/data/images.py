@@ -58,7 +58,7 @@ class Corruption:
         many = f"{len(self.reasons)} unreadable image{'s' if len(self.reasons) > 1 else ''}"
         raise FrugalnasError(
             f"{many}, {self.limit} may be skipped: {first}{'; ...' if len(self.reasons) > _FIRST_NAMED else ''}; "
-            f"mend or remove them, or allow more with --max-corrupt"
+            f"mend or remove them, or allow more with `max_corrupt`"
         )
 
     def note(self) -> str:

@@ -21,15 +21,29 @@ from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to
 from frugalnas.data.sources import ArrayImages, IntArray
 from frugalnas.errors import FrugalnasError, surroundings
 
-__all__ = ["Loader", "loader"]
+__all__ = ["Loader"]
 
 _ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for; random labels have 4
 
 
 class Loader:
-    """Batches of one part of a data set; `loader` makes one.
+    """Batches of one part of a data set, the same for a seed, epoch and step wherever and however they are read.
 
-    Its length is the number of steps in an epoch.
+    Small images are in memory: their batches are cut, flipped and normalised at once on the device. Others stream through
+    worker processes and torchvision's transforms, one seed per image, and are finished on the device. The length is the
+    number of steps in an epoch.
+
+    Args:
+        part: of `ImageData`.
+        batch_size: images in one step, over all processes.
+        augmentation: None for evaluation: images as they are, in order.
+        seed: of order and changes.
+        device: where the batches are wanted.
+        workers: processes that read and transform; 0 for none. Images in memory need none.
+        drop_last: leave out an incomplete last batch.
+        shuffle: by default where there is an augmentation.
+        share: (rank, processes) where several processes share every batch.
+        labels: drawn in place of the images' own; None keeps those.
     """
 
     def __init__(
@@ -37,14 +51,14 @@ class Loader:
         part: Part,
         *,
         batch_size: int,
-        augmentation: Augmentation | None,
-        seed: int,
-        device: torch.device,
-        workers: int,
-        drop_last: bool,
-        shuffle: bool,
-        share: tuple[int, int],
-        labels: RandomLabels | None,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        workers: int = 0,
+        drop_last: bool = False,
+        shuffle: bool | None = None,
+        share: tuple[int, int] = (0, 1),
+        labels: RandomLabels | None = None,
     ) -> None:
         rank, processes = share
         if batch_size < 1:
@@ -61,9 +75,9 @@ class Loader:
         self.batch_size = batch_size
         self.augmentation = augmentation
         self.seed = seed
-        self.device = device
+        self.device = torch.device(device)
         self.workers = workers
-        self.shuffle = shuffle
+        self.shuffle = augmentation is not None if shuffle is None else shuffle
         self.share = share
         self.labels = labels
         # A set smaller than one batch still makes one.
@@ -73,8 +87,8 @@ class Loader:
         self._labels = torch.from_numpy(np.full(len(part), -1) if part.labels is None else part.labels)
         if self.on_device:
             assert isinstance(part.source, ArrayImages)
-            self._pixels = part.source.on(device)
-            self._labels = self._labels.to(device)
+            self._pixels = part.source.on(self.device)
+            self._labels = self._labels.to(self.device)
 
     def __len__(self) -> int:
         count = len(self.part)
@@ -110,7 +124,7 @@ class Loader:
             if "DataLoader worker" not in str(error):
                 raise
             raise FrugalnasError(
-                f"a process that reads images ended ({str(error).splitlines()[0]}); lower --workers, or give more shared "
+                f"a process that reads images ended ({str(error).splitlines()[0]}); lower `workers`, or give more shared "
                 f"memory (/dev/shm)"
             ) from None
 
@@ -173,50 +187,6 @@ class Loader:
         if (self.part.origin, position) not in corruption.reasons:
             corruption.add(self.part.origin, position, reason)
             warnings.warn(f"skipped an image that cannot be read: {reason}", stacklevel=2)
-
-
-def loader(
-    part: Part,
-    *,
-    batch_size: int,
-    augmentation: Augmentation | None = None,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    workers: int = 0,
-    drop_last: bool = False,
-    shuffle: bool | None = None,
-    share: tuple[int, int] = (0, 1),
-    labels: RandomLabels | None = None,
-) -> Loader:
-    """Batches of one part of a data set, the same for a seed, epoch and step wherever and however they are read.
-
-    Small images are in memory: their batches are cut, flipped and normalised at once on the device. Others stream through
-    worker processes and torchvision's transforms, one seed per image, and are finished on the device.
-
-    Args:
-        part: of `ImageData`.
-        batch_size: images in one step, over all processes.
-        augmentation: None for evaluation: images as they are, in order.
-        seed: of order and changes.
-        device: where the batches are wanted.
-        workers: processes that read and transform; 0 for none. Images in memory need none.
-        drop_last: leave out an incomplete last batch.
-        shuffle: by default where there is an augmentation.
-        share: (rank, processes) where several processes share every batch.
-        labels: drawn in place of the images' own; None keeps those.
-    """
-    return Loader(
-        part,
-        batch_size=batch_size,
-        augmentation=augmentation,
-        seed=seed,
-        device=torch.device(device),
-        workers=workers,
-        drop_last=drop_last,
-        shuffle=augmentation is not None if shuffle is None else shuffle,
-        share=share,
-        labels=labels,
-    )
 
 
 Item = tuple[torch.Tensor | None, FrugalnasError | None]

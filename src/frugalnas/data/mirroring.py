@@ -44,10 +44,10 @@ def mirrored_is_no_loss(data: ImageData) -> tuple[bool, str]:
 
 
 def _said(mirror: bool, why: str) -> tuple[bool, str]:
-    off, on = "augmentation.flip=0", "augmentation.flip=0.5"
+    other = "`augmentation.flip`=0" if mirror else "`augmentation.flip`=0.5"
     return (
         mirror,
-        f"images are {'' if mirror else 'not '}mirrored in training: {why} (--set {off if mirror else on} changes it)",
+        f"images are {'' if mirror else 'not '}mirrored in training: {why} ({other} changes it)",
     )
 
 

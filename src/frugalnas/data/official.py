@@ -28,7 +28,7 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
     torchvision reads the archive after comparing the checksums of its files.
     """
     if root is None:
-        raise FrugalnasError(f"{name} is not here yet: give --root FOLDER with the folder that holds it, or --download")
+        raise FrugalnasError(f"{name} is not here yet: give `root`, the folder that holds it, or `download`=True")
     folder, archive = _ARCHIVES[name]
     if not (root / folder).is_dir() and not (root / archive).is_file():
         parquet = parquet_folder(root, name, name.replace("cifar", "cifar-"))
@@ -38,8 +38,8 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
             return found
         if not download:
             raise FrugalnasError(
-                f"{name} is not in {root} (neither {folder}, {archive} nor train-*.parquet); name its folder with --root, or "
-                f"add --download"
+                f"{name} is not in {root} (neither {folder}, {archive} nor train-*.parquet); name its folder with `root`, or "
+                f"add `download`=True"
             )
     kind = _torchvision(name)
     parts: dict[str, ImageSource] = {}
@@ -54,7 +54,7 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
             ) from None
         except Exception as error:  # checksums, damaged archives
             raise FrugalnasError(
-                f"{name} in {root} cannot be read ({error}); remove {root / folder} and fetch it again with --download"
+                f"{name} in {root} cannot be read ({error}); remove {root / folder} and fetch it again with `download`=True"
             ) from None
         pixels = torch.from_numpy(np.ascontiguousarray(made.data.transpose(0, 3, 1, 2)))
         parts[part] = ArrayImages(pixels, np.asarray(made.targets, dtype=np.int64), f"{name} {part} image")

@@ -123,10 +123,10 @@ class Images:
             notes.append(f"images of more than 8 bits a value: 0 is black and {found.white:,g} white in all of them")
         size = self.input_size or found.input_size or side
         if not self.input_size and not found.input_size:
-            notes.append(f"networks get images of {size} x {size} pixels (--input-size changes it)")
+            notes.append(f"networks get images of {size} x {size} pixels (`input_size` changes it)")
         if not self.input_size and size < _TINY:
             notes.append(
-                f"enlarged images of {size} x {size} pixels are often learnt a little better: --input-size {_TINY}, at "
+                f"enlarged images of {size} x {size} pixels are often learnt a little better: `input_size`={_TINY}, at "
                 f"{round((_TINY / size) ** 2)} times the work"
             )
         resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))

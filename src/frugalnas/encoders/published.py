@@ -92,7 +92,7 @@ def import_encoder(
     space = SPACES.create(name) if space is None else space
     if space.name != name:
         raise FrugalnasError(
-            f"{file} holds an encoder of {kinds} operations, which is one of {name}, not of {space.name}; leave --space out"
+            f"{file} holds an encoder of {kinds} operations, which is one of {name}, not of {space.name}; leave `space` out"
         )
     operations = operations_of(space)
     renamed = _STANDS_FOR.get(name, {})

@@ -36,7 +36,7 @@ def runner(module: nn.Module, inputs: Tensor, runtime: str) -> Callable[[], Any]
     if runtime == "torch":
         return lambda: module(inputs)
     if inputs.device.type != "cpu":
-        raise FrugalnasError(f"{runtime} is measured on the processor, not on {inputs.device}; leave --device out")
+        raise FrugalnasError(f"{runtime} is measured on the processor, not on {inputs.device}; leave `device` out")
     try:
         run = (_in_onnxruntime if runtime == "onnxruntime" else _in_openvino)(module, inputs)
     except ModuleNotFoundError as error:
@@ -46,7 +46,7 @@ def runner(module: nn.Module, inputs: Tensor, runtime: str) -> Callable[[], Any]
     error_share = float(np.abs(run() - wanted).max() / max(float(np.abs(wanted).max()), 1e-6))
     if not error_share <= TOLERANCE:
         raise FrugalnasError(
-            f"{runtime} gives other outputs than torch (by {error_share:.2g}); choose another --runtime"
+            f"{runtime} gives other outputs than torch (by {error_share:.2g}); choose another `runtime`"
         )
     return run
 

@@ -20,7 +20,6 @@ from frugalnas.data import (
     Part,
     RandomLabels,
     Split,
-    loader,
     mirrored_is_no_loss,
     opened,
     reopened,
@@ -322,7 +321,7 @@ def training_loader(
     data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, labels: RandomLabels | None = None
 ) -> Loader:
     """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
-    return loader(
+    return Loader(
         data.train,
         batch_size=recipe.batch_size,
         augmentation=Augmentation.of(recipe.augmentation),
@@ -339,7 +338,7 @@ def evaluation_loader(data: ImageData, part: Part | None, recipe: Recipe, fabric
     """Batches to evaluate on, this process's share of them; None where there is no such part."""
     if part is None or not len(part):
         return None
-    return loader(
+    return Loader(
         part,
         batch_size=recipe.batch_size,
         device=fabric.device,

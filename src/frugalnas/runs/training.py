@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data import ImageData, Images, SplitSpec, loader
+from frugalnas.data import ImageData, Images, Loader, SplitSpec
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.saving import card_of, load
@@ -258,7 +258,7 @@ def evaluate_run(
     number = np.array([card.classes.index(name) for name in opened.classes], dtype=np.int64)
     chosen = replace(held, preprocessing=card.preprocessing, labels=number[held.labels])
     size = batch_size or int(card.provenance.get("recipe", {}).get("batch_size", 128))
-    batches = loader(chosen, batch_size=size, device=fabric.device, workers=opened.workers)
+    batches = Loader(chosen, batch_size=size, device=fabric.device, workers=opened.workers)
     with watching_memory(f"batch_size (now {size})"), fabric.autocast():
         return evaluate(network, batches.epoch(0), tuple(card.classes), part)
 

@@ -443,10 +443,10 @@ def counted_or_zero_cost(
 
 def first_images(part: Part, count: int, *, seed: int, device: str, batch_size: int = 128, workers: int = 0) -> Batches:
     """As many images of a part as are wanted, or all, in an order of this seed and without changes to them."""
-    from frugalnas.data import loader
+    from frugalnas.data import Loader
 
     batches: Batches = []
-    order = loader(part, batch_size=min(batch_size, count), seed=seed, device=device, shuffle=True, workers=workers)
+    order = Loader(part, batch_size=min(batch_size, count), seed=seed, device=device, shuffle=True, workers=workers)
     for images, labels in order.epoch(0):
         left = count - sum(len(known) for _, known in batches)
         batches.append((images[:left], labels[:left]))

@@ -61,7 +61,7 @@ class Strategy(ABC):
         if initial > space.distinct:
             raise FrugalnasError(
                 f"initial sample of {initial} is larger than {space!r}, which has {space.distinct:,} distinct networks; "
-                "lower --initial"
+                "lower `initial`"
             )
         self.space = space
         self.seed = seed
