@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from frugalnas.files import write_atomically
-from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
+from frugalnas.report.markdown import markdown_table, markdown_tests, shown_interval
 from frugalnas.report.records import page_of, write_csv, write_parquet
-from frugalnas.report.style import GREY, LINES, new_figure, paper_style, save_figure
+from frugalnas.report.style import GREY, PAGE, drawing, pens, save_figure, shared_legend, ticks_at
 from frugalnas.runs.kinds import Page
 from frugalnas.studies.assessment import Assessment
 from frugalnas.studies.metrics import LEVELS, METRICS, TOPS
 
 __all__ = ["assessment_figure", "assessment_page", "assessment_report", "assessment_table", "calibration_figure"]
 
-PAGE = 7.16
-"""Width of both columns of a two-column paper, inches."""
-DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1, 1.5)))
 CODES = (
     " Samples are of codes, as in papers: some of what is predicted are networks that were learned from under another spelling, "
     "which flatters tau by 0.03 to 0.06 on NAS-Bench-201 (--split networks keeps them apart)."
 )
-TESTED = ("tau", "top10")
 MOST_PAIRS = 15
 """On the terminal; JSON has all."""
 
@@ -60,11 +55,8 @@ _SHORT = {
 
 
 def assessment_table(assessment: Assessment) -> str:
-    """The same as Markdown: tau at each budget with intervals, means of everything else, tests of every pair."""
-    return _table(assessment, assessment.to_json())
-
-
-def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
+    """The statistics as Markdown: tau at each budget with intervals, means of everything else, tests of every pair."""
+    numbers = assessment.numbers
     metrics, budgets = numbers["metrics"], assessment.budgets
     number = f"of {assessment.architectures:,} architectures" if assessment.architectures else "of the space"
     parts = [
@@ -75,12 +67,10 @@ def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
         "Kendall's tau:",
         markdown_table(
             ["predictor", *(f"{budget} labels" for budget in budgets)],
-            [
-                [label, *(shown_interval(metrics[label][budget]["tau"], 3) for budget in budgets)]
-                for label in assessment.predictors
-            ],
+            [[label, *(shown_interval(own["tau"], 3) for own in at.values())] for label, at in metrics.items()],
         ),
-        _means(assessment, metrics),
+        _MEANS,
+        _means(metrics, budgets),
     ]
     fitted = {
         how: [label for label, own in zip(assessment.predictors, assessment.targets, strict=False) if own == how]
@@ -92,60 +82,41 @@ def _table(assessment: Assessment, numbers: Mapping[str, Any]) -> str:
     if assessment.repeated:
         rows = f"{assessment.repeated:,} row{'s' * (assessment.repeated > 1)}"
         parts.append(f"{rows} of {assessment.subject} named a network again: its label is the mean.")
-    failed = {label: assessment.failures(label) for label in assessment.predictors}
-    for label, errors in failed.items():
+    for label in assessment.predictors:
+        errors = assessment.failures(label)
         if errors:
             fits = assessment.trials * len(budgets)
             parts.append(f"{label} failed in {len(errors)} of {fits} fits, the last time: {errors[-1]}")
     if "tests" in numbers:
-        parts += ["## Are the differences real?", *_tests(assessment, numbers)]
+        tests = {f"{budget} labels": pairs for budget, pairs in numbers["tests"]["tau"].items()}
+        best, shown = "", ""
+        if len(next(iter(tests.values()))) > MOST_PAIRS:
+            last = {label: at[budgets[-1]]["tau"] for label, at in metrics.items()}
+            best = max((label for label in last if last[label]), key=lambda label: float(last[label][0]), default="")
+            shown = f" Of the pairs those with {best} are shown; frugalnas show --json has all."
+        parts += [
+            "## Are the differences real?",
+            "Difference of mean tau and two-sided p-value: Wilcoxon signed-rank tests, paired by sample, with Holm's "
+            "correction over the pairs of each column. Where labels are few, samples overlap much, and p is too small."
+            + shown,
+            markdown_tests(tests, best),
+        ]
     return "\n\n".join(parts) + "\n"
 
 
-def _tests(assessment: Assessment, numbers: Mapping[str, Any]) -> list[str]:
-    """What the tests of tau are, and a row for each pair; of many predictors those with the best one."""
-    budgets, tests = assessment.budgets, numbers["tests"]["tau"]
-    pairs = list(enumerate(next(iter(tests.values()))))
-    shown = ""
-    if len(pairs) > MOST_PAIRS:
-        last = {label: at[budgets[-1]]["tau"] for label, at in numbers["metrics"].items()}
-        best = max(
-            (label for label in last if last[label] is not None), key=lambda label: float(last[label][0]), default=""
-        )
-        pairs = [(place, pair) for place, pair in pairs if best in (pair["first"], pair["second"])]
-        shown = f" Of the pairs those with {best} are shown; frugalnas show --json has all."
-    said = (
-        "Difference of mean tau and two-sided p-value: Wilcoxon signed-rank tests, paired by sample, with Holm's "
-        "correction over the pairs of each column. Where labels are few, samples overlap much, and p is too small."
-    )
+def _means(metrics: Mapping[str, Any], budgets: Sequence[int]) -> str:
+    """Means of all metrics that some predictor has, a row for each budget and predictor."""
+    fits = [(budget, label, metrics[label][budget]) for budget in budgets for label in metrics]
+    columns = [metric for metric in _SHORT if any(own[metric] is not None for _, _, own in fits)]
     rows = [
         [
-            f"{pair['first']} - {pair['second']}",
-            *(shown_difference(tests[budget][place]["difference"], tests[budget][place]["p"]) for budget in budgets),
+            str(budget),
+            label,
+            *("" if own[metric] is None else f"{own[metric][0]:.{_SHORT[metric][1]}f}" for metric in columns),
         ]
-        for place, pair in pairs
+        for budget, label, own in fits
     ]
-    return [said + shown, markdown_table(["pair", *(f"{budget} labels" for budget in budgets)], rows)]
-
-
-def _means(assessment: Assessment, metrics: Mapping[str, Any]) -> str:
-    """Means of all metrics that some predictor has, a row for each budget and predictor, and what the columns are."""
-    known = {
-        metric
-        for label in assessment.predictors
-        for budget in assessment.budgets
-        for metric in _SHORT
-        if metrics[label][budget][metric] is not None
-    }
-    columns = [metric for metric in _SHORT if metric in known]
-    rows = []
-    for budget in assessment.budgets:
-        for label in assessment.predictors:
-            own = metrics[label][budget]
-            shown = ["" if own[metric] is None else f"{own[metric][0]:.{_SHORT[metric][1]}f}" for metric in columns]
-            rows.append([str(budget), label, *shown])
-    table = markdown_table(["labels", "predictor", *(_SHORT[metric][0] for metric in columns)], rows)
-    return f"{_MEANS}\n\n{table}"
+    return markdown_table(["labels", "predictor", *(_SHORT[metric][0] for metric in columns)], rows)
 
 
 def assessment_figure(assessment: Assessment) -> Figure:
@@ -153,22 +124,15 @@ def assessment_figure(assessment: Assessment) -> Figure:
 
     Good is the best hundredth. Lines are means over trials, bars their 95 % bootstrap intervals.
     """
-    return _figure(assessment, assessment.to_json()["metrics"])
-
-
-def _figure(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure:
-    with paper_style():
-        figure = new_figure(PAGE, 2.75, layout="constrained")
+    metrics = assessment.numbers["metrics"]
+    tops = any(own["top10"] is not None for at in metrics.values() for own in at.values())
+    second = ("top10", "share of the first 10 that are good") if tops else ("spearman", METRICS["spearman"])
+    with drawing(PAGE, 2.55, f"{assessment.subject}, {assessment.trials} samples") as figure:
         panels = figure.subplots(1, 2)
-        tops = any(own["top10"] is not None for at in metrics.values() for own in at.values())
-        second = ("top10", "share of the first 10 that are good") if tops else ("spearman", METRICS["spearman"])
-        titles = dict([("tau", "Kendall's tau"), second])
-        for axes, (metric, title) in zip(panels, titles.items(), strict=True):
-            _draw(axes, assessment, metrics, metric)
+        for axes, (metric, title) in zip(panels, [("tau", "Kendall's tau"), second], strict=True):
+            _draw(axes, assessment, metric)
             axes.set_ylabel(title)
-        figure.suptitle(f"{assessment.subject}, {assessment.trials} samples", size=8.5)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center")
+        shared_legend(figure, panels[:1], loc="outside right center")
     return figure
 
 
@@ -177,34 +141,27 @@ def calibration_figure(assessment: Assessment) -> Figure | None:
 
     Above the diagonal a predictor is too careful, below it too sure. None where no predictor has standard deviations.
     """
-    return _calibration(assessment, assessment.to_json()["metrics"])
-
-
-def _calibration(assessment: Assessment, metrics: Mapping[str, Any]) -> Figure | None:
     budgets = sorted({assessment.budgets[0], assessment.budgets[-1]})
-    with paper_style():
-        figure = new_figure(PAGE, 2.9, layout="constrained")
+    metrics, covers = assessment.numbers["metrics"], [f"cover{100 * level:g}" for level in LEVELS]
+    held = {
+        (label, budget): [own[0] for own in map(metrics[label][budget].get, covers) if own is not None]
+        for label in metrics
+        for budget in budgets
+    }
+    if not any(held.values()):
+        return None
+    with drawing(PAGE, 2.7, f"{assessment.subject}, {assessment.trials} samples") as figure:
         panels = figure.subplots(1, len(budgets), squeeze=False)[0]
-        drawn = False
         for axes, budget in zip(panels, budgets, strict=True):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
-            for place, label in enumerate(assessment.predictors):
-                held = [metrics[label][budget][f"cover{100 * level:g}"] for level in LEVELS]
-                if None not in held:
-                    drawn = True
-                    axes.plot(
-                        LEVELS, [share[0] for share in held], marker="o", markersize=3, label=label, **_pen(place)
-                    )
+            for label, pen in zip(metrics, pens(), strict=False):
+                if held[label, budget]:
+                    axes.plot(LEVELS, held[label, budget], marker="o", markersize=3, label=label, **pen)
             axes.set(xlim=(0.4, 1.0), ylim=(0, 1.02), xlabel="interval", title=f"{budget} labels")
             axes.set_ylabel("share of values inside")
-            axes.xaxis.set_major_locator(FixedLocator(list(LEVELS)))
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda level, _: f"{100 * level:g} %"))
+            ticks_at(axes.xaxis, LEVELS, lambda level, _: f"{100 * level:g} %")
             axes.grid(True)
-        if not drawn:
-            return None
-        figure.suptitle(f"{assessment.subject}, {assessment.trials} samples", size=8.5)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside right center")
+        shared_legend(figure, panels[:1], loc="outside right center")
     return figure
 
 
@@ -212,18 +169,22 @@ def assessment_report(assessment: Assessment, folder: Path) -> list[Path]:
     """The table, its numbers as CSV, every fit as Parquet, and the figures, written into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / "assessment.md"
-    numbers = assessment.to_json()
-    metrics = numbers["metrics"]
-    write_atomically(table, _table(assessment, numbers))
+    write_atomically(table, assessment_table(assessment))
+    estimates = (
+        [label, budget, metric, *map(repr, estimate)]
+        for label, at in assessment.numbers["metrics"].items()
+        for budget, own in at.items()
+        for metric, estimate in own.items()
+        if estimate is not None
+    )
+    columns = ("predictor", "budget", "trial", "error", *METRICS)
     written = [
         table,
-        write_csv(
-            folder / "assessment.csv", ["predictor", "labels", "metric", "mean", "low", "high"], _estimates(metrics)
-        ),
-        write_parquet(folder / "fits.parquet", assessment.rows, ("predictor", "budget", "trial", "error", *METRICS)),
+        write_csv(folder / "assessment.csv", ("predictor", "labels", "metric", "mean", "low", "high"), estimates),
+        write_parquet(folder / "fits.parquet", assessment.rows, columns),
+        *save_figure(assessment_figure(assessment), folder / "tau"),
     ]
-    written += save_figure(_figure(assessment, metrics), folder / "tau")
-    calibration = _calibration(assessment, metrics)
+    calibration = calibration_figure(assessment)
     return written if calibration is None else written + save_figure(calibration, folder / "calibration")
 
 
@@ -233,41 +194,16 @@ def assessment_page(assessment: Assessment) -> Page:
     return page_of(assessment_report(assessment, assessment.folder / "report"))
 
 
-def _estimates(metrics: Mapping[str, Any]) -> Iterator[list[Any]]:
-    """The rows of the CSV file."""
-    for label, at in metrics.items():
-        for budget, own in at.items():
-            for metric, estimate in own.items():
-                if estimate is not None:
-                    yield [label, budget, metric, *map(repr, estimate)]
-
-
-def _draw(axes: Axes, assessment: Assessment, metrics: Mapping[str, Any], metric: str) -> None:
+def _draw(axes: Axes, assessment: Assessment, metric: str) -> None:
     budgets, count = np.array(assessment.budgets, np.float64), len(assessment.predictors)
-    for place, label in enumerate(assessment.predictors):
-        found = [metrics[label][budget][metric] for budget in assessment.budgets]
-        estimates = np.array([[np.nan] * 3 if estimate is None else estimate for estimate in found])
+    for place, ((label, at), pen) in enumerate(zip(assessment.numbers["metrics"].items(), pens(), strict=False)):
+        estimates = np.array([own[metric] or [np.nan] * 3 for own in at.values()])
         known = np.isfinite(estimates[:, 0])
         # Bars that stand beside each other can be told apart.
         x = (budgets * 1.012 ** (place - (count - 1) / 2))[known]
         mean, low, high = estimates[known].T
-        axes.errorbar(
-            x,
-            mean,
-            yerr=[mean - low, high - mean],
-            elinewidth=0.8,
-            marker="o",
-            markersize=2.2,
-            label=label,
-            **_pen(place),
-        )
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(list(budgets)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda budget, _: f"{budget:g}"))
-    axes.set_xlabel("labels")
+        bars = [mean - low, high - mean]
+        axes.errorbar(x, mean, yerr=bars, elinewidth=0.8, marker="o", markersize=2.2, label=label, **pen)
+    axes.set(xscale="log", xlabel="labels")
+    ticks_at(axes.xaxis, budgets)
     axes.grid(True)
-
-
-def _pen(place: int) -> dict[str, Any]:
-    return {"color": LINES[place % len(LINES)], "linestyle": DASHES[place // len(LINES) % len(DASHES)]}

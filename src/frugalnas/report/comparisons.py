@@ -9,7 +9,7 @@ import numpy as np
 
 from frugalnas.files import write_atomically
 from frugalnas.report.curves import optimum_found, regret_curves
-from frugalnas.report.markdown import markdown_table, shown_difference, shown_interval
+from frugalnas.report.markdown import markdown_table, markdown_tests, shown_interval
 from frugalnas.report.records import page_of, write_parquet
 from frugalnas.report.style import save_figure
 from frugalnas.runs.kinds import Page
@@ -68,25 +68,11 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
             ),
         ]
     if "tests" in numbers:
-        tests = numbers["tests"]
-        pairs = next(iter(tests.values()))
         parts += [
             "## Are the differences real?",
             "Difference of means and two-sided p-value: Wilcoxon signed-rank tests, paired by seed, with Holm's correction "
             "over the pairs of each column.",
-            markdown_table(
-                ["pair", *tests],
-                [
-                    [
-                        f"{pair['first']} - {pair['second']}",
-                        *(
-                            shown_difference(column[place]["difference"], column[place]["p"])
-                            for column in tests.values()
-                        ),
-                    ]
-                    for place, pair in enumerate(pairs)
-                ],
-            ),
+            markdown_tests(numbers["tests"]),
         ]
     return "\n\n".join(parts) + "\n"
 

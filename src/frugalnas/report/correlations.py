@@ -12,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report.style import COLUMN, GREY, INK, LINES, new_figure, paper_style
+from frugalnas.report.style import COLUMN, GREY, INK, LINES, PAGE, drawing, pens, shared_legend
 from frugalnas.spaces import BoolArray, FloatArray, IntArray
 
 __all__ = ["ANGLE_ZOOMS", "Truth", "score_against_accuracy", "tau_by_data_set", "tau_by_epoch"]
@@ -23,8 +23,6 @@ __all__ = ["ANGLE_ZOOMS", "Truth", "score_against_accuracy", "tau_by_data_set", 
 ANGLE_ZOOMS = ((0.7, 1.6), (1.46, 1.54), (1.5, 1.53))
 """Angles, in radians, between which the three panels of RLNAS's transfer figure lie."""
 
-PAGE = 7.16
-"""Width of both columns of a two-column paper, inches."""
 ZOOM_QUANTILES = (0.025, 0.5, 0.95)
 """Of the scores: where the panels begin if the published limits do not fit."""
 ENOUGH = 0.01
@@ -90,10 +88,7 @@ def score_against_accuracy(
                 "scores"
             )
     spans = _spans(scores, zooms)
-    with paper_style():
-        figure = new_figure(PAGE, 2.3 * len(truths) + 0.45 + (0.2 if title else 0), layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
+    with drawing(PAGE, 2.3 * len(truths) + 0.45, title) as figure:
         grid = figure.subplots(len(truths), len(spans), squeeze=False)
         dots = None
         for row, truth in zip(grid, truths, strict=True):
@@ -114,8 +109,7 @@ def score_against_accuracy(
             bar.solids.set_alpha(1)
             bar.outline.set_visible(False)
             bar.set_label("parameters, M")
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, handletextpad=0.4)
+        shared_legend(figure, grid[0, :1], ncols=2, handletextpad=0.4)
     return figure
 
 
@@ -144,33 +138,23 @@ def tau_by_epoch(
         if not any(np.isfinite(curve).any() for curve in curves.values()):
             raise FrugalnasError(f"{panel}: there is no value to draw at any epoch")
     seeds = max(len(curve) for curves in lines.values() for curve in curves.values())
-    with paper_style():
-        figure = new_figure(COLUMN * len(lines), 2.6 + (0.2 if title else 0), layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
+    with drawing(COLUMN * len(lines), 2.6, title) as figure:
         panels = figure.subplots(1, len(lines), squeeze=False)[0]
         for axes, (panel, curves) in zip(panels, lines.items(), strict=True):
-            for (name, curve), colour in zip(curves.items(), itertools.cycle(LINES), strict=False):
-                _draw_line(axes, np.asarray(epochs), np.asarray(curve, np.float64), name, colour)
+            for (name, curve), pen in zip(curves.items(), pens(), strict=False):
+                _draw_line(axes, np.asarray(epochs), np.asarray(curve, np.float64), name, pen)
             constant = _distinct((baselines or {}).get(panel, {}))
             for (name, value), dashes in zip(constant.items(), itertools.cycle(DASHES), strict=False):
                 axes.axhline(value, color=INK, linewidth=0.8, linestyle=dashes, label=name, zorder=1)
             axes.set(xlabel="epochs of supernet training", ylabel=panel)
             axes.grid(axis="y")
-            axes.set_axisbelow(True)
             axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
             if len(epochs) == 1:
                 axes.set_xlim(epochs[0] - 0.5, epochs[0] + 0.5)
         if seeds > 1:
             note = f"mean of {seeds} seeds; shaded: lowest to highest"
             panels[0].set_title(note, loc="left", size=NOTE_POINTS, color=GREY)
-        named: dict[str, Any] = {}
-        for axes in panels:
-            handles, labels = axes.get_legend_handles_labels()
-            named = dict(zip(labels, handles, strict=True)) | named
-        figure.legend(
-            list(named.values()), list(named), loc="outside lower center", ncols=2 * len(lines), handlelength=1.8
-        )
+        shared_legend(figure, panels, ncols=2 * len(lines), handlelength=1.8)
     return figure
 
 
@@ -189,12 +173,8 @@ def tau_by_data_set(
     names = list(dict.fromkeys(name for scores in taus.values() for name in scores))
     if not names:
         raise FrugalnasError("there are no taus to draw; pass {data set: {score: taus of shape [seeds]}}")
-    with paper_style():
-        figure = new_figure(
-            COLUMN, 0.95 + 0.17 * len(taus) * (len(names) + 1) + (0.2 if title else 0), layout="constrained"
-        )
-        if title:
-            figure.suptitle(title, size=8.5)
+    note: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "size": NOTE_POINTS}
+    with drawing(COLUMN, 0.95 + 0.17 * len(taus) * (len(names) + 1), title) as figure:
         axes = figure.add_subplot()
         places = np.arange(len(taus), dtype=np.float64)
         for rank, (name, colour) in enumerate(zip(names, itertools.cycle(LINES), strict=False)):
@@ -205,13 +185,7 @@ def tau_by_data_set(
             axes.errorbar(means, height, xerr=reach, fmt="o", markersize=4, color=colour, elinewidth=1.2, label=name)
             for mean, right, at in zip(means, means + reach[1], height, strict=True):
                 if np.isfinite(mean):
-                    shift: dict[str, Any] = {
-                        "xytext": (5, 0),
-                        "textcoords": "offset points",
-                        "va": "center",
-                        "size": NOTE_POINTS,
-                    }
-                    axes.annotate(f"{mean:.3f}", (right, at), **shift)
+                    axes.annotate(f"{mean:.3f}", (right, at), **note)
         axes.set_yticks(places, list(taus))
         axes.set_ylim(len(taus) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
@@ -221,11 +195,10 @@ def tau_by_data_set(
         axes.set_xlabel(unit)
         most = max(len(values) for scores in taus.values() for values in scores.values())
         if most > 1:
-            note = f"mean of {most} seeds; bars: lowest to highest"
-            axes.set_title(note, loc="left", size=NOTE_POINTS, color=GREY)
+            said = f"mean of {most} seeds; bars: lowest to highest"
+            axes.set_title(said, loc="left", size=NOTE_POINTS, color=GREY)
         axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        figure.legend(loc="outside lower center", ncols=min(len(names), 3), handletextpad=0.4)
+        shared_legend(figure, [axes], ncols=min(len(names), 3), handletextpad=0.4)
     return figure
 
 
@@ -283,31 +256,16 @@ def _draw_panel(
     accuracies = truth.values[np.isfinite(truth.values)]
     place = 1 + int((accuracies > truth.values[winner]).sum())
     found = f"\N{BLACK STAR} {truth.values[winner]:.2f}, place {place:,} of {len(accuracies):,}"
-    star: dict[str, Any] = {
-        "marker": "*",
-        "s": 60,
-        "color": LINES[3],
-        "edgecolor": "white",
-        "linewidth": 0.5,
-        "zorder": 5,
-    }
-    ring: dict[str, Any] = {
-        "marker": "o",
-        "s": 22,
-        "facecolor": "none",
-        "edgecolor": INK,
-        "linewidth": 0.9,
-        "zorder": 4,
-    }
-    axes.scatter(scores[winner], truth.values[winner], label="largest score", **star)
-    axes.scatter(scores[best], truth.values[best], label="truly best", **ring)
+    star: dict[str, Any] = {"marker": "*", "s": 60, "color": LINES[3], "edgecolor": "white", "linewidth": 0.5}
+    ring: dict[str, Any] = {"marker": "o", "s": 22, "facecolor": "none", "edgecolor": INK, "linewidth": 0.9}
+    axes.scatter(scores[winner], truth.values[winner], label="largest score", zorder=5, **star)
+    axes.scatter(scores[best], truth.values[best], label="truly best", zorder=4, **ring)
     axes.set(xlim=limits[0], ylim=limits[1])
     if last:
         axes.set_title(found, loc="right", size=7, color=LINES[3])
     axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.5g}"))
+    axes.yaxis.set_major_formatter("{x:.5g}")
     axes.grid()
-    axes.set_axisbelow(True)
     return dots
 
 
@@ -342,15 +300,12 @@ def _distinct(baselines: Mapping[str, float]) -> dict[str, float]:
     return values
 
 
-def _draw_line(axes: Axes, epochs: FloatArray, curve: FloatArray, name: str, colour: str) -> None:
-    known = np.isfinite(curve)
-    shown = known.any(axis=0)
+def _draw_line(axes: Axes, epochs: FloatArray, curve: FloatArray, name: str, pen: Mapping[str, Any]) -> None:
+    shown = np.isfinite(curve).any(axis=0)
     if not shown.any():
         return
-    count = known[:, shown].sum(axis=0)
-    mean = np.where(known, curve, 0.0)[:, shown].sum(axis=0) / count
-    low = np.where(known, curve, np.inf)[:, shown].min(axis=0)
-    high = np.where(known, curve, -np.inf)[:, shown].max(axis=0)
+    known, epochs = curve[:, shown], epochs[shown]
     marker = "o" if shown.sum() <= 20 else ""
-    axes.fill_between(epochs[shown], low, high, color=colour, alpha=0.18, linewidth=0)
-    axes.plot(epochs[shown], mean, color=colour, marker=marker, markersize=3, label=name, zorder=3)
+    low, high = np.nanmin(known, axis=0), np.nanmax(known, axis=0)
+    axes.fill_between(epochs, low, high, color=pen["color"], alpha=0.18, linewidth=0)
+    axes.plot(epochs, np.nanmean(known, axis=0), marker=marker, markersize=3, label=name, zorder=3, **pen)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report.style import COLUMN, GREY, INK, LINES, new_figure, paper_style, wrap
+from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, wrap
 from frugalnas.spaces.base import FloatArray, IntArray
+from frugalnas.studies.statistics import bootstrap_interval
 
 __all__ = ["optimum_found", "regret_curves", "search_progress"]
 
@@ -78,20 +80,19 @@ def regret_curves(
     values = {name: curve if optimum is None else _regret(curve, optimum) for name, curve in table.items()}
     queries = max(curve.shape[1] for curve in values.values())
     lines = [_line(name, curve, log=queries > 100) for name, curve in values.items()]
-    with paper_style():
-        axes = _axes(queries, title, names=len(lines))
+    with _axes(queries, title, names=len(lines)) as axes:
         if optimum is None:
             axes.set_ylabel(f"best {unit}")
             _focus(axes, lines, queries)
         else:
             axes.set_ylabel(f"simple regret in {unit}")
             _regret_scale(axes, lines)
-        for line, (colour, dashes) in zip(lines, _pens(), strict=False):
+        for line, pen in zip(lines, pens(), strict=False):
             solid = np.where(line.complete, line.mean, np.nan)
-            axes.fill_between(line.queries, line.low, line.high, color=colour, alpha=0.18, linewidth=0)
-            axes.plot(line.queries, solid, color=colour, linestyle=dashes, label=line.name, zorder=3)
+            axes.fill_between(line.queries, line.low, line.high, color=pen["color"], alpha=0.18, linewidth=0)
+            axes.plot(line.queries, solid, label=line.name, zorder=3, **pen)
             if not line.complete.all():
-                axes.plot(line.queries, line.mean, color=colour, linestyle=":", linewidth=1.0, zorder=2)
+                axes.plot(line.queries, line.mean, color=pen["color"], linestyle=":", linewidth=1.0, zorder=2)
         _show_all(axes, [(line.queries, np.where(line.complete, line.mean, np.nan)) for line in lines])
         _note(axes, lines)
         _name_ends(axes, [(line.name, line.end) for line in lines])
@@ -113,16 +114,15 @@ def optimum_found(curves: Mapping[str, FloatArray], optimum: float, *, title: st
     """
     table = _checked(curves, optimum)
     queries = max(curve.shape[1] for curve in table.values())
-    with paper_style():
-        axes = _axes(queries, title, names=len(table))
+    with _axes(queries, title, names=len(table)) as axes:
         axes.set(ylim=(-0.02, 1.02), ylabel="share of seeds that found the optimum")
         ends, steps = [], []
-        for (name, curve), (colour, dashes) in zip(table.items(), _pens(), strict=False):
+        for (name, curve), pen in zip(table.items(), pens(), strict=False):
             # NaN compares as not found.
             found = np.maximum.accumulate(_regret(curve, optimum) == 0, axis=1).mean(axis=0)
             x = np.arange(1, queries + 1)
             share = np.append(found, np.full(queries - len(found), found[-1]))
-            axes.plot(x, share, drawstyle="steps-post", color=colour, linestyle=dashes, label=name)
+            axes.plot(x, share, drawstyle="steps-post", label=name, **pen)
             steps.append((x, share))
             ends.append((name, (float(queries), float(share[-1]))))
         _show_all(axes, steps, drawstyle="steps-post")
@@ -160,8 +160,7 @@ def search_progress(
     query = np.arange(1, len(run) + 1)
     failed = ~np.isfinite(run)
     known = run[~failed]
-    with paper_style():
-        axes = _axes(len(run), title, log=False)
+    with _axes(len(run), title, log=False) as axes:
         axes.set_ylabel(unit)
         floor = _floor(known)
         low = ~failed & (run < floor)
@@ -245,33 +244,28 @@ def _line(name: str, values: NDArray[np.float64], *, log: bool) -> _Line:
     low, high = np.full((2, len(queries)), np.nan)
     complete = number == seeds
     if seeds > 1 and complete.any():
-        drawn = np.random.default_rng(0).integers(seeds, size=(RESAMPLES, seeds))
-        weights = np.zeros((RESAMPLES, seeds))
-        np.add.at(weights, (np.arange(RESAMPLES)[:, None], drawn), 1 / seeds)
-        low[complete], high[complete] = np.percentile(weights @ shown[:, complete], [2.5, 97.5], axis=0)
+        low[complete], high[complete] = bootstrap_interval(shown[:, complete], RESAMPLES)
     return _Line(name, queries, mean, low, high, seeds, complete)
 
 
-def _axes(queries: int, title: str | None, *, names: int = 0, log: bool | None = None) -> Axes:
+@contextmanager
+def _axes(queries: int, title: str | None, *, names: int = 0, log: bool | None = None) -> Iterator[Axes]:
+    """The axes of a figure, one column wide, that is drawn while the block runs."""
     # Room for a line of text for each name beside the axes.
-    height = max(HEIGHT, 0.75 + 1.2 * LABEL_POINTS / 72 * names)
-    figure = new_figure(COLUMN, height + (0.2 if title else 0), layout="constrained")
-    axes = figure.add_subplot()
-    if title:
-        figure.suptitle("\n".join(wrap(title, 0.95 * COLUMN, 8.5)), size=8.5)
-    axes.set_xlabel("queries")
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
-    if queries > 100 if log is None else log:
-        axes.set_xscale("log")
-        axes.set_xlim(1, queries)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    else:
-        axes.set_xlim(0, 1.015 * max(queries, 1))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
-    return axes
+    with drawing(COLUMN, max(HEIGHT, 0.75 + 1.2 * LABEL_POINTS / 72 * names), title) as figure:
+        axes = figure.add_subplot()
+        axes.set_xlabel("queries")
+        axes.grid(axis="y")
+        if queries > 100 if log is None else log:
+            axes.set_xscale("log")
+            axes.set_xlim(1, queries)
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            axes.set_xlim(0, 1.015 * max(queries, 1))
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_formatter(_plain)
+        yield axes
 
 
 def _regret_scale(axes: Axes, lines: Sequence[_Line]) -> None:
@@ -304,7 +298,7 @@ def _regret_scale(axes: Axes, lines: Sequence[_Line]) -> None:
         minor = np.outer(decades, np.arange(2, 10)).ravel()
         axes.yaxis.set_minor_locator(FixedLocator(minor[minor < top].tolist()))
         axes.axhspan(-0.12 * last, last, color="#f3f3f3", linewidth=0, zorder=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _plain(value)))
+    axes.yaxis.set_major_formatter(_plain)
 
 
 def _focus(axes: Axes, lines: Sequence[_Line], queries: int) -> None:
@@ -326,7 +320,7 @@ def _show_all(axes: Axes, lines: Sequence[tuple[IntArray, FloatArray]], **pen: A
     heights = np.full((len(lines), len(places)), np.nan)
     for row, (x, y) in enumerate(lines):
         heights[row, np.searchsorted(places, x)] = y
-    for row, (colour, _) in zip(range(len(lines)), _pens(), strict=False):
+    for row, own in zip(range(len(lines)), pens(), strict=False):
         equal = np.isclose(heights, heights[row], rtol=1e-9, atol=1e-12)
         company = np.where(equal.sum(axis=0) > 1, equal, False)
         starts = np.flatnonzero(np.append(True, (company[:, 1:] != company[:, :-1]).any(axis=0)))
@@ -336,7 +330,7 @@ def _show_all(axes: Axes, lines: Sequence[tuple[IntArray, FloatArray]], **pen: A
                 turn, others = int(together[:row].sum()), int(together.sum()) - 1
                 dashes = (-DASH * turn, (DASH, DASH * others))
                 axes.plot(
-                    places[start:end], heights[row, start:end], color=colour, linestyle=dashes, zorder=3.5,
+                    places[start:end], heights[row, start:end], color=own["color"], linestyle=dashes, zorder=3.5,
                     dash_capstyle="butt", **pen,
                 )  # fmt: skip
 
@@ -360,10 +354,10 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> N
     """Each name, given with the end of its line, to the right of the axes, in the order of the ends, joined to them."""
     last = axes.get_xlim()[1]
     texts = []
-    for (name, end), (colour, _) in zip(ends, _pens(), strict=False):
+    for (name, end), pen in zip(ends, pens(), strict=False):
         # A broken joint is not taken for the line itself where a search ended early.
         early = end[0] < 0.95 * last
-        joint = {"arrowstyle": "-", "color": colour, "lw": 0.6, "ls": (0, (1.5, 2.5)) if early else "-"}
+        joint = {"arrowstyle": "-", "color": pen["color"], "lw": 0.6, "ls": (0, (1.5, 2.5)) if early else "-"}
         texts.append(
             axes.annotate(
                 "\n".join(wrap(name, 1.15, LABEL_POINTS)),
@@ -377,7 +371,7 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> N
             )
         )
         if early or last < 2:
-            axes.plot(*end, marker="o", markersize=3, color=colour, label="_end")
+            axes.plot(*end, marker="o", markersize=3, color=pen["color"], label="_end")
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()
     # Heights in inches from the bottom of the axes, the lowest first; of equal ones the first name stands on top.
@@ -419,13 +413,6 @@ def _floor(values: NDArray[np.float64]) -> float:
     return max(float(np.floor(fence / step) * step), float(values.min()))
 
 
-def _pens() -> itertools.chain[tuple[str, str]]:
-    """Colours, then the same colours with other dashes, without end."""
-    return itertools.chain.from_iterable(
-        zip(LINES, itertools.repeat(dashes), strict=False) for dashes in itertools.cycle(("-", "--", "-."))
-    )
-
-
-def _plain(value: float) -> str:
+def _plain(value: float, place: float = 0) -> str:
     """A number as one would write it: no exponent where it needs no more than five decimals."""
     return f"{value:.5g}" if value == 0 or 1e-5 <= abs(value) < 1e5 else f"{value:.3g}"

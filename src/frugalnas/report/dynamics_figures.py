@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from frugalnas.report.dynamics import BEST, Dynamics, Step, dynamics_rows, read_dynamics
 from frugalnas.report.embedding import Embedding
 from frugalnas.report.records import write_parquet
-from frugalnas.report.style import GREY, INK, LINES, PALE, new_figure, paper_style, save_figure
+from frugalnas.report.style import GREY, INK, LINES, PALE, drawing, save_figure, shared_legend
 from frugalnas.runs import RunFolder
 from frugalnas.spaces import FloatArray
 
@@ -58,8 +58,7 @@ def dynamics_figure(dynamics: Dynamics) -> Figure:
     predicted top are. Right: the chance that the next architecture is among the true top, and how well those are
     ordered.
     """
-    with paper_style():
-        figure = new_figure(7.0, 2.65, layout="constrained")
+    with drawing(7.0, 2.65) as figure:
         left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.05))
         _draw_trajectories(left, dynamics)
         _draw_errors(middle, dynamics)
@@ -85,8 +84,7 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
     ground = np.unique(embedding.place(known), axis=0)
     label = "all architectures" if embedding.complete else f"{len(known):,} random architectures"
     colours = LogNorm(1, max(len(dynamics.codes), 2))
-    with paper_style():
-        figure = new_figure(7.0, 3.9, layout="constrained")
+    with drawing(7.0, 3.9) as figure:
         grid = figure.subplots(2, len(steps), squeeze=False)
         for column, step in enumerate(steps):
             for axes, rows in zip(grid[:, column], (step.region, step.evaluated), strict=True):
@@ -106,10 +104,9 @@ def embedding_figure(dynamics: Dynamics, embedding: Embedding) -> Figure:
         bar.set_label(f"true rank by {dynamics.value}")
         bar.set_ticks(_rank_ticks(len(dynamics.codes)))
         bar.minorticks_off()
-        bar.ax.yaxis.set_major_formatter(lambda rank, _: f"{rank:,.0f}")
+        bar.ax.yaxis.set_major_formatter("{x:,.0f}")
         bar.ax.invert_yaxis()
-        handles, labels = grid[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), handletextpad=0.3)
+        shared_legend(figure, grid[0, :1], ncols=3, handletextpad=0.3)
     return figure
 
 
@@ -176,7 +173,6 @@ def _draw_errors(axes: Axes, dynamics: Dynamics) -> None:
     axes.set(xlabel="|predicted - true|, percentage points")
     axes.set_ylabel(f"share of the predicted top {len(steps[0].errors)}")
     axes.grid()
-    axes.set_axisbelow(True)
     axes.legend(title="iteration", title_fontsize=7, loc="lower right", handlelength=1.2)
 
 
@@ -200,7 +196,6 @@ def _draw_chances(axes: Axes, dynamics: Dynamics) -> None:
     axes.set_ylim(0, max(0.01, 1.05 * max(step.chance for step in steps)))  # a share is never negative
     other.spines["right"].set_visible(True)
     axes.grid(axis="x")
-    axes.set_axisbelow(True)
 
 
 def _colour(place: int, steps: int) -> tuple[float, float, float, float]:

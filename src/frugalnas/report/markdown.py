@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-__all__ = ["markdown_table", "shown_difference", "shown_interval"]
+__all__ = ["markdown_table", "markdown_tests", "shown_interval"]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -24,6 +25,20 @@ def shown_interval(estimate: Sequence[float] | None, digits: int) -> str:
     return f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def shown_difference(difference: float | None, p: float) -> str:
-    """A difference of two means with the p-value of its test; None where nothing could be paired."""
+def markdown_tests(tests: Mapping[str, Sequence[Mapping[str, Any]]], of: str = "") -> str:
+    """A table of differences of means with the p-values of their tests, a row for each pair of names.
+
+    Args:
+        tests: columns, each with the same pairs: "first", "second", "difference", None where nothing could be paired, and "p".
+        of: the name whose pairs are shown; empty: all are.
+    """
+    rows = []
+    for pair in zip(*tests.values(), strict=True):
+        names = [pair[0]["first"], pair[0]["second"]]
+        if not of or of in names:
+            rows.append([" - ".join(names), *(_shown_difference(test["difference"], test["p"]) for test in pair)])
+    return markdown_table(["pair", *tests], rows)
+
+
+def _shown_difference(difference: float | None, p: float) -> str:
     return "no pairs" if difference is None else f"{difference:+.3g} (p {'< 0.0001' if p < 1e-4 else f'{p:.4f}'})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,18 +113,18 @@ def drawing(width: float, height: float, title: str | None = None) -> Iterator[F
     with paper_style():
         figure = new_figure(width, height + (0.2 if title else 0), layout="constrained")
         if title:
-            figure.suptitle(title)
+            figure.suptitle("\n".join(wrap(title, 0.95 * width, 8.5)))
         yield figure
 
 
-def pens() -> Iterator[dict[str, str]]:
+def pens() -> Iterator[dict[str, Any]]:
     """Colour and dashes of one line after the other: all colours, then the same with other dashes, without end."""
     for dashes in itertools.cycle(("-", "--", "-.")):
         for colour in LINES:
             yield {"color": colour, "linestyle": dashes}
 
 
-def ticks_at(axis: Axis, values: Iterable[float], text: str = "{x:g}") -> None:
+def ticks_at(axis: Axis, values: Iterable[float], text: str | Callable[[float, float], str] = "{x:g}") -> None:
     """Put ticks on an axis at these values alone, written so."""
     axis.set_major_locator(FixedLocator(list(values)))
     axis.set_major_formatter(text)

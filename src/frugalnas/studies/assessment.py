@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar, get_args
@@ -94,6 +95,11 @@ class Assessment:
         return paired_tests(self.sample(metric, budget))
 
     def to_json(self) -> dict[str, Any]:
+        """The statistics as plain data; see `numbers`."""
+        return self.numbers
+
+    @cached_property
+    def numbers(self) -> dict[str, Any]:
         """The statistics as plain data.
 
         Intervals are [mean, low, high]: the mean over trials with its 95 % bootstrap interval, None where no trial has the
