@@ -466,8 +466,8 @@ def test_a_comparison_keeps_its_budget(cli):
     assert cli("compare", "random", "--queries", 12, "--seeds", 2, "--quiet", "--run-dir", "run").code == 0
     said = cli("resume", "run", "--queries", 20)
     assert said.code == 2
-    assert "keeps its budget" in said.err
-    assert "only trainings go on for --epochs or at --lr" in cli("resume", "run", "--epochs", 20).err
+    assert "run is a comparison, which cannot change --queries any more; it takes --jobs" in said.err
+    assert "cannot change --epochs any more" in cli("resume", "run", "--epochs", 20).err
 
 
 OPTIONS = [

@@ -417,7 +417,7 @@ def test_an_existing_folder_is_never_touched(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="--run-dir"):
+    with pytest.raises(RunFolderError, match="another `run_dir`"):
         search(RandomSearch(SPACE), TableEvaluator(), 20, run_dir=tmp_path / "file" / "run")
 
 

@@ -159,7 +159,11 @@ def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
     parser.add_argument("--seconds", type=seconds, metavar="S", help="wall time, also as 90s, 5min or 2h")
     own = "" if queries is None else " [20]"
     parser.add_argument(
-        "--max-failures", type=int, metavar="N", help=f"stop when all of the first N evaluations have failed{own}"
+        "--max-failures",
+        dest="failures",
+        type=int,
+        metavar="N",
+        help=f"stop when all of the first N evaluations have failed{own}",
     )
 
 

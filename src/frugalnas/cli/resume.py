@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli import compare, pretrain, rlnas, search, train
-from frugalnas.cli.compare_predictors import show_assessment
+from frugalnas.cli import pretrain, rlnas, search, train
 from frugalnas.cli.options import add_budget, add_limit
-from frugalnas.cli.showing import show_comparison, show_run, show_training
+from frugalnas.cli.rlnas import stage_settings
+from frugalnas.cli.showing import show_run, show_training
 from frugalnas.cli.supernet import show_supernet
+from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["add"]
@@ -22,8 +23,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_budget(parser, None)
     parser.add_argument(
         "--set",
+        dest="settings",
         action="append",
-        default=[],
         metavar="STAGE.NAME=VALUE",
         help="for a method: another setting of a stage that has not begun, such as search.generations=5",
     )
@@ -34,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lr", type=float, metavar="X", help="for a training: the rate at which its schedule starts anew"
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes, for comparisons [1]")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes, for comparisons [1]")
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda", "mps"), help="for a training: go on there [where it began]"
     )
@@ -47,52 +48,58 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_resume)
 
 
-def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import RunFolder, accept_config, restore_config
-    from frugalnas.searches import Budget, resume
-    from frugalnas.studies import resume_comparison
-    from frugalnas.studies.assessment import resume_assessment
+_CHANGES = ("queries", "seconds", "failures", "settings", "where", "epochs", "lr", "jobs", "device")
+"""What somebody may want to change; the kind of run says what of it can."""
 
-    run_dir, quiet = parsed.run_dir, parsed.quiet
+
+def _resume(parsed: argparse.Namespace) -> int:
+    from frugalnas.registry import KINDS
+    from frugalnas.runs import RunFolder, accept_config, restore_config
+
+    run_dir: Path = parsed.run_dir
     if parsed.restore_config:
         restore_config(run_dir)
     elif parsed.accept_config:
         accept_config(run_dir)
+    folder = RunFolder(run_dir)
+    if folder.config["kind"] not in KINDS.targets:
+        return _resume_otherwise(parsed)
+    kind = folder.kind
+    changes = {name: getattr(parsed, name) for name in _CHANGES}
+    if parsed.settings:
+        changes["settings"] = stage_settings(parsed.settings)
+    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
+        result = kind.resume(run_dir, callbacks=callbacks, **changes)
+    return show_result(kind, result, run_dir)
+
+
+def _resume_otherwise(parsed: argparse.Namespace) -> int:
+    from frugalnas.runs import RunFolder
+    from frugalnas.searches import Budget, resume
+
+    run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
     if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
-    if (parsed.set or parsed.where) and config["kind"] != "method":
+    if (parsed.settings or parsed.where) and config["kind"] != "method":
         raise FrugalnasError(
             f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
         )
     if (parsed.epochs, parsed.lr) != (None, None) and config["kind"] not in ("training", "supernet"):
         more = "--queries gives it a larger budget" if config["kind"] == "search" else "start another one for more"
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only trainings go on for --epochs or at --lr; {more}")
-    if config["kind"] == "comparison":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError("a comparison keeps its budget; start another one for a larger budget")
-        here = run_dir.absolute()
-        with compare.watched(run_dir, quiet) as callbacks:
-            resume_comparison(here, jobs=parsed.jobs, callbacks=callbacks)
-        return show_comparison(here)
-    if config["kind"] == "assessment":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError("predictors are compared at budgets of labels; start another one for other budgets")
-        with compare.watched(run_dir, quiet, "fits") as callbacks:
-            resume_assessment(run_dir, jobs=parsed.jobs, callbacks=callbacks)
-        return show_assessment(run_dir)
     if config["kind"] == "method":
         if parsed.queries is not None or parsed.seconds is not None:
             raise FrugalnasError(
                 "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
             )
-        settings = {**rlnas.stage_settings(parsed.set), **({"where": parsed.where} if parsed.where else {})}
+        settings = {**rlnas.stage_settings(parsed.settings or []), **({"where": parsed.where} if parsed.where else {})}
         return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet, settings)
     if config["kind"] == "pretraining":
         return pretrain.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):
         return _resume_training(run_dir, config["kind"], parsed)
-    changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.max_failures}
+    changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.failures}
     changed = {name: value for name, value in changed.items() if value is not None}
     budget = Budget(**{**config["budget"], **changed}) if changed else None
     here = run_dir.absolute()  # an evaluator may change the working folder

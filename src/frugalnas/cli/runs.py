@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from frugalnas.cli import pretrain
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, surroundings, unknown_name
+from frugalnas.registry import KINDS
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "add", "row_of"]
 
-COLUMNS = ("run", "kind", "on", "done", "best")
+COLUMNS = ("run", "kind", "on", "done", "best", "limits")
 SHOWN = 10
 """Architectures of a search, where nobody says how many."""
 
@@ -56,18 +57,28 @@ def _list(parsed: argparse.Namespace) -> int:
     rows = []
     for folder in list_runs(parsed.root, unreadable):
         try:
-            rows.append(_limited(folder))
+            rows.append(row_of(folder))
         except (FrugalnasError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:  # was edited
             unreadable[folder.path] = error
     if not rows and not unreadable:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return 0
     rows += [[str(path), "unreadable", *[""] * 4] for path in unreadable]
-    print_columns(rows, (*COLUMNS, "limits"))
+    print_columns(rows, COLUMNS)
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
         print(f"\nunreadable: {said}")
     return 0
+
+
+def row_of(folder: RunFolder) -> list[str]:
+    """A run's line in the list, the last of it what it may not exceed: networks by their costs, a search by its time."""
+    if folder.config["kind"] not in KINDS.targets:
+        return _limited(folder)
+    row, limits = folder.kind.row(folder), (folder.config.get("space") or {}).get("limits") or {}
+    said = [limits.get("where"), "fewer choices" if "allowed" in limits else None, row.limits]
+    limited = "; ".join(filter(None, said))
+    return [str(folder.path), row.called or folder.kind.name, row.on, row.done, row.best, limited]
 
 
 def _limited(folder: RunFolder) -> list[str]:
@@ -77,10 +88,10 @@ def _limited(folder: RunFolder) -> list[str]:
     where = limits.get("where") or (config.get("method") or {}).get("options", {}).get("recipe", {}).get("where")
     seconds = (config.get("budget") or {}).get("seconds")
     said = [where, "fewer choices" if "allowed" in limits else None, None if seconds is None else f"{seconds:g} s"]
-    return [*row_of(folder), "; ".join(str(limit) for limit in said if limit)]
+    return [*_row_of(folder), "; ".join(str(limit) for limit in said if limit)]
 
 
-def row_of(folder: RunFolder) -> list[str]:
+def _row_of(folder: RunFolder) -> list[str]:
     """A run's line in the list."""
     from frugalnas.runs.descriptions import subject_of
 
@@ -88,25 +99,14 @@ def row_of(folder: RunFolder) -> list[str]:
     of_training = {"supernet": _supernet_row, "pretraining": pretrain.pretraining_row, "training": _training_row}
     if config["kind"] in of_training:
         return of_training[config["kind"]](folder)
-    if config["kind"] in ("method", "assessment"):
-        return (_method_row if config["kind"] == "method" else _assessment_row)(folder, lines)
+    if config["kind"] == "method":
+        return _method_row(folder, lines)
     subject = subject_of(config["evaluator"])
-    if config["kind"] == "comparison":
-        total = len(config["strategies"]) * len(config["seeds"])
-        return [str(folder.path), "comparison", subject, f"{len(lines)} of {total} searches", ""]
     values = [line["value"] for line in lines if line["value"] is not None]
     budget = config["budget"]["queries"]
     done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
     best = f"{max(values):.3f}" if values else ""
     return [str(folder.path), config["strategy"]["name"], subject, done, best]
-
-
-def _assessment_row(folder: RunFolder, fits: list[dict[str, Any]]) -> list[str]:
-    """The line in the list of predictors that are compared."""
-    config = folder.config
-    subject = config["truth"].get("table") or Path(config["truth"]["labels"]).name
-    total = len(config["predictors"]) * len(config["budgets"]) * config["trials"]
-    return [str(folder.path), "assessment", subject, f"{len(fits)} of {total} fits", ""]
 
 
 def _method_row(folder: RunFolder, stages: list[dict[str, Any]]) -> list[str]:

@@ -125,7 +125,7 @@ def run(parsed: argparse.Namespace) -> int:
     )  # first, as a strategy may pre-train an encoder for minutes
     strategy = STRATEGIES.create(description, space)
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
-    raised = {} if parsed.max_failures is None else {"failures": parsed.max_failures}
+    raised = {} if parsed.failures is None else {"failures": parsed.failures}
     budget = Budget(queries, parsed.seconds, parsed.until_optimum, **raised)
     in_processes = parsed.workers is not None or parsed.timeout is not None
     workers = 1 if parsed.workers is None else parsed.workers

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalnas.cli import pretrain, rlnas
-from frugalnas.cli.compare_predictors import show_assessment
 from frugalnas.cli.runs import COLUMNS, row_of
-from frugalnas.cli.showing import show_comparison, show_run, show_training
+from frugalnas.cli.showing import show_run, show_training
 from frugalnas.cli.supernet import show_supernet
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, show_result
 from frugalnas.trust import Untrusted, looking
 
 if TYPE_CHECKING:
@@ -30,21 +29,21 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(parsed: argparse.Namespace) -> int:
+    from frugalnas.registry import KINDS
     from frugalnas.runs import RunFolder
 
     folder = RunFolder(parsed.run_dir)
     try:
         with looking():
-            return _shown(folder.config["kind"], parsed)
+            if folder.config["kind"] not in KINDS.targets:
+                return _shown(folder.config["kind"], parsed)
+            kind = folder.kind
+            return show_result(kind, kind.load(folder), parsed.run_dir, as_json=parsed.json)
     except Untrusted as why:
         return _shown_unopened(folder, str(why), as_json=parsed.json)
 
 
 def _shown(kind: str, parsed: argparse.Namespace) -> int:
-    if kind == "comparison":
-        return show_comparison(parsed.run_dir, as_json=parsed.json)
-    if kind == "assessment":
-        return show_assessment(parsed.run_dir, as_json=parsed.json)
     if kind == "training":
         return show_training(parsed.run_dir, as_json=parsed.json)
     if kind == "supernet":
@@ -58,7 +57,7 @@ def _shown(kind: str, parsed: argparse.Namespace) -> int:
 
 def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
     """Print what a run of somebody's own parts says by itself, without importing these."""
-    rows = list(zip(COLUMNS, row_of(folder), strict=True))
+    rows = list(zip(COLUMNS[:-1], row_of(folder), strict=False))
     queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
     if queries:
         rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))

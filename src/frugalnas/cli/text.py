@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.errors import worded
+from frugalnas.strict_json import to_json
 
-__all__ = ["print_columns", "progress", "shown_amount", "unfinished"]
+if TYPE_CHECKING:
+    from frugalnas.runs.kinds import RunKind
+    from frugalnas.runs.progress import Callback
+
+__all__ = ["print_columns", "progress", "show_result", "shown_amount", "unfinished", "watched"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -39,3 +46,38 @@ def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callabl
 def unfinished(run_dir: Path, diverged: str | None = None) -> tuple[str, str]:
     """The row of a run that is not finished: how it diverged, or the line that continues it."""
     return ("diverged", diverged) if diverged else ("unfinished", f"continue it with: frugalnas resume {run_dir}")
+
+
+@contextmanager
+def watched(run_dir: Path, quiet: bool, doing: str, told: set[str] | None = None) -> Iterator[list[Callback]]:
+    """A display around a run, without the notes in `told`, and after Ctrl-C the line that continues it."""
+    from frugalnas.runs.progress import Progress
+
+    shown = [] if quiet else [Progress(doing, told=told)]
+    try:
+        yield [*shown]
+    except KeyboardInterrupt:
+        if (run_dir / "config.yaml").exists():
+            print(f"\nNothing is lost. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
+        raise
+    finally:
+        for display in shown:
+            display.close()
+
+
+def show_result(kind: RunKind, result: Any, run_dir: Path, *, as_json: bool = False) -> int:
+    """Print what a run came to, and write what belongs to that; paths are shown as the run's folder was typed."""
+    if as_json:
+        print(to_json(kind.numbers(result), indent=2))
+        return 0
+    page = kind.page(result)
+    rows, beneath = page.rows, page.beneath
+    if not run_dir.is_absolute():
+        here = str(run_dir.absolute())
+        rows = [(name, said.replace(here, str(run_dir))) for name, said in rows]
+        beneath = beneath.replace(here, str(run_dir))
+    if rows:
+        print_columns(rows)
+    if beneath:
+        print(beneath)
+    return 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.documents import fits, misfit
 from frugalnas.errors import RunFolderError
 from frugalnas.limits import within
 from frugalnas.registry import KINDS
+from frugalnas.trust import reading
+
+if TYPE_CHECKING:
+    from frugalnas.runs.kinds import RunKind
 
 __all__ = ["PART", "NoRun", "check_config", "check_line"]
 
@@ -60,43 +64,40 @@ class NoRun(RunFolderError):
     """Something else has a config.yaml, too."""
 
 
-def check_config(path: Path, config: Any) -> None:
-    """Refuse a configuration that describes no run.
+def check_config(path: Path, config: Any) -> RunKind | None:
+    """The kind of run that a configuration describes; None where no class says of its kind what it needs.
 
     Raises:
         NoRun: where it is of something else.
+        Untrusted: where the kind is somebody's own class, which nobody here has vouched for.
         RunFolderError: naming the first field that is missing or of the wrong kind.
     """
     where = path / "config.yaml"
-    kind = config.get("kind") if isinstance(config, dict) else None
-    wanted = _wanted(CONFIG, kind, "config") if isinstance(kind, str) else None
-    if wanted is None:
+    name = config.get("kind") if isinstance(config, dict) else None
+    if not isinstance(name, str) or (":" not in name and name not in {*KINDS.targets, *CONFIG}):
         raise NoRun(f"{where} does not describe a run of frugalnas")
-    wrong = misfit(config, wanted)
+    with reading(where):
+        kind = None if name in CONFIG and name not in KINDS.targets else KINDS.create(name)
+    wrong = misfit(config, CONFIG[name] if kind is None else kind.config)
     if wrong:
         raise RunFolderError(
-            f"{where} does not describe a {kind}: {wrong}; put back what was there, or start another run"
+            f"{where} does not describe a {name}: {wrong}; put back what was there, or start another run"
         )
     if min([config.get("seed") or 0, *config.get("seeds", ())], default=0) < 0:
         raise RunFolderError(f"{where}: a seed is 0 or more")
-    for name in ("queries", "trials"):
-        within(name, config.get(name) or 0, f"{where}, {name}")
+    for number in ("queries", "trials"):
+        within(number, config.get(number) or 0, f"{where}, {number}")
+    return kind
 
 
-def check_line(path: Path, number: int, kind: str, record: Any) -> None:
+def check_line(path: Path, number: int, wanted: Mapping[str, Any] | None, record: Any) -> None:
     """Refuse a line of a journal that is none of its kind.
 
     Raises:
         RunFolderError: naming the line and the first field that is missing or of the wrong kind.
     """
-    wanted = _wanted(LINE, kind, "line")
     if wanted is None or fits(record, wanted) or "diverged" in record:
         return
     raise RunFolderError(
         f"{path}, line {number}: {misfit(record, wanted)}; cut the file before it and resume to do the rest again"
     )
-
-
-def _wanted(known: Mapping[str, Mapping[str, Any]], kind: str, what: str) -> Mapping[str, Any] | None:
-    """What a kind says of itself, or what is said here of those that are no classes yet."""
-    return getattr(KINDS.resolve(kind), what) if kind in KINDS.targets else known.get(kind)

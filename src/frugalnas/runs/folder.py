@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import yaml
 
 from frugalnas.documents import fits
-from frugalnas.errors import RunFolderError, Surroundings, surroundings
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
-from frugalnas.runs.fields import NoRun, check_config, check_line
+from frugalnas.registry import KINDS
+from frugalnas.runs.fields import LINE, NoRun, check_config, check_line
 from frugalnas.runs.seal import (
     CONFIG,
     Seal,
@@ -33,6 +34,9 @@ from frugalnas.runs.seal import (
     unsummed_lines,
 )
 from frugalnas.strict_json import to_json
+
+if TYPE_CHECKING:
+    from frugalnas.runs.kinds import RunKind
 
 __all__ = ["RunFolder", "accept_config", "list_runs", "restore_config"]
 
@@ -78,7 +82,12 @@ class RunFolder:
         self.config: dict[str, Any] = read_config(given)
         if self.seal is not None:
             self.seal.check(given, self.config)
-        check_config(given, self.config)
+        self._kind = check_config(given, self.config)
+
+    @property
+    def kind(self) -> RunKind:
+        """The kind of run that it is."""
+        return KINDS.create(self.config["kind"]) if self._kind is None else self._kind
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
@@ -171,13 +180,14 @@ class RunFolder:
         if is_summed(rest[:-1]):  # a kill leaves no more than a line: the byte that ended this one has changed
             whole.append(rest)
         records = self._journalled(whole) if name == JOURNAL else map(_parsed, whole)
+        line = LINE.get(self.config["kind"]) if self._kind is None else self._kind.line
         for number, record in enumerate(records, 1):
             if not isinstance(record, dict):
                 raise RunFolderError(
                     f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
                 )
             if name == JOURNAL:
-                check_line(path, number, self.config["kind"], record)
+                check_line(path, number, line, record)
             yield record
 
     def _journalled(self, lines: list[bytes]) -> Iterator[Any]:
@@ -324,7 +334,7 @@ def list_runs(root: Path, unreadable: dict[Path, Exception] | None = None) -> li
             found.append(RunFolder(path.parent))
         except NoRun:
             pass
-        except (RunFolderError, OSError) as error:
+        except (FrugalnasError, OSError) as error:
             told[path.parent] = error
     return found
 

@@ -10,19 +10,31 @@ from typing import Any, ClassVar, NamedTuple
 
 import frugalnas
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings
-from frugalnas.registry import KINDS, import_object
+from frugalnas.registry import import_object
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
+from frugalnas.spaces import Architecture
+from frugalnas.trust import give
 
-__all__ = ["Page", "Row", "RunKind", "kind_of", "resume_run"]
+__all__ = ["Page", "Row", "RunKind", "resume_run"]
 
 
 class Row(NamedTuple):
-    """A run's line in the list of runs: what it is about, how far it has come, and the best of it so far."""
+    """A run's line in the list of runs.
+
+    Attributes:
+        on: what it is about.
+        done: how far it has come.
+        best: of it so far.
+        called: what the list calls its kind; empty: by the kind's name.
+        limits: beyond those on its space.
+    """
 
     on: str
     done: str
     best: str = ""
+    called: str = ""
+    limits: str = ""
 
 
 class Page(NamedTuple):
@@ -41,6 +53,8 @@ class RunKind(ABC):
         line: what a line of the journal must hold; None where the kind checks that itself.
         changes: what `resume` may be told, by the names of `change`'s arguments.
         report: import path of the function of a result that makes its page, where `page` does not.
+        doing: what goes on, for the display of how far it is.
+        no_network: why a run of this kind has no trained network, and what has one; {run} is its folder.
     """
 
     name: ClassVar[str]
@@ -48,6 +62,8 @@ class RunKind(ABC):
     line: ClassVar[Mapping[str, Any] | None] = None
     changes: ClassVar[tuple[str, ...]] = ()
     report: ClassVar[str] = ""
+    doing: ClassVar[str] = "running"
+    no_network: ClassVar[str] = "frugalnas train makes one"
 
     @abstractmethod
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
@@ -81,6 +97,16 @@ class RunKind(ABC):
         numbers: dict[str, Any] = result.to_json()
         return numbers
 
+    def architecture(self, folder: RunFolder, query: int | None = None) -> Architecture:
+        """The architecture that a run found or trained, without the limits that networks of other sizes need not meet.
+
+        Args:
+            folder: the run's.
+            query: of a search, the number of the query that it was; None: the best.
+        """
+        which = "has no one architecture" if query is None else "asks for no architectures one by one"
+        raise FrugalnasError(f"{folder.path} is a {self.name}, which {which}; give a search or a training")
+
     def change(self, folder: RunFolder, **changes: Any) -> None:  # noqa: B027  # most kinds change nothing
         """Write down what a resumed run is to do otherwise; see `changes`."""
 
@@ -105,6 +131,7 @@ class RunKind(ABC):
             callbacks: are told what happens.
             handed: to `carry`.
         """
+        give(self.name)  # whoever starts a run of a kind has its class
         written = {"frugalnas": frugalnas.__version__, "kind": self.name, **config}
         folder = RunFolder.create(Path(run_dir), written, fill)
         try:
@@ -155,16 +182,6 @@ class RunKind(ABC):
         return (journal.exists() and journal.stat().st_size > 0) or any(found)
 
 
-def kind_of(folder: RunFolder | str) -> RunKind:
-    """The kind of a run, or of a name or import path.
-
-    Raises:
-        FrugalnasError: where there is no such kind, or an import path that nobody here has given.
-    """
-    kind: RunKind = KINDS.create(folder if isinstance(folder, str) else str(folder.config["kind"]))
-    return kind
-
-
 def resume_run(run_dir: Path | str, *, callbacks: Sequence[Callback] = (), **changes: Any) -> Any:
     """The result of carrying on with a run of any kind; see `RunKind.resume`."""
-    return kind_of(RunFolder(Path(run_dir))).resume(run_dir, callbacks=callbacks, **changes)
+    return RunFolder(Path(run_dir)).kind.resume(run_dir, callbacks=callbacks, **changes)
