@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import frugalnas
 
 HERE = Path(__file__).parent
+EXAMPLES = HERE / "_examples"
+"""Copies of the gallery's scripts: they run beside themselves, and what they write is thrown away."""
 API = HERE / "reference" / "api"
 """Pages that are written anew by each build: one for each room, from its `__all__`."""
 
@@ -29,7 +30,7 @@ copyright = author
 version = release = frugalnas.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "gallery/*.ipynb"]
+exclude_patterns = ["_build", "_examples", "gallery/*.ipynb"]
 nitpicky = True
 default_role = "code"
 highlight_language = "text"
@@ -45,7 +46,6 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
@@ -72,7 +72,7 @@ class Pictures:
         from sphinx_gallery.scrapers import figure_rst
 
         copies = []
-        for picture in sorted(Path.cwd().rglob("*.png")):
+        for picture in sorted(EXAMPLES.rglob("*.png")):
             if picture not in self.shown:
                 self.shown.add(picture)
                 copies.append(next(variables["image_path_iterator"]))
@@ -80,18 +80,12 @@ class Pictures:
         return str(figure_rst(copies, gallery["src_dir"]))
 
 
-def in_a_folder_of_its_own(_: Mapping[str, Any], __: str) -> None:
-    """Each script of the gallery runs where nothing is."""
-    os.chdir(tempfile.mkdtemp(prefix="frugalnas-gallery-"))
-
-
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
+    "examples_dirs": "_examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"^(?!plot_)",
     "image_scrapers": (Pictures(),),
-    "reset_modules": (in_a_folder_of_its_own,),
+    "reset_modules": (),
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,
@@ -99,6 +93,15 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "remove_config_comments": True,
 }
+
+
+def copy_examples() -> None:
+    """The scripts that draw, in a folder where nothing else is."""
+    shutil.rmtree(EXAMPLES, ignore_errors=True)
+    EXAMPLES.mkdir()
+    scripts = (HERE.parent / "examples").glob("plot_*.py")
+    for file in [*sorted(scripts), HERE.parent / "examples" / "GALLERY_HEADER.rst"]:
+        shutil.copyfile(file, EXAMPLES / file.name)
 
 
 def write_reference() -> None:
@@ -154,5 +157,6 @@ def escaped(text: str) -> str:
 
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    copy_examples()
     write_reference()
     app.connect("autodoc-process-docstring", plain, priority=100)
