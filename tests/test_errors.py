@@ -78,7 +78,7 @@ NOT_YET = {
     "searches/processes.py",
     "searches/scoring.py",
     "searches/untrained.py",
-    "studies/correlating.py",
+    "studies/correlation.py",
     "studies/landscape.py",
     "tables/evaluator.py",
     "tables/importing.py",

@@ -25,7 +25,7 @@ from frugalnas.scores.zero_cost import ZeroCost
 from frugalnas.searches import Budget, Callback, resume, search
 from frugalnas.searches.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.strategies import RandomSearch
-from frugalnas.studies.correlating import correlate, tables_named, transfer
+from frugalnas.studies.correlation import Looking, correlate, tables_named, transfer
 from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, open_table, write_table
 from frugalnas.tables.catalogue import table_folder
@@ -473,7 +473,7 @@ def test_runs_that_differ_in_more_than_the_seed_are_lines_of_their_own(runs, tab
 
 
 def test_sums_are_ranked_with_their_parts_on_a_sample(runs, tables):
-    study = correlate([runs / "true"], "toy/a", score="angle+accuracy", sample=10, images=50)
+    study = correlate([runs / "true"], "toy/a", score="angle+accuracy", sample=10, looking=Looking(images=50))
     assert [ranking.score for ranking in study.rankings] == ["angle", "accuracy", "angle+accuracy"]
     assert len(study.codes) == 10
     assert not study.whole

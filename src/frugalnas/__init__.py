@@ -71,7 +71,7 @@ _HOMES = {
         "WeakNAS",
     ),
     "frugalnas.studies": ("Comparison", "compare"),
-    "frugalnas.studies.correlating": ("correlate",),
+    "frugalnas.studies.correlation": ("correlate",),
     "frugalnas.supernets": ("Supernet", "supernet_of"),
     "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
     "frugalnas.training": ("Compute",),
@@ -146,7 +146,7 @@ if TYPE_CHECKING:
     from frugalnas.strategies import WeakNAS as WeakNAS
     from frugalnas.studies import Comparison as Comparison
     from frugalnas.studies import compare as compare
-    from frugalnas.studies.correlating import correlate as correlate
+    from frugalnas.studies.correlation import correlate as correlate
     from frugalnas.supernets import Supernet as Supernet
     from frugalnas.supernets import supernet_of as supernet_of
     from frugalnas.tables import Table as Table

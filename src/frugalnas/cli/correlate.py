@@ -69,10 +69,12 @@ def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
 
 def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
     """What both commands pass on."""
+    from frugalnas.studies.correlation import Looking
+
     if parsed.sample is not None and parsed.sample < 2:
         raise FrugalnasError(f"--sample {parsed.sample}: a ranking needs two architectures at least")
-    names = ("score", "against", "rule", "sample", "recalibrate", "images", "seed", "device")
-    return {name: getattr(parsed, name) for name in names}
+    looking = Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device)
+    return {name: getattr(parsed, name) for name in ("score", "against", "rule", "sample")} | {"looking": looking}
 
 
 def study_folder(parsed: argparse.Namespace) -> Path:
@@ -84,7 +86,7 @@ def study_folder(parsed: argparse.Namespace) -> Path:
 
 def _correlate(parsed: argparse.Namespace) -> int:
     from frugalnas.report.rankings import ranking_numbers, ranking_report
-    from frugalnas.studies.correlating import correlate
+    from frugalnas.studies.correlation import correlate
 
     study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **options_of(parsed))
     written = ranking_report(study, study_folder(parsed))

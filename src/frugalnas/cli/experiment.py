@@ -6,18 +6,24 @@ import argparse
 import itertools
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from frugalnas.cli.parsing import command_options
 from frugalnas.cli.text import print_columns
+from frugalnas.documents import misfit
 from frugalnas.errors import FrugalnasError, unknown_name
 
 __all__ = ["add", "experiment_names", "read_experiment", "steps_of"]
 
 Steps = dict[str, list[str]]
 """The arguments of each command, by the name of its step, which is that of its folder too."""
+PLACES = ("--run-dir", "--help")
+"""Options of commands that an experiment has no use for."""
+GO_ON = ("--quiet", "--jobs")
+"""Those that `frugalnas resume` takes too."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,35 +49,38 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """List the studies, or run one."""
+    from frugalnas.cli.main import main
+
     if parsed.name is None:
-        rows = [[name, read_experiment(name)["about"]] for name in experiment_names()]
-        print_columns(rows)
+        print_columns([[name, read_experiment(name)["about"]] for name in experiment_names()])
         return 0
     experiment = read_experiment(parsed.name)
+    out = Path("runs") / Path(parsed.name).stem
     own = argparse.ArgumentParser(
         prog=f"frugalnas experiment {parsed.name}",
         usage="%(prog)s [OPTIONS]",
         allow_abbrev=False,
         description=experiment["about"].replace("%", "%%"),
-        epilog=f"Steps: {', '.join(steps_of(experiment, Path()))}. Other options go to the commands that have them.",
+        epilog=f"Steps: {', '.join(steps_of(experiment, out))}. Other options go to the commands that have them.",
     )
-    out = Path("runs") / Path(parsed.name).stem
     own.add_argument("--out", type=Path, default=out, metavar="FOLDER", help=f"for the study, a folder a step [{out}]")
     own.add_argument("--dry-run", action="store_true", help="only say which commands it is")
     own.add_argument("--steps", metavar="A,B,...", help="only these")
     chosen, overrides = own.parse_known_args(parsed.options)
-    steps = _overridden(steps_of(experiment, chosen.out), _grouped(overrides))
-    if chosen.steps is not None:
-        wanted = [name.strip() for name in chosen.steps.split(",")]
-        for name in wanted:
-            if name not in steps:
-                raise unknown_name(f"step of {parsed.name}", name, steps)
-        steps = {name: steps[name] for name in steps if name in wanted}
+    steps = steps_of(experiment, chosen.out)
+    wanted = list(steps) if chosen.steps is None else [name.strip() for name in chosen.steps.split(",")]
+    for name in wanted:
+        if name not in steps:
+            raise unknown_name(f"step of {parsed.name}", name, steps)
+    commands = _commands(steps, overrides, chosen.out)
     print(f"{parsed.name}: {experiment['about']}\nfrom: {experiment['source']}", file=sys.stderr)
-    for name, command in steps.items():
-        code = _carry_out(chosen.out / name, command, chosen.dry_run)
-        if code:
-            return code
+    for name in steps:
+        if name in wanted:
+            line = f"frugalnas {shlex.join(commands[name])}"
+            print(line if chosen.dry_run else f"\n{line}", file=sys.stdout if chosen.dry_run else sys.stderr)
+            code = 0 if chosen.dry_run else main(commands[name])
+            if code:
+                return code
     return 0
 
 
@@ -98,13 +107,12 @@ def read_experiment(name: str) -> dict[str, Any]:
             raise FrugalnasError(f"the experiment {name} cannot be read: {error}") from None
     else:
         raise unknown_name("experiment", name, experiment_names(), ", or give a .yaml file")
-    content = yaml_value(text, name)
-    fits = isinstance(content, dict) and {"source", "about", "steps"} <= content.keys()
-    if not fits or not isinstance(content["steps"], dict) or not all(map(_is_text, content["steps"].values())):
+    content: dict[str, Any] = yaml_value(text, name)
+    if misfit(content, {"source": str, "about": str, "steps": dict[str, str], "each?": dict[str, list[Any]]}):
         raise FrugalnasError(
             f"the experiment {name} needs source, about and steps, each a line such as `predictors: compare-predictors gin`"
         )
-    return dict(content)
+    return content
 
 
 def steps_of(experiment: dict[str, Any], out: Path) -> Steps:
@@ -113,90 +121,54 @@ def steps_of(experiment: dict[str, Any], out: Path) -> Steps:
     In a command `{NAME}` stands for the folder of the step of this name. A step whose name has `{KEY}` in it is there once for
     every value that the study's `each` has for the key, and its command has the value in the same places.
     """
-    each = experiment.get("each") or {}
-    texts: dict[str, str] = {}
+    each, texts = experiment.get("each") or {}, {}
     for name, text in experiment["steps"].items():
-        for values in _choices(each, name):
-            texts[_filled(name, values)] = _filled(text, values)
+        keys = [key for key in each if f"{{{key}}}" in name]
+        for values in itertools.product(*(each[key] for key in keys)):
+            chosen = dict(zip(keys, values, strict=True))
+            texts[_filled(name, chosen)] = _filled(text, chosen)
     folders = {name: shlex.quote(str(out / name)) for name in texts}
     return {name: shlex.split(_filled(text, folders)) for name, text in texts.items()}
 
 
-def _choices(each: dict[str, list[Any]], name: str) -> Iterator[dict[str, str]]:
-    """The values of the keys that stand in a step's name, in every combination."""
-    keys = [key for key in each if f"{{{key}}}" in name]
-    for values in itertools.product(*(each[key] for key in keys)):
-        yield {key: str(value) for key, value in zip(keys, values, strict=True)}
-
-
-def _filled(text: str, values: dict[str, str]) -> str:
+def _filled(text: str, values: Mapping[str, Any]) -> str:
     for key, value in values.items():
-        text = text.replace(f"{{{key}}}", value)
+        text = text.replace(f"{{{key}}}", str(value))
     return text
 
 
-def _grouped(overrides: Sequence[str]) -> list[list[str]]:
-    """Options with the values that follow each."""
-    groups: list[list[str]] = []
-    for argument in overrides:
-        if argument.startswith("--"):
-            groups.append([argument])
-        elif groups:
-            groups[-1].append(argument)
-        else:
-            raise FrugalnasError(f"{argument!r} is no option; an experiment's options begin with --")
-    return groups
+def _commands(steps: Steps, overrides: list[str], out: Path) -> Steps:
+    """Each command into its folder, with the options that it has of those that were typed; argparse takes the last of two.
 
-
-def _overridden(steps: Steps, groups: list[list[str]]) -> Steps:
-    """Each command with the options that it has; argparse takes the last of two."""
-    from frugalnas.cli.parsing import command_options
-
-    for group in groups:
-        if group[0].partition("=")[0] in _PLACES:
-            raise FrugalnasError(f"{group[0]}: steps lie in the folder of the experiment; choose that with --out")
+    Where the folder has a run, it goes on, with what `frugalnas resume` takes of the options.
+    """
+    if overrides and not overrides[0].startswith("--"):
+        raise FrugalnasError(f"{overrides[0]!r} is no option; an experiment's options begin with --")
     known = {name: command_options(command) for name, command in steps.items()}
-    for group in groups:
-        if not any(group[0].partition("=")[0] in options for options in known.values()):
-            every = {option for options in known.values() for option in options if option.startswith("--")}
+    typed = _options(overrides)
+    for option, _ in typed:
+        if option in PLACES:
+            raise FrugalnasError(f"{option}: steps lie in the folder of the experiment; choose that with --out")
+        if not any(option in options for options in known.values()):
             own = ("--out", "--dry-run", "--steps")
-            raise unknown_name("option of this experiment", group[0], [*own, *sorted(every - {*own, *_PLACES})])
-    return {
-        name: [*command, *(word for group in groups if group[0].partition("=")[0] in known[name] for word in group)]
-        for name, command in steps.items()
-    }
+            every = {option for options in known.values() for option in options if option.startswith("--")}
+            raise unknown_name("option of this experiment", option, [*own, *sorted(every - {*own, *PLACES})])
+    commands = {}
+    for name, command in steps.items():
+        whole = [*command, *(word for option, words in typed if option in known[name] for word in words)]
+        if (out / name / "config.yaml").is_file():
+            kept = dict(each for each in _options(whole) if each[0] in GO_ON)
+            commands[name] = ["resume", str(out / name), *itertools.chain(*kept.values())]
+        else:
+            commands[name] = [*whole, "--run-dir" if "--run-dir" in known[name] else "--out", str(out / name)]
+    return commands
 
 
-def _carry_out(folder: Path, command: list[str], dry_run: bool) -> int:
-    from frugalnas.cli.main import main
-    from frugalnas.cli.parsing import command_options
-
-    if (folder / "config.yaml").is_file():
-        command = ["resume", str(folder), *_kept(command)]
-    else:
-        command = [*command, "--run-dir" if "--run-dir" in command_options(command) else "--out", str(folder)]
-    line = f"frugalnas {shlex.join(command)}"
-    if dry_run:
-        print(line)
-        return 0
-    print(f"\n{line}", file=sys.stderr)
-    return main(command)
-
-
-def _kept(command: list[str]) -> list[str]:
-    """What of a command's options `frugalnas resume` takes too."""
-    kept = ["--quiet"] if "--quiet" in command else []
-    if "--jobs" in command[:-1]:
-        last = len(command) - 1 - command[::-1].index("--jobs")
-        kept += command[last : last + 2]
-    return kept
-
-
-_PLACES = ("--run-dir", "--help")
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _options(words: list[str]) -> list[tuple[str, list[str]]]:
+    """The options among words, each with the words from it to the next."""
+    places = [place for place, word in enumerate(words) if word.startswith("--")]
+    spans = itertools.pairwise([*places, len(words)])
+    return [(words[start].partition("=")[0], words[start:end]) for start, end in spans]
 
 
 def _folder() -> Any:

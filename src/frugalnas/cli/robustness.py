@@ -26,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _robustness(parsed: argparse.Namespace) -> int:
     from frugalnas.report.rankings import ranking_numbers, transfer_report
-    from frugalnas.studies.correlating import tables_named, transfer
+    from frugalnas.studies.correlation import tables_named, transfer
 
     tables = tables_named(parsed.table)
     studies = transfer(parsed.run_dirs, tables, base=parsed.base, epoch=parsed.epoch, **options_of(parsed))

@@ -15,7 +15,7 @@ from frugalnas.report.style import save_figure
 from frugalnas.scores.correlation import Correlation
 from frugalnas.searches.scoring import score_title
 from frugalnas.spaces import FloatArray
-from frugalnas.studies.rankings import Ranking, Study
+from frugalnas.studies.rankings import Study, TableRanking
 
 __all__ = ["ranking_numbers", "ranking_report", "ranking_rows", "transfer_report"]
 
@@ -140,18 +140,18 @@ def _by_epoch(study: Study) -> Any:
     return tau_by_epoch(panels, study.epochs, constant, title=f"{study.table}, {study.column} accuracy")
 
 
-def _whose(study: Study, ranking: Ranking) -> str:
+def _whose(study: Study, ranking: TableRanking) -> str:
     """Which score of which supernet a figure shows."""
     group = "" if len({other.group for other in study.rankings}) > 1 else f"{ranking.group}, "
     rule = f", rule {ranking.rule}" if ranking.rule else ""
     return f"{group}seed {ranking.seed}: {study.name(ranking.line)}, after epoch {ranking.epoch}{rule}"
 
 
-def _truth(study: Study, ranking: Ranking) -> Truth:
+def _truth(study: Study, ranking: TableRanking) -> Truth:
     return Truth(study.table, study.truth, f"{study.column.replace('_', ' ')} accuracy, %", ranking.correlation.tau)
 
 
-def _same(study: Study, ranking: Ranking) -> Ranking:
+def _same(study: Study, ranking: TableRanking) -> TableRanking:
     """The ranking of another table by the same score of the same run."""
     return next(
         other
@@ -175,7 +175,7 @@ def _statistics(known: Correlation) -> dict[str, Any]:
     }
 
 
-def _over_seeds(members: list[Ranking]) -> dict[str, Any]:
+def _over_seeds(members: list[TableRanking]) -> dict[str, Any]:
     """Mean and standard deviation of every statistic."""
     records = [_statistics(ranking.correlation) for ranking in members]
     names = [name for name in records[0] if name != "architectures"]

@@ -3,7 +3,7 @@
 - `compare`: strategies over seeds in parallel processes; `Comparison` has its statistics.
 - `assess`: predictors that learn from the same few labels of `Labelled` architectures, judged on what they have not seen;
   `Assessment` has the statistics.
-- `correlating.correlate`: the scores of trained supernets held against tables.
+- `correlation.correlate`: the scores of trained supernets held against tables.
 - `landscape`: a table and its space looked at without searching them.
 - `references`: results that other programs wrote, as comparisons and assessments.
 - `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.

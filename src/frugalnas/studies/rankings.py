@@ -12,11 +12,11 @@ import numpy as np
 from frugalnas.scores.correlation import Correlation
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["Ranking", "Study"]
+__all__ = ["Study", "TableRanking"]
 
 
 @dataclass(frozen=True)
-class Ranking:
+class TableRanking:
     """How one score of one supernet ranks a table.
 
     Attributes:
@@ -74,15 +74,15 @@ class Study:
     codes: Codes
     truth: FloatArray
     params: FloatArray
-    rankings: tuple[Ranking, ...]
+    rankings: tuple[TableRanking, ...]
     baselines: Mapping[str, Correlation]
     scores: Mapping[tuple[Path, str, int | None], FloatArray]
     whole: bool
 
     @cached_property
-    def lines(self) -> dict[tuple[str, str, int | None], list[Ranking]]:
+    def lines(self) -> dict[tuple[str, str, int | None], list[TableRanking]]:
         """The rankings of each group, score and base, in the order of runs and epochs."""
-        found: dict[tuple[str, str, int | None], list[Ranking]] = {}
+        found: dict[tuple[str, str, int | None], list[TableRanking]] = {}
         for ranking in self.rankings:
             found.setdefault(ranking.line, []).append(ranking)
         return found
@@ -108,7 +108,7 @@ class Study:
         return values
 
     @property
-    def main(self) -> Ranking:
+    def main(self) -> TableRanking:
         """The one to look at first: of the first run, after its last epoch, from its own base."""
         first = [ranking for ranking in self.rankings if ranking.run == self.rankings[0].run]
         last = max(ranking.epoch for ranking in first)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,19 +18,36 @@ from frugalnas.scores.combined import combine
 from frugalnas.scores.correlation import correlation
 from frugalnas.searches.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
 from frugalnas.spaces import Codes, FloatArray
-from frugalnas.studies.rankings import Ranking, Study
+from frugalnas.studies.rankings import Study, TableRanking
 from frugalnas.tables import Table, open_table, table_names
 
 if TYPE_CHECKING:
     from frugalnas.runs.supernets import SupernetResult
 
-__all__ = ["correlate", "tables_named", "transfer"]
+__all__ = ["Looking", "correlate", "tables_named", "transfer"]
 
 AGAINST = ("test", "validation", "whole_test")
 """Columns of accuracies, the one first that papers correlate with. Nothing that searches ever sees the first."""
 SAMPLE = 200
 """Architectures of the table that a score is held against which takes long for each."""
 BASELINES = ("params", "macs")
+
+
+@dataclass(frozen=True)
+class Looking:
+    """How networks are looked at, where a score does so.
+
+    Attributes:
+        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
+        images: held-out images for an accuracy.
+        seed: of samples of architectures, and weights of zero-cost scores.
+        device: where.
+    """
+
+    recalibrate: bool = True
+    images: int = IMAGES
+    seed: int = 0
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -61,10 +78,7 @@ def correlate(
     bases: Sequence[int] | None = None,
     epochs: Sequence[int] | None = None,
     sample: int | None = None,
-    recalibrate: bool = True,
-    images: int = IMAGES,
-    seed: int = 0,
-    device: str = "cpu",
+    looking: Looking = Looking(),
 ) -> Study:
     """How the scores of supernets rank a table.
 
@@ -82,18 +96,26 @@ def correlate(
         bases: epochs whose weights an angle starts from; None: all that a run keeps, in a sum what its recipe says.
         epochs: after which to look; None: after each, of scores other than the angle after the last.
         sample: architectures of the table; None: all, or 200 where a score takes long for each.
-        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
-        images: held-out images for an accuracy.
-        seed: of samples.
-        device: where networks are looked at.
+        looking: how networks are looked at.
 
     Raises:
         FrugalnasError: for a table of another space, and runs that have nothing to rank.
     """
-    opened = open_table(table)
-    how = {"recalibrate": recalibrate, "images": images, "seed": seed, "device": device}
-    sources = _sources(run_dirs, score, rule, bases, epochs, how)
-    return _study(sources, opened, against, sample if sample or fast(score) else SAMPLE, seed)
+    if score == "angle":
+
+        def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
+            kept = run.bases if bases is None else tuple(bases)
+            for epoch in range(1, len(run.epochs) + 1) if epochs is None else epochs:
+                # The run's own base last.
+                yield from ((epoch, base) for base in sorted(kept, key=lambda base: (base == run.default_base, base)))
+    else:
+
+        def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
+            for epoch in [len(run.epochs)] if epochs is None else epochs:
+                yield from ((epoch, base) for base in ([None] if bases is None else bases))
+
+    sources = _sources(run_dirs, score, rule, places, looking)
+    return _study(sources, open_table(table), against, _size(score, sample), looking.seed)
 
 
 def transfer(
@@ -106,10 +128,7 @@ def transfer(
     base: int | None = None,
     epoch: int | None = None,
     sample: int | None = None,
-    recalibrate: bool = True,
-    images: int = IMAGES,
-    seed: int = 0,
-    device: str = "cpu",
+    looking: Looking = Looking(),
 ) -> dict[str, Study]:
     """How one score ranks several data sets, whatever it was trained on: a study of each table, by name.
 
@@ -122,24 +141,20 @@ def transfer(
         base: the epoch whose weights an angle starts from; None: what a run's recipe says.
         epoch: after which to look; None: the last one.
         sample: as in `correlate`.
-        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
-        images: held-out images for an accuracy.
-        seed: of samples.
-        device: where networks are looked at.
+        looking: how networks are looked at.
     """
-    from frugalnas.runs.supernets import load_supernet
 
-    how = {"recalibrate": recalibrate, "images": images, "seed": seed, "device": device}
-    sources = []
-    for run_dir in dict.fromkeys(map(Path, run_dirs)):
-        run = load_supernet(supernet_folder(run_dir))
-        last = len(run.epochs) if epoch is None else epoch
-        sources += _sources([run_dir], score, rule, [angle_base(run, last) if base is None else base], [last], how)
-    if len(run_dirs) > 1:
-        groups = _groups([source.run for source in sources])
-        sources = [replace(each, group=group) for each, group in zip(sources, groups, strict=True)]
-    size = sample if sample or fast(score) else SAMPLE
-    return {name: _study(sources, open_table(name), against, size, seed) for name in tables}
+    def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
+        yield len(run.epochs) if epoch is None else epoch, base
+
+    sources = _sources(run_dirs, score, rule, places, looking)
+    size = _size(score, sample)
+    return {name: _study(sources, open_table(name), against, size, looking.seed) for name in tables}
+
+
+def _size(score: str, sample: int | None) -> int | None:
+    """How many architectures are compared, None for all."""
+    return sample if sample or fast(score) else SAMPLE
 
 
 def tables_named(text: str) -> list[str]:
@@ -167,11 +182,10 @@ def _sources(
     run_dirs: Sequence[Path | str],
     score: str,
     rule: str | None,
-    bases: Sequence[int] | None,
-    epochs: Sequence[int] | None,
-    how: Mapping[str, Any],
+    places: Callable[[SupernetResult], Iterator[tuple[int, int | None]]],
+    looking: Looking,
 ) -> list[_Source]:
-    """Every score of every run."""
+    """Every score of every run after the epochs and from the bases of its `places`; base None is the recipe's."""
     from frugalnas.runs.supernets import load_supernet
 
     runs = [load_supernet(supernet_folder(run_dir)) for run_dir in run_dirs]
@@ -187,28 +201,27 @@ def _sources(
             )
     sources = []
     for run, group in zip(runs, _groups(runs), strict=True):
-        if score == "angle":
-            sources += list(_angles(run, group, rule, bases, epochs))
-            continue
-        sources += [
-            source
-            for epoch in ([len(run.epochs)] if epochs is None else epochs)
-            for base in _bases(run, score, bases, epoch)
-            for source in _parts(run, group, score, rule, base, epoch, how)
-        ]
+        angle = _angle(run, rule) if score == "angle" else None
+        for epoch, base in places(run):
+            if "angle" in _names(score) and base is None:
+                base = angle_base(run, epoch)
+            if base is not None and base >= epoch and "angle" in _names(score):
+                continue
+            if angle is not None and base is not None:
+                sources.append(_Source(run, group, "angle", epoch, base, *angle(epoch, base)))
+            else:
+                sources += _parts(run, group, score, rule, base, epoch, looking)
     if not sources:
         raise FrugalnasError(
-            f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits --base and --epochs; an angle starts from an "
+            f"no epoch of {', '.join(str(run.run_dir) for run in runs)} fits `base` and `epoch`; an angle starts from an "
             "earlier epoch than it ends at"
         )
     # Parts of a sum that know no base would be there once for each; and a run that is named twice is no second seed.
     return list({(source.run.run_dir, source.name, source.epoch, source.base): source for source in sources}.values())
 
 
-def _angles(
-    run: SupernetResult, group: str, rule: str | None, bases: Sequence[int] | None, epochs: Sequence[int] | None
-) -> Iterator[_Source]:
-    """The angle after each epoch from each base, the run's own base last."""
+def _angle(run: SupernetResult, rule: str | None) -> Callable[[int, int], tuple[str, tuple[Score, ...]]]:
+    """What makes the angle after an epoch from a base, with the name of its rule: weights are counted once for all."""
     import torch
 
     from frugalnas.supernets import supernet_of
@@ -216,19 +229,10 @@ def _angles(
     counted = rule_for(run.space, rule)
     with torch.device("meta"):
         weighting = Weighting(supernet_of(run.space), counted)
-    kept = run.bases if bases is None else tuple(bases)
-    for epoch in range(1, len(run.epochs) + 1) if epochs is None else epochs:
-        for base in sorted(kept, key=lambda base: (base == run.default_base, base)):
-            if base < epoch:
-                table = weighting.table(run.triples(epoch, base))
-                yield _Source(run, group, "angle", epoch, base, counted.name, (Angle(run.space, table),))
-
-
-def _bases(run: SupernetResult, score: str, bases: Sequence[int] | None, epoch: int) -> Sequence[int | None]:
-    """The epochs from which the angle in a sum is measured; of other scores none."""
-    if "angle" not in _names(score):
-        return [None]
-    return [angle_base(run, epoch)] if bases is None else [base for base in bases if base < epoch]
+    return lambda epoch, base: (
+        counted.name,
+        (Angle(run.space, weighting.table(run.triples(epoch, base))),),
+    )
 
 
 def _parts(
@@ -238,10 +242,12 @@ def _parts(
     rule: str | None,
     base: int | None,
     epoch: int,
-    how: Mapping[str, Any],
+    looking: Looking,
 ) -> Iterator[_Source]:
     """Each part of a sum after one epoch, and the sum itself."""
-    parts = tuple(open_score(run.run_dir, name, rule=rule, base=base, epoch=epoch, **how) for name in _names(score))
+    parts = tuple(
+        open_score(run.run_dir, name, rule=rule, base=base, epoch=epoch, **asdict(looking)) for name in _names(score)
+    )
     for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
         names = [part.name for part in members]
         turned = "angle" in names
@@ -303,7 +309,7 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
         place = 1 + int((truth > best).sum())
         run = source.run
         what = (run.run_dir, source.group, run.seed, source.name, source.epoch, source.base, source.rule)
-        rankings.append(Ranking(*what, found, best, place))
+        rankings.append(TableRanking(*what, found, best, place))
     baselines = {
         name: correlation(table.space.count(name, codes), truth, params)
         for name in BASELINES
