@@ -95,12 +95,14 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
     found["card"] = [card], "architecture.json", lambda file: _with(file, root / "model", "model.safetensors", load)
     table = fn.tables.write_table(
         root / "table",
-        name="own/t",
-        space=space,
-        codes=codes,
-        columns=[fn.tables.Column("validation", values[:, None], "cifar10", (), 12)],
-        source={},
-        licence="none",
+        fn.tables.Contents(
+            name="own/t",
+            space=space,
+            codes=codes,
+            columns=[fn.tables.Column("validation", values[:, None], "cifar10", (), 12)],
+            source={},
+            licence="none",
+        ),
     )
     manifest = (table.folder / "manifest.json").read_bytes()
     found["manifest"] = [manifest], "manifest.json", lambda file: _sealed(file, table.folder, Table)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from frugalnas.spaces.nasbench201 import OPERATIONS
-from frugalnas.tables.formats.contents import Contents
+from frugalnas.tables.store import Contents
 
 SETS = {
     "cifar10-valid": ["x-valid", "ori-test"],

@@ -27,7 +27,7 @@ from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
 from frugalnas.studies import compare, load_comparison, resume_comparison
 from frugalnas.studies.assessment import Labelled, assess, load_assessment
-from frugalnas.tables import Column, Table, write_table
+from frugalnas.tables import Column, Contents, Table, write_table
 from frugalnas.training import load_recipe
 
 SPACE = NASBench201(cells=1, width=2, input_size=8)
@@ -146,7 +146,9 @@ def files_of(root: Path) -> Iterator[Reader]:
     """A table's manifest and a recipe."""
     codes = SPACE.enumerate()[:30]
     column = Column("validation", np.linspace(50, 90, 30)[:, None], "cifar10", (), 12)
-    write_table(root / "table", name="own/t", space=SPACE, codes=codes, columns=[column], source={}, licence="none")
+    write_table(
+        root / "table", Contents(name="own/t", space=SPACE, codes=codes, columns=[column], source={}, licence="none")
+    )
     yield Reader(
         root / "table" / "manifest.json",
         lambda folder: Table(folder).labels("mean") if hasattr(Table, "labels") else Table(folder),

@@ -21,9 +21,8 @@ from hypothesis import strategies as st
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.cells101 import graph_hashes
 from frugalnas.spaces.nasbench101 import NASBench101
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nasbench101 import read_columns, read_tfrecord
-from frugalnas.tables.store import Table, write_table
+from frugalnas.tables.store import Contents, Table, write_table
 
 # -- the format, written by hand from its specification ----------------------------------------------------------------
 
@@ -146,15 +145,7 @@ def read(folder: Path, records: Iterable[bytes]) -> list[Contents]:
 
 
 def stored(contents: Contents, folder: Path) -> Table:
-    return write_table(
-        folder,
-        name=contents.name,
-        space=NASBench101(),
-        codes=contents.codes,
-        columns=list(contents.columns),
-        source=contents.source,
-        licence=contents.licence,
-    )
+    return write_table(folder, contents)
 
 
 def columns(contents: Contents) -> dict[str, np.ndarray]:

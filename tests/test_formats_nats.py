@@ -30,9 +30,8 @@ from nats_files import (
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.nasbench201 import NASBench201
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats import read_folder, read_nasbench201, read_single, read_tar
-from frugalnas.tables.store import ROLES, write_table
+from frugalnas.tables.store import ROLES, Contents, write_table
 
 REAL = "nats-tss-v1_0-3ffb9-simple"
 
@@ -140,15 +139,7 @@ def test_each_dataset_and_schedule_is_a_table(expected: list[Contents], tmp_path
         assert {column.role for column in table.columns if column.epochs is None} == {"latency_ms", "params", "macs"}
         assert all(column.split for column in table.columns)
         assert table.licence == "MIT"
-        made = write_table(
-            tmp_path / table.name,
-            name=table.name,
-            space=NASBench201(),
-            codes=table.codes,
-            columns=table.columns,
-            source=table.source,
-            licence=table.licence,
-        )
+        made = write_table(tmp_path / table.name, table)
         assert len(made) == 3
         assert set(made.columns) <= set(ROLES)
 

@@ -33,8 +33,8 @@ from nats_files import (
 )
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats import read_folder, read_nasbench201, read_single, read_tar
+from frugalnas.tables.store import Contents
 
 pytestmark = pytest.mark.slow  # every damage that a field can have; test_formats_nats.py has the readers
 

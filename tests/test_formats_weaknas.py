@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.cells101 import graph_hashes
-from frugalnas.spaces.nasbench101 import NASBench101
 from frugalnas.spaces.nasbench201 import NASBench201
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.weaknas import read_weaknas
-from frugalnas.tables.store import write_table
+from frugalnas.tables.store import Contents, write_table
 
 torch = pytest.importorskip("torch")
 
@@ -134,15 +132,7 @@ def test_cells_of_nasbench101_are_the_benchmarks(tmp_path: Path, archive: bool, 
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "architectures": "5 of the benchmark's 423624",
     }
-    made = write_table(
-        tmp_path / "table",
-        name=table.name,
-        space=NASBench101(),
-        codes=table.codes,
-        columns=table.columns,
-        source=table.source,
-        licence=table.licence,
-    )
+    made = write_table(tmp_path / "table", table)
     assert len(made) == 5
 
 

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from test_importing import snapshot
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.tables import Table, hpobench, import_benchmark, is_benchmark, official, open_table, table_names
+from frugalnas.tables import (
+    Contents,
+    Table,
+    hpobench,
+    import_benchmark,
+    is_benchmark,
+    official,
+    open_table,
+    table_names,
+)
 
 NATS_TABLES = {
     f"{dataset}{schedule}"
@@ -113,11 +122,11 @@ def test_tables_of_one_file_are_made_together_or_not_at_all(tmp_path: Path, fres
     written: list[str] = []
     write = official.write_table
 
-    def failing(folder: Path, **what: object) -> Table:
+    def failing(folder: Path, contents: Contents) -> Table:
         if len(written) == 3:
             raise OSError("the disk is full")
-        written.append(str(what["name"]))
-        return write(folder, **what)  # type: ignore[arg-type]
+        written.append(contents.name)
+        return write(folder, contents)
 
     monkeypatch.setattr(official, "write_table", failing)
     with pytest.raises(OSError, match="the disk is full"):

@@ -23,7 +23,7 @@ from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.objectives import cost_named, parse_objectives
 from frugalnas.strategies.pareto import crowding, front_batch, hypervolume, non_dominated, pareto_ranks
 from frugalnas.tables import TableEvaluator, open_table
-from frugalnas.tables.store import Column, write_table
+from frugalnas.tables.store import Column, Contents, write_table
 from frugalnas.testing import StrategyConformance
 
 SPACE = NASBench201()
@@ -50,7 +50,7 @@ def small_table(tmp_path, fresh_cache):
         columns = [Column(role, rng.uniform(60, 90, (500, 1))) for role in roles]
         folder = fresh_cache / "tables" / "small"
         return write_table(
-            folder, name="small", space=SPACE, codes=codes, columns=columns, source={}, licence="made up"
+            folder, Contents(name="small", space=SPACE, codes=codes, columns=columns, source={}, licence="made up")
         )
 
     return make

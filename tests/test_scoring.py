@@ -27,7 +27,7 @@ from frugalnas.searches.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCo
 from frugalnas.strategies import RandomSearch
 from frugalnas.studies.correlation import Looking, correlate, tables_named, transfer
 from frugalnas.supernets import supernet_of
-from frugalnas.tables import Column, open_table, write_table
+from frugalnas.tables import Column, Contents, open_table, write_table
 from frugalnas.tables.catalogue import table_folder
 from frugalnas.testing import EvaluatorConformance
 
@@ -67,22 +67,21 @@ def tables(own_cache):
         names[name] = columns
         write_table(
             table_folder(name),
-            name=name,
-            space=fn.NASBench201(),
-            codes=codes,
-            columns=columns,
-            source={"file": "none"},
-            licence="none",
+            Contents(
+                name=name, space=fn.NASBench201(), codes=codes, columns=columns, source={"file": "none"}, licence="none"
+            ),
         )
     other = fn.MobileNet()
     write_table(
         table_folder("toymobile/a"),
-        name="toymobile/a",
-        space=other,
-        codes=other.sample(3, rng),
-        columns=[Column("validation", rng.random((3, 1)))],
-        source={"file": "none"},
-        licence="none",
+        Contents(
+            name="toymobile/a",
+            space=other,
+            codes=other.sample(3, rng),
+            columns=[Column("validation", rng.random((3, 1)))],
+            source={"file": "none"},
+            licence="none",
+        ),
     )
     return sorted(names)
 

@@ -14,7 +14,7 @@ from frugalnas.searches import load_search, search
 from frugalnas.spaces import Codes, NASBench201, Population, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.strategies import GeneticSearch, LocalSearch, RandomSearch, RegularizedEvolution
-from frugalnas.tables import Column, write_table
+from frugalnas.tables import Column, Contents, write_table
 from frugalnas.testing import SpaceConformance
 
 
@@ -164,7 +164,9 @@ def test_any_number_of_choices_is_tried_and_kept(tmp_path) -> None:
         np.testing.assert_array_equal(load_search(whole.run_dir).codes, whole.codes)
     codes = space.enumerate()[::7]
     column = Column("validation", codes.sum(axis=1) / 4.0)
-    table = write_table(tmp_path / "t", name="t", space=space, codes=codes, columns=[column], source={}, licence="")
+    table = write_table(
+        tmp_path / "t", Contents(name="t", space=space, codes=codes, columns=[column], source={}, licence="")
+    )
     np.testing.assert_array_equal(table.labels(), table.codes.sum(axis=1) / 4.0)
 
 

@@ -17,7 +17,17 @@ from hypothesis import strategies as st
 from frugalnas.errors import DamagedTable, FrugalnasError
 from frugalnas.evaluation import Trials
 from frugalnas.spaces import NASBench201
-from frugalnas.tables import Column, Table, TableEvaluator, examine, hpobench, open_table, table_names, write_table
+from frugalnas.tables import (
+    Column,
+    Contents,
+    Table,
+    TableEvaluator,
+    examine,
+    hpobench,
+    open_table,
+    table_names,
+    write_table,
+)
 
 SPACE = NASBench201()
 DEFAULTS = ["nasbench201/cifar10", "nasbench201/cifar100", "nasbench201/imagenet16-120"]
@@ -40,7 +50,7 @@ def part_of_the_space(folder: Path, rows: np.ndarray, name: str = "part") -> Tab
     values[0, 1] = np.nan
     columns = [Column("validation", values, "made up", epochs=3)]
     return write_table(
-        folder, name=name, space=SPACE, codes=codes, columns=columns, source={"made": "up"}, licence="none"
+        folder, Contents(name=name, space=SPACE, codes=codes, columns=columns, source={"made": "up"}, licence="none")
     )
 
 

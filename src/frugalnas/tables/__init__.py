@@ -4,7 +4,7 @@ A table is a folder of memory-mapped columns with a manifest that says where the
 Validation and test results are separate columns; a strategy is only ever told the former.
 
 - `open_table`: a table by name, converted into the cache on first use; `table_names` lists them.
-- `Table`: columns, rows by code, labels.
+- `Table`: columns, rows by code, labels; `write_table` makes one of its `Contents`.
 - `TableEvaluator`: answers a strategy from a table.
 - `import_benchmark`: an official benchmark file becomes tables; `import_table`: a Parquet or CSV file of your own does.
 - `read_labels`: a user's own file of architectures and what they are worth.
@@ -19,10 +19,11 @@ from frugalnas.tables.features import known_quantities
 from frugalnas.tables.importing import import_table
 from frugalnas.tables.labels import Labels, read_labels
 from frugalnas.tables.official import import_benchmark, is_benchmark
-from frugalnas.tables.store import Column, Table, write_table
+from frugalnas.tables.store import Column, Contents, Table, write_table
 
 __all__ = [
     "Column",
+    "Contents",
     "Finding",
     "Labels",
     "Table",

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import DamagedTable, FrugalnasError
 from frugalnas.pickles import read_pickle
 from frugalnas.spaces import NASBench201
-from frugalnas.tables.store import Column, Table, write_table
+from frugalnas.tables.store import Column, Contents, Table, write_table
 
 __all__ = ["TABLES", "convert"]
 
@@ -78,8 +78,9 @@ def convert(name: str, folder: Path) -> Table:
         "sha256": hashlib.sha256(content).hexdigest(),
         "benchmark": "NAS-Bench-201 (Dong and Yang, ICLR 2020), seeds not named by the package",
     }
-    licence = "Apache-2.0 (package), MIT (benchmark)"
-    return write_table(folder, name=name, space=space, codes=codes, columns=columns, source=source, licence=licence)
+    return write_table(
+        folder, Contents(name, space, codes, columns, source, licence="Apache-2.0 (package), MIT (benchmark)")
+    )
 
 
 def source_file(name: str) -> Path:

@@ -15,9 +15,9 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.catalogue import table_folder
-from frugalnas.tables.formats.contents import is_text, read_parquet
+from frugalnas.tables.formats.parquet import is_text, read_parquet
 from frugalnas.tables.official import not_known, refuse_taken_name
-from frugalnas.tables.store import ROLES, Column, Table, write_table
+from frugalnas.tables.store import ROLES, Column, Contents, Table, write_table
 
 __all__ = [
     "ARCHITECTURE_NAMES",
@@ -103,7 +103,7 @@ def import_table(
         is_accuracy = role in ("validation", "test")
         made.append(Column(role, values, split if is_accuracy else "", seeds, epochs if is_accuracy else None))
     source = {"file": file.name, "sha256": hashlib.sha256(content).hexdigest(), "columns": str(chosen)}
-    return write_table(folder, name=name, space=searched, codes=codes, columns=made, source=source, licence=licence)
+    return write_table(folder, Contents(name, searched, codes, made, source, licence))
 
 
 def read_columns(file: Path, texts: Sequence[str]) -> tuple[bytes, dict[str, Any]]:

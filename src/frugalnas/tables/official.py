@@ -8,18 +8,16 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import SPACES
 from frugalnas.tables.catalogue import table_folder, table_names
-from frugalnas.tables.formats import Contents
-from frugalnas.tables.store import Table, write_table
+from frugalnas.tables.formats.watched import Progress
+from frugalnas.tables.store import Contents, Table, write_table
 
 __all__ = ["import_benchmark", "is_benchmark", "not_known", "refuse_taken_name"]
 
-Progress = Callable[[int, int], None]
-"""Is told how much of the file is read, and how much there is, in bytes or records."""
 Reader = Callable[[Path, Progress], list[Contents]]
 
 BZIP2, PARQUET, ZIP = b"BZh", b"PAR1", b"PK\x03\x04"
@@ -68,17 +66,7 @@ def import_benchmark(
     written: list[Table] = []
     try:
         for chosen, contents in zip(names, found, strict=True):
-            written.append(
-                write_table(
-                    table_folder(chosen),
-                    name=chosen,
-                    space=SPACES.create(contents.space),
-                    codes=contents.codes,
-                    columns=contents.columns,
-                    source=contents.source,
-                    licence=contents.licence,
-                )
-            )
+            written.append(write_table(table_folder(chosen), replace(contents, name=chosen)))
     except BaseException:
         for table in written:
             shutil.rmtree(table.folder, ignore_errors=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.description import described_space
 from frugalnas.spaces.listed import listed_space
 
-__all__ = ["ROLES", "Column", "Table", "write_table"]
+__all__ = ["ROLES", "Column", "Contents", "Table", "write_table"]
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -59,6 +59,27 @@ class Column:
     split: str = ""
     seeds: tuple[str, ...] = ()
     epochs: int | None = None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a table holds, before it is written.
+
+    Attributes:
+        name: what people call the table.
+        space: of the codes, or its name.
+        codes: shape [rows, genes], every row once.
+        columns: their values in the order of the codes; without "validation" nothing but an oracle study can search the table.
+        source: where the numbers come from: file or package, version, SHA-256, and what else tells.
+        licence: of the numbers.
+    """
+
+    name: str
+    space: str | SearchSpace
+    codes: Codes
+    columns: Sequence[Column]
+    source: Mapping[str, str]
+    licence: str
 
 
 class Table:
@@ -210,27 +231,10 @@ class Table:
         return values[:, int(mode)].copy()
 
 
-def write_table(
-    folder: Path,
-    *,
-    name: str,
-    space: SearchSpace,
-    codes: Codes,
-    columns: list[Column],
-    source: Mapping[str, str],
-    licence: str,
-) -> Table:
-    """The table at `folder`, complete or not there at all, whatever happens on the way.
-
-    Args:
-        folder: must not exist.
-        name: what people call the table.
-        space: of the codes.
-        codes: shape [rows, genes], every row once.
-        columns: at least one; without "validation" nothing but an oracle study can search the table.
-        source: where the numbers come from: file or package, version, SHA-256.
-        licence: of the numbers.
-    """
+def write_table(folder: Path, contents: Contents) -> Table:
+    """The table at `folder`, which must not exist: complete or not there at all, whatever happens on the way."""
+    name, codes, columns = contents.name, contents.codes, contents.columns
+    space = contents.space if isinstance(contents.space, SearchSpace) else SPACES.create(contents.space)
     described = described_space(space)
     if space.limits:
         raise FrugalnasError(f"a table is of a whole space, not of {space!r}; leave the limits out")
@@ -270,8 +274,8 @@ def write_table(
                 "name": name,
                 "space": described,
                 "rows": len(codes),
-                "source": dict(source),
-                "licence": licence,
+                "source": dict(contents.source),
+                "licence": contents.licence,
                 "columns": held,
                 "files": files,
             }

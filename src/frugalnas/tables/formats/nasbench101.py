@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes
 from frugalnas.spaces.cells101 import EDGES, INNER, VERTICES, codes_of, graph_hashes
-from frugalnas.tables.formats.contents import Contents, is_text, read_parquet
 from frugalnas.tables.formats.nasbench101_records import BUDGETS, REPEATS, Trainings
+from frugalnas.tables.formats.parquet import is_text, read_parquet
 from frugalnas.tables.formats.tfrecord import read_records
-from frugalnas.tables.store import Column
+from frugalnas.tables.formats.watched import Progress, Watched, how_many
+from frugalnas.tables.store import Column, Contents
 
 __all__ = ["read_columns", "read_tfrecord"]
 
@@ -29,7 +30,6 @@ SPLITS = {
     "test": "CIFAR-10: the 10,000 test images",
     "train": "CIFAR-10: images among the 40,000 trained on",
 }
-Progress = Callable[[int, int], None]
 
 
 def read_tfrecord(path: Path | str, on_progress: Progress) -> list[Contents]:
@@ -46,17 +46,18 @@ def read_tfrecord(path: Path | str, on_progress: Progress) -> list[Contents]:
     Raises:
         FrugalnasError: naming the file, the byte where the first bad record starts, and what is wrong with it.
     """
-    path, digest, trainings = Path(path), hashlib.sha256(), Trainings()
-    records = size = 0
-    for offset, payload in read_records(path, digest, on_progress):
-        try:
-            trainings.add(payload)
-        except ValueError as error:
-            raise FrugalnasError(
-                f"{path}: the record at byte {offset} {error}; this is not a file of NAS-Bench-101, or a damaged one"
-            ) from None
-        records += 1
-        size = offset + len(payload) + 16
+    path, trainings, records = Path(path), Trainings(), 0
+    with Watched(path, on_progress) as file:
+        stream = io.BufferedReader(file, 1 << 20)
+        for offset, payload in read_records(path, stream):
+            try:
+                trainings.add(payload)
+            except ValueError as error:
+                raise FrugalnasError(
+                    f"{path}: the record at byte {offset} {error}; this is not a file of NAS-Bench-101, or a damaged one"
+                ) from None
+            records += 1
+        source = file.source()
     codes = trainings.codes()
     _check_hashes(path, codes, list(trainings.places))
     tables = []
@@ -74,9 +75,9 @@ def read_tfrecord(path: Path | str, on_progress: Progress) -> list[Contents]:
             Column("training_seconds", results[:, :, 3], epochs=epochs),
             Column("params", params[:, None].astype(np.float64)),
         ]
-        source = _source(path, digest.hexdigest(), size, records, len(places))
+        told = {**source, "records": str(records), "cells": how_many(len(places), CELLS)}
         name = "nasbench101" if epochs == BUDGETS[0] else f"nasbench101-{epochs}epochs"
-        tables.append(Contents(name, "nasbench101", codes[places], columns, source, LICENCE))
+        tables.append(Contents(name, "nasbench101", codes[places], columns, told, LICENCE))
     return tables
 
 
@@ -111,13 +112,12 @@ def read_columns(path: Path | str, on_progress: Progress) -> list[Contents]:
             raise FrugalnasError(
                 f"{path}: {int(wrong.sum())} values of {column} are out of range, first {frame[column][row]} in row {row}"
             )
-    on_progress(rows, rows)
     columns = [
         Column("test", 100.0 * test[:, None], split=f"{SPLITS['test']}; mean of {REPEATS} trainings", epochs=108),
         Column("params", params[:, None].astype(np.float64)),
     ]
-    content = path.read_bytes()
-    source = _source(path, hashlib.sha256(content).hexdigest(), len(content), rows, rows)
+    with Watched(path, lambda done, total: on_progress(rows, rows)) as file:
+        source = {**file.source(), "records": str(rows), "cells": how_many(rows, CELLS)}
     return [Contents("nasbench101-test", "nasbench101", codes, columns, source, LICENCE)]
 
 
@@ -190,13 +190,3 @@ def _check_hashes(path: Path, codes: Codes, fingerprints: list[str]) -> None:
             f"{path}: {len(wrong)} of {len(codes)} cells do not have the graph hash that the file gives them, first "
             f"{wrong[0][0]}, whose cell has {wrong[0][1]}; the cells or the hashes are not those of NAS-Bench-101"
         )
-
-
-def _source(path: Path, digest: str, size: int, records: int, cells: int) -> dict[str, str]:
-    return {
-        "file": path.name,
-        "bytes": str(size),
-        "sha256": digest,
-        "records": str(records),
-        "cells": f"all {CELLS}" if cells == CELLS else f"{cells} of the benchmark's {CELLS}",
-    }

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.pickles import read_pickle, read_torch
-from frugalnas.tables.formats.contents import Contents
+from frugalnas.pickles import read_pickle
 from frugalnas.tables.formats.nats_records import Record, make_tables, take_in
 from frugalnas.tables.formats.shown import shown
-from frugalnas.tables.formats.watched import Progress, Watched
+from frugalnas.tables.formats.watched import Progress, Watched, read_watched_torch
+from frugalnas.tables.store import Contents
 
 __all__ = ["read_folder", "read_nasbench201", "read_single", "read_tar"]
 
@@ -140,15 +140,11 @@ def read_nasbench201(path: Path | str, on_progress: Progress) -> list[Contents]:
         FrugalnasError: naming the file, the architecture where it is known, and what is wrong.
     """
     path = Path(path)
-    with Watched(path, on_progress) as file:
-        source = file.source()  # at the speed of the disk, while what follows takes minutes
     digester = _Digester(path, NASBENCH201)
-    total = int(source["bytes"])
-    content = read_torch(path, on_item=digester, on_bytes=lambda done: on_progress(min(done, total), total))
+    content, source = read_watched_torch(path, digester, on_progress)
     architectures, records = digester.result(content)
     version = re.search(r"v(\d+)_(\d+)", path.name)
     prefix = f"nasbench201-v{version[1]}.{version[2]}/" if version else "nasbench201-file/"
-    on_progress(total, total)
     return make_tables(path, architectures, records, prefix=prefix, source=source)
 
 
@@ -314,7 +310,7 @@ def _unpickle(
 def _members(path: Path, stream: Watched) -> Iterator[tuple[str, Any]]:
     """The files of an archive that have results or name the architectures, to be read before the next."""
     try:
-        with tarfile.open(fileobj=cast(BinaryIO, stream), mode="r|", tarinfo=_Member) as archive:
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as archive:
             for member in archive:
                 name = member.name
                 plain = member.isreg() and not name.startswith("/") and ".." not in name.split("/")

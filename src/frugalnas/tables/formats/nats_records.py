@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.nasbench201 import NASBench201
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.shown import shown
-from frugalnas.tables.store import Column
+from frugalnas.tables.formats.watched import how_many
+from frugalnas.tables.store import Column, Contents
 
 __all__ = ["EPOCHS", "Record", "make_tables", "take_in"]
 
@@ -280,7 +280,12 @@ def make_tables(
             rows, row = np.unique(places[of], return_inverse=True)
             columns = _columns(dataset, epochs, row, seeds[of], values[of])
             name = f"{prefix}{dataset.lower()}" + ("" if epochs == 200 else f"-{epochs}epochs")
-            told = {**source, "architectures": _how_many(len(rows)), "dataset": dataset, "schedule": f"{epochs} epochs"}
+            told = {
+                **source,
+                "architectures": how_many(len(rows), ARCHITECTURES),
+                "dataset": dataset,
+                "schedule": f"{epochs} epochs",
+            }
             tables.append(Contents(name, space.name, codes[rows], columns, told, LICENCE))
     return tables
 
@@ -349,7 +354,3 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     counts = np.isfinite(values).sum(axis=1)
     totals = np.where(np.isfinite(values), values, 0.0).sum(axis=1)
     return np.divide(totals, counts, out=np.full(len(values), np.nan), where=counts > 0)
-
-
-def _how_many(count: int) -> str:
-    return f"all {ARCHITECTURES}" if count == ARCHITECTURES else f"{count} of the benchmark's {ARCHITECTURES}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from struct import Struct
-from typing import Any, Protocol
+from typing import Any, BinaryIO
 
 import google_crc32c
 
@@ -18,61 +18,40 @@ LONGEST = 1 << 20
 VARINT, DOUBLE, BYTES = 0, 1, 2
 """Wire types; fixed 64-bit fields are read as doubles."""
 _FIXED32 = 5
-_REPORT_EVERY = 8192
 
 
-class Digest(Protocol):
-    """A hash that is fed piece by piece."""
-
-    def update(self, data: bytes, /) -> None:
-        """Feed the next piece."""
-
-
-def read_records(path: Path, digest: Digest, on_progress: Callable[[int, int], None]) -> Iterator[tuple[int, bytes]]:
+def read_records(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Every record of a TFRecord file with the byte that it starts at; both checksums of each are verified.
 
     Args:
-        path: of the file, which is read once, a record at a time.
-        digest: is fed the whole file.
-        on_progress: told the bytes read and the bytes there are, now and then.
+        path: of the file, for messages.
+        stream: of it, read a record at a time.
 
     Raises:
         FrugalnasError: for an empty or damaged file, with the byte where the record starts.
     """
     header, check, mask = Struct("<QI"), Struct("<I"), 0xFFFFFFFF
-    crc, update = google_crc32c.value, digest.update
-    try:
-        size = path.stat().st_size
-        with path.open("rb", buffering=1 << 20) as file:
-            read, offset, count = file.read, 0, 0
-            while head := read(12):
-                if len(head) < 12:
-                    raise _damaged(path, offset, f"ends within its header, after {len(head)} of 12 bytes")
-                length, expected = header.unpack(head)
-                found = crc(head[:8])
-                if ((found >> 15 | found << 17) + 0xA282EAD8) & mask != expected:
-                    raise _damaged(path, offset, "has a length that its checksum contradicts")
-                if length > LONGEST:
-                    raise _damaged(path, offset, f"claims a length of {length} bytes, where {LONGEST} are plenty")
-                body = read(length + 4)
-                if len(body) < length + 4:
-                    raise _damaged(path, offset, f"ends after {len(body)} of {length + 4} bytes of data and checksum")
-                data = body[:length]
-                found = crc(data)
-                if ((found >> 15 | found << 17) + 0xA282EAD8) & mask != check.unpack_from(body, length)[0]:
-                    raise _damaged(path, offset, "has data that its checksum contradicts")
-                update(head)
-                update(body)
-                yield offset, data
-                offset += length + 16
-                count += 1
-                if count % _REPORT_EVERY == 0:
-                    on_progress(offset, size)
-    except OSError as error:
-        raise FrugalnasError(f"cannot read {path}: {error.strerror}") from None
-    if not count:
+    crc, read, offset = google_crc32c.value, stream.read, 0
+    while head := read(12):
+        if len(head) < 12:
+            raise _damaged(path, offset, f"ends within its header, after {len(head)} of 12 bytes")
+        length, expected = header.unpack(head)
+        found = crc(head[:8])
+        if ((found >> 15 | found << 17) + 0xA282EAD8) & mask != expected:
+            raise _damaged(path, offset, "has a length that its checksum contradicts")
+        if length > LONGEST:
+            raise _damaged(path, offset, f"claims a length of {length} bytes, where {LONGEST} are plenty")
+        body = read(length + 4)
+        if len(body) < length + 4:
+            raise _damaged(path, offset, f"ends after {len(body)} of {length + 4} bytes of data and checksum")
+        data = body[:length]
+        found = crc(data)
+        if ((found >> 15 | found << 17) + 0xA282EAD8) & mask != check.unpack_from(body, length)[0]:
+            raise _damaged(path, offset, "has data that its checksum contradicts")
+        yield offset, data
+        offset += length + 16
+    if not offset:
         raise FrugalnasError(f"{path} is empty; download it again")
-    on_progress(offset, size)
 
 
 def decode(message: bytes, wires: Mapping[int, int]) -> list[tuple[int, Any]]:

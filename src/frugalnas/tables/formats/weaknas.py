@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.pickles import read_torch
 from frugalnas.spaces import Codes
 from frugalnas.spaces.cells101 import EDGES, INNER, VERTICES, codes_of, network_keys
 from frugalnas.spaces.nasbench201 import OPERATIONS, live_edges
-from frugalnas.tables.formats.contents import Contents
 from frugalnas.tables.formats.nats_records import DATASETS
 from frugalnas.tables.formats.shown import shown
-from frugalnas.tables.formats.watched import Progress, Watched
-from frugalnas.tables.store import Column
+from frugalnas.tables.formats.watched import Progress, how_many, read_watched_torch
+from frugalnas.tables.store import Column, Contents
 
 __all__ = ["read_weaknas"]
 
@@ -111,10 +109,7 @@ def read_weaknas(path: Path | str, on_progress: Progress) -> list[Contents]:
         FrugalnasError: naming the file, the first architecture concerned and what is wrong with it.
     """
     path = Path(path)
-    with Watched(path, on_progress) as file:
-        source = file.source()
-    total = int(source["bytes"])
-    content = read_torch(path, on_item=_Digester(path), on_bytes=lambda done: on_progress(min(done, total), total))
+    content, source = read_watched_torch(path, _Digester(path), on_progress)
     if not isinstance(content, dict) or not content:
         raise FrugalnasError(f"{path} holds no dict of architectures; this is not a file of WeakNAS")
     keys, entries = list(content), list(content.values())
@@ -135,9 +130,7 @@ def read_weaknas(path: Path | str, on_progress: Progress) -> list[Contents]:
             f"digits {', '.join(f'{digit} {name}' for digit, name in enumerate(OPERATIONS))} on edges 1<-0, 2<-0, 2<-1, "
             "3<-0, 3<-1, 3<-2; the benchmark's order, which the file does not state"
         )
-    count = len(codes)
-    source["architectures"] = f"all {kind.size}" if count == kind.size else f"{count} of the benchmark's {kind.size}"
-    on_progress(total, total)
+    source["architectures"] = how_many(len(codes), kind.size)
     return [Contents(kind.name, kind.space, codes, columns, source, kind.licence)]
 
 
