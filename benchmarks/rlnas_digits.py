@@ -20,9 +20,11 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 
-from frugalnas.methods.concluding import alive
-from frugalnas.methods.launching import MethodResult, load_method, resume_rlnas, rlnas
+from frugalnas.methods.kind import MethodResult, load_method
+from frugalnas.methods.rlnas import rlnas
+from frugalnas.methods.spaces import alive
 from frugalnas.runs import RunFolder
+from frugalnas.runs.kinds import resume_run
 from frugalnas.runs.training import load_training, resume_training, train
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.training import Compute
@@ -55,8 +57,9 @@ def search(run_dir: Path, seed: int, budget: str | None) -> MethodResult:
     if (run_dir / "result.json").exists():
         return load_method(run_dir)
     if run_dir.exists():
-        return resume_rlnas(run_dir)
-    return rlnas(data="digits", run_dir=run_dir, where=budget, seed=seed, device="cpu")
+        found: MethodResult = resume_run(run_dir)
+        return found
+    return rlnas(data="digits", run_dir=run_dir, where=budget, seed=seed, compute=Compute("cpu"))
 
 
 def similar(found: MethodResult, seed: int) -> Codes:

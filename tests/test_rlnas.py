@@ -12,16 +12,19 @@ import pytest
 
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
-from frugalnas.methods import concluding
-from frugalnas.methods.concluding import alive, best_of
-from frugalnas.methods.launching import load_method, resume_rlnas, rlnas
-from frugalnas.methods.planning import plan_method
-from frugalnas.methods.preparing import evaluations, genetic_search, networks_of, settle, smallest
+from frugalnas.methods import conclusion
+from frugalnas.methods.conclusion import best_of
+from frugalnas.methods.kind import MethodRun, load_method
+from frugalnas.methods.method import settle
+from frugalnas.methods.plan import plan_method
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
+from frugalnas.methods.rlnas import RLNAS, rlnas
+from frugalnas.methods.spaces import alive, smallest, spaces_of
 from frugalnas.networks.saving import card_of, load
 from frugalnas.report.certainty import certainty
-from frugalnas.report.method_page import _doubts
+from frugalnas.report.method_page import doubts_of
 from frugalnas.report.methods import method_report
+from frugalnas.runs import RunFolder
 from frugalnas.runs.stages import load_stages
 from frugalnas.runs.supernets import load_supernet
 from frugalnas.runs.training import load_training
@@ -30,7 +33,7 @@ from frugalnas.scores import Angle, AngleTable, Score
 from frugalnas.searches import SearchResult
 from frugalnas.searches.ledger import Query
 from frugalnas.supernets import SupernetRecipe
-from frugalnas.training import load_recipe
+from frugalnas.training import Compute, load_recipe
 
 QUICK = {
     "supernet.epochs": 3,
@@ -43,8 +46,7 @@ QUICK = {
     "retrain.epochs": 2,
 }
 SPACE = fn.NASBench201(width=2, cells=1)
-READING = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0}
-CPU = {"device": "cpu", "devices": 1, "precision": "32"}
+CPU = Compute("cpu")
 EDGE = "|none~0|+|none~0|none~1|+|{}~0|none~1|none~2|"
 
 
@@ -65,7 +67,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def without_onnx():
     """A machine that cannot write ONNX, which takes longer than all the rest."""
-    write = concluding.export
+    write = conclusion.export
 
     def refusing(network, card, path, format="onnx"):
         if format == "onnx":
@@ -73,7 +75,7 @@ def without_onnx():
         return write(network, card, path, format)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(concluding, "export", refusing)
+        patch.setattr(conclusion, "export", refusing)
         yield
 
 
@@ -81,14 +83,16 @@ def without_onnx():
 def whole(images, tmp_path_factory, without_onnx):
     """A run that nothing interrupted, two architectures retrained."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
-    return rlnas(SPACE, images / "shapes.npz", run_dir=run_dir, settings=QUICK, top=2, device="cpu")
+    return rlnas(SPACE, images / "shapes.npz", run_dir=run_dir, settings={**QUICK, "retrain.top": 2}, compute=CPU)
 
 
 @pytest.fixture(scope="module")
 def unlabelled(images, tmp_path_factory, without_onnx):
     """A run on images without labels."""
     run_dir = tmp_path_factory.mktemp("runs") / "unlabelled"
-    return rlnas(SPACE, images / "unlabelled.npz", run_dir=run_dir, settings=QUICK, classes=4, device="cpu")
+    return rlnas(
+        SPACE, images / "unlabelled.npz", run_dir=run_dir, settings={**QUICK, "supernet.classes": 4}, compute=CPU
+    )
 
 
 def stop_at(stage, step):
@@ -110,6 +114,11 @@ def stop_at(stage, step):
             pass
 
     return Watched
+
+
+def settled(data, settings=None, space=None):
+    """RLNAS fitted to images."""
+    return settle(RLNAS, "default", settings, said={"data": data, "space": space}, compute=CPU)
 
 
 # -- what comes out ------------------------------------------------------------------------------------------------------
@@ -157,7 +166,7 @@ def test_those_retrained_have_the_largest_angles_of_the_whole_space(whole):
 
 @pytest.mark.slow
 def test_the_winner_is_exported_as_onnx(images, tmp_path):
-    found = rlnas(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=QUICK, device="cpu")
+    found = rlnas(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=QUICK, compute=CPU)
     assert found.exported == (tmp_path / "run" / "export" / "run.onnx",)
     assert found.exported[0].stat().st_size > 1000
 
@@ -171,14 +180,13 @@ def test_an_interrupted_run_comes_to_the_same_end(whole, images, tmp_path, stage
             SPACE,
             images / "shapes.npz",
             run_dir=run_dir,
-            settings=QUICK,
-            top=2,
-            device="cpu",
+            settings={**QUICK, "retrain.top": 2},
+            compute=CPU,
             watch=stop_at(stage, step),
         )
     with pytest.raises(FrugalnasError, match="has not come to an end; continue it with: frugalnas resume"):
         load_method(run_dir)
-    resume_rlnas(run_dir)
+    fn.resume_run(run_dir)
     assert (run_dir / "result.json").read_text() == (whole.run_dir / "result.json").read_text()
     for stage_dir in ("01-supernet", "02-search", "03-retrain-1", "04-retrain-2"):
         journal = f"stages/{stage_dir}/journal.jsonl"
@@ -301,15 +309,13 @@ def test_an_empty_folder_is_refused(tmp_path, cli):
 def test_a_limit_may_leave_fewer_networks_than_a_search_asks_for(images):
     """The search's budget and its first sample are no more than there are, counted as the search counts."""
     settings = {**QUICK, "search.population": 60, "where": "params<=1269"}
-    settled = settle(
-        load_method_recipe("default", {**settings, "data": str(images / "shapes.npz")}), SPACE, None, READING
-    )
-    space = settled.networks.retrained
+    method = settled(images / "shapes.npz", settings, SPACE).method
+    space = method.spaces.retrained
     few = len(np.unique(space.network_ids(space.enumerate())))
-    strategy = genetic_search(settled.recipe, space, 0)
+    strategy = method.search.strategy
     assert few < len(space.enumerate())
     assert few < 60
-    assert strategy.initial == evaluations(settled.recipe, strategy) == few
+    assert strategy.initial == method.search.evaluations(strategy) == few
     fn.Budget(few).check(strategy)
     assert len(strategy.ask()) == few
 
@@ -324,9 +330,8 @@ def test_a_limit_may_leave_fewer_networks_than_a_search_asks_for(images):
     ],
 )
 def test_what_would_fail_after_the_supernet_is_refused_before_it(images, setting, said):
-    recipe = load_method_recipe("default", {**QUICK, **setting, "data": str(images / "shapes.npz")})
     with pytest.raises(FrugalnasError, match=said):
-        settle(recipe, SPACE, None, READING)
+        settled(images / "shapes.npz", {**QUICK, **setting}, SPACE)
 
 
 def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path, cli):
@@ -340,7 +345,7 @@ def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path
         yield []
 
     with pytest.raises(FrugalnasError, match="luck"):
-        resume_rlnas(run_dir, watch=failing)
+        MethodRun(watch=failing).resume(run_dir)
     assert json.loads(cli("show", run_dir, "--json").out)["failure"] == {"stage": "search", "error": "no <such> luck"}
     assert re.search("failed +stage search: no <such> luck", cli("show", run_dir).out)
     assert "Stage search failed: no &lt;such&gt; luck" in (run_dir / "report" / "index.html").read_text()
@@ -349,7 +354,7 @@ def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path
     assert "supernet.epochs cannot be changed: supernet has begun" in begun.err
     refused = cli("resume", run_dir, "--where", "params<=1")
     assert "raise the budget" in refused.err
-    found = resume_rlnas(run_dir, where="params<=0.0015M", settings={"search.generations": "1", "retrain.top": "0"})
+    found = fn.resume_run(run_dir, where="params<=0.0015M", settings={"search.generations": "1", "retrain.top": "0"})
     assert found.params <= 1500
     assert len(fn.load_search(run_dir / "stages" / "02-search").queries) <= 20
     assert "failure" not in {path.stem for path in run_dir.iterdir()}
@@ -367,14 +372,10 @@ def test_recipes_of_the_paper_are_whole():
         "rlnas-mobilenet-imagenet",
     }
     for name in method_recipes():
-        recipe = load_method_recipe(name)
-        assert load_method_recipe(recipe.to_json()) == recipe
-        on_random_labels, from_scratch = recipe.on_random_labels, recipe.from_scratch
-        assert (
-            load_recipe(on_random_labels["recipe"], on_random_labels["settings"], kind=SupernetRecipe).labels
-            == "random"
-        )
-        load_recipe(from_scratch["recipe"], from_scratch["settings"])
+        recipe = load_method_recipe(RLNAS, name)
+        assert load_method_recipe(RLNAS, recipe.to_json()) == recipe
+        assert load_recipe(recipe["supernet"]["recipe"], kind=SupernetRecipe).labels == "random"
+        load_recipe(recipe["retrain"]["recipe"])
 
 
 @pytest.mark.parametrize(
@@ -387,24 +388,23 @@ def test_recipes_of_the_paper_are_whole():
     ],
 )
 def test_limits_are_about_the_networks_that_are_retrained(name, input_size, classes, width, where):
-    networks = networks_of(load_method_recipe(name), input_size, classes)
-    assert (networks.supernet.width, networks.retrained.width) == width
-    assert networks.retrained.limits.get("where") == where
-    assert not getattr(networks.retrained, "duplicates", False)  # two inputs of a node are two, as in the paper
-    assert not networks.supernet.limits
+    spaces = spaces_of(load_method_recipe(RLNAS, name), input_size, classes)
+    assert (spaces.searched.width, spaces.retrained.width) == width
+    assert spaces.retrained.limits.get("where") == where
+    assert not getattr(spaces.retrained, "duplicates", False)  # two inputs of a node are two, as in the paper
+    assert not spaces.searched.limits
 
 
 @pytest.mark.slow
 def test_large_images_are_searched_in_mobilenet(tmp_path):
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "large.npz", images=rng.integers(0, 255, (40, 80, 80, 3), np.uint8), labels=np.arange(40) % 2)
-    settled = settle(load_method_recipe("default", {"data": str(tmp_path / "large.npz")}), None, None, READING)
-    assert settled.networks.retrained.name == "mobilenet"
-    assert settled.networks.retrained.input_size == 80
-    assert any("are searched in mobilenet (--space chooses another)" in note for note in settled.notes)
-    darts = load_method_recipe("default", {"data": str(tmp_path / "large.npz"), "space": "darts"})
-    networks = settle(darts, None, None, READING).networks
-    assert (networks.supernet.macro, networks.retrained.macro) == ("imagenet", "imagenet")
+    found = settled(tmp_path / "large.npz")
+    assert found.method.spaces.retrained.name == "mobilenet"
+    assert found.method.spaces.retrained.input_size == 80
+    assert any("are searched in mobilenet (`space` chooses another)" in note for note in found.notes)
+    spaces = settled(tmp_path / "large.npz", space="darts").method.spaces
+    assert (spaces.searched.macro, spaces.retrained.macro) == ("imagenet", "imagenet")
 
 
 def test_the_smallest_of_a_space_that_cannot_be_listed():
@@ -418,15 +418,13 @@ def test_the_smallest_of_a_space_that_cannot_be_listed():
 
 
 def test_an_estimate_of_the_whole_plan_is_the_sum_of_its_stages(images):
-    settled = settle(
-        load_method_recipe("default", {**QUICK, "data": str(images / "shapes.npz"), "retrain.top": 2}),
-        SPACE,
-        None,
-        READING,
-    )
-    planned = plan_method(settled, READING, CPU)
-    assert planned.seconds == pytest.approx(planned.supernet.seconds + 2 * planned.retrained.seconds)
-    assert planned.evaluations == 40
+    planned = plan_method(settled(images / "shapes.npz", {**QUICK, "retrain.top": 2}, SPACE))
+    supernet, search, retrain = planned.stages
+    assert [stage.stage for stage in planned.stages] == ["supernet", "search", "retrain"]
+    assert planned.seconds == pytest.approx(supernet.seconds + retrain.seconds)
+    assert min(supernet.seconds, retrain.seconds) > 0
+    assert retrain.said.startswith("2 from scratch, each 2 epochs")
+    assert "40 architectures" in search.said
     assert planned.share == 1
 
 
@@ -498,13 +496,13 @@ def test_certainty_of_a_ranking_that_is_known():
 def test_a_search_that_missed_larger_scores_is_not_excused_by_accuracy():
     worst = SPACE.parse("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
     sure = certainty(SPACE, worst[None], [lambda asked: SPACE.count("params", asked).astype(float)], [1])
-    assert "missed larger scores" in _doubts(sure, "radians", by_accuracy=False)[0]
-    assert "highest validation accuracy" in _doubts(sure, "radians", by_accuracy=True)[0]
+    assert "missed larger scores" in doubts_of(sure, "radians", by_accuracy=False)[0]
+    assert "highest validation accuracy" in doubts_of(sure, "radians", by_accuracy=True)[0]
 
 
 @pytest.mark.slow
 def test_the_page_stands_alone(whole):
-    page, *figures = method_report(whole.run_dir)
+    page, *figures = method_report(whole)
     text = page.read_text(encoding="utf-8")
     assert not re.search(r'(src|href)="(?!data:)', text)
     assert "<script" not in text
@@ -530,6 +528,6 @@ def test_the_page_stands_alone(whole):
 def test_the_page_of_a_run_that_is_not_finished(whole, tmp_path):
     run_dir = tmp_path / "begun"
     shutil.copytree(whole.run_dir, run_dir, ignore=shutil.ignore_patterns("result.json", "03-*", "04-*", "report"))
-    page = method_report(run_dir)[0].read_text(encoding="utf-8")
+    page = method_report(MethodRun().load(RunFolder(run_dir)))[0].read_text(encoding="utf-8")
     assert "not finished yet" in page
     assert "How sure" not in page

@@ -11,14 +11,13 @@ import pytest
 from frugalnas import FrugalnasError, NASBench201, RandomSearch
 from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import FunctionEvaluator
+from frugalnas.methods.kind import MethodRun
 from frugalnas.runs import RunFolder
 from frugalnas.runs.stages import (
     Method,
     Stages,
     load_stages,
     read_result,
-    resume_method,
-    run_method,
     trained_run,
 )
 from frugalnas.searches import Callback, search
@@ -88,7 +87,7 @@ def journals(run_dir: Path) -> dict[str, str]:
 def whole(tmp_path_factory):
     """A run that nothing interrupted."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
-    concluded = run_method(TwoSearches(), run_dir)
+    concluded = MethodRun().begin(TwoSearches(), run_dir).concluded
     return run_dir, concluded
 
 
@@ -112,13 +111,13 @@ def test_stages_are_runs_in_folders_of_their_own(whole):
 def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp_path, stage, after):
     run_dir = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        run_method(TwoSearches(), run_dir, watch=Interrupting(stage, after))
+        MethodRun(watch=Interrupting(stage, after)).begin(TwoSearches(), run_dir)
     assert read_result(run_dir) is None
     with pytest.raises(RunFolderError, match="has no network yet; continue it with: frugalnas resume"):
         trained_run(run_dir)
     done = sum(len(list(RunFolder(each.path).lines())) for each in load_stages(run_dir))
     calls.clear()
-    assert resume_method(run_dir) == whole[1]
+    assert MethodRun().resume(run_dir).concluded == whole[1]
     assert len(calls) == 18 - done
     assert journals(run_dir) == journals(whole[0])
 
@@ -126,23 +125,23 @@ def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp
 def test_a_finished_run_is_only_read(whole):
     calls.clear()
     before = journals(whole[0])
-    assert resume_method(whole[0]) == whole[1]
+    assert MethodRun().resume(whole[0]).concluded == whole[1]
     assert not calls
     assert journals(whole[0]) == before
 
 
 def test_one_stage_alone(whole, tmp_path):
     run_dir = tmp_path / "run"
-    assert run_method(TwoSearches(), run_dir, stage="broad") is None
+    assert MethodRun("broad").begin(TwoSearches(), run_dir).concluded is None
     assert [stage.name for stage in load_stages(run_dir)] == ["broad"]
     with pytest.raises(
-        FrugalnasError, match="--stage report needs narrow-1, which is not finished; run --stage narrow"
+        FrugalnasError, match="`stage` report needs narrow-1, which is not finished; run `stage` narrow"
     ):
-        resume_method(run_dir, stage="report")
-    assert resume_method(run_dir, stage="narrow") is None
+        MethodRun().resume(run_dir, stage="report")
+    assert MethodRun().resume(run_dir, stage="narrow").concluded is None
     assert [stage.name for stage in load_stages(run_dir)] == ["broad", "narrow-1", "narrow-2"]
     assert read_result(run_dir) is None
-    assert resume_method(run_dir, stage="report") == whole[1]
+    assert MethodRun().resume(run_dir, stage="report").concluded == whole[1]
 
 
 def test_a_stage_whose_folder_is_removed_is_carried_out_again(whole, tmp_path):
@@ -150,22 +149,22 @@ def test_a_stage_whose_folder_is_removed_is_carried_out_again(whole, tmp_path):
     shutil.copytree(whole[0], run_dir)
     shutil.rmtree(run_dir / "stages" / "03-narrow-2")
     calls.clear()
-    assert resume_method(run_dir) == whole[1]
+    assert MethodRun().resume(run_dir).concluded == whole[1]
     assert len(calls) == 6
 
 
 def test_bad_requests_say_what_to_do(whole, tmp_path):
     with pytest.raises(FrugalnasError, match="unknown stage 'narow'; did you mean 'narrow'"):
-        run_method(TwoSearches(), tmp_path / "run", stage="narow")
+        MethodRun("narow").begin(TwoSearches(), tmp_path / "run")
     with pytest.raises(
-        FrugalnasError, match="--stage narrow needs broad, which is not finished; run --stage broad first"
+        FrugalnasError, match="`stage` narrow needs broad, which is not finished; run `stage` broad first"
     ):
-        run_method(TwoSearches(), tmp_path / "run", stage="narrow")
+        MethodRun("narrow").begin(TwoSearches(), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(RunFolderError, match="is already there; continue it with: frugalnas resume"):
-        run_method(TwoSearches(), whole[0])
+        MethodRun().begin(TwoSearches(), whole[0])
     with pytest.raises(RunFolderError, match="is a search, not a method"):
-        resume_method(whole[0] / "stages" / "01-broad")
+        MethodRun().resume(whole[0] / "stages" / "01-broad")
     damaged = tmp_path / "damaged"
     damaged.mkdir()
     (damaged / "result.json").write_text(json.dumps([1]))
@@ -175,5 +174,5 @@ def test_bad_requests_say_what_to_do(whole, tmp_path):
 
 def test_nothing_stays_behind_where_nothing_has_begun(tmp_path):
     with pytest.raises(FrugalnasError):
-        run_method(TwoSearches(queries=1), tmp_path / "run")
+        MethodRun().begin(TwoSearches(queries=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ from test_spaces import Layers
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
-from frugalnas.methods import weaknas_paper
+from frugalnas.methods.presets import weaknas_paper
 from frugalnas.predictors import GaussianProcess, Prediction, Predictor, Ridge
 from frugalnas.registry import STRATEGIES
 from frugalnas.spaces import NASBench201, Population

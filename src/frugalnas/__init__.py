@@ -27,9 +27,11 @@ _HOMES = {
     "frugalnas.data": ("Augmentation", "Images"),
     "frugalnas.errors": ("FrugalnasError",),
     "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
-    "frugalnas.methods.launching": ("MethodResult", "load_method", "resume_rlnas", "rlnas"),
+    "frugalnas.methods.kind": ("MethodResult", "load_method"),
+    "frugalnas.methods.rlnas": ("RLNAS", "rlnas"),
     "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
+    "frugalnas.runs.kinds": ("resume_run",),
     "frugalnas.searches": (
         "Budget",
         "ProcessExecutor",
@@ -88,10 +90,10 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator as Evaluator
     from frugalnas.evaluation import FunctionEvaluator as FunctionEvaluator
     from frugalnas.evaluation import Trials as Trials
-    from frugalnas.methods.launching import MethodResult as MethodResult
-    from frugalnas.methods.launching import load_method as load_method
-    from frugalnas.methods.launching import resume_rlnas as resume_rlnas
-    from frugalnas.methods.launching import rlnas as rlnas
+    from frugalnas.methods.kind import MethodResult as MethodResult
+    from frugalnas.methods.kind import load_method as load_method
+    from frugalnas.methods.rlnas import RLNAS as RLNAS
+    from frugalnas.methods.rlnas import rlnas as rlnas
     from frugalnas.networks import build as build
     from frugalnas.networks import count_network as count_network
     from frugalnas.networks import load as load
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Prediction as Prediction
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
+    from frugalnas.runs.kinds import resume_run as resume_run
     from frugalnas.runs.supernets import SupernetResult as SupernetResult
     from frugalnas.runs.supernets import load_supernet as load_supernet
     from frugalnas.runs.supernets import train_supernet as train_supernet

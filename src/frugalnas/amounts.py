@@ -1,4 +1,4 @@
-"""Numbers as people write them: `1e3`, `10_000`, `0.5M`, `475MMACs`, `5ms`; the one place that reads them."""
+"""Numbers as people write them: `1e3`, `10_000`, `0.5M`, `475MMACs`, `5ms`; read in this one place, and shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["LONGEST", "number", "whole"]
+__all__ = ["LONGEST", "number", "shown_amount", "whole"]
 
 _PATTERN = re.compile(
     r"\s*(?P<digits>[+-]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<multiple>[kKMGBT]?)\s*(?P<unit>[A-Za-z]*)\s*"
@@ -59,6 +59,11 @@ def whole(text: str) -> int:
     if value != value.to_integral_value():
         raise FrugalnasError(f"{text!r} is not a whole number")
     return int(value)
+
+
+def shown_amount(quantity: str, amount: float) -> str:
+    """What a network costs, in the unit that people read: millions, or milliseconds of latency."""
+    return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"
 
 
 def _read(text: str, quantity: str) -> Decimal:

@@ -6,14 +6,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from frugalnas.errors import Surroundings
 from frugalnas.files import draft, write_atomically
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 __all__ = ["cache_folder", "cached_array"]
 
@@ -35,8 +33,6 @@ def cached_array(name: str, make: Callable[[], NDArray[np.generic]]) -> NDArray[
         name: of the file, without suffix; whatever the array depends on, a version of its making included, is in the name.
         make: takes long.
     """
-    import numpy as np
-
     path = cache_folder() / "arrays" / f"{name}.npy"
     seal = path.with_suffix(".sha256")
     try:

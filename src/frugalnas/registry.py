@@ -426,6 +426,7 @@ KINDS = Registry(
     {
         "assessment": "frugalnas.studies.assessment:AssessmentRun",
         "comparison": "frugalnas.studies.comparison:ComparisonRun",
+        "method": "frugalnas.methods.kind:MethodRun",
     },
     base="frugalnas.runs.kinds:RunKind",
 )

@@ -70,6 +70,8 @@ class Architecture:
     @property
     def sizes(self) -> str:
         """The sizes of its network, for people."""
+        from frugalnas.spaces.sizes import sizes_of
+
         return sizes_of(self.space)
 
     def build(self) -> nn.Module:
@@ -173,18 +175,6 @@ def space_settings(settings: list[str]) -> dict[str, str]:
         if part != "space":
             raise unknown_name("part of --set", part, ("space",))
     return parsed.get("space", {})
-
-
-def sizes_of(space: SearchSpace) -> str:
-    """A space and the sizes of its networks, for people."""
-    words = [space.name + (f" ({space.macro})" if hasattr(space, "macro") else "")]
-    for names, said in ((("width",), "width {}"), (("layers", "cells"), "{} {name}"), (("classes",), "{} classes")):
-        name = next((name for name in names if isinstance(getattr(space, name, None), (int, float))), None)
-        if name is not None:
-            words.append(said.format(getattr(space, name), name=name))
-    if hasattr(space, "input_size"):
-        words.insert(-1, f"{space.input_size}x{space.input_size} pixels")
-    return ", ".join(words)
 
 
 def slug(name: str) -> str:
@@ -305,7 +295,7 @@ def _query(path: Path, number: int) -> Architecture:
 
 def _of_method(path: Path) -> Architecture:
     """What a method found, at the sizes in which it retrains."""
-    from frugalnas.methods.launching import load_method
+    from frugalnas.methods.kind import load_method
     from frugalnas.runs.descriptions import build_space, describe_space
 
     found = load_method(path)

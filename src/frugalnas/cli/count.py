@@ -6,13 +6,14 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.amounts import shown_amount
 from frugalnas.cli.architectures import (
     Architecture,
     add_architecture,
     find_architecture,
     space_settings,
 )
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:

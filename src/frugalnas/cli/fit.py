@@ -7,17 +7,18 @@ import os
 from functools import cached_property
 from typing import Any
 
+from frugalnas.amounts import shown_amount
 from frugalnas.cli.architectures import (
     Architecture,
     add_architecture,
     find_architecture,
-    sizes_of,
     space_settings,
 )
 from frugalnas.cli.count import add_set, counted
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.spaces.sizes import sizes_of
 from frugalnas.strict_json import to_json
 
 __all__ = ["add"]

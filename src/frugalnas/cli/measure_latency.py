@@ -8,13 +8,13 @@ from pathlib import Path
 from frugalnas.cli.architectures import (
     add_sizes,
     sized_space,
-    sizes_of,
     slug,
     space_settings,
 )
 from frugalnas.cli.count import add_set
 from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError
+from frugalnas.spaces.sizes import sizes_of
 
 __all__ = ["add"]
 

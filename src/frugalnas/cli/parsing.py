@@ -53,6 +53,8 @@ the argument may be, the likeliest first, given all words that could be it. `add
 """
 
 
+_OF_METHODS = ("rlnas",)
+"""Commands of methods, which one module makes; those of other packages, or added by hand, are `registry.METHODS`."""
 _KEEP_TO_THEMSELVES = ("show", "list")
 """Commands that import nothing that a file names."""
 _HELP = ("-h", "--help")
@@ -132,15 +134,21 @@ def parser_of(name: str, decided: str | None = None) -> Parser:
     """The parser of a command, with the options that depend on what one of its arguments is, where this is known."""
     module = _module(name)
     parser = Parser(prog=f"frugalnas {name}")
-    module.add(parser, *([] if decided is None else [decided]))
+    module.add(
+        parser, *([name] if module.__name__ == "frugalnas.cli.method" else []), *([] if decided is None else [decided])
+    )
     _add_trust(name, parser)
     return parser
 
 
 def _module(name: str) -> Any:
-    if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS)
-    return importlib.import_module(f"frugalnas.cli.{name.replace('-', '_')}")
+    if name in COMMANDS and name not in _OF_METHODS:
+        return importlib.import_module(f"frugalnas.cli.{name.replace('-', '_')}")
+    from frugalnas.registry import METHODS
+
+    if name not in METHODS.targets:
+        raise unknown_name("command", name, {**COMMANDS, **METHODS.targets})
+    return importlib.import_module("frugalnas.cli.method")
 
 
 def _readings(name: str, said: Sequence[str]) -> list[str | None]:
@@ -228,7 +236,7 @@ def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
         long = next((option for option in action.option_strings if option.startswith("--")), "")
         for name in (action.dest.removeprefix("option_"), *(option[2:] for option in action.option_strings)):
             typed.setdefault(name.replace("-", "_"), long or str(action.metavar or action.dest))
-    form = next((str(action.metavar) for action in parser._actions if "--set" in action.option_strings), "")
+    form = next((str(action.metavar) for action in parser._actions if action.dest == "set"), "")
 
     def named(match: re.Match[str]) -> str:
         name, value = match.groups()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli import pretrain, rlnas, search, train
+from frugalnas.cli import method, pretrain, search, train
+from frugalnas.cli.method import stage_settings
 from frugalnas.cli.options import add_budget, add_limit
-from frugalnas.cli.rlnas import stage_settings
 from frugalnas.cli.showing import show_run, show_training
 from frugalnas.cli.supernet import show_supernet
 from frugalnas.cli.text import show_result, watched
@@ -62,7 +62,9 @@ def _resume(parsed: argparse.Namespace) -> int:
     elif parsed.accept_config:
         accept_config(run_dir)
     folder = RunFolder(run_dir)
-    if folder.config["kind"] not in KINDS.targets:
+    if (
+        folder.config["kind"] not in KINDS.targets or folder.config["kind"] == "method"
+    ):  # whose stages are not all kinds yet
         return _resume_otherwise(parsed)
     kind = folder.kind
     changes = {name: getattr(parsed, name) for name in _CHANGES}
@@ -93,8 +95,8 @@ def _resume_otherwise(parsed: argparse.Namespace) -> int:
             raise FrugalnasError(
                 "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
             )
-        settings = {**rlnas.stage_settings(parsed.settings or []), **({"where": parsed.where} if parsed.where else {})}
-        return rlnas.resume_rlnas(run_dir, None, parsed.device, quiet, settings)
+        settings = stage_settings(parsed.settings or []) or None
+        return method.resume_method(run_dir, quiet=quiet, settings=settings, where=parsed.where, device=parsed.device)
     if config["kind"] == "pretraining":
         return pretrain.resume_run(run_dir, parsed)
     if config["kind"] in ("training", "supernet"):

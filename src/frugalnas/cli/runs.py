@@ -99,26 +99,12 @@ def _row_of(folder: RunFolder) -> list[str]:
     of_training = {"supernet": _supernet_row, "pretraining": pretrain.pretraining_row, "training": _training_row}
     if config["kind"] in of_training:
         return of_training[config["kind"]](folder)
-    if config["kind"] == "method":
-        return _method_row(folder, lines)
     subject = subject_of(config["evaluator"])
     values = [line["value"] for line in lines if line["value"] is not None]
     budget = config["budget"]["queries"]
     done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
     best = f"{max(values):.3f}" if values else ""
     return [str(folder.path), config["strategy"]["name"], subject, done, best]
-
-
-def _method_row(folder: RunFolder, stages: list[dict[str, Any]]) -> list[str]:
-    """A method's line in the list: the stages that are finished, and the test accuracy of its network."""
-    from frugalnas.runs.stages import read_result
-
-    method = folder.config["method"]
-    done = ", ".join(stage["stage"] for stage in stages) or "begun"
-    result = read_result(folder.path)
-    test = None if result is None else result["candidates"][result["winner"]].get("test")
-    best = "" if test is None else f"{test:.2f} % test"
-    return [str(folder.path), method["name"], Path(method["options"]["recipe"]["data"]).name, done, best]
 
 
 def _supernet_row(folder: RunFolder) -> list[str]:

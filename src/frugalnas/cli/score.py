@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.amounts import shown_amount
 from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
 from frugalnas.cli.search import describe_space_option, fit_to_data, refuse, supernet_space
-from frugalnas.cli.text import print_columns, shown_amount
+from frugalnas.cli.text import print_columns
 from frugalnas.cli.training_options import add_data
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES

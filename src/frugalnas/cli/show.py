@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frugalnas.cli import pretrain, rlnas
+from frugalnas.cli import pretrain
 from frugalnas.cli.runs import COLUMNS, row_of
 from frugalnas.cli.showing import show_run, show_training
 from frugalnas.cli.supernet import show_supernet
@@ -50,8 +50,6 @@ def _shown(kind: str, parsed: argparse.Namespace) -> int:
         return show_supernet(parsed.run_dir, as_json=parsed.json)
     if kind == "pretraining":
         return pretrain.show_pretraining(parsed.run_dir, as_json=parsed.json)
-    if kind == "method":
-        return rlnas.show_method(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
 
 

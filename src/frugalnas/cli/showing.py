@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns, shown_amount, unfinished
+from frugalnas.amounts import shown_amount
+from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:

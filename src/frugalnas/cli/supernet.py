@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.architectures import add_sizes, sized_space, sizes_of, slug
+from frugalnas.cli.architectures import add_sizes, sized_space, slug
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.text import print_columns, unfinished
 from frugalnas.cli.train import watched
@@ -20,6 +20,7 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
+from frugalnas.spaces.sizes import sizes_of
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:

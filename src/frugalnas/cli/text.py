@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from frugalnas.runs.kinds import RunKind
     from frugalnas.runs.progress import Callback
 
-__all__ = ["print_columns", "progress", "show_result", "shown_amount", "unfinished", "watched"]
+__all__ = ["print_columns", "progress", "show_result", "unfinished", "watched"]
 
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
@@ -24,11 +24,6 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def shown_amount(quantity: str, amount: float) -> str:
-    """What a network costs, in the unit that people read: millions, or milliseconds of latency."""
-    return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.architectures import Architecture as Found
-from frugalnas.cli.architectures import add_architecture, find_architecture, sizes_of, slug
+from frugalnas.cli.architectures import add_architecture, find_architecture, slug
 from frugalnas.cli.showing import show_training
 from frugalnas.cli.text import print_columns
 from frugalnas.cli.training_options import (
@@ -23,6 +23,7 @@ from frugalnas.cli.training_options import (
     settings_of,
 )
 from frugalnas.errors import FrugalnasError
+from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
     from frugalnas.runs.training import TrainingPlan

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli.architectures import add_sizes, find_architecture, sizes_of, space_settings
+from frugalnas.cli.architectures import add_sizes, find_architecture, space_settings
 from frugalnas.cli.pretrain import search_with
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
+from frugalnas.spaces.sizes import sizes_of
 
 __all__ = ["add"]
 

@@ -2,11 +2,14 @@
 
 - `methods.presets`: strategies with the settings of their papers: WeakNAS, NPENAS and its variants, with encoders pre-trained
   without accuracies (SSNENAS) or with a perfect predictor (a study), and BANANAS, the baseline that they compare with.
-- `methods.rlnas`: RLNAS, which trains supernets and so needs torch. `methods.launching` carries it out (`rlnas`,
-  `resume_rlnas`, `load_method`), `methods.planning` says what it would cost (`plan_method`), `methods.recipe` has the settings
-  of the papers (`load_method_recipe`, `method_recipes`).
+- `methods.rlnas`: RLNAS, which trains supernets and so needs torch; `RLNAS.run` carries it out.
+
+What such methods share is written once: `methods.parts` (supernet, score, search, retraining), of which a page says how they follow
+from each other; `methods.method`, which fits recipe, images and space to each other (`ImageMethod`, `settle`); `methods.spaces`,
+`methods.recipe` (`load_method_recipe`, `method_recipes`), `methods.plan` (`plan_method`), `methods.conclusion` (`best_of`), and
+`methods.kind`, the run (`MethodResult`, `load_method`).
 """
 
-from frugalnas.methods.presets import weaknas_paper
+from frugalnas.methods.recipe import MethodRecipe, load_method_recipe, method_recipes
 
-__all__ = ["weaknas_paper"]
+__all__ = ["MethodRecipe", "load_method_recipe", "method_recipes"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.methods.concluding import alive
+from frugalnas.methods.spaces import alive
 from frugalnas.scores.correlation import kendall_tau, spearman
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frugalnas.report.certainty import Certainty
 from frugalnas.report.page import (
@@ -17,58 +17,61 @@ from frugalnas.report.page import (
     key_numbers,
     listing,
     millions,
+    paragraph,
     table,
     tagged,
 )
+from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
-    from frugalnas.report.methods import MethodRun
+    from frugalnas.methods.kind import MethodResult
     from frugalnas.runs.supernets import SupernetResult
 
-__all__ = ["labels_of", "method_page", "score_words"]
+__all__ = ["labels_of", "method_html", "score_unit", "why_untrained"]
 
 LONGEST, SHOWN = 120, 64
 """Letters up to which an architecture is shown whole in a table, and how many of a longer one are."""
 
 
-def method_page(run: MethodRun, sure: Certainty | None, figures: dict[str, Path]) -> str:
+def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Path]) -> str:
     """The page as HTML, with the figures that there are, by name."""
     name = run.config["method"]["name"].upper()
-    data = Path(str(run.method.recipe["data"])).name
-    parts = [f"<h1>{escaped(name)} on {escaped(data)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
+    on = f" on {Path(str(_recipe(run)['data'])).name}" if "data" in _recipe(run) else ""
+    won = run.concluded is not None and "candidates" in run.concluded
+    parts = [f"<h1>{escaped(name + on)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
     parts.append(key_numbers(_numbers(run, sure)))
     if run.failure is not None:
-        told = f"Stage {run.failure['stage']} failed: {run.failure['error']}"
-        parts.append(f"<p><strong>{escaped(told)}</strong></p>")
-    if run.result is not None and not run.result["trained"]:
-        why = "Nothing was to be retrained" if run.method.labelled else "The images have no labels"
-        parts.append(
-            f"<p><strong>{why}: the architecture below was found, and its network has random weights.</strong></p>"
+        parts.append(paragraph(tagged("strong", f"Stage {run.failure['stage']} failed: {run.failure['error']}")))
+    if won and not run.trained:
+        why = (
+            f"{why_untrained(run).capitalize()}: the architecture below was found, and its network has random weights."
         )
-    parts += ["<h2>What was searched</h2>", listing(_searched(run))]
+        parts.append(paragraph(tagged("strong", why)))
+    if _recipe(run):
+        parts += ["<h2>What was searched</h2>", listing(_searched(run))]
     if "architecture" in figures:
-        assert run.result is not None
-        text = run.result["architecture"]
-        parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), f"<pre>{escaped(text)}</pre>"]
+        text = run.architecture
+        parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), tagged("pre", text)]
     if sure is not None:
-        parts += [
-            "<h2>How sure the ranking is</h2>",
-            listing(_doubts(sure, _unit(run), run.result is not None and run.result["winner"] > 0)),
-        ]
+        doubts = doubts_of(sure, score_unit(run)[1], won and run.end["winner"] > 0)
+        parts += ["<h2>How sure the ranking is</h2>", listing(doubts)]
         parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
         parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
-    elif run.result is not None:
+    elif won:
         parts += ["<h2>The best architectures</h2>", _candidates(run, None)]
-    shown = ("supernet", *(f"retrain-{place}" for place in range(1, len(run.trained) + 1)))
+    trained = run.results.get("training", [])
+    shown = ("supernet", *(f"retrain-{place}" for place in range(1, len(trained) + 1)))
     if any(which in figures for which in shown):
         parts += ["<h2>Training</h2>", _side_by_side(figures, shown)]
-    parts += ["<h2>What it cost</h2>", _costs(run)]
-    parts += ["<h2>Files</h2>", _files(run)]
-    notes = [*(run.supernet.notes if run.supernet else ()), *(run.result or {}).get("notes", ())]
+    parts += ["<h2>What it cost</h2>", _costs(run), "<h2>Files</h2>", _files(run)]
+    notes = [
+        *(note for supernet in run.results.get("supernet", ()) for note in supernet.notes),
+        *(run.concluded or {}).get("notes", ()),
+    ]
     if notes:
         parts += ["<h2>Notes</h2>", listing(dict.fromkeys(notes))]
     parts += ["<h2>To do it again</h2>", again(run.config)]
-    return html_page(f"{name} on {data}", parts)
+    return html_page(name + on, parts)
 
 
 _CAPTIONS = {
@@ -89,46 +92,62 @@ def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> str:
     return f'<div class="figures">{"".join(drawn)}</div>'
 
 
-def _subtitle(run: MethodRun) -> str:
-    space = run.method.networks.retrained
-    recipe = run.method.recipe["name"]
-    done = "" if run.result is not None else "; not finished yet"
-    return f"{space.name}, recipe {recipe}, seed {run.method.seed}{done}"
+def _recipe(run: MethodResult) -> Mapping[str, Any]:
+    """The recipe of a method that has one."""
+    recipe: Mapping[str, Any] = getattr(run.method, "recipe", {})
+    return recipe
 
 
-def _numbers(run: MethodRun, sure: Certainty | None) -> list[tuple[str, str, str]]:
-    from frugalnas.runs.watching import duration
+def score_unit(run: MethodResult) -> tuple[str, str]:
+    """What ranks architectures, and its unit."""
+    name = getattr(run.method, "score_name", "score")
+    return name, "radians" if name == "angle" else ""
 
+
+def why_untrained(run: MethodResult) -> str:
+    """Why nothing was retrained."""
+    return "nothing was to be retrained" if getattr(run.method, "labelled", True) else "the images have no labels"
+
+
+def _subtitle(run: MethodResult) -> str:
+    done = "" if run.finished else "; not finished yet"
+    if not _recipe(run):
+        return f"{len(run.stages)} stages{done}"
+    seed = run.config["method"]["options"]["seed"]
+    return f"{run.space.name}, recipe {_recipe(run)['name']}, seed {seed}{done}"
+
+
+def _numbers(run: MethodResult, sure: Certainty | None) -> list[tuple[str, str, str]]:
     numbers: list[tuple[str, str, str]] = []
-    if run.result is not None:
-        winner = run.result["candidates"][run.result["winner"]]
-        if winner.get("test") is not None:
-            numbers.append(("test accuracy", f"{winner['test']:.2f} %", _left_open(run)))
-        if winner.get("val") is not None:
-            numbers.append(("validation accuracy", f"{winner['val']:.2f} %", ""))
-        numbers.append((_score_name(run), f"{winner['score']:.4g}", _unit(run)))
+    if "candidates" in (run.concluded or {}):
+        if run.test is not None:
+            numbers.append(("test accuracy", f"{run.test:.2f} %", _left_open(run)))
+        if run.val is not None:
+            numbers.append(("validation accuracy", f"{run.val:.2f} %", ""))
+        name, unit = score_unit(run)
+        numbers.append((name, f"{run.score:.4g}", unit))
         if sure is not None:
             of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
             numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
-        numbers.append(("parameters", millions(winner["params"]), ""))
-        numbers.append(("multiply-adds", millions(winner["macs"]), "an image"))
+        numbers.append(("parameters", millions(run.params), ""))
+        numbers.append(("multiply-adds", millions(run.macs), "an image"))
     return [*numbers, ("time", duration(run.seconds), "all stages")]
 
 
-def _searched(run: MethodRun) -> list[str]:
-    space, recipe = run.method.networks.retrained, run.method.recipe
+def _searched(run: MethodResult) -> list[str]:
+    """What was searched, by what, and what was trained, a sentence or two for each stage."""
+    space, recipe = run.space, _recipe(run)
     limit = f", of which only those with {recipe['where']} may win" if recipe["where"] else ""
     size = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
     said = [f"Space: {space.name}, {size} architectures{limit}."]
-    if run.supernet is not None:
-        supernet = run.supernet
+    for supernet in run.results.get("supernet", ()):
         looked = "no label of an image was looked at" if supernet.recipe.labels != "true" else "labels of the images"
         said.append(
             f"Supernet: one network that holds all of them, {len(supernet.epochs)} of {supernet.total_epochs} epochs with "
             f"{labels_of(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
         )
-        score = recipe["score"]
-        if _score_name(run) == "angle":
+        score, (name, _) = recipe.get("score", {}), score_unit(run)
+        if name == "angle":
             base = score.get("base")
             base = supernet.default_base if base is None else base
             start = "the initial weights" if base == 0 else f"the weights after epoch {base}"
@@ -137,25 +156,30 @@ def _searched(run: MethodRun) -> list[str]:
                 "It stands for an accuracy that the search never saw."
             )
         else:
-            said.append(f"Score: {_score_name(run)}.")
-    if run.search is not None:
-        found = "found the same first" if run.result and run.result["found_by_search"] else "had not found it"
-        how = f" The winner is {run.result['how']}; the search itself {found}." if run.result else ""
-        said.append(f"Genetic search: {len(run.search.queries):,} architectures scored.{how}")
-    if run.trained:
-        first = run.trained[0]
-        count = "The best" if len(run.trained) == 1 else f"The best {len(run.trained)}"
-        chosen = "" if len(run.trained) == 1 else "; the winner has the highest validation accuracy"
-        said.append(f"Retraining: {count.lower()} from scratch with true labels, {first.total_epochs} epochs{chosen}.")
-        if first.test is not None:
-            said.append(f"Test: {first.test.images:,} images that nothing was chosen by, looked at once, at the end.")
+            said.append(f"Score: {name}.")
+    for search in run.results.get("search", ()):
+        how = ""
+        if "found_by_search" in (run.concluded or {}):
+            found = "found the same first" if run.end["found_by_search"] else "had not found it"
+            how = f" The winner is {run.end['how']}; the search itself {found}."
+        title = getattr(getattr(run.method, "search", None), "title", "Search")
+        said.append(f"{title}: {len(search.queries):,} architectures scored.{how}")
+    trained = run.results.get("training", [])
+    if trained:
+        count = "The best" if len(trained) == 1 else f"The best {len(trained)}"
+        chosen = "" if len(trained) == 1 else "; the winner has the highest validation accuracy"
+        epochs = trained[0].total_epochs
+        said.append(f"Retraining: {count.lower()} from scratch with true labels, {epochs} epochs{chosen}.")
+        if trained[0].test is not None:
+            images = trained[0].test.images
+            said.append(f"Test: {images:,} images that nothing was chosen by, looked at once, at the end.")
     return said
 
 
-def _left_open(run: MethodRun) -> str:
+def _left_open(run: MethodResult) -> str:
     """How much of the winner's test accuracy the number of images leaves open."""
-    assert run.result is not None
-    test = run.trained[run.result["winner"]].test if run.trained else None
+    trained = run.results.get("training", [])
+    test = trained[run.end["winner"]].test if trained else None
     if test is None:
         return ""
     share = test.top1 / 100
@@ -164,7 +188,7 @@ def _left_open(run: MethodRun) -> str:
     return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %)"
 
 
-def _doubts(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
+def doubts_of(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
     """What can be said of how sure the ranking is, a sentence each; a winner by accuracy need not lead it."""
     said = []
     if math.isfinite(sure.lead):
@@ -177,7 +201,7 @@ def _doubts(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
             larger = sure.leaders[0].ranks[-1] - 1
             lead = (
                 f"The search missed larger scores: {larger:,} of {len(sure.scores):,} networks drawn at random have one, by up "
-                f"to {-sure.lead:.2g}; let it look longer, with --set search.generations=N"
+                f"to {-sure.lead:.2g}; let it look longer, with `search.generations`=N"
             )
         elif sure.lead == 0:
             lead += ": both are equal to the score"
@@ -204,29 +228,28 @@ def _doubts(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
     return said
 
 
-def _candidates(run: MethodRun, sure: Certainty | None) -> str:
-    assert run.result is not None
-    space = run.method.networks.retrained
+def _candidates(run: MethodResult, sure: Certainty | None) -> str:
+    space, trained = run.space, "training" in run.results
     followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
     rows = []
-    for place, each in enumerate(run.result["candidates"]):
+    for place, each in enumerate(run.end["candidates"]):
         leader = followed.get(each["architecture"])
         text = _notation(each["architecture"])
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
-        row = [str(place + 1), tagged("strong", text) if place == run.result["winner"] else text]
+        row = [str(place + 1), tagged("strong", text) if place == run.end["winner"] else text]
         row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
         row += [millions(each["params"]), millions(each["macs"])]
-        if run.trained:
+        if trained:
             row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
         rows.append(row)
-    headings = ["", "architecture", _score_name(run), *(["behind"] if sure is not None else [])]
-    headings += ["parameters", "multiply-adds", *(["validation", "test"] if run.trained else [])]
+    headings = ["", "architecture", score_unit(run)[0], *(["behind"] if sure is not None else [])]
+    headings += ["parameters", "multiply-adds", *(["validation", "test"] if trained else [])]
     note = ""
     if sure is not None:
         note = (
-            "<p class=sub>Behind the winner; in brackets in standard deviations of that over the second half of the "
+            '<p class="sub">Behind the winner; in brackets in standard deviations of that over the second half of the '
             "training.</p>"
         )
     return table(headings, rows, len(headings) - 2) + note
@@ -240,57 +263,36 @@ def _notation(text: str) -> Markup:
     return Markup(f"<details><summary>{tagged('code', text[:SHOWN] + '…')}</summary>{shown}</details>")
 
 
-def _costs(run: MethodRun) -> str:
-    from frugalnas.runs.watching import duration
-
+def _costs(run: MethodResult) -> str:
     total = run.seconds or 1.0
     rows = []
+    left = {kind: iter(results) for kind, results in run.results.items()}
     for stage in run.stages:
-        what = ""
-        if stage.name == "supernet" and run.supernet is not None:
-            what = f"{len(run.supernet.epochs)} epochs"
-        elif stage.name == "search" and run.search is not None:
-            what = f"{len(run.search.queries):,} architectures scored"
-        else:
-            trained = next((each for each in run.trained if each.run_dir == stage.path), None)
-            what = f"{len(trained.epochs)} epochs" if trained is not None else ""
+        result = next(left[stage.kind])
+        scored = stage.kind == "search"
+        what = f"{len(result.queries):,} architectures scored" if scored else f"{len(result.epochs)} epochs"
         done = what if stage.finished else f"{what} so far"
         rows.append([stage.name, done, duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"])
     rows.append([tagged("strong", "all"), "", duration(run.seconds), ""])
     return table(["stage", "done", "time", "share"], rows, 2)
 
 
-def _files(run: MethodRun) -> str:
+def _files(run: MethodResult) -> str:
     rows = [
-        [tagged("code", str(stage.path.relative_to(run.path))), f"the run of stage {stage.name}"]
+        [tagged("code", str(stage.path.relative_to(run.run_dir))), f"the run of stage {stage.name}"]
         for stage in run.stages
     ]
-    if run.result is not None:
+    result = run.concluded or {}
+    if "network" in result:
         takes = "the trained network: frugalnas evaluate, predict and export take it"
-        takes = (
-            takes
-            if run.result["trained"]
-            else "the winner with random weights: frugalnas export takes it with --untrained"
-        )
-        rows.append([tagged("code", run.result["network"]), takes])
-        rows += [[tagged("code", path), "exported"] for path in run.result["exported"]]
+        untrained = "the winner with random weights: frugalnas export takes it as `untrained`"
+        rows.append([tagged("code", result["network"]), takes if result.get("trained", True) else untrained])
+    rows += [[tagged("code", path), "exported"] for path in result.get("exported", ())]
+    if result:
         rows.append([tagged("code", "result.json"), "what is said here of the best architectures, as data"])
-    return f"<p>In <code>{escaped(str(run.path))}</code>:</p>" + table(["file", ""], rows, 0)
+    return f"<p>In <code>{escaped(str(run.run_dir))}</code>:</p>" + table(["file", ""], rows, 0)
 
 
 def labels_of(supernet: SupernetResult) -> str:
     """What labels a supernet was trained on, for people."""
     return {"true": "true", "random": "random", "random-access": "ever new random"}[supernet.recipe.labels]
-
-
-def _score_name(run: MethodRun) -> str:
-    return str(run.method.recipe["score"].get("name", "angle"))
-
-
-def _unit(run: MethodRun) -> str:
-    return "radians" if _score_name(run) == "angle" else ""
-
-
-def score_words(run: MethodRun) -> str:
-    """What ranks architectures, with its unit."""
-    return f"{_score_name(run)}{', ' + _unit(run) if _unit(run) else ''}"

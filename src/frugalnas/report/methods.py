@@ -1,167 +1,113 @@
-"""What a method that trains a supernet has come to, as one page that stands alone."""
+"""What a method has come to: on a terminal, and as one page that stands alone, with figures of its stages."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from frugalnas.amounts import shown_amount
 from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
-from frugalnas.report.method_page import labels_of, method_page, score_words
+from frugalnas.report.method_page import labels_of, method_html, score_unit, why_untrained
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import learning_curves
+from frugalnas.runs.kinds import Page
+from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
-    from frugalnas.methods.rlnas import RLNAS
-    from frugalnas.runs.stages import Stage
-    from frugalnas.runs.supernets import SupernetResult
-    from frugalnas.runs.training import TrainingResult
-    from frugalnas.searches.result import SearchResult
+    from frugalnas.methods.kind import MethodResult
 
-__all__ = ["MethodRun", "method_numbers", "method_report", "read_method"]
+__all__ = ["method_page", "method_report"]
 
 MOST_EPOCHS = 60
 """Epochs whose rankings the page compares; of more, so many evenly spread."""
 
 
-@dataclass(frozen=True)
-class MethodRun:
-    """A method's run as far as it has come.
-
-    Attributes:
-        path: its folder.
-        config: its configuration.
-        method: with its settings.
-        stages: begun so far.
-        supernet, search, trained: what the stages have come to.
-        result: what was concluded, None before the end.
-        failure: which `stage` failed last, and its `error`; None where none did.
-    """
-
-    path: Path
-    config: dict[str, Any]
-    method: RLNAS
-    stages: tuple[Stage, ...]
-    supernet: SupernetResult | None
-    search: SearchResult | None
-    trained: tuple[TrainingResult, ...]
-    result: dict[str, Any] | None
-    failure: dict[str, str] | None
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of all stages."""
-        return sum(stage.seconds for stage in self.stages)
-
-
-def read_method(run_dir: Path | str) -> MethodRun:
-    """A method's run from its folder alone; nothing is computed."""
-    from frugalnas.runs import RunFolder
-    from frugalnas.runs.stages import load_stages, method_of, read_failure, read_result
-    from frugalnas.runs.supernets import load_supernet
-    from frugalnas.runs.training import load_training
-    from frugalnas.searches import load_search
-
-    folder = RunFolder(Path(run_dir))
-    method = method_of(folder)
-    stages = load_stages(folder.path)
-    paths = {stage.name: stage.path for stage in stages}
-    return MethodRun(
-        path=folder.path,
-        config=folder.config,
-        method=method,  # type: ignore[arg-type]  # the only method with stages so far
-        stages=stages,
-        supernet=load_supernet(paths["supernet"]) if "supernet" in paths else None,
-        search=load_search(paths["search"]) if "search" in paths else None,
-        trained=tuple(load_training(path) for name, path in paths.items() if name.startswith("retrain-")),
-        result=read_result(folder.path),
-        failure=read_failure(folder.path),
-    )
+def method_page(run: MethodResult) -> Page:
+    """What is printed of a method, whose page is written into its folder."""
+    rows: list[tuple[str, str]] = []
+    result, here = run.concluded or {}, run.run_dir
+    if "candidates" in result:
+        name, unit = score_unit(run)
+        rows.append(("architecture", run.architecture))
+        rows.append((name, f"{run.score:.4g}{' rad' if unit else ''}; {result['how']}"))
+        rows += [(count, shown_amount(count, run.winner[count])) for count in ("params", "macs")]
+        rows += [
+            (said, f"{accuracy:.2f} %")
+            for said, accuracy in (("test accuracy", run.test), ("validation", run.val))
+            if accuracy is not None
+        ]
+        if not run.trained:
+            rows.append(("not trained", f"{why_untrained(run)}; with labels: frugalnas train {here} --data FOLDER"))
+    rows += [
+        (stage.name, f"{duration(stage.seconds)}{'' if stage.finished else '; not finished'}") for stage in run.stages
+    ]
+    if run.failure is not None:
+        rows.append(("failed", f"stage {run.failure['stage']}: {run.failure['error']}"))
+        rows.append(("settings", f"of what has not begun: frugalnas resume {here} --set STAGE.NAME=VALUE"))
+    if not run.finished:
+        rows.append(("unfinished", f"continue it with: frugalnas resume {here}"))
+    rows += [("run folder", str(here)), ("page", str(method_report(run)[0]))]
+    if "candidates" in result:
+        rows.append(("exported", ", ".join(map(str, run.exported))))
+        rows += [("note", note) for note in result["notes"]]
+        if run.trained:
+            rows.append(("network", f"frugalnas predict, evaluate and export take {here}"))
+    return Page(rows)
 
 
-def method_numbers(run_dir: Path | str) -> dict[str, Any]:
-    """What a method has come to as plain data."""
-    run = read_method(run_dir)
-    return {
-        "run": str(run_dir),
-        "method": run.config["method"]["name"],
-        "finished": run.result is not None,
-        "failure": run.failure,
-        "seconds": run.seconds,
-        "stages": [
-            {
-                "name": stage.name,
-                "kind": stage.kind,
-                "folder": str(stage.path.relative_to(run.path)),
-                "finished": stage.finished,
-                "seconds": stage.seconds,
-            }
-            for stage in run.stages
-        ],
-        **(run.result or {}),
-    }
-
-
-def method_report(run_dir: Path | str) -> list[Path]:
+def method_report(run: MethodResult) -> list[Path]:
     """The files written into the report folder of a method's run: its page, `index.html`, and the figures on it.
 
     They are made from the run's folder alone, finished or not; nothing is trained or evaluated.
     """
-    run = read_method(run_dir)
-    folder = run.path / "report"
+    folder = run.run_dir / "report"
     folder.mkdir(exist_ok=True)
     figures: dict[str, Path] = {}
 
     def save(name: str, drawn: Any) -> None:
         figures[name] = save_figure(drawn, folder / name)[0]
 
+    for supernet in run.results.get("supernet", ())[:1]:
+        if supernet.epochs:
+            save("supernet", supernet_figure(supernet.epochs, supernet.recipe.classes or 0, labels_of(supernet)))
     sure = None
-    if run.supernet is not None and run.supernet.epochs:
-        recipe = run.supernet.recipe
-        save("supernet", supernet_figure(run.supernet.epochs, recipe.classes or 0, labels_of(run.supernet)))
-    if run.result is not None and run.supernet is not None:
-        space = run.method.networks.retrained
-        winner = run.result["candidates"][run.result["winner"]]
-        save("architecture", draw_architecture(space, space.parse(winner["architecture"])))
+    if run.concluded is not None and "candidates" in run.concluded:
+        save("architecture", draw_architecture(run.space, run.space.parse(run.winner["architecture"])))
         sure = _certainty(run)
     if sure is not None:
-        name = score_words(run)
+        name = ", ".join(filter(None, score_unit(run)))
         save("scores", score_figure(sure, name))
-        save("size", size_figure(sure, run.method.networks.retrained.count("macs", sure.codes), name))
+        save("size", size_figure(sure, run.space.count("macs", sure.codes), name))
         if len(sure.epochs) > 1:
             save("ranks", rank_figure(sure))
-    for place, trained in enumerate(run.trained, 1):
+    for place, trained in enumerate(run.results.get("training", ()), 1):
         if trained.epochs:
             save(f"retrain-{place}", learning_curves(trained))
     page = folder / "index.html"
-    write_atomically(page, method_page(run, sure, figures))
+    write_atomically(page, method_html(run, sure, figures))
     return [page, *figures.values()]
 
 
-def _certainty(run: MethodRun) -> Certainty | None:
+def _certainty(run: MethodResult) -> Certainty | None:
     """How sure the angle's ranking is; None for other scores, of which nothing is known before the last epoch."""
     from frugalnas.searches.scoring import open_score
 
-    assert run.supernet is not None
-    assert run.result is not None
-    score = dict(run.method.recipe["score"])
-    if score.get("name", "angle") != "angle":
+    supernets = run.results.get("supernet", ())
+    if score_unit(run)[0] != "angle" or not supernets:
         return None
+    (supernet, *_), score = supernets, run.method.recipe["score"]  # type: ignore[attr-defined]  # what has an angle has it
     base = score.get("base")
-    base = run.supernet.default_base if base is None else base
-    epochs = list(range(base + 1, len(run.supernet.epochs) + 1))
+    base = supernet.default_base if base is None else base
+    epochs = list(range(base + 1, len(supernet.epochs) + 1))
     if len(epochs) > MOST_EPOCHS:
         epochs = sorted({epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST_EPOCHS)})
-    scores = [
-        open_score(run.supernet.run_dir, "angle", rule=score.get("rule"), base=base, epoch=epoch) for epoch in epochs
-    ]
-    space = run.method.networks.retrained
-    candidates = run.result["candidates"]
-    order = [run.result["winner"], *(row for row in range(len(candidates)) if row != run.result["winner"])]
-    best = space.as_codes([space.parse(candidates[row]["architecture"]) for row in order])
-    return certainty(space, best, scores, epochs, run.method.seed)
+    scores = [open_score(supernet.run_dir, "angle", rule=score.get("rule"), base=base, epoch=epoch) for epoch in epochs]
+    candidates, winner = run.end["candidates"], run.end["winner"]
+    order = [winner, *(row for row in range(len(candidates)) if row != winner)]
+    best = run.space.as_codes([run.space.parse(candidates[row]["architecture"]) for row in order])
+    return certainty(run.space, best, scores, epochs, run.method.seed)  # type: ignore[attr-defined]

@@ -9,7 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Markup", "again", "escaped", "figure", "html_page", "key_numbers", "listing", "millions", "table", "tagged"]
+__all__ = [
+    "Markup",
+    "again",
+    "escaped",
+    "figure",
+    "html_page",
+    "key_numbers",
+    "listing",
+    "millions",
+    "paragraph",
+    "table",
+    "tagged",
+]
 
 MAGNIFIED = 1.75
 """Pixels of the page for each point of a figure."""
@@ -51,6 +63,11 @@ class Markup(str):
 def tagged(tag: str, text: str) -> Markup:
     """A text within a tag, such as "code"."""
     return Markup(f"<{tag}>{escaped(text)}</{tag}>")
+
+
+def paragraph(text: str) -> Markup:
+    """A paragraph."""
+    return tagged("p", text)
 
 
 def html_page(title: str, parts: Sequence[str]) -> str:

@@ -46,7 +46,6 @@ CONFIG: dict[str, dict[str, Any]] = {
         "seed": int,
         "device": str | Mapping[str, Any],
     },
-    "method": {"method": {"name": str, "options": Mapping[str, Any]}},
 }
 """What the configuration of each kind of run must say; more may be there. A question mark stands at what may be missing."""
 
@@ -55,7 +54,6 @@ LINE: dict[str, dict[str, Any]] = {
     "training": {**_EPOCH, "val_loss?": float | None, "val_accuracy?": float | None},
     "supernet": _EPOCH,
     "pretraining": _EPOCH,
-    "method": {"stage": str, "kind": str, "folder": str},
 }
 """What a line of each kind of journal must hold; searches check their own."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import frugalnas
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError, RunFolderError, told, unknown_name
+from frugalnas.errors import FrugalnasError, RunFolderError, told
 from frugalnas.files import write_atomically
 from frugalnas.registry import METHODS, import_object
 from frugalnas.runs.folder import RunFolder
@@ -31,13 +29,12 @@ __all__ = [
     "Stage",
     "Stages",
     "Watch",
+    "carried_out",
     "load_stages",
     "method_of",
     "network_of",
     "read_failure",
     "read_result",
-    "resume_method",
-    "run_method",
     "trained_run",
 ]
 
@@ -76,9 +73,13 @@ class Stage:
     finished: bool
     seconds: float
 
+    def load(self) -> Any:
+        """What it has come to, from its folder alone."""
+        return _loaded(self.kind, self.path)
+
     @property
     def group(self) -> str:
-        """What `--stage` calls it: the name without a number at its end."""
+        """What the command's `stage` calls it: the name without a number at its end."""
         return _group(self.name)
 
 
@@ -90,7 +91,7 @@ class Method(ABC):
     """
 
     stages: tuple[str, ...] = ()
-    """Names for `--stage`, in order."""
+    """Names of what can be carried out alone, in order."""
 
     @abstractmethod
     def carry_out(self, stages: Stages) -> dict[str, Any]:
@@ -98,6 +99,18 @@ class Method(ABC):
 
         Called again on every resume, so it must ask for the same stages in the same order.
         """
+
+    def stage_of(self, setting: str) -> str:
+        """The first stage that a setting decides."""
+        return self.stages[0]
+
+    def changed(self, settings: Mapping[str, Any]) -> Method:
+        """The same method with other settings, after the checks that a new one has.
+
+        Raises:
+            FrugalnasError: where it takes no such settings, or something does not fit.
+        """
+        raise FrugalnasError(f"{type(self).__name__} keeps its settings: {', '.join(settings)} cannot be changed")
 
 
 class Stages:
@@ -133,7 +146,6 @@ class Stages:
         self._asked += 1
         path = self.folder.path / "stages" / f"{self._asked:02d}-{name}"
         kind = _KIND_OF[begin.__name__]
-        resume, load = (import_object(target) for target in _KINDS[kind])
         stage = _stage(path, kind)
         self._pass(stage)
         if not stage.finished:
@@ -143,7 +155,7 @@ class Stages:
                 with self.watch(stage) as callbacks:
                     if path.exists():
                         moved = {} if self.device is None or kind == "search" else {"device": self.device}
-                        resume(path, callbacks=callbacks, **moved)
+                        import_object(_KINDS[kind][0])(path, callbacks=callbacks, **moved)
                     else:
                         begin(*arguments, run_dir=path, callbacks=callbacks, **options)
             finally:
@@ -151,7 +163,7 @@ class Stages:
                 self.folder.append({"stage": name, "seconds": seconds}, "timing.jsonl")
         if all(line["stage"] != name for line in self.folder.lines()):
             self.folder.append({"stage": name, "kind": kind, "folder": f"stages/{path.name}"})
-        return load(path)
+        return _loaded(kind, path)
 
     def begin(self, name: str) -> None:
         """Announce a stage that has no folder of its own, such as a report."""
@@ -166,7 +178,7 @@ class Stages:
             raise _Enough
         elif self.only is not None and not stage.finished:
             raise FrugalnasError(
-                f"--stage {self.only} needs {stage.name}, which is not finished; run --stage {stage.group} first, or "
+                f"`stage` {self.only} needs {stage.name}, which is not finished; run `stage` {stage.group} first, or "
                 f"frugalnas resume {self.folder.path} for all"
             )
         self.under_way = stage.name
@@ -174,55 +186,6 @@ class Stages:
 
 class _Enough(Exception):  # not an error: the stage that was asked for is over
     """Nothing further is to be carried out."""
-
-
-def run_method(
-    method: Method, run_dir: Path | str, *, stage: str | None = None, watch: Watch | None = None
-) -> dict[str, Any] | None:
-    """What a method concludes, carried out in a new folder; None where only one stage was asked for.
-
-    Args:
-        method: what to do.
-        run_dir: a new folder.
-        stage: the only one to carry out; None carries out all.
-        watch: callbacks for each stage.
-
-    Raises:
-        FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
-    """
-    config = {"frugalnas": frugalnas.__version__, "kind": "method", "method": METHODS.describe(method)}
-    _check_stage(method, stage)
-    folder = RunFolder.create(Path(run_dir), config)
-    try:
-        return _carry_out(folder, method, stage, None, watch)
-    except FrugalnasError:
-        if not any((folder.path / "stages").glob("*/config.yaml")):
-            shutil.rmtree(folder.path)  # nothing to go on with
-        raise
-
-
-@opening
-def resume_method(
-    run_dir: Path | str,
-    *,
-    stage: str | None = None,
-    device: str | None = None,
-    watch: Watch | None = None,
-    trust: bool = False,
-) -> dict[str, Any] | None:
-    """What a method concludes after carrying on with its run; None where only one stage was asked for.
-
-    Args:
-        run_dir: the run's folder.
-        stage: the only one to carry out; None carries out all.
-        device: on which trainings go on from now on; None keeps theirs.
-        watch: callbacks for each stage.
-        trust: whether import paths in it may be followed (see `frugalnas.trust`).
-    """
-    folder = RunFolder(Path(run_dir))
-    method = method_of(folder)
-    _check_stage(method, stage)
-    return _carry_out(folder, method, stage, device, watch)
 
 
 def method_of(folder: RunFolder) -> Method:
@@ -303,37 +266,28 @@ def trained_run(run_dir: Path | str) -> Path:
     return path
 
 
-# -- carrying out --------------------------------------------------------------------------------------------------------
+def carried_out(method: Method, stages: Stages) -> dict[str, Any] | None:
+    """What a method concludes, after its stages were read, carried on with or begun; None where only one was asked for.
 
-
-def _carry_out(
-    folder: RunFolder, method: Method, stage: str | None, device: str | None, watch: Watch | None
-) -> dict[str, Any] | None:
-    stages = Stages(folder, only=stage, device=device, watch=watch)
-    failure = folder.path / FAILURE
+    A failure is noted in the run's folder, until it is carried on with.
+    """
+    folder, failure = stages.folder, stages.folder.path / FAILURE
     try:
         with folder.held():
             failure.unlink(missing_ok=True)
             try:
-                concluded: Mapping[str, Any] = method.carry_out(stages)
+                concluded = dict(method.carry_out(stages))
             except _Enough:
-                raise
+                return None
             except Exception as error:
                 if stages.under_way is not None:
                     with suppress(OSError):  # a full disk is what is told, not that this could not be noted
                         write_atomically(failure, to_json({"stage": stages.under_way, "error": told(error)}) + "\n")
                 raise
             write_atomically(folder.path / RESULT, to_json(concluded, indent=2) + "\n")
-            return dict(concluded)
-    except _Enough:
-        return None
+            return concluded
     finally:
         folder.close()
-
-
-def _check_stage(method: Method, stage: str | None) -> None:
-    if stage is not None and stage not in method.stages:
-        raise unknown_name("stage", stage, method.stages)
 
 
 def _stage(path: Path, kind: str) -> Stage:
@@ -343,11 +297,12 @@ def _stage(path: Path, kind: str) -> Stage:
         return Stage(name, kind, path, False, 0.0)
     folder = RunFolder(path)
     folder.expect(kind)
-    if kind == "search":
-        finished = bool((folder.read_state() or {}).get("stop"))
-    else:
-        finished = bool(import_object(_KINDS[kind][1])(path).finished)
-    return Stage(name, kind, path, finished, folder.seconds())
+    finished = (folder.read_state() or {}).get("stop") if kind == "search" else _loaded(kind, path).finished
+    return Stage(name, kind, path, bool(finished), folder.seconds())
+
+
+def _loaded(kind: str, path: Path) -> Any:
+    return import_object(_KINDS[kind][1])(path)
 
 
 def _group(name: str) -> str:

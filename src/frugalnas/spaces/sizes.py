@@ -1,4 +1,4 @@
-"""What the sizes of networks must be."""
+"""What the sizes of networks must be, and how they are told."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import within
 
-__all__ = ["checked_sizes", "table_path"]
+__all__ = ["checked_sizes", "sizes_of", "table_path"]
 
 
 def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
@@ -43,3 +43,15 @@ def table_path(space: Any, latency: Any) -> str | None:
             f"latency of {space.name} is {latency!r}; it is the path of a table, which frugalnas measure-latency writes"
         )
     return os.path.abspath(os.path.expanduser(latency))
+
+
+def sizes_of(space: Any) -> str:
+    """A space and the sizes of its networks, for people."""
+    words = [space.name + (f" ({space.macro})" if hasattr(space, "macro") else "")]
+    for names, said in ((("width",), "width {}"), (("layers", "cells"), "{} {name}"), (("classes",), "{} classes")):
+        name = next((name for name in names if isinstance(getattr(space, name, None), (int, float))), None)
+        if name is not None:
+            words.append(said.format(getattr(space, name), name=name))
+    if hasattr(space, "input_size"):
+        words.insert(-1, f"{space.input_size}x{space.input_size} pixels")
+    return ", ".join(words)

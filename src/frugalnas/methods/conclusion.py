@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.methods.spaces import alive
 from frugalnas.networks.exporting import export
 from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
 from frugalnas.runs.preparing import build_network, counts_of
 from frugalnas.runs.training import TrainingResult
 from frugalnas.scores import Angle, Score
-from frugalnas.scores.live_paths import LivePaths
 from frugalnas.scores.maximise import largest_angle
 from frugalnas.searches.result import SearchResult
-from frugalnas.spaces import Codes, FactoredSpace, FloatArray, SearchSpace
+from frugalnas.spaces import Codes, FactoredSpace, FloatArray
 from frugalnas.training import Recipe
 
 if TYPE_CHECKING:
-    from frugalnas.methods.rlnas import RLNAS
+    from frugalnas.methods.method import ImageMethod
 
-__all__ = ["Ranking", "alive", "best_of", "conclude"]
+__all__ = ["Finalists", "best_of", "conclude"]
 
 KEPT = 10
 """Architectures that the result names."""
@@ -33,7 +33,7 @@ UNTRAINED = "untrained"
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Finalists:
     """The best architectures that a search allows, the best first; each is another network.
 
     Attributes:
@@ -49,7 +49,7 @@ class Ranking:
     found: bool
 
 
-def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = KEPT) -> Ranking:
+def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = KEPT) -> Finalists:
     """The best architectures by a score: of the whole space where it can be listed, else of those that a search found.
 
     Where the angle's largest value can be computed (spaces of layers), the architecture that has it is the first.
@@ -80,24 +80,10 @@ def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = K
     first = np.sort(np.unique(networks, return_index=True)[1])[:most]
     rows = order[first]
     looked_at = set(space.network_ids(searched).tolist())
-    return Ranking(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
+    return Finalists(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
 
 
-def alive(space: SearchSpace, codes: Codes) -> Codes:
-    """The architectures that see their images: in a space of cells, those with a path from input to output.
-
-    Raises:
-        FrugalnasError: where there is none.
-    """
-    paths = LivePaths.of(space)
-    if paths is not None:
-        codes = codes[paths.through(codes).any(axis=0)]
-    if not len(codes):
-        raise FrugalnasError(f"no architecture of {space!r} leads from its input to its output; widen the limits")
-    return codes
-
-
-def conclude(run_dir: Path, method: RLNAS, ranking: Ranking, trained: Sequence[TrainingResult]) -> dict[str, Any]:
+def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Sequence[TrainingResult]) -> dict[str, Any]:
     """What a method has come to, with the winner's network exported.
 
     The winner is the retrained network with the highest validation accuracy, of equals the one with the higher score; where
@@ -106,32 +92,32 @@ def conclude(run_dir: Path, method: RLNAS, ranking: Ranking, trained: Sequence[T
     Args:
         run_dir: the method's run.
         method: what was carried out.
-        ranking: the best architectures.
-        trained: those that were retrained, the first of the ranking first.
+        best: architectures, in order.
+        trained: those that were retrained, the first of the best first.
     """
-    space = method.networks.retrained
-    counts = {name: space.count(name, ranking.codes) for name in ("params", "macs")}
+    space = method.spaces.retrained
+    counts = {name: space.count(name, best.codes) for name in ("params", "macs")}
     candidates = [
         {
             "architecture": space.format(code),
-            "score": float(ranking.scores[row]),
+            "score": float(best.scores[row]),
             **{name: float(column[row]) for name, column in counts.items()},
             **(_retrained(run_dir, trained[row]) if row < len(trained) else {}),
         }
-        for row, code in enumerate(ranking.codes)
+        for row, code in enumerate(best.codes)
     ]
     winner = max(range(len(trained)), key=lambda row: (_validated(trained[row]), -row)) if trained else 0
     if trained:
         network = str(trained[winner].run_dir.relative_to(run_dir))
     else:
         network = UNTRAINED
-        _save_untrained(run_dir / UNTRAINED, method, ranking.codes[0])
+        _save_untrained(run_dir / UNTRAINED, method, best.codes[0])
     exported, note = _export(run_dir, network, "" if trained else "-untrained")
     return {
         "architecture": candidates[winner]["architecture"],
         "winner": winner,
-        "how": ranking.how,
-        "found_by_search": ranking.found,
+        "how": best.how,
+        "found_by_search": best.found,
         "candidates": candidates,
         "trained": bool(trained),
         "network": network,
@@ -155,9 +141,9 @@ def _validated(result: TrainingResult) -> float:
     return -1.0 if accuracy is None else float(accuracy)
 
 
-def _save_untrained(folder: Path, method: RLNAS, code: Codes) -> None:
+def _save_untrained(folder: Path, method: ImageMethod, code: Codes) -> None:
     """Write the network as it is before any training, with a card that says so."""
-    space = method.networks.retrained
+    space = method.spaces.retrained
     network = build_network(space, code, Recipe(), method.seed)
     card = ModelCard(
         space=described(space),

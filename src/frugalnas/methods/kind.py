@@ -1,0 +1,271 @@
+"""The run of a method: carried through stage by stage, changed where a stage has not begun, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.registry import METHODS
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.kinds import Row, RunKind
+from frugalnas.runs.progress import Callback
+from frugalnas.runs.stages import (
+    Method,
+    Stage,
+    Stages,
+    Watch,
+    carried_out,
+    load_stages,
+    method_of,
+    read_failure,
+    read_result,
+)
+from frugalnas.trust import opening
+
+if TYPE_CHECKING:
+    from frugalnas.spaces import Codes, SearchSpace
+
+__all__ = ["MethodResult", "MethodRun", "load_method"]
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """A method's run as far as it has come; what the method concludes is there once it is finished.
+
+    Attributes:
+        run_dir: the run's folder.
+        config: its configuration.
+        method: with its settings.
+        stages: begun so far.
+        concluded: what was, as plain data; None before the end.
+        failure: which `stage` failed last, and its `error`; None where none did.
+    """
+
+    run_dir: Path
+    config: Mapping[str, Any]
+    method: Method
+    stages: tuple[Stage, ...]
+    concluded: Mapping[str, Any] | None
+    failure: Mapping[str, str] | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has come to its end."""
+        return self.concluded is not None
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all stages."""
+        return sum(stage.seconds for stage in self.stages)
+
+    @cached_property
+    def results(self) -> dict[str, list[Any]]:
+        """What the stages have come to, in order, by their kind."""
+        found: dict[str, list[Any]] = {}
+        for stage in self.stages:
+            found.setdefault(stage.kind, []).append(stage.load())
+        return found
+
+    @property
+    def end(self) -> Mapping[str, Any]:
+        """What was concluded.
+
+        Raises:
+            FrugalnasError: where it has not come to an end.
+        """
+        if self.concluded is None:
+            raise FrugalnasError(
+                f"{self.run_dir} has not come to an end; continue it with: frugalnas resume {self.run_dir}"
+            )
+        return self.concluded
+
+    @property
+    def winner(self) -> Mapping[str, Any]:
+        """The architecture that won, with what is known of it."""
+        won: Mapping[str, Any] = self.end["candidates"][self.end["winner"]]
+        return won
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """With the sizes of the networks that were retrained, and the limits on them."""
+        space: SearchSpace = self.method.spaces.retrained  # type: ignore[attr-defined]  # methods for images have it
+        return space
+
+    @property
+    def code(self) -> Codes:
+        """The winner, shape [genes]."""
+        return self.space.parse(self.architecture)
+
+    @property
+    def architecture(self) -> str:
+        """It in the space's notation."""
+        return str(self.end["architecture"])
+
+    @property
+    def score(self) -> float:
+        """Of the winner; an angle is in radians."""
+        return float(self.winner["score"])
+
+    @property
+    def params(self) -> int:
+        """Its parameters."""
+        return int(self.winner["params"])
+
+    @property
+    def macs(self) -> int:
+        """Its multiply-adds for one image."""
+        return int(self.winner["macs"])
+
+    @property
+    def val(self) -> float | None:
+        """Its validation accuracy in % after training from scratch; None where it was not, or there are no such images."""
+        return self.winner.get("val")
+
+    @property
+    def test(self) -> float | None:
+        """Its test accuracy in %, likewise."""
+        return self.winner.get("test")
+
+    @property
+    def trained(self) -> bool:
+        """Whether it was trained."""
+        return bool(self.end["trained"])
+
+    @property
+    def network(self) -> Path:
+        """The folder of its network, which `load`, `frugalnas predict` and `export` take."""
+        return self.run_dir / str(self.end["network"])
+
+    @property
+    def exported(self) -> tuple[Path, ...]:
+        """Files for use without frugalnas."""
+        return tuple(self.run_dir / path for path in self.end["exported"])
+
+    def to_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "run": str(self.run_dir),
+            "method": self.config["method"]["name"],
+            "finished": self.finished,
+            "failure": self.failure,
+            "seconds": self.seconds,
+            "stages": [
+                {
+                    "name": stage.name,
+                    "kind": stage.kind,
+                    "folder": str(stage.path.relative_to(self.run_dir)),
+                    "finished": stage.finished,
+                    "seconds": stage.seconds,
+                }
+                for stage in self.stages
+            ],
+            **(self.concluded or {}),
+        }
+
+
+class MethodRun(RunKind):
+    """A method, carried out stage by stage.
+
+    Args:
+        stage: the only one to be carried out; those before it must be finished. None carries out all.
+        watch: callbacks for each stage, beside those that are for all.
+    """
+
+    name = "method"
+    config: ClassVar[Mapping[str, Any]] = {"method": {"name": str, "options": Mapping[str, Any]}}
+    line: ClassVar[Mapping[str, Any]] = {"stage": str, "kind": str, "folder": str}
+    changes = ("settings", "where", "device", "stage")
+    report = "frugalnas.report.methods:method_page"
+    doing = "carrying out"
+
+    def __init__(self, stage: str | None = None, watch: Watch | None = None) -> None:
+        self.stage, self.watch = stage, watch
+        self.device: str | None = None
+
+    def begin(self, method: Method, run_dir: Path | str) -> MethodResult:
+        """What a method comes to, carried out in a new folder.
+
+        Raises:
+            FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
+        """
+        self._check_stage(method)
+        result: MethodResult = self.start(run_dir, {"method": METHODS.describe(method)}, method=method)
+        return result
+
+    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
+        """Ask the method for its stages: those that are finished are read, the others carried on with or begun."""
+        method = handed.get("method") or method_of(folder)
+        self._check_stage(method)
+        watch = self.watch or (lambda stage: nullcontext(list(callbacks)))
+        carried_out(method, Stages(folder, only=self.stage, device=self.device, watch=watch))
+
+    def load(self, folder: RunFolder) -> MethodResult:
+        """It as far as it has come."""
+        path = folder.path
+        return MethodResult(
+            path, folder.config, method_of(folder), load_stages(path), read_result(path), read_failure(path)
+        )
+
+    def finished(self, folder: RunFolder) -> bool:
+        """Whether there is a conclusion."""
+        return read_result(folder.path) is not None
+
+    def row(self, folder: RunFolder) -> Row:
+        """The stages that are finished, and the test accuracy of its network."""
+        recipe = folder.config["method"]["options"].get("recipe", {})
+        result = read_result(folder.path) or {}
+        test = result["candidates"][result["winner"]].get("test") if "candidates" in result else None
+        done = ", ".join(stage["stage"] for stage in folder.lines()) or "begun"
+        best = "" if test is None else f"{test:.2f} % test"
+        return Row(
+            Path(recipe.get("data", "")).name, done, best, folder.config["method"]["name"], recipe.get("where") or ""
+        )
+
+    def change(self, folder: RunFolder, **changes: Any) -> None:
+        """Give stages that have not begun other settings, after the checks that a new run has.
+
+        Args:
+            folder: the run's.
+            changes: `settings` by name; `where`, limits on the network that is retrained; the `device` on which trainings go on
+                from now on; the only `stage` to be carried out.
+
+        Raises:
+            FrugalnasError: where a stage that a setting is about has begun, or something does not fit; nothing is changed then.
+        """
+        self.stage, self.device = changes.get("stage", self.stage), changes.get("device")
+        settings = {**changes.get("settings", {}), **({"where": changes["where"]} if "where" in changes else {})}
+        method = method_of(folder)
+        if not settings:
+            return
+        begun = {stage.group: stage for stage in reversed(load_stages(folder.path))}
+        for setting in settings:
+            stage = begun.get(method.stage_of(setting))
+            if stage is not None:
+                raise FrugalnasError(
+                    f"{setting} cannot be changed: {stage.name} has begun without it; remove {stage.path} and what comes "
+                    "after to do it again, or start another run"
+                )
+        changed = method.changed(settings)
+        with folder.held():
+            folder.write_config({**folder.config, "method": METHODS.describe(changed)})
+
+    def _check_stage(self, method: Method) -> None:
+        if self.stage is not None and self.stage not in method.stages:
+            raise unknown_name("stage", self.stage, method.stages)
+
+
+@opening
+def load_method(run_dir: Path | str, *, trust: bool = False) -> MethodResult:
+    """What a method has come to, from its folder alone.
+
+    Raises:
+        FrugalnasError: where it has not come to an end.
+    """
+    result = MethodRun().load(RunFolder(Path(run_dir)))
+    _ = result.end
+    return result

@@ -1,0 +1,299 @@
+"""A method that searches an architecture for images: what a user says becomes one, and everything that such methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
+
+from frugalnas.errors import FrugalnasError
+from frugalnas.methods.parts import Part
+from frugalnas.methods.recipe import load_method_recipe
+from frugalnas.runs.stages import Method, Stages, Watch
+from frugalnas.trust import give
+
+if TYPE_CHECKING:
+    from frugalnas.data import ImageData, Images
+    from frugalnas.methods.conclusion import Finalists
+    from frugalnas.methods.kind import MethodResult
+    from frugalnas.methods.spaces import Spaces
+    from frugalnas.runs.training import TrainingResult
+    from frugalnas.spaces import SearchSpace
+    from frugalnas.training import Compute
+
+__all__ = ["ImageMethod", "Settled", "settle"]
+
+UNLABELLED = 10
+"""Classes of images without labels, where the recipe does not say how many."""
+READING = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0}
+"""How images are read, where nobody says."""
+
+
+_ARGUMENTS = ("recipe", "preprocessing", "classes", "labelled", "reading", "device", "seed")
+
+
+class ImageMethod(Method):
+    """A method that searches an architecture for images.
+
+    A child class names its parts as annotations, in order (`search: GeneticSearch`), and says in `carry_out` how these follow
+    from each other; the command, the plan, resuming and the page come with them.
+
+    Args:
+        recipe: what each part does, with nothing left open; see `MethodRecipe`.
+        preprocessing: how an image becomes a network's input.
+        classes: names of those that the networks tell apart.
+        labelled: whether the images have labels to retrain with.
+        reading: how the data are opened: `root`, `download`, `input_size`, `max_corrupt`, `workers`.
+        device: where it is computed: fields of `Compute`.
+        seed: of every stage.
+
+    Attributes:
+        parts: the class of each part, by its name in recipes.
+        defaults: the recipe that is taken where nobody names one: a name, or the settings themselves.
+        help: what its command does, in a line.
+        example: of its use.
+        suited: the spaces that small and large images are searched in, where nobody names one.
+    """
+
+    parts: ClassVar[dict[str, type[Part]]] = {}
+    defaults: ClassVar[str | Mapping[str, Any]] = "default"
+    help: ClassVar[str] = ""
+    example: ClassVar[str] = ""
+    suited: ClassVar[tuple[str, str]] = ("nasbench201", "mobilenet")
+
+    def __init_subclass__(cls) -> None:
+        with suppress(NameError):  # of other annotations, which only a type checker resolves
+            hints = get_type_hints(cls)
+            cls.parts = {
+                name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Part)
+            }
+        cls.stages = (*dict.fromkeys(part.stage for part in cls.parts.values()), "report")
+
+    def __init__(
+        self,
+        *,
+        recipe: Mapping[str, Any],
+        preprocessing: Mapping[str, Any],
+        classes: Sequence[str],
+        labelled: bool,
+        reading: Mapping[str, Any],
+        device: Mapping[str, Any],
+        seed: int = 0,
+    ) -> None:
+        self.recipe = load_method_recipe(type(self), recipe).to_json()
+        self.preprocessing = preprocessing
+        self.classes = tuple(classes)
+        self.labelled = labelled
+        self.reading = reading
+        self.device = device
+        self.seed = seed
+        self._open: dict[str | None, ImageData] = {}
+        for name, part in self.parts.items():
+            setattr(self, name, part(self, name, self.recipe[name]))
+
+    def each_part(self) -> list[Part]:
+        """The parts, in order."""
+        return [getattr(self, name) for name in self.parts]
+
+    @cached_property
+    def spaces(self) -> Spaces:
+        """The space at the sizes of the supernet and of the networks that are retrained."""
+        from frugalnas.methods.spaces import spaces_of
+
+        recipe = load_method_recipe(type(self), self.recipe)
+        return spaces_of(recipe, int(self.preprocessing["input_size"]), len(self.classes))
+
+    @property
+    def compute(self) -> Compute:
+        """Where it is computed."""
+        from frugalnas.training import Compute
+
+        return Compute(**self.device)
+
+    @property
+    def score_name(self) -> str:
+        """What architectures are ranked by."""
+        return str(self.recipe.get("score", {}).get("name", "angle" if "score" in self.parts else "score"))
+
+    def images(self, split: str | None) -> Images | ImageData:
+        """The images with a split: as they are open already in this process, else as they are to be opened."""
+        from frugalnas.data import Images
+
+        return self._open.get(split) or Images(self.recipe["data"], split=split, **self.reading)
+
+    def keep_open(self, data: ImageData, split: str | None) -> None:
+        """Have stages of this process use images that are open."""
+        self._open[split] = data
+
+    def stage_of(self, setting: str) -> str:
+        """The first stage that a setting decides, "" where it can be changed at any time.
+
+        Limits and sizes of what is retrained decide the first stage that keeps to them.
+        """
+        name, _, own = setting.partition(".")
+        part = self.parts.get(name)
+        if part is not None and own in part.free:
+            return ""
+        if setting == "where" or (part is not None and part.limited and own.partition(".")[0] == "space"):
+            return next((each.stage for each in self.parts.values() if each.limited), self.stages[0])
+        return self.stages[0] if part is None else part.stage
+
+    def changed(self, settings: Mapping[str, Any]) -> ImageMethod:
+        """The same method with other settings, after the checks that a new one has."""
+        settled = settle(
+            type(self), self.recipe, settings, reading=self.reading, compute=self.compute, seed=self.seed
+        ).method
+        return type(self)(**{**{name: getattr(self, name) for name in _ARGUMENTS}, "recipe": settled.recipe})
+
+    def conclude(self, stages: Stages, best: Finalists, trained: Sequence[TrainingResult] = ()) -> dict[str, Any]:
+        """What the method has come to, with the winner's network exported: the end of every `carry_out`.
+
+        Args:
+            stages: of the run.
+            best: architectures, in order.
+            trained: those that were retrained, the first of the best first.
+        """
+        from frugalnas.methods.conclusion import conclude
+
+        stages.begin("report")
+        return conclude(stages.folder.path, self, best, trained)
+
+    @classmethod
+    def run(
+        cls,
+        space: SearchSpace | str | None = None,
+        data: Images | str | Path | None = None,
+        recipe: str | Path | Mapping[str, Any] = "default",
+        *,
+        run_dir: Path | str,
+        settings: Mapping[str, Any] | None = None,
+        where: str | None = None,
+        compute: Compute | None = None,
+        seed: int = 0,
+        watch: Watch | None = None,
+    ) -> MethodResult:
+        """The architecture that the method finds for images, trained from scratch where there are labels.
+
+        Args:
+            space: where to search; None: the recipe's, or what suits the images.
+            data: a name or a path, also a folder of images without labels, or more about how they are read, `split` for all
+                parts; None: the recipe's.
+            recipe: a name (`method_recipes()` lists them), a YAML file, or what `MethodRecipe.to_json` gave.
+            run_dir: a new folder.
+            settings: recipe values to replace, such as {"supernet.epochs": 30, "retrain.space.width": 32, "retrain.top": 3}.
+            where: limits on the network that is retrained, such as "macs<=300e6".
+            compute: where, and how exactly; None: the best device here.
+            seed: of every stage.
+            watch: callbacks for each stage.
+
+        Raises:
+            FrugalnasError: before anything is written, where something does not fit.
+
+        Example:
+            >>> found = RLNAS.run(data="digits", run_dir="runs/rlnas")  # doctest: +SKIP
+            >>> found.architecture, found.test  # doctest: +SKIP
+        """
+        from frugalnas.data import Images
+        from frugalnas.methods.kind import MethodResult, MethodRun
+        from frugalnas.runs.folder import taken
+        from frugalnas.training import Compute
+
+        if Path(run_dir).exists():
+            raise taken(Path(run_dir))
+        reading: Mapping[str, Any] = {}
+        if isinstance(data, Images):
+            reading = {name: getattr(data, name) for name in READING}
+            split = {
+                f"{name}.split": data.split for name, part in cls.parts.items() if part.known is None and data.split
+            }
+            data, settings = str(data.spec), {**split, **(settings or {})}
+        said = {"space": space, "data": data, "where": where}
+        # The layout that is the faster one on most processors and GPUs, for retraining as for supernets.
+        here = (compute or Compute()).here(channels_last=True)
+        settled = settle(cls, recipe, settings, said=said, reading=reading, compute=here, seed=seed)
+        result = MethodRun(watch=watch).begin(settled.method, run_dir)
+        assert isinstance(result, MethodResult)
+        return result
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A method with nothing left open, and what is known once the data are.
+
+    Attributes:
+        method: whose recipe has the space's description and the data's place filled in.
+        data: opened, with the split of its first part.
+        notes: what was decided, a sentence each.
+    """
+
+    method: ImageMethod
+    data: ImageData
+    notes: tuple[str, ...]
+
+
+def settle(
+    kind: type[ImageMethod],
+    recipe: str | Path | Mapping[str, Any] = "default",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    said: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+    compute: Compute,
+    seed: int = 0,
+) -> Settled:
+    """A method's recipe, data and space fitted to each other, and every part checked; the data are opened once for each split.
+
+    Args:
+        kind: of method.
+        recipe: as `load_method_recipe` takes it.
+        settings: recipe values to replace.
+        said: `space` (also an object), `data` and `where`, which are settings of their own; None: the recipe's.
+        reading: fields of `Images` besides what and which split.
+        compute: with nothing left open.
+        seed: of every stage.
+
+    Raises:
+        FrugalnasError: where something does not fit; nothing has been written.
+    """
+    from dataclasses import replace
+
+    from frugalnas.data import Images, located
+    from frugalnas.methods.spaces import in_space
+    from frugalnas.spaces import SearchSpace
+
+    changes = {name: value for name, value in (said or {}).items() if value is not None}
+    for name in changes:
+        if name in (settings or {}):
+            raise FrugalnasError(f"`{name}` is said twice; leave it out of the settings")
+    space = changes.pop("space", None)
+    give(space, settings)
+    if isinstance(space, SearchSpace):
+        changes["space"] = None
+    elif space is not None:
+        changes["space"], space = space, None
+    changes = {name: str(value) if name == "data" else value for name, value in changes.items()}
+    wanted = load_method_recipe(kind, recipe, {**(settings or {}), **changes})
+    root = (reading or {}).get("root")
+    reading = {**READING, **(reading or {}), "root": None if root is None else str(Path(root).expanduser().resolve())}
+    wanted = replace(wanted, data=located(wanted.data))
+    first = next(iter(wanted.parts.values()), {})
+    split = first.get("split")
+    data = Images(wanted.data, split=split, **reading).open()
+    notes: list[str] = []
+    wanted = in_space(wanted, space, data, kind.suited, notes)
+    unlabelled = tuple(str(number) for number in range(int(first.get("classes") or UNLABELLED)))
+    method = kind(
+        recipe=wanted.to_json(),
+        preprocessing=data.preprocessing,
+        classes=data.classes if data.labelled else unlabelled,
+        labelled=data.labelled,
+        reading=reading,
+        device=compute.to_json(),
+        seed=seed,
+    )
+    method.keep_open(data, split)
+    decided = [note for part in method.each_part() for note in part.check(data)]
+    return Settled(method, data, (*decided, *notes))

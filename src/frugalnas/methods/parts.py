@@ -1,0 +1,328 @@
+"""What methods are put together from: each part has settings in a recipe, is checked and planned, and is carried out in a stage.
+
+- `Supernet`: trained on images, at sizes of its own.
+- `Score`: what a trained supernet says of architectures.
+- `GeneticSearch`: of what scores best, within the limits on cost.
+- `Retraining`: of the best, from scratch, where the images have labels.
+
+A method names the parts that it has as annotations of its class (`search: GeneticSearch`); a part that only one method has stands
+on that method's page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from frugalnas.errors import FrugalnasError, unknown_name
+
+if TYPE_CHECKING:
+    from frugalnas.data import ImageData, Images
+    from frugalnas.evaluation import Evaluator
+    from frugalnas.methods.conclusion import Finalists
+    from frugalnas.methods.method import ImageMethod
+    from frugalnas.runs.stages import Stages
+    from frugalnas.runs.supernet_preparing import PreparedSupernet
+    from frugalnas.runs.supernets import SupernetResult
+    from frugalnas.runs.training import TrainingResult
+    from frugalnas.searches.result import SearchResult
+    from frugalnas.searches.scoring import ScoreEvaluator
+    from frugalnas.spaces import Codes
+    from frugalnas.strategies import Strategy
+
+__all__ = ["GeneticSearch", "Option", "Part", "Retraining", "Score", "StagePlan", "Supernet", "Trained"]
+
+MIDDLE_OF = 2_000
+"""Architectures among which one of middle cost is found."""
+
+
+class Option(NamedTuple):
+    """An option of a method's command that is a setting of a part: its type, what stands for a value, and its help."""
+
+    type: type
+    metavar: str
+    help: str
+
+
+class StagePlan(NamedTuple):
+    """What a stage would do, for people, and about how many seconds it takes."""
+
+    stage: str
+    said: str
+    seconds: float = 0.0
+
+
+class Part:
+    """A part of a method. Child classes say what their settings are, and what they do with them.
+
+    Args:
+        method: that it is a part of.
+        name: of the part in recipes.
+        settings: of the recipe.
+
+    Attributes:
+        stage: the first stage that it decides: its settings can be changed until this one has begun.
+        known: the settings that there are; None: those of a training's recipe too, which refuses others itself.
+        least: the smallest value of settings that are whole numbers.
+        free: settings that can be changed at any time.
+        limited: whether it works within the limits on cost and at the sizes of the networks that are retrained.
+        options: of the method's command line, by option; the part's setting is what follows the last hyphen.
+        title: what its stage is called on the page.
+    """
+
+    stage: ClassVar[str]
+    known: ClassVar[tuple[str, ...] | None] = ()
+    least: ClassVar[Mapping[str, int]] = {}
+    free: ClassVar[tuple[str, ...]] = ()
+    limited: ClassVar[bool] = True
+    options: ClassVar[Mapping[str, Option]] = {}
+    title: ClassVar[str] = "Search"
+
+    def __init__(self, method: ImageMethod, name: str, settings: Mapping[str, Any]) -> None:
+        self.method, self.name, self.settings = method, name, settings
+
+    @classmethod
+    def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that cannot be, whatever the images are.
+
+        Raises:
+            FrugalnasError: naming the setting.
+        """
+        for setting in settings:
+            if cls.known is not None and setting not in cls.known:
+                raise unknown_name(f"setting of {name}", setting, cls.known)
+        for setting, least in cls.least.items():
+            value = settings.get(setting, least)
+            if not isinstance(value, int) or value < least:
+                raise FrugalnasError(f"{name}.{setting} is {value!r}; it is a whole number, {least} or more")
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """Refuse, before anything is written, what would fail later; what was decided, a sentence each.
+
+        Args:
+            data: opened, with the split of the method's first part.
+        """
+        return ()
+
+    def plan(self) -> StagePlan | None:
+        """What it would do, after its check; None where it has no stage of its own."""
+        return None
+
+
+class Trained(Part):
+    """A part that trains on images: `recipe`, `split`, `space` (options of the networks), and settings of the recipe."""
+
+    known = None
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The training's `recipe` and `settings`, where it is computed, and its seed."""
+        own = {
+            name: value for name, value in self.settings.items() if name not in ("recipe", "split", "space", *self.free)
+        }
+        return {"recipe": self.settings.get("recipe", "default"), "settings": own, "compute": self.method.compute}
+
+    @property
+    def images(self) -> Images | ImageData:
+        """What it trains on: as it is open already in this process, else as it is to be opened."""
+        return self.method.images(self.settings.get("split"))
+
+
+class Supernet(Trained):
+    """A supernet, which holds all networks of the space, trained path by path; with true labels or random ones."""
+
+    stage = "supernet"
+    limited = False
+    options: ClassVar[Mapping[str, Option]] = {
+        "classes": Option(int, "N", "that random labels are drawn from [the data's; 10 without labels]")
+    }
+
+    def train(self, stages: Stages) -> SupernetResult:
+        """It trained."""
+        from frugalnas.runs.supernets import train_supernet
+
+        space, seed = self.method.spaces.searched, self.method.seed
+        result: SupernetResult = stages.run("supernet", train_supernet, space, self.images, seed=seed, **self.how)
+        return result
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """The training fitted to the images; `prepared` is kept for other parts."""
+        from frugalnas.runs.supernet_preparing import prepare_supernet
+
+        how = self.how
+        self.prepared: PreparedSupernet = prepare_supernet(
+            self.method.spaces.searched, data, how["recipe"], how["settings"], how["compute"].devices
+        )
+        self.method.keep_open(self.prepared.data, self.settings.get("split"))
+        return self.prepared.notes
+
+    def plan(self) -> StagePlan:
+        """The training, timed."""
+        from frugalnas.runs.progress import duration
+        from frugalnas.runs.supernet_planning import plan_supernet
+        from frugalnas.spaces.sizes import sizes_of
+
+        planned = plan_supernet(self.method.spaces.searched, self.images, **self.how)
+        recipe = planned.recipe
+        said = (
+            f"{sizes_of(planned.space)}; {planned.params / 1e6:,.3f} M parameters; recipe {recipe.name}: {recipe.epochs} "
+            f"epochs, {planned.steps:,} steps of {recipe.batch_size} images, labels {recipe.labels}; about "
+            f"{duration(planned.seconds)}"
+        )
+        return StagePlan(self.stage, said, planned.seconds)
+
+
+class Score(Part):
+    """What ranks architectures: `name`, the `rule` and `base` of an angle, the `images` of an accuracy and `recalibrate`."""
+
+    stage = "search"
+    known = ("name", "rule", "base", "recalibrate", "images")
+
+    def of(self, supernet: SupernetResult) -> ScoreEvaluator:
+        """What answers a search with it."""
+        from frugalnas.searches.scoring import ScoreEvaluator
+
+        space, seed = self.method.spaces.retrained, self.method.seed
+        return ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=seed, **self.settings)
+
+    def best_of(self, found: SearchResult, asked: ScoreEvaluator) -> Finalists:
+        """The best by the score: of the whole space where it can be listed, else of those that a search found."""
+        from frugalnas.methods.conclusion import best_of
+        from frugalnas.searches.scoring import fast
+
+        return best_of(found, asked.scored, quick=fast(asked.name))
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """Refuse a score that the supernet cannot give."""
+        from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
+
+        supernet: PreparedSupernet = self.method.supernet.prepared  # type: ignore[attr-defined]  # there is no score without
+        space, settings = self.method.spaces.retrained, self.settings
+        named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
+        if "angle" in named and settings.get("base") is not None:
+            supernet.recipe.check_base(settings["base"], supernet.recipe.epochs or 0, "the supernet")
+        if "accuracy" in named:
+            check_held_out(supernet.data, "the supernet")
+        return ()
+
+
+_BREEDING = ("population", "parents", "mutations", "crossovers", "mutation_rate")
+
+
+class GeneticSearch(Part):
+    """Genetic search: `population`, `parents`, `mutations`, `crossovers`, `mutation_rate`, or a paper's `preset`; `generations`."""
+
+    stage = "search"
+    title = "Genetic search"
+    known = ("preset", "generations", *_BREEDING)
+    least: ClassVar[Mapping[str, int]] = {"generations": 1}
+
+    @classmethod
+    def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
+        """Refuse unknown settings, and a preset with what it settles."""
+        super().refuse(name, settings)
+        if "preset" in settings and set(settings) & set(_BREEDING):
+            raise FrugalnasError(
+                f"{name} has a preset and {', '.join(set(settings) & set(_BREEDING))}; give one of them"
+            )
+
+    @property
+    def strategy(self) -> Strategy:
+        """The search, anew."""
+        from frugalnas.registry import STRATEGIES
+
+        options = {name: value for name, value in self.settings.items() if name != "generations"}
+        name = "genetic-paper" if "preset" in options else "genetic"
+        described = {"name": name, "options": {**options, "seed": self.method.seed}}
+        made: Strategy = STRATEGIES.create(described, self.method.spaces.retrained)
+        return made
+
+    def evaluations(self, strategy: Strategy) -> int:
+        """How many networks it looks at, at most."""
+        return min(int(self.settings.get("generations", 20)) * strategy.round_size, strategy.space.distinct)
+
+    def run(self, stages: Stages, evaluator: Evaluator) -> SearchResult:
+        """What it finds, asking the evaluator."""
+        from frugalnas.searches import search
+
+        strategy = self.strategy
+        found: SearchResult = stages.run("search", search, strategy, evaluator, self.evaluations(strategy))
+        return found
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """Refuse a budget or limits in which nothing can be found."""
+        from frugalnas.methods.spaces import alive
+        from frugalnas.searches.budget import Budget
+
+        strategy, space = self.strategy, self.method.spaces.retrained
+        Budget(self.evaluations(strategy)).check(strategy)
+        if space.enumerable:
+            alive(space, space.enumerate())
+        return ()
+
+    def plan(self) -> StagePlan:
+        """How many networks it would look at."""
+        count, name = self.evaluations(self.strategy), self.method.score_name
+        return StagePlan(self.stage, f"{count} architectures scored by {name}; seconds by angle")
+
+
+class Retraining(Trained):
+    """Training from scratch of the `top` architectures, with true labels; nothing where the images have none."""
+
+    stage = "retrain"
+    free = ("top",)
+    least: ClassVar[Mapping[str, int]] = {"top": 0}
+    options: ClassVar[Mapping[str, Option]] = {
+        "retrain-top": Option(int, "N", "architectures to train from scratch; 0: none [1]")
+    }
+
+    @property
+    def top(self) -> int:
+        """How many are."""
+        return int(self.settings.get("top", 1)) if self.method.labelled else 0
+
+    def run(self, stages: Stages, codes: Codes) -> list[TrainingResult]:
+        """The best trained, of architectures that are in order."""
+        from frugalnas.runs.training import train
+        from frugalnas.spaces import Architecture
+
+        found = (Architecture(self.method.spaces.retrained, code) for code in codes[: self.top])
+        return [
+            stages.run(f"retrain-{place}", train, each, self.images, seed=self.method.seed, **self.how)
+            for place, each in enumerate(found, 1)
+        ]
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """Refuse a training that does not fit the networks of the space."""
+        from frugalnas.runs.preparing import prepare
+
+        if self.top:
+            how = self.how
+            prepared = prepare(self._middle(1), self.images, how["recipe"], how["settings"], how["compute"].devices)
+            self.method.keep_open(prepared.data, self.settings.get("split"))
+        return ()
+
+    def plan(self) -> StagePlan:
+        """The training of one of middle cost, timed, as many times as there are architectures to train."""
+        from frugalnas.runs.planning import plan
+        from frugalnas.runs.progress import duration
+
+        if not self.top:
+            why = "`retrain.top` is 0" if self.method.labelled else "the images have no labels"
+            return StagePlan(self.stage, f"nothing: {why}; the network is exported untrained")
+        planned = plan(self._middle(MIDDLE_OF), self.images, **self.how)
+        said = (
+            f"{self.top} from scratch, each {planned.recipe['epochs']} epochs, {planned.steps:,} steps, about "
+            f"{duration(planned.seconds)} (one of middle cost has {planned.macs / 1e6:,.3f} M multiply-adds)"
+        )
+        return StagePlan(self.stage, said, self.top * planned.seconds)
+
+    def _middle(self, drawn: int) -> Any:
+        """Of so many architectures the one of middle cost."""
+        import numpy as np
+
+        from frugalnas.spaces import Architecture
+
+        space = self.method.spaces.retrained
+        codes = space.sample(drawn, np.random.default_rng(0))
+        return Architecture(space, codes[np.argsort(space.count("macs", codes))[len(codes) // 2]])
