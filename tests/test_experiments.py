@@ -8,9 +8,9 @@ import shlex
 import numpy as np
 import pytest
 
-from frugalnas.cli.compare_predictors import _described
+from frugalnas.cli.compare_predictors import predictor_descriptions
 from frugalnas.cli.experiment import experiment_names, read_experiment, steps_of
-from frugalnas.cli.options import parse_settings
+from frugalnas.cli.options import labelled_names, parse_settings
 from frugalnas.cli.parsing import parse
 from frugalnas.cli.search import strategy_description
 from frugalnas.errors import FrugalnasError
@@ -55,7 +55,10 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
             assert entry.rpartition("=")[2] in registry.targets
         settings = parse_settings(parsed.set)
         if command[0] == "compare-predictors":
-            assert [found["label"] for found in _described(parsed.predictors, settings, None)] == [*labels]
+            assert [
+                found["label"]
+                for found in predictor_descriptions(labelled_names(parsed.predictors, "predictor"), settings, None)
+            ] == [*labels]
             continue
         for label, _, name in (entry.rpartition("=") for entry in entries):
             parts = [settings.get(part, {}) for part in (label or name, f"{label or name}.predictor")]

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from frugalnas.cli.options import add_evaluator, parse_settings
-from frugalnas.cli.reading import show_read
-from frugalnas.cli.search import (
-    PRETRAINED_HELP,
-    complete,
-    describe_subject,
-    strategy_description,
-    subject_slug,
-)
-from frugalnas.cli.showing import show_comparison
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.cli.options import add_evaluator, labelled_names, numbers, settings_of
+from frugalnas.cli.search import PRETRAINED_HELP, complete, describe_subject, strategy_description, subject_slug
+from frugalnas.cli.text import watched
+from frugalnas.errors import FrugalnasError
 from frugalnas.registry import STRATEGIES, constructor_options
 
-if TYPE_CHECKING:
-    from frugalnas.runs.progress import Callback
-
-__all__ = ["add", "numbers_in", "watched"]
+__all__ = ["add"]
 
 DEFAULT_QUERIES = 200
 
@@ -53,6 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--seeds",
+        type=_seeds,
         default="10",
         metavar="N|A:B|A,B,...",
         help="a number of seeds from 0, a range A to B-1, or a list [10]",
@@ -60,7 +49,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes [1]")
     parser.add_argument("--until-optimum", action="store_true", help="end each search at the optimum")
     parser.add_argument(
-        "--budgets", metavar="A,B,...", help="queries at which values are reported [an eighth, quarter, half and all]"
+        "--budgets",
+        type=numbers,
+        metavar="A,B,...",
+        help="queries at which values are reported [an eighth, quarter, half and all]",
     )
     add_evaluator(parser)
     parser.add_argument(
@@ -86,74 +78,80 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(parsed: argparse.Namespace) -> int:
-    """Compare, then show."""
+    """Compare, or read what others compared, then show."""
     from frugalnas.runs.folder import unused_name
     from frugalnas.strategies.objectives import parse_objectives
     from frugalnas.studies import compare
 
     if parsed.read:
-        if parsed.strategies:
-            raise FrugalnasError(f"--read shows what files say and runs nothing; leave {parsed.strategies} out")
-        return show_read(parsed, None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets"))
+        return _read(parsed)
     if not parsed.strategies:
         raise FrugalnasError("which strategies? Name some, such as weaknas,random, or give result files to --read")
-    entries = [entry.strip().rpartition("=") for entry in parsed.strategies.split(",") if entry.strip()]
-    named = {label or name: name for label, _, name in entries}
-    if len(named) < len(entries):
-        raise FrugalnasError("a strategy is compared with itself; tell two of a name apart as LABEL=NAME")
-    settings = parse_settings(parsed.set)
-    parts = (*named, *(f"{label}.predictor" for label in named), "space", "evaluator")
-    for part in settings:
-        if part not in parts:
-            raise unknown_name("part of --set", part, parts)
+    named = labelled_names(parsed.strategies, "strategy")
+    settings = settings_of(parsed.set, (*named, *(f"{label}.predictor" for label in named), "space", "evaluator"))
     _settle_pretrained(parsed.pretrained, named, settings)
+    if parse_objectives(parsed.objectives)[1] or any("costs" in settings.get(label, {}) for label in named):
+        raise FrugalnasError(
+            "compare ranks searches by one number; search for a Pareto front with: frugalnas search --objectives ..."
+        )
     strategies = []
     for label, name in named.items():
         options = settings.get(label, {})
-        if "costs" in options:
-            raise FrugalnasError(_ONE_OBJECTIVE)
         shown = {key: f"{label}.{key}" for key in options}
         description = strategy_description(name, options, settings.get(f"{label}.predictor", {}), shown)
         strategies.append({**description, "label": label})
-    if parse_objectives(parsed.objectives)[1]:
-        raise FrugalnasError(_ONE_OBJECTIVE)
     space, evaluator = describe_subject(parsed, settings)
     for strategy in strategies:
         complete(strategy, evaluator)
-    budgets = None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets")
-    if budgets and not all(1 <= budget <= parsed.queries for budget in budgets):
-        raise FrugalnasError(f"--budgets {parsed.budgets} lie between 1 and --queries, {parsed.queries}")
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")
-    here = run_dir.absolute()  # an evaluator may change the working folder
-    with watched(run_dir, parsed.quiet) as callbacks:
-        compare(
+    _check_budgets(parsed.budgets, parsed.queries, "--queries, {}")
+    run_dir = (parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")).absolute()
+    with watched(run_dir, parsed.quiet, "searches") as callbacks:
+        found = compare(
             strategies,
             evaluator=evaluator,
             space=space,
             queries=parsed.queries,
-            seeds=_seeds(parsed.seeds),
+            seeds=parsed.seeds,
             jobs=parsed.jobs,
             until_optimum=parsed.until_optimum,
-            run_dir=here,
+            run_dir=run_dir,
             callbacks=callbacks,
         )
-    return show_comparison(here, budgets)
+    return _show(found, run_dir, parsed.budgets)
 
 
-@contextmanager
-def watched(run_dir: Path, quiet: bool, what: str = "searches") -> Iterator[list[Callback]]:
-    """A progress bar over the searches of a comparison, or `what` else, and after Ctrl-C the line that continues it."""
-    from frugalnas.runs.progress import Progress
+def _read(parsed: argparse.Namespace) -> int:
+    """Show the result files of other programs, with the statistics of our own comparisons."""
+    from frugalnas.runs.folder import unused_name
+    from frugalnas.studies.references import ReadComparison, read_references
 
-    shown = [] if quiet else [Progress(what)]
-    try:
-        yield [*shown]
-    except KeyboardInterrupt:
-        print(f"\nFinished {what} are kept. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
-        raise
-    finally:
-        for each in shown:
-            each.close()
+    if parsed.strategies:
+        raise FrugalnasError(f"--read shows what files say and runs nothing; leave {parsed.strategies} out")
+    read = read_references(parsed.read)
+    folder = parsed.run_dir or unused_name(Path("runs"), "compare-read")
+    if folder.exists():
+        raise FrugalnasError(f"{folder} is already there; choose another --run-dir")
+    if isinstance(read, ReadComparison):
+        _check_budgets(parsed.budgets, read.queries, "the {} queries of these searches")
+    elif parsed.budgets:
+        raise FrugalnasError("--budgets are of searches, but these files are about fitted predictors; leave it out")
+    return _show(read, folder, parsed.budgets)
+
+
+def _show(found: Any, run_dir: Path, budgets: list[int] | None) -> int:
+    from frugalnas.report.assessments import assessment_report
+    from frugalnas.report.comparisons import comparison_report
+    from frugalnas.report.records import page_of
+    from frugalnas.studies import Comparison
+
+    compared, folder = isinstance(found, Comparison), run_dir / "report"
+    print(page_of(comparison_report(found, folder, budgets) if compared else assessment_report(found, folder)).beneath)
+    return 0
+
+
+def _check_budgets(budgets: list[int] | None, most: int, of: str) -> None:
+    if budgets and not all(1 <= budget <= most for budget in budgets):
+        raise FrugalnasError(f"--budgets {','.join(map(str, budgets))} lie between 1 and {of.format(most)}")
 
 
 def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: dict[str, dict[str, str]]) -> None:
@@ -183,25 +181,9 @@ def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: di
 
 def _seeds(text: str) -> list[int]:
     """`100`, `100:200` or `1,2,3` as a list of seeds."""
-    if ":" in text:
-        bounds = numbers_in(text.replace(":", ","), "--seeds")
-        seeds = list(range(*bounds)) if len(bounds) == 2 else []
-    else:
-        numbers = numbers_in(text, "--seeds")
-        seeds = numbers if "," in text else list(range(numbers[0]))
+    parts = numbers(text.replace(":", ","))
+    ranged = range(*parts) if ":" in text and len(parts) == 2 else range(parts[0] if len(parts) == 1 else 0)
+    seeds = list(ranged) if ":" in text or len(parts) == 1 else parts
     if not seeds or min(seeds) < 0:
-        raise FrugalnasError(f"--seeds {text!r} names no seeds; write 100, 100:200 or 1,2,3")
+        raise argparse.ArgumentTypeError(f"{text!r} names no seeds; write 100, 100:200 or 1,2,3")
     return seeds
-
-
-def numbers_in(text: str, option: str) -> list[int]:
-    """`1,2,3` as a list."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise FrugalnasError(f"{option} {text!r} is not a list of whole numbers") from None
-
-
-_ONE_OBJECTIVE = (
-    "compare ranks searches by one number; search for a Pareto front with: frugalnas search --objectives ..."
-)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.compare import watched
-from frugalnas.cli.options import convert, parse_settings
+from frugalnas.cli.options import convert, labelled_names, numbers, settings_of
+from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
-from frugalnas.strict_json import to_json
 
-__all__ = ["add", "show_assessment"]
+__all__ = ["add", "predictor_descriptions"]
 
 DEFAULT = "gaussian-process,ridge,forest,mlp,gin"
 DEFAULT_TRIALS = 40
@@ -72,7 +72,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--held-out", type=int, metavar="N", help="predict N architectures, drawn once, in place of all others"
     )
     parser.add_argument(
-        "--budgets", metavar="A,B,...", help="numbers of labels [20,50,100,150,200, as far as there are labels]"
+        "--budgets",
+        type=numbers,
+        metavar="A,B,...",
+        help="numbers of labels [20,50,100,150,200, as far as there are labels]",
     )
     parser.add_argument(
         "--trials", type=int, default=DEFAULT_TRIALS, metavar="N", help=f"random samples [{DEFAULT_TRIALS}]"
@@ -104,80 +107,57 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> int:
     """Assess, then show."""
-    from frugalnas.cli.compare import numbers_in
     from frugalnas.cli.search import describe_space_option
     from frugalnas.runs.folder import unused_name
-    from frugalnas.studies import Labelled, assess
+    from frugalnas.studies.assessment import AssessmentRun, Labelled, assess
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
     if parsed.labels is not None and parsed.table is not None:
         raise FrugalnasError("--table and --labels both say what is predicted; give one")
     if parsed.labels is not None and parsed.label is not None:
         raise FrugalnasError("--label chooses among a table's runs; --labels FILE has a value for each architecture")
-    settings = parse_settings(parsed.set)
-    predictors = _with_targets(_described(parsed.predictors, settings, parsed.pretrained), parsed.targets)
+    named, learnt = labelled_names(parsed.predictors or DEFAULT, "predictor"), None
+    if parsed.predictors is None and parsed.pretrained is not None:
+        learnt = f"gin-{Path(parsed.pretrained).name}"
+        named[learnt] = "gin"
+    settings = settings_of(parsed.set, (*named, "space"))
+    predictors = _with_targets(predictor_descriptions(named, settings, parsed.pretrained, learnt), parsed.targets)
     table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
-    space = None
-    if parsed.space is not None or "space" in settings:
-        name = parsed.space or _space_of(table, parsed.labels)
-        space = describe_space_option(name, settings)
-    if not parsed.no_baselines:
-        predictors += _baselines(space or _space_of(table, parsed.labels), predictors)
-    subject = parsed.labels.stem if table is None else table.replace("/", "-")
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
     labelled = Labelled(
         table,
         parsed.labels,
-        space,
+        parsed.space,
         parsed.column,
         parsed.architecture,
         parsed.label or "mean",
         parsed.split,
         parsed.held_out,
     )
-    budgets = None if parsed.budgets is None else numbers_in(parsed.budgets, "--budgets")
-    options = {name: getattr(parsed, name) for name in ("trials", "seed", "jobs")}
+    if parsed.space is not None or "space" in settings:
+        labelled = replace(labelled, space=describe_space_option(labelled.described()["space"], settings))
+    if not parsed.no_baselines:
+        predictors += _baselines(labelled.described()["space"], predictors)
+    subject = parsed.labels.stem if table is None else table.replace("/", "-")
+    run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
+    options = {name: getattr(parsed, name) for name in ("budgets", "trials", "seed", "jobs")}
     with watched(run_dir, parsed.quiet, "fits") as callbacks:
-        assess(predictors, labelled, budgets=budgets, **options, run_dir=run_dir, callbacks=callbacks)
-    return show_assessment(run_dir)
+        found = assess(predictors, labelled, **options, run_dir=run_dir, callbacks=callbacks)
+    return show_result(AssessmentRun(), found, run_dir)
 
 
-def show_assessment(run_dir: Path, *, as_json: bool = False) -> int:
-    """Print a finished assessment and write its table, CSV and Parquet files and figures."""
-    from frugalnas.report.assessments import assessment_report
-    from frugalnas.studies.assessment import load_assessment
-
-    assessment = load_assessment(run_dir)
-    if as_json:
-        print(to_json(assessment.to_json(), indent=2))
-        return 0
-    written = assessment_report(assessment, run_dir / "report")
-    print(written[0].read_text(encoding="utf-8"))
-    for path in written:
-        print(path)
-    return 0
-
-
-def _described(text: str | None, settings: dict[str, dict[str, str]], pretrained: str | None) -> list[dict[str, Any]]:
-    """The predictors that a list of names and the settings mean."""
-    entries = [
-        entry.strip().rpartition("=") for entry in (DEFAULT if text is None else text).split(",") if entry.strip()
-    ]
-    named = {label or name: name for label, _, name in entries}
-    if len(named) < len(entries):
-        raise FrugalnasError("a predictor is compared with itself; tell two of a name apart as LABEL=NAME")
-    learnt = list(named)
-    if text is None and pretrained is not None:
-        learnt = [f"gin-{Path(pretrained).name}"]
-        named[learnt[0]] = "gin"
-    for part in settings:
-        if part not in (*named, "space"):
-            raise unknown_name("part of --set", part, (*named, "space"))
+def predictor_descriptions(
+    named: dict[str, str], settings: dict[str, dict[str, str]], pretrained: str | None, learnt: str | None = None
+) -> list[dict[str, Any]]:
+    """The predictors that names and settings mean; an encoder goes to the one called `learnt`, or to all that take one."""
     described, takes = [], 0
     for label, name in named.items():
         constructor, own = PREDICTORS.resolve(name), settings.get(label, {})
         options = {key: convert(constructor, key, value, f"{label}.{key}") for key, value in own.items()}
-        if pretrained is not None and label in learnt and "pretrained" in constructor_options(constructor):
+        if (
+            pretrained is not None
+            and label in ([learnt] if learnt else named)
+            and "pretrained" in constructor_options(constructor)
+        ):
             options.setdefault("pretrained", pretrained)
             takes += 1
         if options.get("pretrained") is not None and Path(options["pretrained"]).exists():
@@ -211,14 +191,3 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
             raise unknown_name("predictor in --targets", label, labels)
         chosen.update({label: how} if equals else dict.fromkeys(labels, how))
     return [{**predictor, "targets": chosen.get(predictor["label"])} for predictor in predictors]
-
-
-def _space_of(table: str | None, labels: Path | None) -> dict[str, Any]:
-    from frugalnas.runs.folder import RunFolder
-    from frugalnas.tables import open_table
-
-    if table is not None:
-        return open_table(table).description
-    if labels is not None and labels.is_dir():
-        return dict(RunFolder(labels).config["space"])
-    raise FrugalnasError("--labels need the space of their architectures, such as --space darts (frugalnas list)")

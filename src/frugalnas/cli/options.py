@@ -22,7 +22,10 @@ __all__ = [
     "add_evaluator",
     "add_limit",
     "convert",
+    "labelled_names",
+    "numbers",
     "parse_settings",
+    "settings_of",
 ]
 
 SCORE_HELP = "angle, accuracy, params, macs, gradnorm, synflow, naswot, or several joined by + [angle]"
@@ -90,6 +93,32 @@ def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, str]]:
             raise FrugalnasError(f"--set {setting!r} is not of the form PART.NAME=VALUE, such as predictor.members=5")
         parsed.setdefault(match[1], {})[match[2]] = match[3]
     return parsed
+
+
+def settings_of(settings: Sequence[str], parts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The same, where only these parts have settings."""
+    parsed = parse_settings(settings)
+    for part in parsed:
+        if part not in parts:
+            raise unknown_name("part of --set", part, parts)
+    return parsed
+
+
+def labelled_names(text: str, one: str) -> dict[str, str]:
+    """What a list such as `a,LABEL=b` names, by label."""
+    entries = [entry.strip().rpartition("=") for entry in text.split(",") if entry.strip()]
+    named = {label or name: name for label, _, name in entries}
+    if len(named) < len(entries):
+        raise FrugalnasError(f"a {one} is compared with itself; tell two of a name apart as LABEL=NAME")
+    return named
+
+
+def numbers(text: str) -> list[int]:
+    """`1,2,3` as a list."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers") from None
 
 
 def add_evaluator(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from frugalnas.cli.options import numbers
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
@@ -23,7 +24,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         "random bits, which prefers networks with many codes."
     )
     parser.add_argument("--space", default="nasbench101", metavar="NAME", help="one that can be listed [nasbench101]")
-    parser.add_argument("--sizes", metavar="A,B,...", help="architectures drawn [50,100,200,500,1000,2000,5000]")
+    parser.add_argument(
+        "--sizes", type=numbers, metavar="A,B,...", help="architectures drawn [50,100,200,500,1000,2000,5000]"
+    )
     parser.add_argument(
         "--trials", type=int, default=DEFAULT_TRIALS, metavar="N", help=f"samples of each size [{DEFAULT_TRIALS}]"
     )
@@ -34,12 +37,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _samplers(parsed: argparse.Namespace) -> int:
-    from frugalnas.cli.compare import numbers_in
     from frugalnas.report.landscapes import samplers_report
     from frugalnas.studies.landscape import SIZES, read_samplers
     from frugalnas.studies.statistics import bootstrap_mean
 
-    sizes = SIZES if parsed.sizes is None else tuple(sorted(numbers_in(parsed.sizes, "--sizes")))
+    sizes = SIZES if parsed.sizes is None else tuple(sorted(parsed.sizes))
     space = SPACES.create(parsed.space)
     if not space.enumerable:
         raise FrugalnasError(

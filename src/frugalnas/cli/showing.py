@@ -1,4 +1,4 @@
-"""How runs and comparisons look on a terminal."""
+"""How runs look on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from frugalnas.report.runs import Summary
     from frugalnas.training import EvaluationResult
 
-__all__ = ["show_comparison", "show_evaluation", "show_run", "show_training"]
+__all__ = ["show_evaluation", "show_run", "show_training"]
 
 MOST_ROWS = 20
 """Of a front on the terminal."""
@@ -74,21 +74,6 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
 def _shown_value(summary: Summary) -> str:
     """The best value, with as many digits as tell values of its kind apart."""
     return f"{summary.value:.6g}" if summary.objective.startswith("score ") else f"{summary.value:.3f}"
-
-
-def show_comparison(run_dir: Path, budgets: list[int] | None = None, *, as_json: bool = False) -> int:
-    """Print a finished comparison and write its table, Parquet file and figures."""
-    from frugalnas.report.comparisons import comparison_report, comparison_table
-    from frugalnas.studies import load_comparison
-
-    comparison = load_comparison(run_dir)
-    if as_json:
-        print(to_json(comparison.to_json(budgets), indent=2))
-        return 0
-    print(comparison_table(comparison, budgets))
-    for path in comparison_report(comparison, run_dir / "report", budgets):
-        print(path)
-    return 0
 
 
 def show_training(run_dir: Path, *, as_json: bool = False) -> int:

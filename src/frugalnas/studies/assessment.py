@@ -299,6 +299,7 @@ class AssessmentRun(Grid):
         "metrics": Mapping[str, float | None],
         "error": str | None,
     }
+    doing = "fits"
     one, many = "fit", "fits"
     key = ("trial", "budget", "predictor")
     called = "{2} with {1} labels, trial {0},"

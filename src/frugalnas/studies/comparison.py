@@ -238,6 +238,7 @@ class ComparisonRun(Grid):
         "seeds": list[int],
         "until_optimum": bool,
     }
+    doing = "searches"
     one, many = "search", "searches"
     key = ("strategy", "seed")
     called = "{} with seed {}"
