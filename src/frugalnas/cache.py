@@ -6,12 +6,14 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from frugalnas.errors import Surroundings
 from frugalnas.files import draft, write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = ["cache_folder", "cached_array"]
 
@@ -33,6 +35,8 @@ def cached_array(name: str, make: Callable[[], NDArray[np.generic]]) -> NDArray[
         name: of the file, without suffix; whatever the array depends on, a version of its making included, is in the name.
         make: takes long.
     """
+    import numpy as np
+
     path = cache_folder() / "arrays" / f"{name}.npy"
     seal = path.with_suffix(".sha256")
     try:

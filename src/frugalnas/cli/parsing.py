@@ -236,7 +236,7 @@ def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
         long = next((option for option in action.option_strings if option.startswith("--")), "")
         for name in (action.dest.removeprefix("option_"), *(option[2:] for option in action.option_strings)):
             typed.setdefault(name.replace("-", "_"), long or str(action.metavar or action.dest))
-    form = next((str(action.metavar) for action in parser._actions if action.dest == "set"), "")
+    form = next((str(action.metavar) for action in parser._actions if "--set" in action.option_strings), "")
 
     def named(match: re.Match[str]) -> str:
         name, value = match.groups()

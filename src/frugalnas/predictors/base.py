@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
@@ -254,6 +253,8 @@ def check_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a standard normal sample would have at the ranks of `values`, shape [n]; only their order matters."""
+    from scipy.special import ndtri  # takes long to import
+
     scores: NDArray[np.float64] = ndtri((ranks(values) - 0.5) / len(values))
     return scores
 

@@ -6,7 +6,6 @@ from abc import abstractmethod
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from typing_extensions import Self
 
 from frugalnas.predictors.base import Prediction, Predictor, check_values
@@ -65,6 +64,8 @@ class RandomOrder(_Baseline):
         with np.errstate(over="ignore"):
             salt = np.uint64(self.seed % 2**32 + 1) * np.uint64(0x9E3779B97F4A7C15)
             words = mixed(population.space.keys(population.codes), salt)
+        from scipy.special import ndtri  # takes long to import
+
         scores: NDArray[np.float64] = ndtri(((words >> np.uint64(12)) + 0.5) / 2**52)
         return scores
 

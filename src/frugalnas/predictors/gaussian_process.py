@@ -9,9 +9,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, solve_triangular
-from scipy.linalg.lapack import dpotrf, dpotrs
-from scipy.optimize import minimize
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -105,6 +102,8 @@ class GaussianProcess(Predictor):
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""
         self.prepare(population.space)
+        from scipy.optimize import minimize  # scipy takes half a second to import
+
         values = check_values(values)
         if self.ranks:
             values = normal_values(values)
@@ -128,6 +127,8 @@ class GaussianProcess(Predictor):
 
     def extended(self, population: Population, values: Matrix) -> Self | None:
         """The process with more labels; length scale and noise stay, and a label adds a row to the factor."""
+        from scipy.linalg import solve_triangular
+
         if self.ranks or len(values) > CONDITIONED_ON:
             return None
         values, grown = check_values(values), copy.copy(self)
@@ -146,6 +147,8 @@ class GaussianProcess(Predictor):
         return grown._conditioned(values - grown._offset)
 
     def _conditioned(self, centred: Matrix) -> Self:
+        from scipy.linalg.lapack import dpotrs
+
         self._weights = dpotrs(self._factor, centred, lower=1)[0]
         self._variance = max(float(centred @ self._weights) / len(centred), 1e-12)
         return self
@@ -211,6 +214,8 @@ class GaussianProcess(Predictor):
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
+        from scipy.linalg.lapack import dpotrs
+
         log_scale, log_noise = np.clip(parameters, -12.0, 12.0)
         n = len(centred)
         distances = np.sqrt(squares) * np.exp(-log_scale)
@@ -249,6 +254,8 @@ class _Candidates:
         self.rows = process._tuned
         told = process._features[: self.rows]
         # In the order of the routine that divides by the factor, and in pieces that stay in the processor's cache.
+        from scipy.linalg import solve_triangular
+
         towards, norms = -2 * told.T, np.einsum("ij,ij->i", told, told)
         cross = np.empty((self.rows, len(self.features)), order="F")
         for start in range(0, len(self.features), CACHED):
@@ -359,10 +366,12 @@ def _evenly_by_rank(values: Matrix, most: int) -> IntArray:
 
 def _factor_of(gram: Matrix) -> Matrix:
     """The lower Cholesky factor; LAPACK itself, as hundreds of small ones are made and scipy's checks take as long as they do."""
+    from scipy.linalg.lapack import dpotrf
+
     factor: Matrix
     factor, wrong = dpotrf(gram, lower=1, clean=1)
     if wrong:
-        raise LinAlgError(f"the covariances of {len(gram)} labels have no Cholesky factor")
+        raise np.linalg.LinAlgError(f"the covariances of {len(gram)} labels have no Cholesky factor")
     return factor
 
 

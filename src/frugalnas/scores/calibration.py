@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import FloatArray
@@ -30,6 +29,8 @@ def coverage(mean: FloatArray, std: FloatArray, truth: FloatArray, level: float)
     """
     if not 0 < level < 1:
         raise FrugalnasError(f"the level of an interval is {level}; it lies between 0 and 1")
+    from scipy.special import ndtri  # takes long to import
+
     return float(np.mean(np.abs(truth - mean) <= ndtri((1 + level) / 2) * std))
 
 

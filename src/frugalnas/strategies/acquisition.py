@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erfcx, log_ndtr, ndtr
 
 from frugalnas.errors import unknown_name
 from frugalnas.predictors import Prediction
@@ -45,6 +44,8 @@ def log_expected_improvement(mean: Values, std: Values, best: float) -> Values:
     program compares with the worst observed value where it means the best, which makes nearly all improvements zero; this
     is what its paper means.
     """
+    from scipy.special import erfcx, ndtr  # scipy takes half a second to import
+
     std = np.maximum(std, SMALLEST_STD)
     z = (np.asarray(mean, np.float64) - best) / std
     result = np.empty_like(z)
@@ -89,6 +90,13 @@ def _random_member(prediction: Prediction, best: float, rng: np.random.Generator
     return prediction.members[rng.integers(len(prediction.members))]
 
 
+def _log_chance_of_improvement(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
+    from scipy.special import log_ndtr
+
+    chance: Values = log_ndtr((prediction.mean - best) / np.maximum(prediction.std, SMALLEST_STD))
+    return chance
+
+
 def _normal_draws(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
     return rng.normal(prediction.mean, prediction.std)
 
@@ -96,7 +104,7 @@ def _normal_draws(prediction: Prediction, best: float, rng: np.random.Generator)
 ACQUISITIONS: dict[str, Callable[[Prediction, float, np.random.Generator], Values]] = {
     "ei": lambda p, best, rng: log_expected_improvement(p.mean, p.std, best),
     "ucb": lambda p, best, rng: p.mean + 0.5 * p.std,
-    "pi": lambda p, best, rng: log_ndtr((p.mean - best) / np.maximum(p.std, SMALLEST_STD)),
+    "pi": _log_chance_of_improvement,
     "mean": lambda p, best, rng: p.mean,
     "percentile": _optimistic_member,
     "confidence": lambda p, best, rng: p.mean - 2.0 * p.std,

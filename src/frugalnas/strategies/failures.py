@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
 
 from frugalnas.predictors import GaussianProcess
 from frugalnas.predictors.base import SMALLEST_DEVIATION
@@ -71,4 +70,6 @@ def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Pop
     model = GaussianProcess(encoding="onehot", features=sizes)
     model.fit(Population(space, codes, candidates.known), np.where(succeeded, 1.0, -1.0))
     prediction = model.predict(candidates)
+    from scipy.special import log_ndtr  # takes long to import
+
     return Chance(log_ndtr(prediction.mean / np.maximum(prediction.std, SMALLEST_DEVIATION)))

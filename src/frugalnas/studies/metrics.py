@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import ndtri
 
 from frugalnas.predictors import Prediction
 from frugalnas.scores.calibration import coverage, gaussian_nll
@@ -118,6 +117,8 @@ def calibrated(
     known, worth = targets[order], values[order]
     shares = {}
     for level in LEVELS:
+        from scipy.special import ndtri  # takes long to import
+
         reach = float(ndtri((1 + level) / 2)) * prediction.std
         low = np.interp(prediction.mean - reach, known, worth, left=-np.inf)
         high = np.interp(prediction.mean + reach, known, worth, right=np.inf)
