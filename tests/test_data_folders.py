@@ -11,7 +11,7 @@ import pytest
 from image_files import class_folders, picture
 
 from frugalnas.data import Images, located
-from frugalnas.data.names import part_of
+from frugalnas.data.sources import part_of
 from frugalnas.errors import FrugalnasError
 
 

@@ -176,7 +176,7 @@ def test_relativenas_lists_decide_which_images_there_are(photos, tmp_path):
 
 @pytest.mark.parametrize("length", [3, 255, 256, 65_535, 65_536, 70_000])
 def test_messages_of_every_length(photos, tmp_path, length):
-    from frugalnas.data.relativenas import RelativeNASImages
+    from frugalnas.data.packed import RelativeNASImages
 
     content = bytes(range(256)) * (length // 256) + bytes(length % 256)
     (tmp_path / "one").mkdir()

@@ -80,7 +80,7 @@ def _predict(parsed: argparse.Namespace) -> int:
 
 def _pictures(paths: list[Path]) -> list[Path]:
     """The files that are meant: themselves, or the pictures anywhere in a folder."""
-    from frugalnas.data.tree import SUFFIXES, Tree, readable_name
+    from frugalnas.data.folders import SUFFIXES, Tree, readable_name
 
     pictures: list[Path] = []
     for path in paths:

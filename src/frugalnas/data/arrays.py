@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from frugalnas.data.depth import range_of, scaled, white_of
-from frugalnas.data.names import PARTS, part_of
-from frugalnas.data.sources import ArrayImages, Found, ImageSource, IntArray
+from frugalnas.data.sources import PARTS, ArrayImages, Found, ImageSource, IntArray, part_of
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from frugalnas.cache import cache_folder
 from frugalnas.data.arrays import find_digits, find_npz
-from frugalnas.data.downsampled import find_downsampled
 from frugalnas.data.folders import find_folder
-from frugalnas.data.official import IMAGENET_STATISTICS, find_cifar
-from frugalnas.data.packed import Packed, find_packed, pack_found
+from frugalnas.data.official import IMAGENET_STATISTICS, find_cifar, find_downsampled
+from frugalnas.data.packed import Packed, find_packed, find_relativenas, pack_found
 from frugalnas.data.parquet import find_parquet, parquet_folder
-from frugalnas.data.relativenas import find_relativenas
 from frugalnas.data.sources import ArrayImages, Found
 from frugalnas.errors import FrugalnasError, Surroundings, unknown_name
 

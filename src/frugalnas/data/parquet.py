@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data.names import part_of
-from frugalnas.data.sources import Found, ImageSource, IntArray
+from frugalnas.data.sources import Found, ImageSource, IntArray, part_of
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 

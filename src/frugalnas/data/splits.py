@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data.names import PARTS
-from frugalnas.data.sources import Found, IntArray
+from frugalnas.data.sources import PARTS, Found, IntArray
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.limits import within

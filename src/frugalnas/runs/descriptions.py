@@ -10,7 +10,6 @@ from typing import Any, cast
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EVALUATORS, SPACES, is_local
 from frugalnas.spaces import SearchSpace
-from frugalnas.spaces.description import described_space
 from frugalnas.tables import open_table
 
 __all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space", "subject_of"]
@@ -19,7 +18,7 @@ __all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_spa
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """The description from which `build_space` makes an equal space."""
     described = SPACES.describe(space)
-    return {**(described if is_local(described) else described_space(space)), "limits": space.limits}
+    return {**(described if is_local(described) else space.described()), "limits": space.limits}
 
 
 def build_space(description: str | Mapping[str, Any]) -> SearchSpace:

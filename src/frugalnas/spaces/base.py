@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
-from frugalnas.registry import constructor_options
+from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
 from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.constraint import Constraint
@@ -426,6 +426,21 @@ class SearchSpace(ABC):
             if setting not in known:
                 raise unknown_name(f"setting of {self.name}", setting, known)
         return type(self)(**{option: getattr(self, option) for option in known} | settings).limited(self.limits)
+
+    def described(self) -> dict[str, Any]:
+        """The description from which `registry.SPACES.create` makes the space, its limits aside.
+
+        Raises:
+            FrugalnasError: where another space would come out, as the class has arguments that are not keyword-only.
+        """
+        described = SPACES.describe(self)
+        again: SearchSpace = SPACES.create(described)
+        if not np.array_equal(again.allowed, (self._whole or self).allowed):
+            raise FrugalnasError(
+                f"{described['name']} with the options {described['options']} is another space than this one; take what makes "
+                f"them differ as keyword-only arguments, and keep these as attributes"
+            )
+        return described
 
     def _copy(self: Space) -> Space:
         """A copy without anything that was computed for the old limits."""

@@ -149,7 +149,38 @@ class LayerSpace(FactoredSpace):
         return Graphs(graphs.adjacency, graphs.operations, (*self.choices, "input", "output"))
 
 
-class MobileNet(LayerSpace):
+class PublishedLayers(LayerSpace):
+    """A layer-wise space as it was published for ImageNet; child classes say which blocks each layer has.
+
+    Args:
+        width: multiplier of all channels.
+        input_size: side of the square images.
+        classes: of the classifier.
+        latency: path of a table that `frugalnas measure-latency` wrote.
+    """
+
+    blocks: Sequence[Sequence[str]]
+    runs: Sequence[Sequence[int]] | None = None
+    further: tuple[str, ...] = ()
+
+    def __init__(
+        self, *, width: float = 1.0, input_size: int = 224, classes: int = 1000, latency: str | None = None
+    ) -> None:
+        super().__init__(
+            name=self.name,
+            layers=self.blocks,
+            identity=IDENTITY if self.runs else None,
+            stages=self.runs,
+            skeleton=self.skeleton,
+            width=width,
+            input_size=input_size,
+            classes=classes,
+            latency=latency,
+        )
+        self.quantities = (*self.quantities, *self.further)
+
+
+class MobileNet(PublishedLayers):
     """ProxylessNAS's space, which RLNAS and ABS search too: 21 layers of inverted residuals, 2.2e17 codes.
 
     Values 0 to 5 are expansion 3 and 6 with kernel 3, then 5, then 7; 6, written -1, is the identity, which the
@@ -166,6 +197,9 @@ class MobileNet(LayerSpace):
     """
 
     name = "mobilenet"
+    skeleton = "mobilenet"
+    blocks = tuple(MBCONVS if layer % 4 == 0 else (*MBCONVS, IDENTITY) for layer in range(21))
+    runs = tuple(range(first + 1, first + 4) for first in range(0, 20, 4))
 
     def __init__(
         self,
@@ -179,74 +213,30 @@ class MobileNet(LayerSpace):
         if widths not in WIDTHS:
             raise unknown_name("widths of mobilenet", widths, WIDTHS)
         self.widths = widths
-        super().__init__(
-            name="mobilenet",
-            layers=[MBCONVS if layer % 4 == 0 else (*MBCONVS, IDENTITY) for layer in range(21)],
-            identity=IDENTITY,
-            stages=[range(first + 1, first + 4) for first in range(0, 20, 4)],
-            skeleton="mobilenet",
-            width=width,
-            input_size=input_size,
-            classes=classes,
-            latency=latency,
-        )
+        super().__init__(width=width, input_size=input_size, classes=classes, latency=latency)
         self.counted_for = f"{widths} widths x {width:g}, {input_size}x{input_size} images"
 
 
-class FairNAS(LayerSpace):
+class FairNAS(PublishedLayers):
     """FairNAS's space: 19 layers of inverted residuals, none of which may be left out, 6e14 codes.
 
     Values are 0 to 5: expansion 3 and 6 with kernel 3, then 5, then 7. See `LayerSpace` for what else holds. It also counts
     "abs_lookup": ABS's table of this space, which counts as `thop` does and has a 32 to 32 convolution too many at the
     stem's resolution (12,845,056 at 224x224).
-
-    Args:
-        width: multiplier of all channels.
-        input_size: side of the square images.
-        classes: of the classifier.
-        latency: path of a table that `frugalnas measure-latency` wrote.
     """
 
     name = "fairnas"
-
-    def __init__(
-        self, *, width: float = 1.0, input_size: int = 224, classes: int = 1000, latency: str | None = None
-    ) -> None:
-        super().__init__(
-            name="fairnas",
-            layers=[MBCONVS] * 19,
-            skeleton="mobilenet",
-            width=width,
-            input_size=input_size,
-            classes=classes,
-            latency=latency,
-        )
-        self.quantities = (*self.quantities, "abs_lookup")
+    skeleton = "mobilenet"
+    blocks = (MBCONVS,) * 19
+    further = ("abs_lookup",)
 
 
-class ShuffleNet(LayerSpace):
+class ShuffleNet(PublishedLayers):
     """Single Path One-Shot's space: 20 ShuffleNetV2-like blocks of four kinds, 4^20 codes (Guo et al., ECCV 2020).
 
     Values: 0, 1, 2 a shuffle block with kernel 3, 5, 7; 3 a block of three depthwise convolutions (xception).
-
-    Args:
-        width: multiplier of the stages' channels.
-        input_size: side of the square images.
-        classes: of the classifier.
-        latency: path of a table that `frugalnas measure-latency` wrote.
     """
 
     name = "shufflenet"
-
-    def __init__(
-        self, *, width: float = 1.0, input_size: int = 224, classes: int = 1000, latency: str | None = None
-    ) -> None:
-        super().__init__(
-            name="shufflenet",
-            layers=[("shuffle_k3", "shuffle_k5", "shuffle_k7", "xception")] * 20,
-            skeleton="shufflenet",
-            width=width,
-            input_size=input_size,
-            classes=classes,
-            latency=latency,
-        )
+    skeleton = "shufflenet"
+    blocks = (("shuffle_k3", "shuffle_k5", "shuffle_k7", "xception"),) * 20

@@ -28,7 +28,7 @@ from frugalnas.spaces.cells101 import (
 from frugalnas.spaces.costs101 import network_costs
 from frugalnas.spaces.encodings101 import ENCODINGS
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes
+from frugalnas.spaces.sizes import benchmark_network, checked_sizes
 
 __all__ = ["NASBench101"]
 
@@ -87,11 +87,7 @@ class NASBench101(SearchSpace):
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
         # A cell of five vertices divides its channels among them: each needs one.
         checked_sizes(self, width=INNER, cells=1, input_size=3, classes=1)
-        self.counted_for = (
-            "CIFAR-10 network"
-            if (width, cells, input_size, classes) == (128, 3, 32, 10)
-            else f"network of width {width}, {cells} cells a stack, {input_size}x{input_size} images, {classes} classes"
-        )
+        self.counted_for = benchmark_network(self, (128, 3, 32, 10), "stack")
         self.allowed: BoolArray = np.ones((EDGES + INNER, 3), np.bool_)
         self.allowed[:EDGES, 2] = False
 

@@ -13,7 +13,7 @@ from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSp
 from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.paths import path_positions, path_sequences
-from frugalnas.spaces.sizes import checked_sizes, table_path
+from frugalnas.spaces.sizes import benchmark_network, checked_sizes, table_path
 
 __all__ = ["NASBench201"]
 
@@ -91,11 +91,7 @@ class NASBench201(SearchSpace):
         self.latency = table_path(self, latency)
         self.quantities = ("params", "macs", *(("latency",) if latency else ()))
         checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
-        self.counted_for = (
-            "CIFAR-10 network"
-            if (width, cells, input_size, classes) == (16, 5, 32, 10)
-            else f"network of width {width}, {cells} cells a stage, {input_size}x{input_size} images, {classes} classes"
-        )
+        self.counted_for = benchmark_network(self, (16, 5, 32, 10), "stage")
         self.allowed: BoolArray = np.ones((6, 5), np.bool_)
 
     def format(self, code: Codes) -> str:

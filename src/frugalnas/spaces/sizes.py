@@ -8,7 +8,7 @@ from typing import Any
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import within
 
-__all__ = ["checked_sizes", "sizes_of", "table_path"]
+__all__ = ["benchmark_network", "checked_sizes", "sizes_of", "table_path"]
 
 
 def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
@@ -32,6 +32,15 @@ def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
     elif type(value) is not int or value < width:
         raise FrugalnasError(f"width of {name} is {value!r}; it is a number of channels, at least {width}")
     within("width", value, f"width of {name}")
+
+
+def benchmark_network(space: Any, standard: tuple[int, int, int, int], parts: str) -> str:
+    """Of which network a benchmark's space counts: that of the benchmark, or one of other sizes, for people."""
+    sizes = space.width, space.cells, space.input_size, space.classes
+    if sizes == standard:
+        return "CIFAR-10 network"
+    width, cells, side, classes = sizes
+    return f"network of width {width}, {cells} cells a {parts}, {side}x{side} images, {classes} classes"
 
 
 def table_path(space: Any, latency: Any) -> str | None:

@@ -18,7 +18,6 @@ from frugalnas.files import draft
 from frugalnas.limits import within
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
-from frugalnas.spaces.description import described_space
 from frugalnas.spaces.listed import listed_space
 
 __all__ = ["ROLES", "Column", "Contents", "Table", "write_table"]
@@ -235,7 +234,7 @@ def write_table(folder: Path, contents: Contents) -> Table:
     """The table at `folder`, which must not exist: complete or not there at all, whatever happens on the way."""
     name, codes, columns = contents.name, contents.codes, contents.columns
     space = contents.space if isinstance(contents.space, SearchSpace) else SPACES.create(contents.space)
-    described = described_space(space)
+    described = space.described()
     if space.limits:
         raise FrugalnasError(f"a table is of a whole space, not of {space!r}; leave the limits out")
     keys = space.identities(codes)
