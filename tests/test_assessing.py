@@ -371,7 +371,7 @@ def test_the_column_of_architectures_is_named(tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("cell,value\n" + "".join(f"{space.format(code)},{n}\n" for n, code in enumerate(codes)))
     np.testing.assert_array_equal(read_labels(file, space, architecture="cell").codes, codes)
-    with pytest.raises(FrugalnasError, match="--architecture"):
+    with pytest.raises(FrugalnasError, match="`architecture`"):
         read_labels(file, space)
     with pytest.raises(FrugalnasError, match="a table has no columns"):
         Labelled("nasbench201/cifar10", architecture="cell")

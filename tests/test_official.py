@@ -140,7 +140,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_written(tmp_path: Pa
     path = nats.folder(tmp_path, nats.files(nats.small()))
     import_benchmark(path)
     before = snapshot()
-    with pytest.raises(FrugalnasError, match=r"'nats/cifar10-valid' is taken .* choose another --name, such as mine,"):
+    with pytest.raises(FrugalnasError, match=r"'nats/cifar10-valid' is taken .* choose another `name`, such as mine,"):
         import_benchmark(path)
     assert snapshot() == before
     assert {table.name.partition("/")[0] for table in import_benchmark(path, name="again")} == {"again"}

@@ -21,16 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add"]
 
-NARROWEST, WIDEST = 16, 2**14
-"""Steps in which some network must be buildable, and up to which a width is looked for."""
-
-MULTIPLE = 0.05
-"""Step of widths that multiply a network's channels."""
-UNCERTAIN = 0.1
-"""Error of a latency table, as a share of what a network takes, above which it is to be measured again."""
-EVEN = 2
-"""Step of the widths of DARTS networks, whose reductions join two halves of the channels; `--step 1` finds odd ones."""
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -66,13 +56,15 @@ def _count(parsed: argparse.Namespace) -> int:
         print(to_json({**plain, **asdict(counts), **further, **exported}, indent=2))
         return 0
     print(f"{found.name}: {found.sizes}\n")
+    params, macs = len(f"{counts.params:,}"), len(f"{counts.macs:,}")
     rows = [
-        (stage.name, "x".join(map(str, stage.shape)), f"{stage.params:,}", f"{stage.macs:,}") for stage in counts.stages
+        (stage, "x".join(map(str, shape)), f"{own_params:{params},}", f"{own_macs:{macs},}")
+        for stage, shape, own_params, own_macs in [
+            *((stage.name, stage.shape, stage.params, stage.macs) for stage in counts.stages),
+            ("all", (), counts.params, counts.macs),
+        ]
     ]
-    rows.append(("all", "", f"{counts.params:,}", f"{counts.macs:,}"))
-    widths = [max(len(row[column]) for row in rows) for column in (2, 3)]
-    rows = [(stage, shape, params.rjust(widths[0]), macs.rjust(widths[1])) for stage, shape, params, macs in rows]
-    print_columns(rows, ("stage", "output", "params".rjust(widths[0]), "multiply-adds".rjust(widths[1])))
+    print_columns(rows, ("stage", "output", f"{'params':>{params}}", f"{'multiply-adds':>{macs}}"))
     print(f"\n{counts.params / 1e6:,.2f} M parameters, {counts.macs / 1e6:,.2f} M multiply-adds")
     print(f"{counts.thop / 1e6:,.2f} M as ABS and RLNAS count (linear layers twice)")
     if exported:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug, space_settings
+from frugalnas.cli.count import add_set
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["add"]
@@ -18,9 +19,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "blocks, or a cell as a graph; SVG and PNG."
     )
     add_architecture(parser)
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="space.NAME=VALUE", help="a further option of the space"
-    )
+    add_set(parser)
     parser.add_argument("--out", type=Path, metavar="PATH", help="files to write, without suffix [./<name>]")
     parser.add_argument("--title", help="line above the picture; '' for none [the name]")
     parser.set_defaults(run=run)

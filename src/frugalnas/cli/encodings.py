@@ -54,19 +54,11 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"{space.name}: {subject} {len(codes):,} architectures, {networks:,} networks\n")
     rows = [
         [
-            resolution.encoding,
-            *(
-                f"{number:,}"
-                for number in (
-                    resolution.dimension,
-                    resolution.distinct,
-                    resolution.colliding,
-                    resolution.largest,
-                )
-            ),
-            f"{resolution.split:,}" if space.listed_by == "code" else "-",
+            each.encoding,
+            *(f"{number:,}" for number in (each.dimension, each.distinct, each.colliding, each.largest)),
+            f"{each.split:,}" if space.listed_by == "code" else "-",
         ]
-        for resolution in found
+        for each in found
     ]
     if space.listed_by == "network":
         print("Each network is listed under one code, so that splits are not seen.\n")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
+from bisect import bisect_left
 from functools import cached_property
 from typing import Any
 
@@ -77,7 +79,7 @@ def _fit(parsed: argparse.Namespace) -> int:
     print_columns(rows, (*names, ""))
     macro = f" --macro {space.macro}" if hasattr(space, "macro") else ""
     print(
-        f"\nTrain it with: frugalnas train {_quoted(parsed.architecture)}{macro} --width {ladder.costs(best)['width']:g} ..."
+        f"\nTrain it with: frugalnas train {shlex.quote(parsed.architecture)}{macro} --width {ladder.costs(best)['width']:g} ..."
     )
     return 0
 
@@ -97,7 +99,7 @@ class _Ladder:
             raise FrugalnasError(
                 f"--step {step:g}: widths of {found.space.name} go up in {'whole ' * self.whole}steps above 0"
             )
-        known = ("params", "macs", "thop", *(name for name in found.space.quantities))
+        known = ("params", "macs", "thop", *found.space.quantities)
         for limit in limits:
             if limit.quantity not in known:
                 raise unknown_name("quantity", limit.quantity, dict.fromkeys(known))
@@ -164,11 +166,7 @@ class _Ladder:
             low, stride = low + stride, 2 * stride
             if low > WIDEST:
                 raise FrugalnasError(f"{rules} limits no width of {self.found.name}; lower it")
-        high = low + stride
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.fits(middle) else (low, middle)
-        return low
+        return low + bisect_left(range(low + 1, low + stride), True, key=lambda rung: not self.fits(rung))
 
     def _guess(self) -> int:
         """About where the limits are reached."""
@@ -177,9 +175,3 @@ class _Ladder:
         costs = self.costs(rung)
         room = min(limit.bound / max(costs[limit.quantity], 1e-9) for limit in self.limits)
         return min(int(rung * max(room, 0.0) ** 0.5), WIDEST)
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

@@ -9,6 +9,14 @@ from frugalnas.cli.text import print_columns
 
 __all__ = ["add"]
 
+RECIPES = {
+    "frugalnas.training": "",
+    "frugalnas.supernets": "for supernets (frugalnas supernet train)",
+    "frugalnas.encoders": "for encoders (frugalnas pretrain)",
+    "frugalnas.methods": "for methods (frugalnas rlnas)",
+}
+"""Folders that have some, and what these are for."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -21,17 +29,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(parsed: argparse.Namespace) -> int:
     """Print every registered name with the first line of its documentation."""
     if parsed.architectures:
-        return _architectures()
+        from frugalnas.spaces import KNOWN
+
+        print_columns([(each.name, each.space, each.source) for each in KNOWN.values()], ("name", "space", "source"))
+        return 0
     if parsed.recipes:
         from frugalnas.recipe_files import recipe_sources  # which does not import the rooms, and so no torch
 
-        print_columns(list(recipe_sources("frugalnas.training").items()), ("recipe", "source"))
-        print("\nfor supernets (frugalnas supernet train):")
-        print_columns(list(recipe_sources("frugalnas.supernets").items()), ("recipe", "source"))
-        print("\nfor encoders (frugalnas pretrain):")
-        print_columns(list(recipe_sources("frugalnas.encoders").items()), ("recipe", "source"))
-        print("\nfor methods (frugalnas rlnas):")
-        print_columns(list(recipe_sources("frugalnas.methods").items()), ("recipe", "source"))
+        for room, purpose in RECIPES.items():
+            print(f"\n{purpose}:" if purpose else "", end="\n" * bool(purpose))
+            print_columns(list(recipe_sources(room).items()), ("recipe", "source"))
         return 0
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.searches.scoring import SCORES
@@ -46,12 +53,4 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
     print(f"scores: {', '.join(SCORES)}, and sums such as angle+accuracy; these two need a supernet, the others none")
     print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
-    return 0
-
-
-def _architectures() -> int:
-    """Print every known architecture with its space and source."""
-    from frugalnas.spaces import KNOWN
-
-    print_columns([(each.name, each.space, each.source) for each in KNOWN.values()], ("name", "space", "source"))
     return 0

@@ -18,9 +18,6 @@ from frugalnas.spaces.sizes import sizes_of
 
 __all__ = ["add"]
 
-NARROWEST, WIDEST = 16, 2**14
-"""Steps in which some network must be buildable, and up to which a width is looked for."""
-
 UNCERTAIN = 0.1
 """Error of a latency table, as a share of what a network takes, above which it is to be measured again."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     own.add_argument(
         "--column",
+        dest="columns",
         action="append",
         metavar="ROLE=A,B,...",
         help="what a column is, one name per seed: validation, test, training_seconds, latency_ms, params, macs",
@@ -106,7 +108,7 @@ def _doctor(parsed: argparse.Namespace) -> int:
     return int(any(finding.state == "damaged" for finding in found))
 
 
-OWN = ("space", "set", "architecture", "column", "scale", "epochs", "split", "licence")
+OWN = ("space", "set", "architecture", "columns", "scale", "epochs", "split", "licence")
 """Options that say what an official file says itself."""
 
 
@@ -114,7 +116,7 @@ def _import(parsed: argparse.Namespace) -> int:
     from frugalnas.tables import import_benchmark, is_benchmark
 
     if is_benchmark(parsed.file):
-        given = [f"--{name}" for name in OWN if getattr(parsed, name) is not None]
+        given = [f"`{name}`" for name in OWN if getattr(parsed, name) is not None]
         if given:
             raise FrugalnasError(f"{parsed.file} is a benchmark file and says so itself: leave {', '.join(given)} out")
         jobs = os.cpu_count() or 1 if parsed.jobs is None else parsed.jobs
@@ -142,13 +144,10 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
         raise FrugalnasError(f"{parsed.file}: what is the new table called? Add --name, such as nasbench201/mine")
     if parsed.jobs is not None:
         raise FrugalnasError("--jobs is for a folder with a file per architecture; leave it out")
-    columns = {role: used.split(",") for role, used in (_pair(entry, "--column") for entry in parsed.column or ())}
-    scale = {}
-    for role, factor in (_pair(entry, "--scale") for entry in parsed.scale or ()):
-        try:
-            scale[role] = float(factor)
-        except ValueError:
-            raise FrugalnasError(f"--scale {role}={factor}: {factor!r} is not a number") from None
+    try:
+        scale = {role: float(factor) for role, factor in _pairs(parsed.scale, "--scale")}
+    except ValueError as error:
+        raise FrugalnasError(f"--scale: {error}") from None
     settings = parse_settings(parsed.set or ())
     if settings.keys() - {"space"}:
         raise unknown_name("part", (settings.keys() - {"space"}).pop(), ("space",))
@@ -157,7 +156,7 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
         name=parsed.name,
         space=describe_space_option(parsed.space or "nasbench201", settings),
         architecture=parsed.architecture,
-        columns=columns,
+        columns={role: used.split(",") for role, used in _pairs(parsed.columns, "--column")},
         scale=scale,
         epochs=parsed.epochs,
         split=parsed.split or "",
@@ -176,8 +175,8 @@ def _how_to_search(table: Table) -> str:
     return "It has no accuracies to search by"
 
 
-def _pair(text: str, option: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise FrugalnasError(f"{option} {text!r} is not of the form ROLE=VALUE")
-    return name, value
+def _pairs(entries: list[str] | None, option: str) -> list[tuple[str, str]]:
+    for entry in entries or ():
+        if not re.fullmatch("[^=]+=.+", entry, re.DOTALL):
+            raise FrugalnasError(f"{option} {entry!r} is not of the form ROLE=VALUE")
+    return [(role, value) for role, _, value in (entry.partition("=") for entry in entries or ())]

@@ -80,7 +80,7 @@ def import_table(
             raise FrugalnasError(f"unknown column role {role!r}; a column can be {', '.join(ROLES)}")
     if architecture is None:
         raise FrugalnasError(
-            f"{file}: which column holds the architectures? Add --architecture NAME; its columns are {', '.join(found)}"
+            f"{file}: which column holds the architectures? Add `architecture`=NAME; its columns are {', '.join(found)}"
         )
     for role, used in chosen.items():
         if not used:
@@ -90,7 +90,7 @@ def import_table(
             raise FrugalnasError(f"{file}: there is no column {column!r}; its columns are {', '.join(found)}")
     if "validation" not in chosen:
         raise FrugalnasError(
-            f"{file}: which column is the validation accuracy? Add --column validation=NAME; "
+            f"{file}: which column is the validation accuracy? Add `columns` validation=NAME; "
             f"its columns are {', '.join(found)}"
         )
     codes = parse_architectures(file, searched, lists[architecture])
@@ -186,7 +186,7 @@ def _check(file: Path, role: str, used: list[str], values: NDArray[np.float64]) 
         if high <= 1.0:
             raise FrugalnasError(
                 f"{file}: {shown} lies between {low:g} and {high:g}, which looks like fractions; "
-                f"accuracies are percentages here: add --scale {role}=100"
+                f"accuracies are percentages here: add `scale` {role}=100"
             )
         if low < 0 or high > 100:
             raise FrugalnasError(

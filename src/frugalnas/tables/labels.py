@@ -64,11 +64,11 @@ def read_labels(
     listed = ", ".join(columns)
     if named is None:
         raise FrugalnasError(
-            f"{file}: there is no column {' or '.join(names)}; name the column of architectures with --architecture; its columns "
+            f"{file}: there is no column {' or '.join(names)}; name the column of architectures with `architecture`; its columns "
             f"are {listed}"
         )
     if valued is None:
-        raise FrugalnasError(f"{file}: which column holds the values? Add --column NAME; its columns are {listed}")
+        raise FrugalnasError(f"{file}: which column holds the values? Add `column`=NAME; its columns are {listed}")
     if valued not in columns:
         raise FrugalnasError(f"{file}: there is no column {valued!r}; its columns are {listed}")
     codes = parse_architectures(file, space, columns[named])

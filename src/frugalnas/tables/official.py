@@ -106,7 +106,7 @@ def refuse_taken_name(name: str, instead: str | None = None) -> None:
     offered = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
     free = next(other for other in offered if not any(_overlap(other, known) for known in names))
     raise FrugalnasError(
-        f"{name!r} is taken by the table {taken!r}; choose another --name, such as {free}, or remove {table_folder(taken)}"
+        f"{name!r} is taken by the table {taken!r}; choose another `name`, such as {free}, or remove {table_folder(taken)}"
     )
 
 
