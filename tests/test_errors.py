@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import frugalnas
+from frugalnas.cli.options import evaluator_settings
 from frugalnas.cli.parsing import parse, parser_of, wording
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
@@ -140,5 +141,20 @@ def test_options_of_a_strategy_may_stand_anywhere():
     assert (parsed.strategy, parsed.option_predictor) == ("weaknas", "user_code:Mine")
     parsed = parse(["score", "run", "one", "--score", "angle", "another", "--top", "3", "third"])
     assert (parsed.run_dir, parsed.architectures, parsed.top) == ("run", ["one", "another", "third"], 3)
-    with pytest.raises(FrugalnasError, match="unrecognized arguments: --batch 10"):
-        parse(["search", "evolution", "--batch", "10"])  # an option of the default strategy
+    with pytest.raises(FrugalnasError, match="unrecognized arguments: --round-size 10"):
+        parse(["search", "evolution", "--round-size", "10"])  # an option of the default strategy
+
+
+def test_what_trains_answers_by_the_options_of_train():
+    parsed = parse(
+        ["search", "random", "--evaluator", "training", "--data", "digits", "--epochs", "3", "--input-size", "8"]
+    )
+    settings = {"evaluator": {"layers": "1"}}
+    evaluator_settings(parsed, settings)
+    assert settings == {"evaluator": {"layers": "1", "data": "digits", "epochs": "3", "input_size": "8"}}
+    with pytest.raises(FrugalnasError, match=r"--epochs and --set evaluator\.epochs say the same"):
+        evaluator_settings(parsed, {"evaluator": {"epochs": "4"}})
+    with pytest.raises(
+        FrugalnasError, match="--recipe cifar goes with --score of untrained networks, or --evaluator training"
+    ):
+        evaluator_settings(parse(["search", "--recipe", "cifar"]), {})

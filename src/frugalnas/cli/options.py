@@ -22,6 +22,7 @@ __all__ = [
     "add_evaluator",
     "add_limit",
     "convert",
+    "evaluator_settings",
     "labelled_names",
     "numbers",
     "parse_settings",
@@ -131,8 +132,8 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--evaluator",
         metavar="NAME",
-        help="training: train each architecture for real, with --set evaluator.data=cifar10 and so on; or MODULE:NAME, your own "
-        "Evaluator class or function of an architecture string",
+        help="training: train each architecture for real, by the options below; or MODULE:NAME, your own Evaluator class or "
+        "function of an architecture string",
     )
     group.add_argument("--space", metavar="NAME", help="space, where no table fixes it [nasbench201]")
     group.add_argument(
@@ -152,10 +153,51 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --data",
     )
-    group.add_argument(
-        "--data", metavar="NAME|PATH", help="images that untrained networks are shown; short for --set evaluator.data"
-    )
     add_angle(group)
+    group = parser.add_argument_group("where networks answer, trained or not: as for `frugalnas train`")
+    for option, shown, said in _OF_NETWORKS:
+        name = option.rpartition("--")[2].replace("-", "_")
+        how: dict[str, Any] = {"metavar": shown} if shown else {"action": "store_const", "const": "true"}
+        group.add_argument(*option.split(), dest=f"evaluator.{name}", help=said, **how)
+
+
+_OF_NETWORKS = (
+    ("--data", "NAME|PATH", "digits, cifar10, cifar100, or a folder or file of your own images [digits]"),
+    ("--root", "FOLDER", "where the files of a named data set are"),
+    ("--download", "", "fetch CIFAR into --root where it is not there"),
+    ("--split", "NAME|FILE", "which images validate: default, half, or a file"),
+    ("--input --input-size", "PIXELS", "side of the square images"),
+    ("--max-corrupt", "N", "unreadable images to skip [0]"),
+    ("--recipe", "NAME|FILE", "how each is trained [default]"),
+    ("--epochs", "N", "the recipe's epochs"),
+    ("--batch-size", "N", "the recipe's images a step"),
+    ("--lr", "X", "the recipe's learning rate"),
+    ("--device", "NAME", "auto, cpu, cuda or mps [auto]"),
+    ("--precision", "32|bf16|16", "of the arithmetic [32]"),
+    ("--channels-last", "", "memory layout that GPUs' matrix units like"),
+)
+"""Options of evaluators that build networks; whatever else one takes is set by `--set evaluator.NAME`."""
+
+
+def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str, str]]) -> None:
+    """Put what the options say of the evaluator among its settings.
+
+    Raises:
+        FrugalnasError: where nothing was named that has such settings, or both say the same.
+    """
+    said = {
+        dest[10:]: text for dest, text in vars(parsed).items() if dest.startswith("evaluator.") and text is not None
+    }
+    own = settings.setdefault("evaluator", {}) if said else {}
+    for name, text in said.items():
+        if parsed.supernet is not None or (parsed.score is None and parsed.evaluator is None):
+            raise FrugalnasError(
+                f"--{name.replace('_', '-')} {text} goes with --score of untrained networks, or --evaluator training; a supernet "
+                "has its own"
+            )
+        if name in own:
+            raise FrugalnasError(f"--{name.replace('_', '-')} and --set evaluator.{name} say the same; give one")
+        own[name] = text
 
 
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:

@@ -241,8 +241,9 @@ def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
     def named(match: re.Match[str]) -> str:
         name, value = match.groups()
         if name in typed:
-            flag = isinstance(parser._option_string_actions.get(typed[name]), argparse._StoreTrueAction)
-            return typed[name] if value is None or flag else f"{typed[name]} {value}"
+            option = parser._option_string_actions.get(typed[name])
+            alone = value is None or (option is not None and option.nargs == 0)
+            return typed[name] if alone else f"{typed[name]} {value}"
         setting = "." in name if "." in form else bool(form)
         return f"{'--set ' * setting}{name}" + (f"={value}" if value is not None else "")
 

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import add_budget, add_constructor_options, add_evaluator, convert, parse_settings, seconds
+from frugalnas.cli.options import (
+    add_budget,
+    add_constructor_options,
+    add_evaluator,
+    convert,
+    evaluator_settings,
+    parse_settings,
+    seconds,
+)
 from frugalnas.cli.showing import show_run
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
@@ -198,12 +206,7 @@ def describe_subject(
 
     limits = {"where": parsed.where} if parsed.where else {}
     value, _ = parse_objectives(parsed.objectives)
-    if parsed.data is not None:
-        if parsed.supernet is not None or (parsed.score is None and parsed.evaluator is None):
-            raise FrugalnasError(
-                f"--data {parsed.data} goes with --score of untrained networks, or --evaluator training; a supernet has its own"
-            )
-        settings.setdefault("evaluator", {}).setdefault("data", parsed.data)
+    evaluator_settings(parsed, settings)
     if (
         parsed.supernet is None
         and parsed.score is not None
