@@ -91,19 +91,20 @@ def kinds(pause: float = 0.0) -> dict[str, Kind]:
     try:
         import torch
 
-        from frugalnas.runs.supernets import resume_supernet, train_supernet
-        from frugalnas.runs.training import resume_training, train
-        from frugalnas.runs.watching import TrainingCallback
+        from frugalnas.runs.kinds import resume_run
+        from frugalnas.runs.progress import Callback
+        from frugalnas.trainings.network import train
+        from frugalnas.trainings.supernet import train_supernet
     except ImportError:
         return found
 
-    class StopTraining(TrainingCallback):
+    class StopTraining(Callback):
         """Ctrl-C at a step."""
 
         def __init__(self, at: int) -> None:
             self.at = at
 
-        def on_step(self, done: int, seconds_left: float | None) -> None:
+        def on_progress(self, done: int, said: str = "", **how: Any) -> None:
             if done == self.at:
                 raise KeyboardInterrupt
 
@@ -120,9 +121,9 @@ def kinds(pause: float = 0.0) -> dict[str, Kind]:
         train_supernet(space, "digits", run_dir=folder, settings=settings, callbacks=[StopTraining(at)], **how)
 
     weights = "model/model.safetensors"
-    found["training"] = Kind(begin_training, resume_training, ["journal.jsonl", "test.json", weights], 5, 2.0)
+    found["training"] = Kind(begin_training, resume_run, ["journal.jsonl", "test.json", weights], 5, 2.0)
     last = "weights/epoch-000003.safetensors"
-    found["supernet"] = Kind(begin_supernet, resume_supernet, ["journal.jsonl", last], 5, 2.0)
+    found["supernet"] = Kind(begin_supernet, resume_run, ["journal.jsonl", last], 5, 2.0)
     return found
 
 

@@ -64,7 +64,7 @@ def ask(data: ImageData, count: int, repeats: int) -> None:
 def train(folder: Path, flip: float, epochs: int | None, seed: int) -> float:
     """Test accuracy of a small network of NAS-Bench-201."""
     import frugalnas as fn
-    from frugalnas.runs.training import train
+    from frugalnas.trainings.network import train
 
     space = fn.get_space("nasbench201").with_options(width=16, layers=1)
     settings = {"augmentation": {"base": "suggested", "flip": flip}, **({} if epochs is None else {"epochs": epochs})}

@@ -19,12 +19,12 @@ from PIL import Image
 
 import frugalnas as fn
 from frugalnas.registry import PREDICTORS
-from frugalnas.runs.trained import TrainingEvaluator
-from frugalnas.runs.training import load_training, train
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.searches import load_search, resume, search
 from frugalnas.spaces import DARTS
 from frugalnas.strategies import NPENAS
+from frugalnas.trainings.evaluator import TrainingEvaluator
+from frugalnas.trainings.network import load_training, train
 
 
 def main() -> None:

@@ -25,9 +25,9 @@ from frugalnas.methods.rlnas import rlnas
 from frugalnas.methods.spaces import alive
 from frugalnas.runs import RunFolder
 from frugalnas.runs.kinds import resume_run
-from frugalnas.runs.training import load_training, resume_training, train
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.training import Compute
+from frugalnas.trainings.network import load_training, train
 
 RANDOM = 20
 SIMILAR = 0.25
@@ -82,7 +82,7 @@ def accuracies(job: tuple[SearchSpace, Codes, Path, int, bool]) -> tuple[float, 
         train(Architecture(space, code), run_dir=run_dir, seed=seed, compute=compute)
     result = load_training(run_dir)
     if not result.finished:
-        result = resume_training(run_dir)
+        result = resume_run(run_dir)
     assert result.test is not None
     return result.epochs[result.selected - 1]["val_accuracy"], result.test.top1
 

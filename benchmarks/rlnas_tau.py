@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 import frugalnas as fn
 from frugalnas.data import SplitSpec
-from frugalnas.runs.supernets import SupernetResult, load_supernet, train_supernet
 from frugalnas.scores import RULES, AngleTable, angle_table
 from frugalnas.scores.correlation import kendall_tau, spearman, within_groups
 from frugalnas.tables import open_table
+from frugalnas.trainings.supernet import SupernetResult, load_supernet, train_supernet
 
 LABELS = ("random", "true")
 

@@ -12,8 +12,8 @@ import numpy as np
 
 import frugalnas as fn
 from frugalnas.data import SplitSpec
-from frugalnas.runs.supernets import train_supernet
 from frugalnas.searches.scoring import open_score
+from frugalnas.trainings.supernet import train_supernet
 
 SPACES = {
     "nasbench201": (fn.NASBench201(), "rlnas-nasbench201"),

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import frugalnas as fn
 from frugalnas.report.training import training_report
-from frugalnas.runs.planning import plan
-from frugalnas.runs.training import train
 from frugalnas.spaces import DARTS
+from frugalnas.trainings.network import train
+from frugalnas.trainings.plan import plan
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ from image_files import class_folders
 from sklearn.datasets import load_digits
 
 from frugalnas.data import Images, mirrored_is_no_loss
-from frugalnas.runs.preparing import settled_for
 from frugalnas.training import load_recipe
+from frugalnas.trainings.fitting import settled_for
 
 
 def arrays(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:

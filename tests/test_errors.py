@@ -65,10 +65,6 @@ SOURCE = Path(frugalnas.__file__).parent
 COMMAND = re.compile(r"(frugalnas [a-z{]|python -m pip)[^;,()\n]*")
 NOT_YET = {
     "report/assessments.py",
-    "runs/preparing.py",
-    "runs/supernet_preparing.py",
-    "runs/supernets.py",
-    "runs/trained.py",
     "searches/budget.py",
     "searches/labelled.py",
     "searches/loop.py",
@@ -81,7 +77,6 @@ NOT_YET = {
     "tables/importing.py",
     "tables/labels.py",
     "tables/official.py",
-    "training/device.py",
 }
 """Files that still speak of options. The list only becomes shorter."""
 

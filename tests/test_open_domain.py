@@ -10,14 +10,14 @@ import pytest
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
-from frugalnas.runs import RunFolder, network_trainer
-from frugalnas.runs.trained import TrainingEvaluator
-from frugalnas.runs.training import load_training, train
+from frugalnas.runs import RunFolder
 from frugalnas.searches import Callback, ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
 from frugalnas.testing import EvaluatorConformance
 from frugalnas.training import load_recipe
+from frugalnas.trainings.evaluator import TrainingEvaluator
+from frugalnas.trainings.network import NetworkSession, load_training, train
 
 QUERIES = 2
 
@@ -75,7 +75,7 @@ def test_every_query_is_a_training_of_its_own_that_no_test_image_has_met(finishe
 
 
 def test_a_search_killed_in_a_training_ends_as_if_it_had_not_been(finished, images, tmp_path, monkeypatch):
-    measured = network_trainer.NetworkTrainer._measured
+    measured = NetworkSession.measured
     epochs = []
 
     def killed(self, epoch):
@@ -86,7 +86,7 @@ def test_a_search_killed_in_a_training_ends_as_if_it_had_not_been(finished, imag
 
     path = tmp_path / "killed"
     with monkeypatch.context() as patch:
-        patch.setattr(network_trainer.NetworkTrainer, "_measured", killed)
+        patch.setattr(NetworkSession, "measured", killed)
         with pytest.raises(KeyboardInterrupt):
             search(strategy(), evaluator(images), QUERIES, run_dir=path)
     half = path / "evaluations" / "000002" / "training"
@@ -98,7 +98,7 @@ def test_a_search_killed_in_a_training_ends_as_if_it_had_not_been(finished, imag
 
 
 def test_what_was_trained_is_not_trained_again_and_is_worth_what_is_asked(finished, images, monkeypatch):
-    monkeypatch.setattr(network_trainer.NetworkTrainer, "_measured", None)
+    monkeypatch.setattr(NetworkSession, "measured", None)
     first = load_search(finished).queries[0]
     trials, folder = Trials(first.code[None], np.zeros(1, np.int64)), finished / "evaluations" / "000001"
     assert evaluator(images).evaluate(trials, folder).values.tolist() == [first.metrics["best"]]
@@ -131,7 +131,7 @@ def test_failures_are_rows(images, tmp_path, monkeypatch):
     def diverged(self, epoch):
         raise RuntimeError("the loss is not finite")
 
-    monkeypatch.setattr(network_trainer.NetworkTrainer, "_measured", diverged)
+    monkeypatch.setattr(NetworkSession, "measured", diverged)
     told = evaluator(images).evaluate(Trials(codes, np.arange(2)), tmp_path)
     assert np.isnan(told.values).all()
     assert np.isnan(told.metrics["best"]).all()
@@ -143,9 +143,9 @@ def test_failures_are_rows(images, tmp_path, monkeypatch):
     ("options", "said"),
     [
         ({"data": "nowhere/images"}, "nowhere"),
-        ({"data": "cifar10", "root": "nowhere"}, "--set evaluator.root="),
+        ({"data": "cifar10", "root": "nowhere"}, "`evaluator.root`"),
         ({"recipe": "npenas"}, "npenas-darts-search"),
-        ({"split": "all"}, "evaluator.split=default"),
+        ({"split": "all"}, "`evaluator.split`=default"),
         ({"settings": "clip_norm"}, "NAME=VALUE"),
         ({"settings": "clip=5"}, "clip_norm"),
         ({"select": "first"}, "best, last5"),

@@ -23,10 +23,11 @@ from frugalnas.encoders import (
 from frugalnas.encoders.pretraining import architectures_for, edit_codes, pretraining_for
 from frugalnas.encoders.ssccl import CentralContrast
 from frugalnas.errors import FrugalnasError
-from frugalnas.runs.pretraining import load_pretraining, pretrain, resume_pretraining
-from frugalnas.runs.watching import TrainingCallback
+from frugalnas.runs.kinds import load_run, resume_run
+from frugalnas.runs.progress import Callback
 from frugalnas.spaces.distances import edit_distances, packed
 from frugalnas.training import Compute, Position, launched, read_tensors, write_tensors
+from frugalnas.trainings.encoder import pretrain
 
 TINY = {"epochs": 2, "share": 0.02, "batch": 96, "anchors": 40}
 """312 of NAS-Bench-201's architectures, three batches an epoch."""
@@ -123,28 +124,28 @@ def test_distances_of_nasbench101_are_those_of_the_program():
 # -- runs --------------------------------------------------------------------------------------------------------------
 
 
-class Killed(TrainingCallback):
+class Killed(Callback):
     """Stops a pre-training after a number of steps, as a kill does."""
 
     def __init__(self, step):
         self.step = step
 
-    def on_step(self, done, seconds_left):
+    def on_progress(self, done, said="", **how):
         if done == self.step:
             raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("task", ["ss-ccl", "ss-rl"])
 def test_a_killed_pretraining_ends_as_if_it_had_not_been(task, tmp_path, monkeypatch):
-    monkeypatch.setattr("frugalnas.encoders.pretraining.SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr("frugalnas.trainings.session.SAVE_EVERY_S", 0.0)
     space = fn.NASBench201()
     whole = pretrain(space, task, run_dir=tmp_path / "whole", settings=TINY, seed=3)
     with pytest.raises(KeyboardInterrupt):
         pretrain(space, task, run_dir=tmp_path / "cut", settings=TINY, seed=3, callbacks=[Killed(4)])
     with pytest.raises(FrugalnasError, match=r"has not finished; continue it with: frugalnas resume"):
         load_encoder(tmp_path / "cut", space)
-    assert not load_pretraining(tmp_path / "cut").finished
-    resumed = resume_pretraining(tmp_path / "cut")
+    assert not load_run(tmp_path / "cut").finished
+    resumed = resume_run(tmp_path / "cut")
     assert resumed.finished
     assert resumed.epochs == whole.epochs
     weights = [read_tensors(tmp_path / name / "encoder.safetensors")[0] for name in ("whole", "cut")]
@@ -217,7 +218,7 @@ def test_scaled_targets_and_near_pairs_leave_something_to_learn():
     for settings in ({"near": 0.0, "scale": "vertices"}, {"near": 0.5, "scale": "mean", "edits": 2}):
         recipe = load_pretraining_recipe("default", {**settings, "share": 0.1}, task="ss-rl", space="nasbench201")
         pretraining = pretraining_for(fabric, space, recipe, 0)
-        distances = torch.cat([batch.distances for batch in pretraining._batches(0, 0)]).float()
+        distances = torch.cat([batch.distances for batch in pretraining.batches(0, 0)]).float()
         spread.append(float(torch.exp(-distances / pretraining.scale).std()))
     assert spread[1] > 1.2 * spread[0]
 
@@ -369,7 +370,7 @@ def _one_step(fabric, settings, file):
     graphs = pretraining.graphs
     pretraining.graphs = GraphTensors(graphs.adjacency.double(), graphs.operations, graphs.kinds)
     pretraining.network.double()
-    batch = next(iter(pretraining._batches(0, 0)))
+    batch = next(iter(pretraining.batches(0, 0)))
     sums = pretraining._descend(batch, Position(0, 0, 1, pretraining.steps_per_epoch))
     found = {name: value.double() for name, value in sums.items()}
     found |= {f"gradient of {name}": parameter.grad for name, parameter in pretraining.network.named_parameters()}

@@ -229,7 +229,7 @@ def test_the_page_stands_alone_and_is_safe(tmp_path, monkeypatch):
         "data": {"spec": "/some/where/photos", "fingerprint": ""},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    runs = pytest.importorskip("frugalnas.runs.training")
+    runs = pytest.importorskip("frugalnas.trainings.network")
     monkeypatch.setattr(runs, "load_training", lambda run_dir: result)
     page, *figures = pages.training_report(tmp_path)
     assert {path.name for path in figures} == {

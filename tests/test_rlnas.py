@@ -25,15 +25,15 @@ from frugalnas.report.certainty import certainty
 from frugalnas.report.method_page import doubts_of
 from frugalnas.report.methods import method_report
 from frugalnas.runs import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import load_stages
-from frugalnas.runs.supernets import load_supernet
-from frugalnas.runs.training import load_training
-from frugalnas.runs.watching import TrainingCallback
 from frugalnas.scores import Angle, AngleTable, Score
 from frugalnas.searches import SearchResult
 from frugalnas.searches.ledger import Query
 from frugalnas.supernets import SupernetRecipe
 from frugalnas.training import Compute, load_recipe
+from frugalnas.trainings.network import load_training
+from frugalnas.trainings.supernet import load_supernet
 
 QUICK = {
     "supernet.epochs": 3,
@@ -98,7 +98,7 @@ def unlabelled(images, tmp_path_factory, without_onnx):
 def stop_at(stage, step):
     """Watches that interrupt one stage at a step of its training."""
 
-    class Stop(TrainingCallback):
+    class Stop(Callback):
         def on_step(self, done, seconds_left):
             if done == step:
                 raise KeyboardInterrupt

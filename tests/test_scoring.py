@@ -18,7 +18,6 @@ from frugalnas.evaluation import Trials
 from frugalnas.report.rankings import ranking_numbers
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
-from frugalnas.runs.supernets import load_supernet, supernet_data, train_supernet
 from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
@@ -30,6 +29,7 @@ from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, Contents, open_table, write_table
 from frugalnas.tables.catalogue import table_folder
 from frugalnas.testing import EvaluatorConformance
+from frugalnas.trainings.supernet import load_supernet, supernet_data, train_supernet
 
 SPACE = fn.NASBench201(width=2, cells=1)
 QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "angle_base": 1}

@@ -18,16 +18,17 @@ from PIL import Image
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.runs import RunFolder
-from frugalnas.runs import trainer as trainer_module
-from frugalnas.runs.supernet_planning import plan_supernet
-from frugalnas.runs.supernet_preparing import prepare_supernet
-from frugalnas.runs.supernet_trainer import SupernetTrainer, weights_file
-from frugalnas.runs.supernets import load_supernet, resume_supernet, train_supernet
-from frugalnas.runs.training import load_training
-from frugalnas.runs.watching import TrainingCallback
+from frugalnas.runs.kinds import resume_run
+from frugalnas.runs.progress import Callback
 from frugalnas.spaces import DARTS
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
 from frugalnas.training import load_recipe, read_tensors, recipes, write_tensors
+from frugalnas.trainings import session as trainer_module
+from frugalnas.trainings.fitting import fitted_supernet
+from frugalnas.trainings.kinds import weights_file
+from frugalnas.trainings.network import load_training
+from frugalnas.trainings.plan import plan_supernet
+from frugalnas.trainings.supernet import SupernetSession, load_supernet, train_supernet
 
 SPACE = fn.NASBench201(width=2, cells=1)
 CPU = fn.Compute("cpu")
@@ -37,13 +38,13 @@ QUICK = {"epochs": 3, "batch_size": 512, "lr": 0.05, "base_epochs": [0, 1], "ang
 DIVERGING = {"epochs": 2, "batch_size": 256, "optimizer": "momentum", "lr": 1e3, "momentum": 1.0, "weight_decay": 10}
 
 
-class Stop(TrainingCallback):
+class Stop(Callback):
     """Interrupts a training after so many steps."""
 
     def __init__(self, at: int) -> None:
         self.at = at
 
-    def on_step(self, done, seconds_left):
+    def on_progress(self, done, said="", **how):
         if done == self.at:
             raise KeyboardInterrupt
 
@@ -105,9 +106,7 @@ def test_a_supernet_is_built_with_the_weights_of_an_epoch(finished):
 
 
 def test_what_was_not_kept_is_refused(finished):
-    with pytest.raises(
-        FrugalnasError, match=r"keeps weights after epochs 0, 1, 3, not 2; .* --set base_epochs=\[0,2\]"
-    ):
+    with pytest.raises(FrugalnasError, match=r"keeps weights after epochs 0, 1, 3, not 2; .* `base_epochs`=\[0,2\]"):
         finished.weights(2)
     with pytest.raises(FrugalnasError, match="measures the angle after epoch 3 from epoch 0 or 1, not 2"):
         finished.triples(3, 2)
@@ -118,7 +117,7 @@ def test_what_was_not_kept_is_refused(finished):
 @pytest.mark.parametrize(("mode", "own"), [("random", False), ("random-access", False), ("true", True)])
 def test_the_recipes_labels_are_what_the_supernet_is_trained_on(tmp_path, mode, own):
     interrupted(tmp_path / "run", settings={**QUICK, "labels": mode})
-    trainer = SupernetTrainer(CPU.fabric(), RunFolder(tmp_path / "run"), [])
+    trainer = SupernetSession(CPU.fabric(), RunFolder(tmp_path / "run"), [])
     drawn = torch.cat([labels for _, labels in trainer.train_loader.epoch(0)]).numpy()
     true = trainer.data.train.labels[trainer.train_loader.order(0)][: len(drawn)]
     assert ((drawn == true).mean() > 0.9) == own
@@ -144,7 +143,7 @@ def test_interrupted_anywhere_it_ends_the_same(finished, tmp_path, monkeypatch, 
     interrupted(path, at, settings=settings)
     before = (path / weights_file(0)).stat()
     assert not load_supernet(path).finished
-    assert resume_supernet(path).epochs == whole.epochs
+    assert resume_run(path).epochs == whole.epochs
     assert content(path) == content(whole.run_dir)
     after = (path / weights_file(0)).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
@@ -169,12 +168,12 @@ def test_initial_weights_that_changed_are_refused(tmp_path):
     write_tensors(path / weights_file(0), {**weights, name: weights[name] + 1}, metadata)
     said = r"does not hold the weights that the run began with \(sha256 .*put it back"
     with pytest.raises(RunFolderError, match=said):
-        resume_supernet(path)
+        resume_run(path)
     with pytest.raises(RunFolderError, match=said):
         load_supernet(path).supernet(0)
     (path / weights_file(0)).unlink()
     with pytest.raises(FrugalnasError, match="is not there; put it back"):
-        resume_supernet(path)
+        resume_run(path)
 
 
 def test_a_checkpoint_from_other_initial_weights_is_refused(tmp_path, cli):
@@ -204,14 +203,14 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_
     assert len(load_supernet(path).epochs) >= 1
     assert all(tensor.isfinite().all() for tensor in load_supernet(path).weights().values())
     with pytest.raises(FrugalnasError, match=said[:-1] + ".* --lr X"):
-        resume_supernet(path)
+        resume_run(path)
 
 
 @pytest.mark.slow  # a training that goes on is tested by default
 def test_a_finished_supernet_goes_on_for_longer(finished, tmp_path):
     path = tmp_path / "on"
     shutil.copytree(finished.run_dir, path)
-    result = resume_supernet(path, epochs=4)
+    result = resume_run(path, epochs=4)
     assert result.finished
     assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4]
     assert result.epochs[:3] == finished.epochs
@@ -319,7 +318,7 @@ def test_the_published_settings_fit_their_spaces():
     ],
 )
 def test_without_a_word_paths_are_what_fits_the_space(space, pixels, paths):
-    prepared = prepare_supernet(space, fn.Images("digits", input_size=pixels), "default", {}, 1)
+    prepared = fitted_supernet(space, fn.Images("digits", input_size=pixels), "default", {}, 1)
     assert prepared.recipe.paths == paths
     assert prepared.recipe.classes == 10
 
@@ -366,9 +365,9 @@ def test_the_commands(tmp_path, cli, monkeypatch):
 
 KILLED = """
 import frugalnas as fn
-from frugalnas.runs import trainer
-from frugalnas.runs.supernets import train_supernet
-trainer.SAVE_EVERY_S = 0.0
+from frugalnas.trainings import session
+from frugalnas.trainings.supernet import train_supernet
+session.SAVE_EVERY_S = 0.0
 train_supernet(fn.NASBench201(width=2, cells=1), run_dir={path!r}, settings={settings!r}, seed=3, compute=fn.Compute("cpu"))
 """
 
@@ -391,7 +390,7 @@ def test_killed_at_any_moment_it_ends_the_same(tmp_path, steps, decay_unsampled)
     process.wait()
     assert not load_supernet(path).finished
     assert load_supernet(path).initial == whole.initial
-    resume_supernet(path)
+    resume_run(path)
     assert content(path) == content(whole.run_dir)
 
 

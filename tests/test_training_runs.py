@@ -25,13 +25,16 @@ from frugalnas.networks.saving import load, read_card
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import progress as run_progress
-from frugalnas.runs import trainer as trainer_module
-from frugalnas.runs.preparing import too_large
-from frugalnas.runs.trained import TrainingEvaluator
-from frugalnas.runs.training import evaluate_run, load_training, plan, resume_training, train
-from frugalnas.runs.watching import TrainingCallback, TrainingProgress, duration
+from frugalnas.runs.kinds import resume_run
+from frugalnas.runs.progress import Callback, Progress, duration
 from frugalnas.spaces import DARTS
 from frugalnas.training import read_tensors
+from frugalnas.trainings import session as trainer_module
+from frugalnas.trainings.evaluation import evaluate_run
+from frugalnas.trainings.evaluator import TrainingEvaluator
+from frugalnas.trainings.network import load_training, train
+from frugalnas.trainings.plan import plan
+from frugalnas.trainings.weights import too_large
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 QUICK = {"epochs": 2, "batch_size": 512, "lr": 0.02, "ema": 0.5}
@@ -42,7 +45,7 @@ def tiny(width: int = 4) -> fn.Architecture:
     return fn.Architecture(space, space.parse(CELL))
 
 
-class Watcher(TrainingCallback):
+class Watcher(Callback):
     def __init__(self, stop_at: int | None = None) -> None:
         self.stop_at = stop_at
         self.steps: list[int] = []
@@ -51,16 +54,18 @@ class Watcher(TrainingCallback):
         self.notes: tuple[str, ...] = ()
         self.result = None
 
-    def on_start(self, steps, done, notes):
-        self.total, self.done, self.notes = steps, done, notes
+    def on_start(self, done, total, notes=()):
+        self.total, self.done, self.notes = total, done, notes
 
-    def on_step(self, done, seconds_left):
+    def on_progress(self, done, said="", *, left=None, worth_a_line=False):
+        if worth_a_line:
+            return
         self.steps.append(done)
-        self.left.append(seconds_left)
+        self.left.append(left)
         if done == self.stop_at:
             raise KeyboardInterrupt
 
-    def on_epoch(self, record):
+    def on_record(self, record):
         self.epochs.append(record)
 
     def on_stop(self, result):
@@ -132,7 +137,7 @@ def test_other_data_are_evaluated_on_whole(finished, tmp_path):
 def test_a_finished_training_resumes_to_itself(finished):
     result, _ = finished
     before = (result.run_dir / "test.json").read_text()
-    assert resume_training(result.run_dir).test.to_json() == result.test.to_json()
+    assert resume_run(result.run_dir).test.to_json() == result.test.to_json()
     assert (result.run_dir / "test.json").read_text() == before
 
 
@@ -145,7 +150,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_weights(finished, tmp_path, 
         train(tiny(), run_dir=path, settings=QUICK, seed=3, callbacks=[Watcher(stop_at)])
     assert not load_training(path).finished
     watcher = Watcher()
-    resumed = resume_training(path, callbacks=[watcher])
+    resumed = resume_run(path, callbacks=[watcher])
     assert watcher.done > 0 or stop_at == 1
     same_run(whole.run_dir, path)
     assert resumed.test.to_json() == whole.test.to_json()
@@ -169,7 +174,7 @@ def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
     assert (target / "initial.safetensors").exists()
     (target / step.name).write_bytes(step.read_bytes())
     with pytest.raises(RunFolderError, match="is a checkpoint of another seed"):
-        resume_training(tmp_path / "other")
+        resume_run(tmp_path / "other")
 
 
 def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
@@ -182,9 +187,9 @@ def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
         ({"epochs": 5, "lr": -1.0}, "lr is -1"),
     ):
         with pytest.raises(FrugalnasError, match=said):
-            resume_training(tmp_path / "on", **options)
+            resume_run(tmp_path / "on", **options)
     assert load_training(tmp_path / "on").finished
-    result = resume_training(tmp_path / "on", epochs=5, lr=0.03)
+    result = resume_run(tmp_path / "on", epochs=5, lr=0.03)
     assert lines(tmp_path / "on")[:2] == lines(first.run_dir)
     assert [record["epoch"] for record in result.epochs] == [1, 2, 3, 4, 5]
     cosine = 0.015 + 0.015 * np.cos(
@@ -201,8 +206,8 @@ def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
     assert " restart: epoch 2" in [text.get_text() for text in learning_curves(result).axes[0].texts]
     assert read_card(result.model).provenance["epoch"] == 5
     with pytest.raises(KeyboardInterrupt):
-        resume_training(tmp_path / "killed", epochs=5, lr=0.03, callbacks=[Watcher(7)])
-    resume_training(tmp_path / "killed")
+        resume_run(tmp_path / "killed", epochs=5, lr=0.03, callbacks=[Watcher(7)])
+    resume_run(tmp_path / "killed")
     same_run(tmp_path / "on", tmp_path / "killed")
 
 
@@ -211,7 +216,7 @@ def test_runs_that_others_rest_on_keep_their_epochs(finished, tmp_path):
     shutil.copytree(finished[0].run_dir, inner)
     (inner.parents[2] / "config.yaml").write_text("kind: search")
     with pytest.raises(FrugalnasError, match=r"is a part of .*search, whose result rests on it"):
-        resume_training(inner, epochs=5)
+        resume_run(inner, epochs=5)
 
 
 def test_what_a_space_lacks_is_noted_or_refused(tmp_path):
@@ -280,10 +285,10 @@ def test_a_diverged_training_goes_on_at_another_rate_only(diverged, tmp_path):
     path = tmp_path / "mended"
     shutil.copytree(diverged, path)
     with pytest.raises(Diverged, match=SAID + r".*; frugalnas resume .* --lr X goes on from there"):
-        resume_training(path)
+        resume_run(path)
     with pytest.raises(Diverged, match=r"epoch [34]\) is not finite"):
-        resume_training(path, lr=2.9)
-    result = resume_training(path, lr=1e-6)
+        resume_run(path, lr=2.9)
+    result = resume_run(path, lr=1e-6)
     assert result.finished
     assert [record["epoch"] for record in lines(path)] == [1, 2, 3, 4, 5, 6]
     assert [record["lr"] for record in lines(path)[2:]] == pytest.approx([1e-6] * 4)
@@ -328,16 +333,16 @@ def test_growing_drop_path_is_not_compiled_anew_every_epoch(tmp_path):
     code = space.sample(1, np.random.default_rng(0))[0]
     settings = {"epochs": 2, "auxiliary": None}
     data, compute = fn.Images("digits", input_size=16), fn.Compute(compile=True)
-    with pytest.raises(FrugalnasError, match="drop_path_ramp=false"):
+    with pytest.raises(FrugalnasError, match="`drop_path_ramp`=false"):
         train(fn.Architecture(space, code), data, "cifar", settings=settings, run_dir=tmp_path / "c", compute=compute)
 
 
 def test_a_plan_says_what_would_happen():
     found = plan(tiny(), settings=QUICK)
     assert found.images == {"train": 1455, "val": 162, "test": 180}
-    assert (found.steps_per_epoch, found.steps, found.input_size) == (2, 4, 8)
+    assert (found.steps_per_epoch, found.steps, found.space.input_size) == (2, 4, 8)
     assert found.seconds > 0
-    assert found.recipe["augmentation"]["pad"] == 1
+    assert found.recipe.augmentation["pad"] == 1
 
 
 def test_a_network_far_too_large_for_its_images_is_warned_of():
@@ -352,8 +357,8 @@ def test_a_note_is_printed_once_whatever_stages_have_it():
 
     console, told = Console(file=io.StringIO(), width=200), {"said before"}
     for notes in (("said before", "new"), ("new", "newer")):
-        progress = TrainingProgress(console, told)
-        progress.on_start(1, 0, notes)
+        progress = Progress("training", console=console, told=told)
+        progress.on_start(0, 1, notes)
         progress.close()
     printed = console.file.getvalue()
     assert [printed.count(f"{note}\n") for note in ("said before", "new", "newer")] == [0, 1, 1]
@@ -375,11 +380,11 @@ def test_a_log_shows_a_line_an_epoch_and_a_line_a_minute(monkeypatch):
     log = io.StringIO()
     clock = iter(range(0, 10_000, 25))
     monkeypatch.setattr(run_progress.time, "monotonic", lambda: float(next(clock)))  # 25 s a look
-    progress = TrainingProgress(Console(file=log, width=60))
-    progress.on_start(20, 0, ("what was decided",))
+    progress = Progress("training", console=Console(file=log, width=60))
+    progress.on_start(0, 20, ("what was decided",))
     for done in range(1, 9):
-        progress.on_step(done, None)
-    progress.on_epoch({"epoch": 1, "train_accuracy": 50.0, "val_accuracy": 40.0})
+        progress.on_progress(done)
+    progress.on_progress(8, "epoch 1: train 50.00 %, val 40.00 %", worth_a_line=True)
     progress.close()
     shown = log.getvalue().splitlines()
     assert shown[0] == "what was decided"
@@ -402,9 +407,9 @@ def test_the_default_settings_learn_the_digits(tmp_path):
 
 KILLED = """
 import frugalnas as fn
-from frugalnas.runs import trainer
-from frugalnas.runs.training import train
-trainer.SAVE_EVERY_S = 0.0
+from frugalnas.trainings import session
+from frugalnas.trainings.network import train
+session.SAVE_EVERY_S = 0.0
 space = fn.NASBench201(width=4, cells=1)
 train(fn.Architecture(space, space.parse({cell!r})), run_dir={path!r}, settings={settings!r}, seed=3)
 """
@@ -426,7 +431,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(tmp_path, steps):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not load_training(path).finished
-    resume_training(path)
+    resume_run(path)
     same_run(whole.run_dir, path)
 
 
@@ -462,7 +467,7 @@ def test_data_that_changed_are_refused(tmp_path):
         train(tiny(), tmp_path / "mine.npz", run_dir=tmp_path / "run", settings={"epochs": 1}, callbacks=[Watcher(1)])
     np.savez(tmp_path / "mine.npz", images=images[:59], labels=np.arange(59) % 3)
     with pytest.raises(FrugalnasError, match="60 train images, here are 59 train; put back what was there"):
-        resume_training(tmp_path / "run")
+        resume_run(tmp_path / "run")
     np.savez(tmp_path / "mine.npz", images=images[::-1], labels=np.arange(60) % 3)
     with pytest.raises(RunFolderError, match="have changed since"):
-        resume_training(tmp_path / "run")
+        resume_run(tmp_path / "run")

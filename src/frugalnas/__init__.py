@@ -43,8 +43,8 @@ _HOMES = {
         "search",
     ),
     "frugalnas.searches.scoring": ("ScoreEvaluator", "open_score"),
-    "frugalnas.runs.supernets": ("SupernetResult", "load_supernet", "train_supernet"),
-    "frugalnas.runs.training": ("TrainingResult", "train"),
+    "frugalnas.trainings.supernet": ("SupernetResult", "load_supernet", "train_supernet"),
+    "frugalnas.trainings.network": ("TrainingResult", "train"),
     "frugalnas.searches.untrained": ("UntrainedEvaluator", "open_untrained"),
     "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
     "frugalnas.spaces": (
@@ -105,11 +105,6 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
     from frugalnas.runs.kinds import resume_run as resume_run
-    from frugalnas.runs.supernets import SupernetResult as SupernetResult
-    from frugalnas.runs.supernets import load_supernet as load_supernet
-    from frugalnas.runs.supernets import train_supernet as train_supernet
-    from frugalnas.runs.training import TrainingResult as TrainingResult
-    from frugalnas.runs.training import train as train
     from frugalnas.scores import Angle as Angle
     from frugalnas.scores import AngleRule as AngleRule
     from frugalnas.scores import Score as Score
@@ -159,6 +154,11 @@ if TYPE_CHECKING:
     from frugalnas.tables import open_table as open_table
     from frugalnas.tables import table_names as table_names
     from frugalnas.training import Compute as Compute
+    from frugalnas.trainings.network import TrainingResult as TrainingResult
+    from frugalnas.trainings.network import train as train
+    from frugalnas.trainings.supernet import SupernetResult as SupernetResult
+    from frugalnas.trainings.supernet import load_supernet as load_supernet
+    from frugalnas.trainings.supernet import train_supernet as train_supernet
 
 
 def __getattr__(name: str) -> Any:

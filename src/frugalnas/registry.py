@@ -361,7 +361,7 @@ EVALUATORS = Registry(
     {
         "table": "frugalnas.tables:TableEvaluator",
         "score": "frugalnas.searches.scoring:ScoreEvaluator",
-        "training": "frugalnas.runs.trained:TrainingEvaluator",
+        "training": "frugalnas.trainings.evaluator:TrainingEvaluator",
         "untrained": "frugalnas.searches.untrained:UntrainedEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",
     },
@@ -427,6 +427,9 @@ KINDS = Registry(
         "assessment": "frugalnas.studies.assessment:AssessmentRun",
         "comparison": "frugalnas.studies.comparison:ComparisonRun",
         "method": "frugalnas.methods.kind:MethodRun",
+        "training": "frugalnas.trainings.kinds:TrainingKind",
+        "supernet": "frugalnas.trainings.kinds:SupernetKind",
+        "pretraining": "frugalnas.trainings.kinds:PretrainingKind",
     },
     base="frugalnas.runs.kinds:RunKind",
 )

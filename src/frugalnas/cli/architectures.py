@@ -13,6 +13,7 @@ from frugalnas.cli.options import convert, parse_settings
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES, constructor_options
+from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -70,8 +71,6 @@ class Architecture:
     @property
     def sizes(self) -> str:
         """The sizes of its network, for people."""
-        from frugalnas.spaces.sizes import sizes_of
-
         return sizes_of(self.space)
 
     def build(self) -> nn.Module:

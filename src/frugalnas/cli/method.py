@@ -180,14 +180,15 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
 
 def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
     """A line and a progress bar for each stage, each note once; after Ctrl-C the line that continues the run."""
-    from frugalnas.cli import search, train
+    from frugalnas.cli import search
+    from frugalnas.cli.text import watched
 
     @contextmanager
     def watch(stage: Stage) -> Iterator[list[Any]]:
         if not quiet:
             print(f"stage {stage.name}: {stage.path}", file=sys.stderr)
         watching: Any = (
-            search.watched(run_dir, quiet) if stage.kind == "search" else train.watched(run_dir, quiet, told)
+            search.watched(run_dir, quiet) if stage.kind == "search" else watched(run_dir, quiet, "training", told)
         )
         with watching as callbacks:
             yield callbacks

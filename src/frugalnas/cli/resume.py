@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli import method, pretrain, search, train
+from frugalnas.cli import method, search
 from frugalnas.cli.method import stage_settings
 from frugalnas.cli.options import add_budget, add_limit
-from frugalnas.cli.showing import show_run, show_training
-from frugalnas.cli.supernet import show_supernet
+from frugalnas.cli.showing import show_run
 from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError
 
@@ -81,13 +80,13 @@ def _resume_otherwise(parsed: argparse.Namespace) -> int:
 
     run_dir, quiet = parsed.run_dir, parsed.quiet
     config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] not in ("training", "supernet", "pretraining", "method"):
+    if parsed.device is not None and config["kind"] != "method":
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
     if (parsed.settings or parsed.where) and config["kind"] != "method":
         raise FrugalnasError(
             f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
         )
-    if (parsed.epochs, parsed.lr) != (None, None) and config["kind"] not in ("training", "supernet"):
+    if (parsed.epochs, parsed.lr) != (None, None):
         more = "--queries gives it a larger budget" if config["kind"] == "search" else "start another one for more"
         raise FrugalnasError(f"{run_dir} is a {config['kind']}: only trainings go on for --epochs or at --lr; {more}")
     if config["kind"] == "method":
@@ -97,10 +96,6 @@ def _resume_otherwise(parsed: argparse.Namespace) -> int:
             )
         settings = stage_settings(parsed.settings or []) or None
         return method.resume_method(run_dir, quiet=quiet, settings=settings, where=parsed.where, device=parsed.device)
-    if config["kind"] == "pretraining":
-        return pretrain.resume_run(run_dir, parsed)
-    if config["kind"] in ("training", "supernet"):
-        return _resume_training(run_dir, config["kind"], parsed)
     changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.failures}
     changed = {name: value for name, value in changed.items() if value is not None}
     budget = Budget(**{**config["budget"], **changed}) if changed else None
@@ -108,18 +103,3 @@ def _resume_otherwise(parsed: argparse.Namespace) -> int:
     with search.watched(run_dir, quiet) as callbacks:
         resume(here, budget=budget, callbacks=callbacks)
     return show_run(here)
-
-
-def _resume_training(run_dir: Path, kind: str, parsed: argparse.Namespace) -> int:
-    from frugalnas.runs.supernets import resume_supernet
-    from frugalnas.runs.training import resume_training
-
-    if parsed.queries is not None or parsed.seconds is not None:
-        raise FrugalnasError("a training has no queries; --epochs has it go on for longer")
-    options = {"device": parsed.device, "epochs": parsed.epochs, "lr": parsed.lr}
-    with train.watched(run_dir, parsed.quiet) as callbacks:
-        if kind == "supernet":
-            resume_supernet(run_dir, **options, callbacks=callbacks)
-        else:
-            resume_training(run_dir, **options, callbacks=callbacks)
-    return show_supernet(run_dir) if kind == "supernet" else show_training(run_dir)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli import pretrain
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, surroundings, unknown_name
 from frugalnas.registry import KINDS
@@ -96,38 +93,12 @@ def _row_of(folder: RunFolder) -> list[str]:
     from frugalnas.runs.descriptions import subject_of
 
     config, lines = folder.config, list(folder.lines())
-    of_training = {"supernet": _supernet_row, "pretraining": pretrain.pretraining_row, "training": _training_row}
-    if config["kind"] in of_training:
-        return of_training[config["kind"]](folder)
     subject = subject_of(config["evaluator"])
     values = [line["value"] for line in lines if line["value"] is not None]
     budget = config["budget"]["queries"]
     done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
     best = f"{max(values):.3f}" if values else ""
     return [str(folder.path), config["strategy"]["name"], subject, done, best]
-
-
-def _supernet_row(folder: RunFolder) -> list[str]:
-    """A supernet's line in the list: in place of a best value, how far its weights have turned."""
-    config = folder.config
-    epochs, diverged = folder.epochs()
-    turned = f"{epochs[-1]['angle']:.3f} rad" if epochs else ""
-    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
-    on = f"{config['space']['name']}, {Path(config['data']['spec']).name}"
-    return [str(folder.path), "supernet", on, done, turned]
-
-
-def _training_row(folder: RunFolder) -> list[str]:
-    """A training's line in the list: its best is the test accuracy, or so far the best on the validation images."""
-    config = folder.config
-    epochs, diverged = folder.epochs()
-    validation = [record["val_accuracy"] for record in epochs if record.get("val_accuracy") is not None]
-    best = f"{max(validation):.2f} % val" if validation else ""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        test = json.loads((folder.path / "test.json").read_text(encoding="utf-8"))["test"]
-        best = f"{test['top1']:.2f} % test"
-    done = f"{len(epochs)} of {config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
-    return [str(folder.path), "training", Path(config["data"]["spec"]).name, done, best]
 
 
 # -- rank ----------------------------------------------------------------------------------------------------------------

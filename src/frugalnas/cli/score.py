@@ -337,8 +337,8 @@ def _shown(name: str, value: float) -> str:
 
 def _how(parsed: argparse.Namespace) -> str:
     """From which weights to which."""
-    from frugalnas.runs.supernets import load_supernet
     from frugalnas.searches.scoring import angle_base, supernet_folder
+    from frugalnas.trainings.supernet import load_supernet
 
     if parsed.run_dir is None:
         return f"of networks that nobody has trained, seed {parsed.seed}{f', {parsed.data}' if parsed.data else ''}"

@@ -7,10 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frugalnas.cli import pretrain
 from frugalnas.cli.runs import COLUMNS, row_of
-from frugalnas.cli.showing import show_run, show_training
-from frugalnas.cli.supernet import show_supernet
+from frugalnas.cli.showing import show_run
 from frugalnas.cli.text import print_columns, show_result
 from frugalnas.trust import Untrusted, looking
 
@@ -44,12 +42,6 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 def _shown(kind: str, parsed: argparse.Namespace) -> int:
-    if kind == "training":
-        return show_training(parsed.run_dir, as_json=parsed.json)
-    if kind == "supernet":
-        return show_supernet(parsed.run_dir, as_json=parsed.json)
-    if kind == "pretraining":
-        return pretrain.show_pretraining(parsed.run_dir, as_json=parsed.json)
     return show_run(parsed.run_dir, as_json=parsed.json)
 
 

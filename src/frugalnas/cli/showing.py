@@ -6,19 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.text import print_columns, unfinished
+from frugalnas.cli.text import print_columns
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.report.runs import Summary
-    from frugalnas.training import EvaluationResult
 
-__all__ = ["show_evaluation", "show_run", "show_training"]
+__all__ = ["show_run"]
 
 MOST_ROWS = 20
 """Of a front on the terminal."""
-WORST = 5
-"""Classes, and pairs of them, that an evaluation names."""
 
 
 def show_run(run_dir: Path, *, as_json: bool = False) -> int:
@@ -74,70 +71,6 @@ def show_run(run_dir: Path, *, as_json: bool = False) -> int:
 def _shown_value(summary: Summary) -> str:
     """The best value, with as many digits as tell values of its kind apart."""
     return f"{summary.value:.6g}" if summary.objective.startswith("score ") else f"{summary.value:.3f}"
-
-
-def show_training(run_dir: Path, *, as_json: bool = False) -> int:
-    """Print what a training came to and write its page and figures."""
-    from frugalnas.report.training import training_numbers, training_report
-    from frugalnas.runs.training import load_training
-    from frugalnas.runs.watching import duration
-
-    result = load_training(run_dir)
-    if as_json:
-        print(to_json(training_numbers(result), indent=2))
-        return 0
-    text = result.space.format(result.code)
-    rows = [("architecture", result.architecture if result.architecture == text else f"{result.architecture}: {text}")]
-    if result.test is not None:
-        rows.append(("test accuracy", accuracy_words(result.test)))
-    kept = next((record for record in result.epochs if record["epoch"] == result.selected), None)
-    if kept is not None:
-        validation = "" if kept["val_accuracy"] is None else f", validation {kept['val_accuracy']:.2f} %"
-        which = "kept" if result.finished else "so far"
-        rows.append((which, f"epoch {kept['epoch']} of {result.total_epochs}{validation}"))
-    rows.append(("params", f"{result.params / 1e6:,.3f} M"))
-    rows.append(("macs", f"{result.macs / 1e6:,.3f} M an image"))
-    rows.append(("time", duration(result.seconds)))
-    if not result.finished:
-        rows.append(unfinished(run_dir, result.diverged))
-    rows.append(("run folder", str(run_dir)))
-    page, *pictures = training_report(run_dir)
-    rows.append(("page", str(page)))
-    rows.append(("pictures", ", ".join(path.name for path in pictures if path.suffix == ".png") + ", and each as .svg"))
-    if result.finished:
-        rows.append(("model", f"{result.model}: frugalnas predict, evaluate and export take {run_dir}"))
-    print_columns(rows)
-    return 0
-
-
-def show_evaluation(result: EvaluationResult, *, as_json: bool = False) -> int:
-    """Print how good a network is: overall, on its worst classes, and what it confuses most."""
-    from frugalnas.report.training import confusions
-
-    if as_json:
-        print(to_json(result.to_json(), indent=2))
-        return 0
-    rows = [(f"{result.part} accuracy", accuracy_words(result)), ("loss", f"{result.loss:.4f}")]
-    known = [
-        (float(share), name) for share, name in zip(result.per_class, result.classes, strict=True) if share == share
-    ]
-    worst = sorted(known)[:WORST]
-    rows.append(("worst classes", ", ".join(f"{name} {share:.1f} %" for share, name in worst)))
-    if result.absent:
-        named = ", ".join(result.absent[:WORST]) + ", ..." * (len(result.absent) > WORST)
-        rows.append(("absent", f"{len(result.absent)} of {len(result.classes)} classes have no image there: {named}"))
-    pairs = confusions(result, WORST)
-    if pairs:
-        said = ", ".join(f"{true} for {taken} ({images:,})" for true, taken, images, _ in pairs)
-        rows.append(("taken", said))
-    print_columns(rows)
-    return 0
-
-
-def accuracy_words(result: EvaluationResult) -> str:
-    """The accuracy of a network, with how many images it is the accuracy of."""
-    five = f", top 5 {result.top5:.2f} %" if len(result.classes) > 5 else ""
-    return f"{result.top1:.2f} %{five} ({result.images:,} images)"
 
 
 def _size_of_front(pareto: dict[str, Any]) -> str:

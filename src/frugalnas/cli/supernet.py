@@ -4,30 +4,26 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, slug
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.text import print_columns, unfinished
-from frugalnas.cli.train import watched
+from frugalnas.cli.text import show_result, watched
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
     add_device,
     add_recipe,
+    add_run,
     compute_of,
     images_of,
     settings_of,
+    show_plan,
 )
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
-from frugalnas.strict_json import to_json
 
-if TYPE_CHECKING:
-    from frugalnas.runs.supernet_planning import SupernetPlan
-    from frugalnas.runs.supernets import SupernetResult
-
-__all__ = ["add", "show_supernet"]
+__all__ = ["add"]
 
 DEFAULT_SPACE = "nasbench201"
 
@@ -56,33 +52,22 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=0, metavar="N", help="of weights, paths, labels, order, augmentation [0]"
     )
     add_device(train)
-    group = train.add_argument_group("how it is carried out")
-    group.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
-    )
+    group = add_run(train, "supernet-<space>-<data>-seed<seed>", "each batch")
     group.add_argument(
         "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory layout [channels last]"
     )
-    group.add_argument(
-        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
-    )
-    group.add_argument(
-        "--run-dir",
-        type=Path,
-        metavar="FOLDER",
-        help="new folder for the run [runs/supernet-<space>-<data>-seed<seed>]",
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
     train.set_defaults(run=_train)
 
 
 def _train(parsed: argparse.Namespace) -> int:
     from frugalnas.data import opened
+    from frugalnas.report.epochs import labels_words
     from frugalnas.runs.folder import unused_name
-    from frugalnas.runs.supernet_planning import plan_supernet
-    from frugalnas.runs.supernets import train_supernet
     from frugalnas.supernets import SupernetRecipe
     from frugalnas.training import load_recipe
+    from frugalnas.trainings import SupernetKind
+    from frugalnas.trainings.plan import plan_supernet
+    from frugalnas.trainings.supernet import train_supernet
 
     settings, space_settings = settings_of(parsed, ("epochs", "batch_size", "lr", "labels", "paths", "classes"))
     parsed.classes = None  # the space's are the recipe's
@@ -99,91 +84,19 @@ def _train(parsed: argparse.Namespace) -> int:
         # A limit is on networks for these images.
         space = space.with_options(input_size=images.input_size).where(parsed.where)
     if parsed.dry_run:
-        return _show_plan(plan_supernet(space, images, parsed.recipe, **options))
+        planned = plan_supernet(space, images, parsed.recipe, **options)
+        recipe = planned.recipe
+        about = [
+            ("supernet", sizes_of(planned.space)),
+            ("parameters", f"{planned.params / 1e6:,.3f} M, of all choices"),
+        ]
+        how = f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
+        beside = [("labels", labels_words(recipe.labels, recipe.classes)), ("paths", str(recipe.paths))]
+        return show_plan(planned, about, how, beside)
     data = slug(Path(str(parsed.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"supernet-{space.name}-{data}-seed{parsed.seed}")
-    with watched(run_dir, parsed.quiet) as callbacks:
-        train_supernet(space, images, parsed.recipe, run_dir=run_dir, seed=parsed.seed, callbacks=callbacks, **options)
-    return show_supernet(run_dir)
-
-
-def _show_plan(planned: SupernetPlan) -> int:
-    from frugalnas.runs.watching import duration
-
-    recipe = planned.recipe
-    rows = [
-        ("supernet", sizes_of(planned.space)),
-        ("parameters", f"{planned.params / 1e6:,.3f} M, of all choices"),
-        ("images", ", ".join(f"{count:,} {part}" for part, count in planned.images.items())),
-        ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"),
-        ("labels", labels_words(recipe.labels, recipe.classes)),
-        ("paths", str(recipe.paths)),
-        ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
-        ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
-        *(("data", note) for note in planned.notes),
-    ]
-    print_columns(rows)
-    return 0
-
-
-def show_supernet(run_dir: Path, *, as_json: bool = False) -> int:
-    """Print what the training of a supernet came to, and draw its loss."""
-    from frugalnas.runs.supernets import load_supernet
-    from frugalnas.runs.watching import duration
-
-    result = load_supernet(run_dir)
-    recipe, done = result.recipe, len(result.epochs)
-    if as_json:
-        plain = {
-            "space": result.space.name,
-            "finished": result.finished,
-            "diverged": result.diverged,
-            "epochs": list(result.epochs),
-            "total_epochs": result.total_epochs,
-            "labels": recipe.labels,
-            "classes": recipe.classes,
-            "paths": recipe.paths,
-            "bases": list(result.bases),
-            "initial": result.initial,
-            "seconds": result.seconds,
-        }
-        print(to_json(plain, indent=2))
-        return 0
-    rows = [
-        ("supernet", sizes_of(result.space)),
-        ("labels", labels_words(recipe.labels, recipe.classes)),
-        ("paths", str(recipe.paths)),
-        ("epochs", f"{done} of {result.total_epochs}"),
-    ]
-    if done:
-        last = result.epochs[-1]
-        rows.append(("loss", f"{last['train_loss']:.4f} (accuracy {last['train_accuracy']:.2f} % of its labels)"))
-        rows.append(("turned by", f"{last['angle']:.4f} rad from the initial weights"))
-        rows.append(("angles", f"from the weights after epoch {' or '.join(map(str, result.bases))}"))
-    rows.append(("initial", f"sha256 {result.initial[:16]}..."))
-    rows.append(("time", duration(result.seconds)))
-    if not result.finished:
-        rows.append(unfinished(run_dir, result.diverged))
-    rows.append(("run folder", str(run_dir)))
-    if done:
-        rows.append(("picture", str(_picture(result))))
-        rows.append(("next", f"frugalnas score {run_dir} --score angle"))
-    print_columns(rows)
-    return 0
-
-
-def _picture(result: SupernetResult) -> Path:
-    """Draw the loss of every epoch into the run's report."""
-    from frugalnas.report.method_figures import supernet_figure
-    from frugalnas.report.style import save_figure
-
-    folder = result.run_dir / "report"
-    folder.mkdir(exist_ok=True)
-    drawn = supernet_figure(result.epochs, result.recipe.classes or 0, result.recipe.labels)
-    return save_figure(drawn, folder / "supernet")[0]
-
-
-def labels_words(labels: str, classes: int | None) -> str:
-    """Where a supernet's labels come from, for people."""
-    said = {"true": "true", "random": "random, one for every image", "random-access": "random, anew in every epoch"}
-    return f"{said[labels]} ({classes} classes)"
+    kind = SupernetKind()
+    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
+        options |= {"run_dir": run_dir, "seed": parsed.seed, "callbacks": callbacks}
+        result = train_supernet(space, images, parsed.recipe, **options)
+    return show_result(kind, result, run_dir)

@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from frugalnas.cli.architectures import Architecture as Found
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug
-from frugalnas.cli.showing import show_training
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import show_result, watched
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
     add_device,
     add_recipe,
+    add_run,
     compute_of,
     images_of,
     settings_of,
+    show_plan,
 )
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
 
-if TYPE_CHECKING:
-    from frugalnas.runs.training import TrainingPlan
-    from frugalnas.runs.watching import TrainingCallback
-
-__all__ = ["add", "watched"]
+__all__ = ["add"]
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,28 +40,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--weights", type=Path, metavar="PATH", help="start from these: a run, a model, or a checkpoint")
     group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation [0]")
     add_device(parser)
-    group = parser.add_argument_group("how it is carried out")
-    group.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
-    )
+    group = add_run(parser, "<architecture>-<data>-seed<seed>", "each batch")
     group.add_argument("--channels-last", action="store_true", help="memory layout that GPUs' matrix units like")
     group.add_argument("--compile", action="store_true", help="through torch.compile")
-    group.add_argument(
-        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
-    )
-    group.add_argument(
-        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<architecture>-<data>-seed<seed>]"
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
     parser.set_defaults(run=_train)
 
 
 def _train(parsed: argparse.Namespace) -> int:
     from frugalnas.data import opened
     from frugalnas.runs.folder import unused_name
-    from frugalnas.runs.training import plan, train
     from frugalnas.spaces import Architecture
     from frugalnas.training import load_recipe
+    from frugalnas.trainings import TrainingKind
+    from frugalnas.trainings.network import train
+    from frugalnas.trainings.plan import plan
 
     recipe_settings, space_settings = settings_of(parsed)
     if parsed.classes is not None or "classes" in space_settings:
@@ -76,12 +63,22 @@ def _train(parsed: argparse.Namespace) -> int:
     architecture = Architecture(found.space, found.code, None if found.name == found.text else found.name)
     options: dict[str, Any] = {"settings": recipe_settings, "compute": compute_of(parsed)}
     if parsed.dry_run:
-        return _show_plan(found, parsed.recipe, plan(architecture, images, parsed.recipe, **options))
+        planned = plan(architecture, images, parsed.recipe, **options)
+        recipe = planned.recipe
+        about = [
+            ("architecture", found.name),
+            ("network", sizes_of(planned.space)),
+            ("parameters", f"{planned.params / 1e6:,.3f} M"),
+            ("multiply-adds", f"{planned.macs / 1e6:,.3f} M an image"),
+        ]
+        how = f"{parsed.recipe}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
+        return show_plan(planned, about, how)
     name = slug(found.name) if found.name != found.text else found.space.name
     data = slug(Path(str(parsed.data).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    with watched(run_dir, parsed.quiet) as callbacks:
-        train(
+    kind = TrainingKind()
+    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
+        result = train(
             architecture,
             images,
             parsed.recipe,
@@ -91,7 +88,7 @@ def _train(parsed: argparse.Namespace) -> int:
             callbacks=callbacks,
             **options,
         )
-    return show_training(run_dir)
+    return show_result(kind, result, run_dir)
 
 
 def _for_data(parsed: argparse.Namespace, settings: dict[str, str], pixels: int) -> Found:
@@ -105,43 +102,3 @@ def _for_data(parsed: argparse.Namespace, settings: dict[str, str], pixels: int)
         file=sys.stderr,
     )
     return find_architecture(parsed, settings, {"macro": "imagenet"})
-
-
-def _show_plan(found: Found, called: str, planned: TrainingPlan) -> int:
-    from frugalnas.runs.watching import duration
-
-    recipe = planned.recipe
-    images = ", ".join(f"{count:,} {part}" for part, count in planned.images.items())
-    rows = [
-        ("architecture", found.name),
-        ("network", sizes_of(planned.space)),
-        ("parameters", f"{planned.params / 1e6:,.3f} M"),
-        ("multiply-adds", f"{planned.macs / 1e6:,.3f} M an image"),
-        ("images", images),
-        (
-            "recipe",
-            f"{called}: {recipe['epochs']} epochs, batches of {recipe['batch_size']}, lr {recipe['lr']:g}",
-        ),
-        ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
-        ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
-        *(("data", note) for note in planned.notes),
-    ]
-    print_columns(rows)
-    return 0
-
-
-@contextmanager
-def watched(run_dir: Path, quiet: bool, told: set[str] | None = None) -> Iterator[list[TrainingCallback]]:
-    """A progress bar around a training, without the notes in `told`, and after Ctrl-C the line that continues it."""
-    from frugalnas.runs.watching import TrainingProgress
-
-    progress = None if quiet else TrainingProgress(told=told)
-    try:
-        yield [] if progress is None else [progress]
-    except KeyboardInterrupt:
-        if (run_dir / "config.yaml").exists():
-            print(f"\nNothing is lost. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
-        raise
-    finally:
-        if progress is not None:
-            progress.close()

@@ -7,22 +7,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
     from frugalnas.data import Images
     from frugalnas.training import Compute
+    from frugalnas.trainings.plan import Plan
 
 __all__ = [
     "LARGE",
     "add_data",
     "add_device",
     "add_recipe",
+    "add_run",
     "chosen_split",
     "compute_of",
     "images_of",
     "pixels",
     "settings_of",
+    "show_plan",
 ]
 
 LARGE = 64
@@ -76,6 +80,54 @@ def add_recipe(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         help="any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
     )
     return group
+
+
+def add_run(parser: argparse.ArgumentParser, name: str, shared: str, *flags: str) -> argparse._ArgumentGroup:
+    """Add the options that say how a training is carried out and where it is kept; their group is returned.
+
+    Args:
+        parser: of the command.
+        name: of the run's folder, where nobody says another.
+        shared: what several devices share.
+        *flags: further names of `--run-dir`.
+    """
+    group = parser.add_argument_group("how it is carried out")
+    group.add_argument("--devices", type=int, default=1, metavar="N", help=f"GPUs or processes that share {shared} [1]")
+    group.add_argument(
+        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
+    )
+    group.add_argument(
+        *flags, "--run-dir", dest="run_dir", type=Path, metavar="FOLDER", help=f"new folder for the run [runs/{name}]"
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    return group
+
+
+def show_plan(
+    planned: Plan[Any], about: Sequence[tuple[str, str]], how: str, beside: Sequence[tuple[str, str]] = ()
+) -> int:
+    """Print what a training would do.
+
+    Args:
+        planned: what.
+        about: rows on what is trained.
+        how: the recipe in words.
+        beside: rows that follow it.
+    """
+    from frugalnas.runs.progress import duration
+
+    images = ", ".join(f"{count:,} {part}" for part, count in planned.images.items())
+    rows = [
+        *about,
+        *([("images", images)] if images else []),
+        ("recipe", how),
+        *beside,
+        ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
+        ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
+        *(("data", note) for note in planned.notes),
+    ]
+    print_columns(rows)
+    return 0
 
 
 def settings_of(

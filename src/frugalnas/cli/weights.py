@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from frugalnas.cli.architectures import add_sizes, find_architecture, space_settings
-from frugalnas.cli.pretrain import search_with
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
@@ -103,6 +102,7 @@ def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
     """A predictor's encoder that was pre-trained by SSNENAS's program."""
     from frugalnas.encoders import save_encoder
     from frugalnas.encoders.published import import_encoder
+    from frugalnas.report.epochs import search_with
 
     space = SPACES.create(parsed.space) if parsed.space else None
     encoder, card, notes = import_encoder(parsed.file, space, key=parsed.key)

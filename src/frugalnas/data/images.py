@@ -209,6 +209,11 @@ class ImageData:
         return tuple(self.preprocessing["std"])
 
     @property
+    def kept(self) -> dict[str, Any]:
+        """What a run writes down of the data, to find them again and notice where they have changed; plain values."""
+        return {**self.description, "workers": self.workers, "fingerprint": self.fingerprint}
+
+    @property
     def labelled(self) -> bool:
         """Whether the images have classes."""
         return self.train.labels is not None

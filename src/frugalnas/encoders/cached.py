@@ -82,7 +82,7 @@ def _name(space: SearchSpace, recipe: PretrainingRecipe, seed: int) -> str:
 
 def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: int, device: str, folder: Path) -> None:
     from frugalnas.encoders.pretraining import pretraining_for  # loads the training room, which takes seconds
-    from frugalnas.training import Compute
+    from frugalnas.training import Checkpoints, Compute, fit
 
     print(
         f"pre-training an encoder of {space.name} ({recipe.task}, recipe {recipe.name}, {recipe.epochs} epochs), once; it "
@@ -93,7 +93,18 @@ def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: 
     fabric.launch()
     pretraining = pretraining_for(fabric, space, recipe, seed)
     said = _Said(recipe.epochs * pretraining.steps_per_epoch)
-    pretraining.run(draft, on_step=lambda position: said.step(position.done + 1))
+    fit(
+        pretraining.step,
+        pretraining.state,
+        pretraining.batches,
+        epochs=recipe.epochs,
+        steps_per_epoch=pretraining.steps_per_epoch,
+        seed=seed,
+        checkpoints=Checkpoints(draft / "checkpoints", pretraining.identity),
+        on_step=lambda position: said.step(position.done + 1),
+        mend=pretraining.mend,
+    )
+    pretraining.save(draft)
     said.close()
 
 

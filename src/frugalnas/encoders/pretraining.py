@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +26,11 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.spaces.distances import edit_distances, packed
-from frugalnas.training import Checkpoints, Position, fit, isolated
+from frugalnas.training import Position, isolated
 from frugalnas.training.checkpoint import Stateful
 
 __all__ = ["Pretraining", "architectures_for", "edit_codes", "pretraining_for"]
 
-SAVE_EVERY_S = 60.0
 GROUP = 16_384
 """Pairs of SS-RL made together, as the making of few has a cost of its own."""
 FEW = 20_000
@@ -79,7 +76,7 @@ def architectures_for(space: SearchSpace, recipe: PretrainingRecipe, seed: int) 
 class Pretraining(ABC):
     """One pre-training under way in one process of those that share it.
 
-    Child classes say what is trained (`_network`), on what batches (`_batches`), and what a step is (`_step`).
+    Child classes say what is trained (`_network`), on what batches (`batches`), and its loss (`_loss`).
 
     Args:
         fabric: launched.
@@ -122,11 +119,11 @@ class Pretraining(ABC):
         """What is trained, `self.encoder` in it."""
 
     @abstractmethod
-    def _batches(self, epoch: int, begin: int) -> Iterator[Any]:
+    def batches(self, epoch: int, begin: int) -> Iterator[Any]:
         """The batches of an epoch from a step on."""
 
     @abstractmethod
-    def _step(self, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _loss(self, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
         """This process's share of a batch's loss, and sums over its rows, on all processes alike, for the journal."""
 
     # -- running -----------------------------------------------------------------------------------------------------
@@ -143,71 +140,36 @@ class Pretraining(ABC):
             seed=self.seed,
         )
 
-    def run(
-        self,
-        folder: Path,
-        *,
-        on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, means: None,
-        on_step: Callable[[Position], None] = lambda position: None,
-        state: Mapping[str, Stateful] | None = None,
-    ) -> None:
-        """Train to the end, from the last checkpoint in the folder on, and write the encoder there.
+    @property
+    def state(self) -> dict[str, Stateful]:
+        """All that steps change, by name."""
+        return {"network": self.network, "optimizer": self.optimizer}
 
-        Args:
-            folder: has `checkpoints/`, and in the end the encoder and its card.
-            on_epoch: is told the epoch (from 0) and the means over its rows: "loss", and "accuracy" in percent.
-            on_step: is told after every step where it was.
-            state: what else goes into checkpoints, by name.
-        """
-        fit(
-            self._descend,
-            {"network": self.network, "optimizer": self.optimizer, **(state or {})},
-            self._batches,
-            epochs=self.recipe.epochs,
-            steps_per_epoch=self.steps_per_epoch,
-            seed=self.seed,
-            checkpoints=self.checkpoints(folder),
-            save_every=SAVE_EVERY_S,
-            on_epoch=on_epoch,
-            on_step=on_step,
-            writes=self.first,
-            stream=self.fabric.global_rank,
-            mend=lambda: (
-                f" at learning rate {self.lr:g}: the pre-training has diverged; lower lr (now {self.recipe.lr:g}); the last "
-                "good checkpoint, where there is one, is kept"
-            ),
-        )
-        if self.first:
-            save_encoder(folder, self.encoder, self.card)
-        self.fabric.barrier()
-
-    def checkpoints(self, folder: Path) -> Checkpoints:
-        """Those of a folder; others than this pre-training's are refused."""
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a checkpoint must agree with to be one of this pre-training's."""
         card = self.card
-        identity = {"space": card.space, "recipe": card.recipe, "seed": self.seed}
-        return Checkpoints(folder / "checkpoints", {**identity, "architectures": len(self.codes)})
+        return {"space": card.space, "recipe": card.recipe, "seed": self.seed, "architectures": len(self.codes)}
 
-    def seconds_per_step(self, steps: int) -> float:
-        """How long a step takes, from so many after a first one; the weights are moved by them."""
-        position = Position(0, 0, 1, self.steps_per_epoch)
-        batches = itertools.islice(itertools.cycle(self._batches(0, 0)), steps + 1)
-        with isolated(self.seed):
-            self._descend(next(batches), position)
-            begun = time.perf_counter()
-            for batch in batches:
-                self._descend(batch, position)
-            if self.fabric.device.type == "cuda":
-                torch.cuda.synchronize()
-        return (time.perf_counter() - begun) / steps
+    def save(self, folder: Path) -> None:
+        """Write the encoder and its card into a folder."""
+        save_encoder(folder, self.encoder, self.card)
 
-    def _descend(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
+    def mend(self) -> str:
+        """What is said of a divergence, and what to do about it."""
+        return (
+            f" at learning rate {self.lr:g}: the pre-training has diverged; lower lr (now {self.recipe.lr:g}); the last "
+            "good checkpoint, where there is one, is kept"
+        )
+
+    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
         """One optimiser step."""
         recipe = self.recipe
         share = position.done / position.total if recipe.per_step else position.epoch / position.epochs
         self.lr = recipe.lr * (1 + math.cos(math.pi * share)) / 2
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr * group["times"]
-        loss, sums = self._step(batch)
+        loss, sums = self._loss(batch)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.fabric.world_size > 1:
@@ -259,7 +221,7 @@ class ContrastivePretraining(Pretraining):
     def _network(self) -> nn.Module:
         return ContrastiveEncoder(self.encoder, self.recipe.hidden, self.recipe.dimension)
 
-    def _batches(self, epoch: int, begin: int) -> Iterator[_ContrastBatch]:
+    def batches(self, epoch: int, begin: int) -> Iterator[_ContrastBatch]:
         batch = self.recipe.batch
         order = torch.from_numpy(_rng(self.seed, _ORDER, epoch).permutation(len(self.codes)))
         for step in range(begin, self.steps_per_epoch):
@@ -269,7 +231,7 @@ class ContrastivePretraining(Pretraining):
             anchors = drawn[part * self._anchors_per_step : (part + 1) * self._anchors_per_step]
             yield _ContrastBatch(rows.to(self.fabric.device), anchors.to(self.fabric.device))
 
-    def _step(self, batch: _ContrastBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _loss(self, batch: _ContrastBatch) -> tuple[Tensor, Mapping[str, Tensor]]:
         vectors = self.network(self.graphs.take(self._own(batch.rows)))
         if self.fabric.world_size > 1:
             vectors = gathered(vectors)
@@ -314,7 +276,7 @@ class PairPretraining(Pretraining):
             raise FrugalnasError(f"all architectures of {self.space.name} are at distance 0; there is nothing to learn")
         return mean
 
-    def _batches(self, epoch: int, begin: int) -> Iterator[_Pairs]:
+    def batches(self, epoch: int, begin: int) -> Iterator[_Pairs]:
         pairs, batch = self.recipe.pairs, self.recipe.batch
         assert pairs is not None
         per_group = max(1, GROUP // batch)
@@ -348,7 +310,7 @@ class PairPretraining(Pretraining):
         distances = edit_distances(self.words[left], words)
         return _Pairs(torch.from_numpy(left).to(device), graphs, torch.from_numpy(distances).to(device))
 
-    def _step(self, batch: _Pairs) -> tuple[Tensor, Mapping[str, Tensor]]:
+    def _loss(self, batch: _Pairs) -> tuple[Tensor, Mapping[str, Tensor]]:
         own = self._own(torch.arange(len(batch.left), device=self.fabric.device))
         distances = batch.distances[own].to(torch.float32)
         answers = self.network(self.graphs.take(batch.left[own]), batch.right.take(own))

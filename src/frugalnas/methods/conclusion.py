@@ -13,13 +13,12 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.methods.spaces import alive
 from frugalnas.networks.exporting import export
 from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
-from frugalnas.runs.preparing import build_network, counts_of
-from frugalnas.runs.training import TrainingResult
 from frugalnas.scores import Angle, Score
 from frugalnas.scores.maximise import largest_angle
 from frugalnas.searches.result import SearchResult
-from frugalnas.spaces import Codes, FactoredSpace, FloatArray
+from frugalnas.spaces import Architecture, Codes, FactoredSpace, FloatArray
 from frugalnas.training import Recipe
+from frugalnas.trainings.network import TrainingResult, build_network, counts_of
 
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
@@ -144,7 +143,7 @@ def _validated(result: TrainingResult) -> float:
 def _save_untrained(folder: Path, method: ImageMethod, code: Codes) -> None:
     """Write the network as it is before any training, with a card that says so."""
     space = method.spaces.retrained
-    network = build_network(space, code, Recipe(), method.seed)
+    network = build_network(Architecture(space, code), Recipe(), method.seed)
     card = ModelCard(
         space=described(space),
         architecture=space.format(code),

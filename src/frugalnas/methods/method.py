@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from frugalnas.methods.conclusion import Finalists
     from frugalnas.methods.kind import MethodResult
     from frugalnas.methods.spaces import Spaces
-    from frugalnas.runs.training import TrainingResult
     from frugalnas.spaces import SearchSpace
     from frugalnas.training import Compute
+    from frugalnas.trainings.network import TrainingResult
 
 __all__ = ["ImageMethod", "Settled", "settle"]
 

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from frugalnas.methods.conclusion import Finalists
     from frugalnas.methods.method import ImageMethod
     from frugalnas.runs.stages import Stages
-    from frugalnas.runs.supernet_preparing import PreparedSupernet
-    from frugalnas.runs.supernets import SupernetResult
-    from frugalnas.runs.training import TrainingResult
     from frugalnas.searches.result import SearchResult
     from frugalnas.searches.scoring import ScoreEvaluator
     from frugalnas.spaces import Codes
     from frugalnas.strategies import Strategy
+    from frugalnas.supernets import SupernetRecipe
+    from frugalnas.trainings.fitting import Fitted
+    from frugalnas.trainings.network import TrainingResult
+    from frugalnas.trainings.supernet import SupernetResult
 
 __all__ = ["GeneticSearch", "Option", "Part", "Retraining", "Score", "StagePlan", "Supernet", "Trained"]
 
@@ -139,7 +140,7 @@ class Supernet(Trained):
 
     def train(self, stages: Stages) -> SupernetResult:
         """It trained."""
-        from frugalnas.runs.supernets import train_supernet
+        from frugalnas.trainings.supernet import train_supernet
 
         space, seed = self.method.spaces.searched, self.method.seed
         result: SupernetResult = stages.run("supernet", train_supernet, space, self.images, seed=seed, **self.how)
@@ -147,10 +148,10 @@ class Supernet(Trained):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """The training fitted to the images; `prepared` is kept for other parts."""
-        from frugalnas.runs.supernet_preparing import prepare_supernet
+        from frugalnas.trainings.fitting import fitted_supernet
 
         how = self.how
-        self.prepared: PreparedSupernet = prepare_supernet(
+        self.prepared: Fitted[SupernetRecipe] = fitted_supernet(
             self.method.spaces.searched, data, how["recipe"], how["settings"], how["compute"].devices
         )
         self.method.keep_open(self.prepared.data, self.settings.get("split"))
@@ -159,8 +160,8 @@ class Supernet(Trained):
     def plan(self) -> StagePlan:
         """The training, timed."""
         from frugalnas.runs.progress import duration
-        from frugalnas.runs.supernet_planning import plan_supernet
         from frugalnas.spaces.sizes import sizes_of
+        from frugalnas.trainings.plan import plan_supernet
 
         planned = plan_supernet(self.method.spaces.searched, self.images, **self.how)
         recipe = planned.recipe
@@ -196,7 +197,7 @@ class Score(Part):
         """Refuse a score that the supernet cannot give."""
         from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
 
-        supernet: PreparedSupernet = self.method.supernet.prepared  # type: ignore[attr-defined]  # there is no score without
+        supernet: Fitted[SupernetRecipe] = self.method.supernet.prepared  # type: ignore[attr-defined]  # there is no score without
         space, settings = self.method.spaces.retrained, self.settings
         named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
         if "angle" in named and settings.get("base") is not None:
@@ -283,8 +284,8 @@ class Retraining(Trained):
 
     def run(self, stages: Stages, codes: Codes) -> list[TrainingResult]:
         """The best trained, of architectures that are in order."""
-        from frugalnas.runs.training import train
         from frugalnas.spaces import Architecture
+        from frugalnas.trainings.network import train
 
         found = (Architecture(self.method.spaces.retrained, code) for code in codes[: self.top])
         return [
@@ -294,25 +295,27 @@ class Retraining(Trained):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a training that does not fit the networks of the space."""
-        from frugalnas.runs.preparing import prepare
+        from frugalnas.trainings.fitting import fitted_network
 
         if self.top:
             how = self.how
-            prepared = prepare(self._middle(1), self.images, how["recipe"], how["settings"], how["compute"].devices)
+            prepared = fitted_network(
+                self._middle(1), self.images, how["recipe"], how["settings"], how["compute"].devices
+            )
             self.method.keep_open(prepared.data, self.settings.get("split"))
         return ()
 
     def plan(self) -> StagePlan:
         """The training of one of middle cost, timed, as many times as there are architectures to train."""
-        from frugalnas.runs.planning import plan
         from frugalnas.runs.progress import duration
+        from frugalnas.trainings.plan import plan
 
         if not self.top:
             why = "`retrain.top` is 0" if self.method.labelled else "the images have no labels"
             return StagePlan(self.stage, f"nothing: {why}; the network is exported untrained")
         planned = plan(self._middle(MIDDLE_OF), self.images, **self.how)
         said = (
-            f"{self.top} from scratch, each {planned.recipe['epochs']} epochs, {planned.steps:,} steps, about "
+            f"{self.top} from scratch, each {planned.recipe.epochs} epochs, {planned.steps:,} steps, about "
             f"{duration(planned.seconds)} (one of middle cost has {planned.macs / 1e6:,.3f} M multiply-adds)"
         )
         return StagePlan(self.stage, said, self.top * planned.seconds)

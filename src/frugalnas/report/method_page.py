@@ -25,7 +25,7 @@ from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult
-    from frugalnas.runs.supernets import SupernetResult
+    from frugalnas.trainings.supernet import SupernetResult
 
 __all__ = ["labels_of", "method_html", "score_unit", "why_untrained"]
 

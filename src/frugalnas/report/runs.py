@@ -15,11 +15,11 @@ from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, re
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator
-from frugalnas.runs.trained import SELECTIONS
 from frugalnas.searches import SearchResult, load_search
 from frugalnas.searches.scoring import score_title
 from frugalnas.strategies.objectives import VALUES
 from frugalnas.tables import TableEvaluator
+from frugalnas.trainings.evaluator import SELECTIONS
 
 __all__ = ["Summary", "run_report", "summarise"]
 

@@ -13,12 +13,16 @@ from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
+from frugalnas.runs.kinds import Page
+from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
-    from frugalnas.runs.training import TrainingResult
     from frugalnas.training import EvaluationResult
+    from frugalnas.trainings.encoder import PretrainingResult
+    from frugalnas.trainings.network import TrainingResult
+    from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["confusions", "training_numbers", "training_report"]
+__all__ = ["accuracy_words", "confusions", "how_far", "training_numbers", "training_page", "training_report"]
 
 PAIRS = 12
 """Confused pairs of classes that the page lists."""
@@ -70,7 +74,7 @@ def training_report(run_dir: Path | str) -> list[Path]:
 
     They are made from the run's folder alone, finished or not; nothing is trained or evaluated.
     """
-    from frugalnas.runs.training import load_training
+    from frugalnas.trainings.network import load_training
 
     result = load_training(run_dir)
     folder = result.run_dir / "report"
@@ -84,6 +88,43 @@ def training_report(run_dir: Path | str) -> list[Path]:
     page = folder / "index.html"
     write_atomically(page, _page(result, {path.stem: path for path in written if path.suffix == ".svg"}))
     return [page, *written]
+
+
+def training_page(result: TrainingResult) -> Page:
+    """What `show` prints of a training; its page and figures are written."""
+    text = result.space.format(result.code)
+    rows = [("architecture", text if result.architecture == text else f"{result.architecture}: {text}")]
+    if result.test is not None:
+        rows.append(("test accuracy", accuracy_words(result.test)))
+    kept = next((record for record in result.epochs if record["epoch"] == result.selected), None)
+    if kept is not None:
+        validation = "" if kept["val_accuracy"] is None else f", validation {kept['val_accuracy']:.2f} %"
+        which = "kept" if result.finished else "so far"
+        rows.append((which, f"epoch {kept['epoch']} of {result.total_epochs}{validation}"))
+    rows += [("params", f"{result.params / 1e6:,.3f} M"), ("macs", f"{result.macs / 1e6:,.3f} M an image")]
+    rows += how_far(result)
+    page, *pictures = training_report(result.run_dir)
+    rows.append(("page", str(page)))
+    rows.append(("pictures", ", ".join(path.name for path in pictures if path.suffix == ".png") + ", and each as .svg"))
+    if result.finished:
+        rows.append(("model", f"{result.model}: frugalnas predict, evaluate and export take {result.run_dir}"))
+    return Page(rows)
+
+
+def how_far(result: TrainingResult | SupernetResult | PretrainingResult) -> list[tuple[str, str]]:
+    """Rows that all trainings have: the time so far, what is left to do, and where the run is."""
+    rows = [("time", duration(result.seconds))]
+    if result.diverged:
+        rows.append(("diverged", result.diverged))
+    elif not result.finished:
+        rows.append(("unfinished", f"continue it with: frugalnas resume {result.run_dir}"))
+    return [*rows, ("run folder", str(result.run_dir))]
+
+
+def accuracy_words(result: EvaluationResult) -> str:
+    """The accuracy of a network, with how many images it is the accuracy of."""
+    five = f", top 5 {result.top5:.2f} %" if len(result.classes) > 5 else ""
+    return f"{result.top1:.2f} %{five} ({result.images:,} images)"
 
 
 # -- the page ----------------------------------------------------------------------------------------------------------
@@ -128,8 +169,6 @@ def _subtitle(result: TrainingResult, config: dict[str, Any]) -> str:
 
 
 def _key_numbers(result: TrainingResult) -> str:
-    from frugalnas.runs.watching import duration
-
     numbers: list[tuple[str, str, str]] = []
     if result.test is not None:
         top5 = f"top 5: {result.test.top5:.2f} %" if len(result.test.classes) > 5 else ""

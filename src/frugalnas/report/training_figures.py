@@ -14,9 +14,9 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import COLUMN, GREY, INK, LINES, PALE, new_figure, paper_style, text_width
 
 if TYPE_CHECKING:
-    from frugalnas.runs.training import TrainingResult
     from frugalnas.spaces import FloatArray
     from frugalnas.training import EvaluationResult
+    from frugalnas.trainings.network import TrainingResult
 
 __all__ = ["class_accuracies", "confusion_matrix", "learning_curves"]
 

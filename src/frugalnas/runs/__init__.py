@@ -5,9 +5,7 @@
 - `runs.kinds`: what a kind of run is to those who handle runs without knowing what they do; `runs.stages` carries out methods whose
   stages are runs themselves; `runs.progress` looks on.
 
-Searches live in `searches`. Training an architecture from scratch needs torch and lives in `runs.training` (`train`,
-`resume_training`, `evaluate_run`), `runs.planning` (what it would cost) and `runs.watching` (look on). So do supernets
-(`runs.supernets`).
+What is carried out in such folders lives in `searches`, `trainings` and `studies`.
 """
 
 from frugalnas.runs.folder import RunFolder, accept_config, list_runs, restore_config

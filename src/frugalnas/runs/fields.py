@@ -18,10 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["PART", "NoRun", "check_config", "check_line"]
 
 PART = {"name": str, "options?": Mapping[str, Any] | None, "limits?": {"where?": str, "allowed?": list[list[int]]}}
-_DATA = {"spec": str, "fingerprint": str, "workers?": int, "input_size?": int | None, "root?": str | None}
-_DEVICE = {"device": str, "devices": int, "precision": str}
-_RECIPE = {"epochs": int, "batch_size": int, "name": str}
-_TRAINED = {"space": PART, "data": _DATA, "recipe": _RECIPE, "seed": int, "device": _DEVICE, "notes?": list[str]}
 CONFIG: dict[str, dict[str, Any]] = {
     "search": {
         "space": PART,
@@ -30,31 +26,10 @@ CONFIG: dict[str, dict[str, Any]] = {
         "budget": {"queries": int | None, "seconds": float | None, "until_optimum": bool},
         "executor": PART,
     },
-    "training": {
-        **_TRAINED,
-        "architecture": str,
-        "name": str,
-        "counts": {"params": float, "macs": float},
-        "weights?": str | None,
-        "test?": bool,
-    },
-    "supernet": {**_TRAINED, "initial": str},
-    "pretraining": {
-        "space": PART,
-        "task": str,
-        "recipe": {"epochs": int, "name": str},
-        "seed": int,
-        "device": str | Mapping[str, Any],
-    },
 }
 """What the configuration of each kind of run must say; more may be there. A question mark stands at what may be missing."""
 
-_EPOCH = {"epoch": int, "train_loss": float | None, "train_accuracy?": float | None, "angle?": float | None}
-LINE: dict[str, dict[str, Any]] = {
-    "training": {**_EPOCH, "val_loss?": float | None, "val_accuracy?": float | None},
-    "supernet": _EPOCH,
-    "pretraining": _EPOCH,
-}
+LINE: dict[str, dict[str, Any]] = {}
 """What a line of each kind of journal must hold; searches check their own."""
 
 

@@ -14,9 +14,9 @@ from frugalnas.registry import import_object
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
-from frugalnas.trust import give
+from frugalnas.trust import give, opening
 
-__all__ = ["Page", "Row", "RunKind", "resume_run"]
+__all__ = ["Page", "Row", "RunKind", "load_run", "resume_run"]
 
 
 class Row(NamedTuple):
@@ -182,6 +182,32 @@ class RunKind(ABC):
         return (journal.exists() and journal.stat().st_size > 0) or any(found)
 
 
-def resume_run(run_dir: Path | str, *, callbacks: Sequence[Callback] = (), **changes: Any) -> Any:
-    """The result of carrying on with a run of any kind; see `RunKind.resume`."""
+@opening
+def resume_run(run_dir: Path | str, *, callbacks: Sequence[Callback] = (), trust: bool = False, **changes: Any) -> Any:
+    """The result of carrying on with a run of any kind; see `RunKind.resume`.
+
+    Args:
+        run_dir: the run's folder.
+        callbacks: are told what happens.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
+        changes: what it is to do otherwise from now on.
+    """
     return RunFolder(Path(run_dir)).kind.resume(run_dir, callbacks=callbacks, **changes)
+
+
+@opening
+def load_run(run_dir: Path | str, kind: str | None = None, *, trust: bool = False) -> Any:
+    """What a run has come to so far, from its folder alone; nothing is computed.
+
+    Args:
+        run_dir: the run's folder.
+        kind: that it must be of; None takes any.
+        trust: whether import paths in it may be followed (see `frugalnas.trust`).
+
+    Raises:
+        RunFolderError: where it is of another kind.
+    """
+    folder = RunFolder(Path(run_dir))
+    if kind is not None:
+        folder.expect(kind)
+    return folder.kind.load(folder)

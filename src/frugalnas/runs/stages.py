@@ -43,8 +43,8 @@ Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
 
 _KINDS = {
     "search": ("frugalnas.searches.loop:resume", "frugalnas.searches.loop:load_search"),
-    "training": ("frugalnas.runs.training:resume_training", "frugalnas.runs.training:load_training"),
-    "supernet": ("frugalnas.runs.supernets:resume_supernet", "frugalnas.runs.supernets:load_supernet"),
+    "training": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.network:load_training"),
+    "supernet": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.supernet:load_supernet"),
 }
 """What carries on with each kind of run, and what reads it."""
 _KIND_OF = {"search": "search", "train": "training", "train_supernet": "supernet"}

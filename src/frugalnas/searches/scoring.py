@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from frugalnas.data import ImageData
     from frugalnas.data.images import Part
-    from frugalnas.runs.supernets import SupernetResult
+    from frugalnas.trainings.supernet import SupernetResult
 
     Batches: TypeAlias = list[tuple[Tensor, Tensor]]
 
@@ -126,7 +126,7 @@ def open_score(
         >>> score = open_score("runs/supernet", "angle+accuracy")  # doctest: +SKIP
         >>> score(score.space.sample(5, np.random.default_rng(0)))  # doctest: +SKIP
     """
-    from frugalnas.runs.supernets import load_supernet
+    from frugalnas.trainings.supernet import load_supernet
 
     result = load_supernet(supernet_folder(run_dir))
     space = _fitting(result, space)
@@ -277,7 +277,7 @@ class ScoreEvaluator(ScoredEvaluator):
         device: str = "cpu",
         initial: str | None = None,
     ) -> None:
-        from frugalnas.runs.supernets import load_supernet
+        from frugalnas.trainings.supernet import load_supernet
 
         if initial is not None and not Path(supernet).exists():
             raise RunFolderError(
@@ -387,8 +387,8 @@ class _Opened:
         return Angle(self.space, angle_table(supernet, self.run.triples(self.epoch, base), rule))
 
     def _accuracy(self) -> Score:
-        from frugalnas.runs.supernets import supernet_data
         from frugalnas.scores.accuracy import SupernetAccuracy
+        from frugalnas.trainings.supernet import supernet_data
 
         data = supernet_data(self.run.run_dir)
         check_held_out(data, str(self.run.run_dir))
@@ -407,7 +407,7 @@ class _Opened:
 
     def _seen(self, count: int) -> Batches:
         """The supernet's own training images, for scores of untrained networks."""
-        from frugalnas.runs.supernets import supernet_data
+        from frugalnas.trainings.supernet import supernet_data
 
         data = supernet_data(self.run.run_dir)
         sized = getattr(self.space, "input_size", data.input_size)

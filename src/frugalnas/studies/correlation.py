@@ -22,7 +22,7 @@ from frugalnas.studies.rankings import Study, TableRanking
 from frugalnas.tables import Table, open_table, table_names
 
 if TYPE_CHECKING:
-    from frugalnas.runs.supernets import SupernetResult
+    from frugalnas.trainings.supernet import SupernetResult
 
 __all__ = ["Looking", "correlate", "tables_named", "transfer"]
 
@@ -186,7 +186,7 @@ def _sources(
     looking: Looking,
 ) -> list[_Source]:
     """Every score of every run after the epochs and from the bases of its `places`; base None is the recipe's."""
-    from frugalnas.runs.supernets import load_supernet
+    from frugalnas.trainings.supernet import load_supernet
 
     runs = [load_supernet(supernet_folder(run_dir)) for run_dir in run_dirs]
     for run in runs:

@@ -62,14 +62,14 @@ class Compute:
             device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
         if not there[device]:
             raise FrugalnasError(
-                f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take --device "
-                f"cpu, or install the driver and a torch build for it"
+                f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take "
+                f"`device`=cpu, or install the driver and a torch build for it"
             )
         if devices < 1:
             raise FrugalnasError(f"devices is {devices}; it must be at least 1")
         found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
         if devices > found:
-            raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower --devices")
+            raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower `devices`")
         if precision == "16" and device == "cpu":
             raise FrugalnasError("precision '16' needs a GPU; take bf16 or 32 on a CPU")
         layout = channels_last if self.channels_last is None else self.channels_last

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,13 +12,14 @@ from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surro
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.kinds import resume_run
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.trust import give
 
 if TYPE_CHECKING:
     from frugalnas.data import Images
-    from frugalnas.runs.training import TrainingResult
     from frugalnas.training import Compute
+    from frugalnas.trainings.network import TrainingResult
 
 __all__ = ["SELECTIONS", "TrainingEvaluator"]
 
@@ -145,22 +145,25 @@ class TrainingEvaluator(Evaluator):
 
     def _check(self) -> None:
         """Refuse what would fail for every architecture: a search would spend its budget on it."""
-        from frugalnas.runs.preparing import prepare
+        from frugalnas.trainings.fitting import fitted_network
 
         code = self.space.sample(1, np.random.default_rng(0))[0]
         try:
             self._compute().here()
-            prepared = prepare(
+            fitted = fitted_network(
                 Architecture(self.trained, code), self._images(), self.recipe, self._recipe_settings(), 1
             )
         except FrugalnasError as error:
-            # Those who read data speak of options of `frugalnas train`.
-            said = str(error).replace("--download", "--set evaluator.download=true")
-            raise type(error)(_OPTION.sub(r"--set evaluator.\1=", said)) from None
-        if prepared.data.val is None or not len(prepared.data.val):
+            said = str(error)
+            for name in constructor_options(
+                type(self)
+            ):  # what is an argument of a training is one of the evaluator here
+                said = said.replace(f"`{name}`", f"`evaluator.{name}`")
+            raise type(error)(said) from None
+        if fitted.data.val is None or not len(fitted.data.val):
             raise FrugalnasError(
-                f"{prepared.data.name} has no validation images, by which architectures are compared; set "
-                "evaluator.split=default or half"
+                f"{fitted.data.name} has no validation images, by which architectures are compared; set "
+                "`evaluator.split`=default or half"
             )
 
     # -- evaluating ----------------------------------------------------------------------------------------------------
@@ -194,13 +197,14 @@ class TrainingEvaluator(Evaluator):
         return None
 
     def _trained(self, code: Codes, path: Path) -> TrainingResult:
-        from frugalnas.runs.training import resume_training, train
+        from frugalnas.trainings.network import train
 
         if (path / "config.yaml").exists():
             text, own = self.trained.format(code), RunFolder(path).config["architecture"]
             if text != own:
                 raise RunFolderError(f"{path} trains {own}, not {text}; give the search a folder of its own")
-            return resume_training(path)
+            resumed: TrainingResult = resume_run(path)
+            return resumed
         return train(
             Architecture(self.trained, code),
             self._images(),
@@ -231,9 +235,6 @@ class TrainingEvaluator(Evaluator):
             "params": float(result.params),
             "macs": float(result.macs),
         }
-
-
-_OPTION = re.compile(r"--(root|split|device|precision)\b[ =]?")
 
 
 def _found(path: str) -> str:

@@ -1,49 +1,55 @@
-"""Train the supernet of a space, carry on where it stopped, and read what it kept.
+"""Train the supernet of a space: its session, the weights that it keeps, and the run that holds it.
 
-Everything here is in a run's folder, as in `runs.training`. The initial weights are written once, together with the folder,
-and their hash is checked whenever they are read; each checkpoint carries it too, and one with another is refused.
+Everything here is in a run's folder. The initial weights are written once, together with the folder, and their hash is checked
+whenever they are read; each checkpoint carries it too, and one with another is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-import frugalnas
-from frugalnas.data import ImageData, Images
+from frugalnas.data import ImageData, Images, RandomLabels
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import tensors_of
-from frugalnas.runs.carrying import begun, carried_out, moved, refuse_diverged, refuse_taken, restated
 from frugalnas.runs.descriptions import build_space, describe_space
-from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.preparing import fill, open_described
-from frugalnas.runs.supernet_preparing import prepare_supernet
-from frugalnas.runs.supernet_trainer import (
-    build_supernet,
-    identity_of,
-    read_weights,
-    run_supernet,
-    triples_file,
-    weights_file,
-)
-from frugalnas.runs.watching import TrainingCallback
+from frugalnas.runs.folder import RunFolder, taken
+from frugalnas.runs.kinds import load_run
+from frugalnas.runs.progress import Callback
+from frugalnas.scores.triples import tensor_names, triples
 from frugalnas.spaces import SearchSpace
-from frugalnas.supernets import Supernet, SupernetRecipe, supernet_of
-from frugalnas.tensors import digest, read_tensors
-from frugalnas.training import Checkpoints, Compute, load_recipe
-from frugalnas.trust import opening
+from frugalnas.supernets import Supernet, SupernetRecipe, SupernetStep, path_sampler, supernet_of
+from frugalnas.tensors import digest
+from frugalnas.training import (
+    Checkpoints,
+    Compute,
+    Objective,
+    Recipe,
+    isolated,
+    load_recipe,
+    read_tensors,
+    watching_memory,
+    write_tensors,
+)
+from frugalnas.trainings.fitting import fitted_supernet
+from frugalnas.trainings.images import ImageSession, open_described, set_up
+from frugalnas.trainings.kinds import SupernetKind, weights_file
+from frugalnas.trainings.restart import identity_of
+from frugalnas.trainings.weights import begin_with, initial_weights
 
 __all__ = [
     "SupernetResult",
+    "SupernetSession",
     "load_supernet",
-    "resume_supernet",
+    "read_supernet",
     "supernet_data",
     "train_supernet",
 ]
@@ -110,7 +116,7 @@ class SupernetResult:
         if epoch not in kept:
             raise FrugalnasError(
                 f"{self.run_dir} keeps weights after epochs {', '.join(map(str, kept))}, not {epoch}; a training keeps others "
-                f"with --set base_epochs=[0,{epoch}]"
+                f"with `base_epochs`=[0,{epoch}]"
             )
         if epoch > len(self.epochs) or (epoch == self.total_epochs and not self.finished):
             raise FrugalnasError(
@@ -122,7 +128,7 @@ class SupernetResult:
     def _latest(self) -> dict[str, Tensor]:
         """The weights in the newest checkpoint that can be read; the initial ones where there is none."""
         folder = RunFolder(self.run_dir)
-        found = Checkpoints(self.run_dir / "checkpoints", identity_of(folder)).latest()
+        found = Checkpoints(self.run_dir / "checkpoints", identity_of(folder, SupernetRecipe)).latest()
         return read_weights(folder, 0) if found is None else found.state["network"]
 
     def supernet(self, epoch: int | None = None, device: str | torch.device = "cpu") -> Supernet:
@@ -166,7 +172,7 @@ def train_supernet(
     settings: Mapping[str, Any] | None = None,
     compute: Compute = Compute(),
     seed: int = 0,
-    callbacks: Sequence[TrainingCallback] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> SupernetResult:
     """The result of training the supernet of a space.
 
@@ -189,79 +195,41 @@ def train_supernet(
         >>> result.triples().shape  # doctest: +SKIP
         (201, 3)
     """
-    path = Path(run_dir)
-    refuse_taken(path)
+    if Path(run_dir).exists():
+        raise taken(Path(run_dir))
     compute = compute.here(channels_last=True)
     if compute.compile:
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; set `compile` to false")
-    prepared = prepare_supernet(space, data, recipe, settings, compute.devices)
-    supernet = build_supernet(prepared.space, seed)
-    opened = prepared.data
-    folder = RunFolder.create(
-        path,
-        {
-            "frugalnas": frugalnas.__version__,
-            "kind": "supernet",
-            "space": describe_space(prepared.space),
-            "data": {**opened.description, "workers": opened.workers, "fingerprint": opened.fingerprint},
-            "recipe": prepared.recipe.to_json(),
-            "seed": seed,
-            "device": compute.to_json(),
-            "initial": digest(tensors_of(supernet)),
-            "params": sum(parameter.numel() for parameter in supernet.parameters()),
-            "notes": prepared.notes,
-        },
-        lambda draft: fill(draft, opened, supernet, weights_file(0)),
+    fitted = fitted_supernet(space, data, recipe, settings, compute.devices)
+    supernet = build_supernet(fitted.space, seed)
+    config = {
+        "space": describe_space(fitted.space),
+        "data": fitted.data.kept,
+        "recipe": fitted.recipe.to_json(),
+        "seed": seed,
+        "device": compute.to_json(),
+        "initial": digest(tensors_of(supernet)),
+        "params": sum(parameter.numel() for parameter in supernet.parameters()),
+        "notes": list(fitted.notes),
+    }
+    result: SupernetResult = SupernetKind().start(
+        run_dir,
+        config,
+        fill=lambda draft: begin_with(draft, fitted.data, supernet, weights_file(0)),
+        callbacks=callbacks,
+        data=fitted.data,
     )
-    with begun(folder):
-        return _carry_on(folder, callbacks, opened)
+    return result
 
 
-@opening
-def resume_supernet(
-    run_dir: Path | str,
-    *,
-    device: str | None = None,
-    epochs: int | None = None,
-    lr: float | None = None,
-    callbacks: Sequence[TrainingCallback] = (),
-    trust: bool = False,
-) -> SupernetResult:
-    """The result of carrying on with the training of a supernet, as if it had never stopped (on a CPU bit for bit).
-
-    Args:
-        run_dir: the run's folder.
-        device: another than it began on, from now on; None keeps it.
-        epochs: in all, where the training is to go on for longer: the learning rate's schedule is then stated anew for the
-            epochs that are left (a warm restart), and the run's notes say so. A finished run goes on from its end.
-        lr: at which it starts anew; None is the recipe's.
-        callbacks: are told what happens.
-        trust: whether import paths in it may be followed (see `frugalnas.trust`).
-
-    Raises:
-        RunFolderError: where there is no such run, its data or initial weights have changed, or its checkpoints are another's.
-    """
-    folder = RunFolder(Path(run_dir))
-    folder.expect("supernet")
-    moved(folder, device)
-    restated(
-        folder,
-        SupernetRecipe,
-        epochs,
-        lr,
-        folder.path / weights_file(folder.config["recipe"]["epochs"]),
-        identity_of(folder),
-    )
-    if device is None and epochs is None and lr is None:
-        refuse_diverged(folder, f"frugalnas resume {folder.path} --lr X goes on from there at another rate")
-    return _carry_on(folder, callbacks, None)
-
-
-@opening
 def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult:
     """What the training of a supernet has come to so far, from its folder alone; nothing is computed."""
-    folder = RunFolder(Path(run_dir))
-    folder.expect("supernet")
+    result: SupernetResult = load_run(run_dir, "supernet", trust=trust)
+    return result
+
+
+def read_supernet(folder: RunFolder) -> SupernetResult:
+    """See `load_supernet`."""
     config = folder.config
     recipe = load_recipe(config["recipe"], kind=SupernetRecipe)
     assert recipe.epochs is not None
@@ -288,11 +256,122 @@ def supernet_data(run_dir: Path | str) -> ImageData:
     return open_described(folder)
 
 
-def _carry_on(folder: RunFolder, callbacks: Sequence[TrainingCallback], data: ImageData | None) -> SupernetResult:
-    several = folder.config["device"]["devices"] > 1
-    finished = folder.path / weights_file(folder.config["recipe"]["epochs"])
-    carried_out(folder, finished, run_supernet, callbacks, None if several else data, unused=True)
-    result = load_supernet(folder.path)
-    for callback in callbacks:
-        callback.on_stop(result)
-    return result
+# -- under way -----------------------------------------------------------------------------------------------------------
+
+
+def triples_file(epoch: int) -> str:
+    """Where a run keeps how far each tensor has turned after an epoch, by the epoch that is measured from."""
+    return f"triples/epoch-{epoch:06d}.safetensors"
+
+
+def build_supernet(space: SearchSpace, seed: int) -> Supernet:
+    """The supernet as it is before training, a function of the seed."""
+    with isolated(seed), watching_memory("the supernet's width"):
+        return supernet_of(space)
+
+
+def random_labels(recipe: SupernetRecipe, seed: int) -> RandomLabels | None:
+    """The labels that a recipe draws in place of the images' own; None where it takes those."""
+    if recipe.labels == "true":
+        return None
+    assert recipe.classes is not None
+    return RandomLabels(recipe.classes, seed, anew=recipe.labels == "random-access")
+
+
+def _objective_of(recipe: SupernetRecipe) -> Objective:
+    """The loss of a settled recipe."""
+    assert recipe.classes is not None
+    return Objective(recipe, recipe.classes)
+
+
+def step_of(
+    fabric: Fabric,
+    compute: Compute,
+    recipe: SupernetRecipe,
+    supernet: Supernet,
+    seed: int,
+    steps_per_epoch: int,
+    scheduled: Recipe | None = None,
+) -> tuple[SupernetStep, torch.optim.Optimizer]:
+    """The step of a settled recipe, and its optimiser; see `set_up`."""
+    assert recipe.classes is not None
+    assert recipe.paths is not None
+    paths = path_sampler(recipe.paths, supernet.space, supernet.draws, seed)
+    how: dict[str, Any] = {"scheduled": scheduled, "paths": paths}
+    objective = Objective(recipe, recipe.classes)
+    return set_up(SupernetStep, fabric, compute, recipe, supernet, objective, steps_per_epoch, **how)
+
+
+def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
+    """The weights that a run kept after an epoch, the initial ones after epoch 0; they are what was written then.
+
+    Raises:
+        FrugalnasError: where they are not there, or no longer what they were.
+    """
+    if epoch == 0:
+        return initial_weights(folder, weights_file(0))
+    return read_tensors(folder.path / weights_file(epoch), "put it back, or train the supernet again")[0]
+
+
+class SupernetSession(ImageSession):
+    """One training of one supernet in one process: what it keeps, and how far every tensor has turned after each epoch."""
+
+    recipe_class: ClassVar[type[Recipe]] = SupernetRecipe
+    recipe: SupernetRecipe
+    bare: Supernet
+    weight_step: SupernetStep
+
+    def __init__(
+        self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback], data: ImageData | None = None
+    ) -> None:
+        super().__init__(fabric, folder, callbacks, data)
+        self.names = tensor_names(self.bare)
+        self.state["step"] = self.weight_step
+
+    def network(self) -> nn.Module:
+        """The supernet with the weights that the run began with."""
+        supernet = build_supernet(self.space, self.seed)
+        supernet.load_state_dict(read_weights(self.folder, 0))
+        return supernet
+
+    def labels(self) -> RandomLabels | None:
+        """See `ImageSession.labels`."""
+        return random_labels(self.recipe, self.seed)
+
+    @property
+    def scheduled(self) -> Recipe:
+        """The recipe whose epochs the learning rate's schedule goes by."""
+        laid_out = self.recipe.schedule_epochs or self.epochs
+        return super().scheduled if self.begun else replace(self.recipe, epochs=laid_out)
+
+    def made(self) -> tuple[SupernetStep, torch.optim.Optimizer]:
+        """Its step, which is a state itself: it knows which weights have been used."""
+        how = (self.recipe, self.bare, self.seed, self.steps_per_epoch, self.scheduled)
+        return step_of(self.fabric, self.compute, *how)
+
+    def measured(self, epoch: int) -> dict[str, Any]:
+        """The "angle" between all weights and the initial ones, in radians; in the first process alone."""
+        if not self.first:
+            return {}
+        weights = tensors_of(self.bare)
+        if epoch in self.recipe.kept_epochs and epoch < self.epochs:
+            self._write(weights, epoch)
+        turned = {
+            str(base): torch.from_numpy(triples(self.names, read_weights(self.folder, base), weights))
+            for base in self.recipe.kept_epochs
+            if base < epoch
+        }
+        path = self.folder.path / triples_file(epoch)
+        path.parent.mkdir(exist_ok=True)
+        write_tensors(path, turned, {})
+        dot, before, after = turned["0"].sum(dim=0).tolist()
+        return {"angle": float(np.arccos(np.clip(dot / np.sqrt(before * after), -1.0, 1.0)))}
+
+    def _write(self, weights: Mapping[str, Tensor], epoch: int) -> None:
+        assert epoch > 0  # the initial weights are never written again
+        write_tensors(self.folder.path / weights_file(epoch), weights, {})
+
+    def finish(self) -> None:
+        """Keep the weights."""
+        if self.first:
+            self._write(tensors_of(self.bare), self.epochs)

@@ -1,0 +1,183 @@
+"""Pre-train the encoder of a space: its session, and the run that holds it.
+
+Everything here is in a run's folder, which `frugalnas.encoders.load_encoder` takes once it is finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from frugalnas.encoders.pretraining import pretraining_for
+from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
+from frugalnas.encoders.saved import CARD_FILE
+from frugalnas.errors import FrugalnasError
+from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.runs.folder import RunFolder, taken
+from frugalnas.runs.progress import Callback
+from frugalnas.spaces import SearchSpace
+from frugalnas.training import Compute, Position
+from frugalnas.trainings.kinds import PretrainingKind
+from frugalnas.trainings.session import Session
+
+__all__ = ["EncoderSession", "PretrainingResult", "pretrain", "read_pretraining"]
+
+
+@dataclass(frozen=True)
+class PretrainingResult:
+    """What the pre-training of an encoder has come to.
+
+    Attributes:
+        space: whose architectures the encoder reads.
+        recipe: as it was asked for; batches are smaller where the space is.
+        epochs: of each epoch the learning rate at its end, the mean "train_loss", and "train_accuracy" in percent: of
+            positives nearer to their centre than every negative (ss-ccl), or of pairs whose distance was told to less than
+            one edit (ss-rl).
+        seed: of weights, order, anchors and pairs.
+        seconds: wall time spent so far.
+        finished: whether the encoder is there.
+        diverged: how the pre-training diverged after these epochs; None where it did not.
+        run_dir: the run's folder.
+    """
+
+    space: SearchSpace
+    recipe: PretrainingRecipe
+    epochs: tuple[Mapping[str, Any], ...]
+    seed: int
+    seconds: float
+    finished: bool
+    run_dir: Path
+    diverged: str | None = None
+
+
+def pretrain(
+    space: SearchSpace,
+    task: str = "ss-ccl",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    run_dir: Path | str,
+    settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
+    seed: int = 0,
+    callbacks: Sequence[Callback] = (),
+) -> PretrainingResult:
+    """The result of pre-training an encoder on the architectures of a space; no accuracy is looked at.
+
+    Args:
+        space: may be restricted; a space that is too large to be listed is drawn from.
+        task: "ss-ccl", central contrastive learning, or "ss-rl", regression of edit distances.
+        recipe: "default", "paper", another name (`pretraining_recipes`), a YAML file, or what `PretrainingRecipe.to_json`
+            gave.
+        run_dir: a new folder.
+        settings: recipe values to replace, such as {"epochs": 30}; text is read as YAML.
+        compute: where; several devices encode their shares of every batch and take their shares of the anchors.
+        seed: of weights, order, anchors and pairs.
+        callbacks: are told what happens; with several devices they must be picklable.
+
+    Raises:
+        FrugalnasError: before anything is written, where something does not fit.
+
+    Example:
+        >>> import frugalnas as fn
+        >>> result = pretrain(fn.NASBench201(), "ss-ccl", run_dir="runs/ccl201")  # doctest: +SKIP
+        >>> encoder, card = load_encoder(result.run_dir, fn.NASBench201())  # doctest: +SKIP
+    """
+    if Path(run_dir).exists():
+        raise taken(Path(run_dir))
+    chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
+    compute = exact(compute)
+    if space.enumerable:
+        chosen.settled(max(1, round(chosen.share * space.size)), compute.devices)
+    if seed < 0:
+        raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
+    config = {
+        "space": describe_space(space),
+        "task": chosen.task,
+        "recipe": chosen.to_json(),
+        "seed": seed,
+        "device": compute.to_json(),
+    }
+    result: PretrainingResult = PretrainingKind().start(run_dir, config, callbacks=callbacks)
+    return result
+
+
+def read_pretraining(folder: RunFolder) -> PretrainingResult:
+    """What a pre-training has come to so far, from its folder alone; nothing is computed."""
+    config = folder.config
+    epochs, diverged = folder.epochs()
+    return PretrainingResult(
+        space=build_space(config["space"]),
+        recipe=load_pretraining_recipe(config["recipe"]),
+        epochs=epochs,
+        diverged=diverged,
+        seed=int(config["seed"]),
+        seconds=folder.seconds(),
+        finished=(folder.path / CARD_FILE).exists(),
+        run_dir=folder.path,
+    )
+
+
+def exact(compute: Compute) -> Compute:
+    """Where an encoder is trained, which is always in full precision."""
+    if compute.precision != "32" or compute.channels_last or compute.compile:
+        raise FrugalnasError("encoders train in precision 32, in no layout of images, and uncompiled")
+    return compute.here()
+
+
+class EncoderSession(Session):
+    """One pre-training of an encoder in one process; see `Session`."""
+
+    def __init__(self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
+        super().__init__(fabric, folder, callbacks)
+        recipe, space = load_pretraining_recipe(folder.config["recipe"]), build_space(folder.config["space"])
+        self.pretraining = pretraining_for(fabric, space, recipe, self.seed)
+        self.epochs, self.lr = self.pretraining.recipe.epochs, self.pretraining.recipe.lr
+        self.steps_per_epoch = self.pretraining.steps_per_epoch
+        self.state = {**self.pretraining.state, "book": self.book}
+
+    @classmethod
+    def to_lower(cls, folder: RunFolder) -> str:
+        """See `Session.to_lower`."""
+        return f"batch (now {folder.config['recipe']['batch']:,})"
+
+    def identity(self) -> dict[str, Any]:
+        """See `Session.identity`."""
+        return self.pretraining.identity
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.pretraining.lr
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """How many architectures it sees, and how many at a time where those are fewer than asked for."""
+        given, taken = self.folder.config["recipe"]["batch"], self.pretraining.recipe.batch
+        architectures = f"{len(self.pretraining.codes):,} architectures of {self.pretraining.space.name}"
+        return (architectures if given == taken else f"{architectures}; batches of {taken:,} instead of {given:,}",)
+
+    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
+        """Train encoder and head on one batch."""
+        return self.pretraining.step(batch, position)
+
+    def batches(self, epoch: int, begin: int) -> Iterable[Any]:
+        """The batches of an epoch from a step on."""
+        return self.pretraining.batches(epoch, begin)
+
+    def mean(self, value: float) -> float:
+        """Sums are those of all processes already."""
+        return value
+
+    def mend(self) -> str:
+        """See `Session.mend`."""
+        return self.pretraining.mend()
+
+    def finish(self) -> None:
+        """Write the encoder."""
+        if self.first:
+            self.pretraining.save(self.folder.path)

@@ -1,0 +1,248 @@
+"""A training on images under way: the network's step, its batches and its curves are set up from the run's folder."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from frugalnas.data import Augmentation, ImageData, Loader, Part, RandomLabels, Split, reopened
+from frugalnas.errors import RunFolderError
+from frugalnas.runs.descriptions import build_space
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
+from frugalnas.spaces import SearchSpace
+from frugalnas.training import (
+    Compute,
+    Objective,
+    Position,
+    Recipe,
+    WeightStep,
+    compiled,
+    load_recipe,
+    optimizer_for,
+    schedule_for,
+)
+from frugalnas.trainings.restart import identity_of
+from frugalnas.trainings.session import Session
+
+__all__ = ["ImageSession", "evaluation_loader", "open_described", "set_up", "training_loader"]
+
+StepT = TypeVar("StepT", bound=WeightStep)
+
+
+class ImageSession(Session):
+    """One training of a network or a supernet in one process; see `Session`.
+
+    Child classes say what is trained (`network`), and how (`made`).
+
+    Args:
+        fabric: launched.
+        folder: the run's.
+        callbacks: are told what happens, in the first process.
+        data: already open; None opens them.
+    """
+
+    recipe_class: ClassVar[type[Recipe]] = Recipe
+
+    def __init__(
+        self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback], data: ImageData | None = None
+    ) -> None:
+        super().__init__(fabric, folder, callbacks)
+        self.recipe = load_recipe(folder.config["recipe"], kind=self.recipe_class)
+        assert self.recipe.epochs is not None
+        self.epochs, self.lr = self.recipe.epochs, self.recipe.lr
+        self.space: SearchSpace = build_space(folder.config["space"])
+        self.data = data or open_described(folder)
+        self.compute = Compute(**folder.config["device"])
+        self.bare = self.network()
+        self.train_loader = training_loader(self.data, self.recipe, self.seed, fabric, self.labels())
+        self.steps_per_epoch = len(self.train_loader)
+        self.weight_step, optimizer = self.made()
+        self.weight_step.begun = self.begun
+        self.state = {"network": self.bare, "optimizer": _Optimizer(optimizer, self.bare), "book": self.book}
+        if self.compute.precision == "16":
+            self.state["precision"] = fabric.strategy.precision  # its gradient scaler
+        self._writer: Any = None
+
+    # -- what child classes say --------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def network(self) -> nn.Module:
+        """What is trained, with the weights that it starts from."""
+
+    @abstractmethod
+    def made(self) -> tuple[WeightStep, torch.optim.Optimizer]:
+        """How: the step of `bare`, and its optimiser."""
+
+    def labels(self) -> RandomLabels | None:
+        """Those that are drawn in place of the images' own; None takes the own ones."""
+        return None
+
+    @property
+    def begun(self) -> int:
+        """Epochs before the first one of the learning rate's schedule."""
+        begun: int = (0, *self.folder.config.get("restarts", ()))[-1]
+        return begun
+
+    @property
+    def scheduled(self) -> Recipe:
+        """The recipe whose epochs the learning rate's schedule goes by."""
+        return replace(self.recipe, epochs=self.epochs - self.begun)
+
+    # -- as a session ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def to_lower(cls, folder: RunFolder) -> str:
+        """See `Session.to_lower`."""
+        recipe = load_recipe(folder.config["recipe"], kind=cls.recipe_class)
+        return (
+            f"batch_size (now {recipe.batch_size}; lr in proportion), the network's width or the input size, raise "
+            f"accumulate (now {recipe.accumulate}), or take precision bf16"
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """See `Session.identity`."""
+        return identity_of(self.folder, self.recipe_class)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last step."""
+        return self.weight_step.lr
+
+    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
+        """Train the weights on one batch."""
+        return self.weight_step(batch, position)
+
+    def batches(self, epoch: int, begin: int) -> Iterable[Any]:
+        """The batches of an epoch from a step on."""
+        return self.train_loader.epoch(epoch, begin)
+
+    def draw(self, record: Mapping[str, Any]) -> None:
+        """Add the record to TensorBoard's curves."""
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(str(self.folder.path / "tensorboard"), purge_step=record["epoch"])
+        for name, value in record.items():
+            if name != "epoch" and value is not None:
+                kind = name if name == "lr" else "/".join(reversed(name.split("_")))
+                self._writer.add_scalar(kind, value, record["epoch"])
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close TensorBoard's file."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def set_up(
+    step: type[StepT],
+    fabric: Fabric,
+    compute: Compute,
+    recipe: Recipe,
+    network: nn.Module,
+    objective: Objective,
+    steps_per_epoch: int,
+    *,
+    scheduled: Recipe | None = None,
+    **options: Any,
+) -> tuple[StepT, torch.optim.Optimizer]:
+    """The step that trains a network, laid out and wrapped by the fabric, and its bare optimiser.
+
+    Args:
+        step: its class.
+        fabric: launched.
+        compute: memory layout, and whether it is compiled.
+        recipe: settled.
+        network: with its first weights.
+        objective: the loss.
+        steps_per_epoch: of the schedule of the learning rate.
+        scheduled: the recipe whose epochs the schedule goes by; None is `recipe`.
+        **options: further arguments of the step.
+    """
+    if compute.channels_last:
+        network.to(memory_format=torch.channels_last)
+    optimizer = optimizer_for(recipe, network)
+    wrapped, wrapped_optimizer = fabric.setup(compiled(network) if compute.compile else network, optimizer)
+    schedule = schedule_for(scheduled or recipe, optimizer, steps_per_epoch)
+    layout = compute.memory_format
+    made = step(fabric, wrapped, wrapped_optimizer, schedule, recipe, objective, memory_format=layout, **options)
+    return made, optimizer
+
+
+def open_described(folder: RunFolder) -> ImageData:
+    """The data of a run, with its split.
+
+    Raises:
+        RunFolderError: where the data are no longer what the run began with.
+    """
+    described: dict[str, Any] = dict(folder.config["data"])
+    fingerprint = described.pop("fingerprint")
+    file = folder.kept("split.json")
+    try:
+        split = Split.from_json(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):  # of an older run: others notice by its digest
+        raise RunFolderError(f"{file} is gone or damaged; put it back, or start another run") from None
+    data = reopened(described, split, described.pop("workers", 0))
+    if data.fingerprint != fingerprint:
+        raise RunFolderError(
+            f"the data at {described['spec']} have changed since {folder.path} began; put back what was there, or start "
+            f"another run"
+        )
+    return data
+
+
+def training_loader(
+    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, labels: RandomLabels | None = None
+) -> Loader:
+    """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
+    return Loader(
+        data.train,
+        batch_size=recipe.batch_size,
+        augmentation=Augmentation.of(recipe.augmentation),
+        seed=seed,
+        device=fabric.device,
+        workers=data.workers,
+        drop_last=True,
+        share=(fabric.global_rank, fabric.world_size),
+        labels=labels,
+    )
+
+
+def evaluation_loader(data: ImageData, part: Part | None, recipe: Recipe, fabric: Fabric) -> Loader | None:
+    """Batches to evaluate on, this process's share of them; None where there is no such part."""
+    if part is None or not len(part):
+        return None
+    return Loader(
+        part,
+        batch_size=recipe.batch_size,
+        device=fabric.device,
+        workers=data.workers,
+        share=(fabric.global_rank, fabric.world_size),
+    )
+
+
+class _Optimizer:
+    """An optimiser whose state has the memory format of the weights after a checkpoint is taken up, too."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, network: nn.Module) -> None:
+        self.optimizer = optimizer
+        self.network = network
+
+    def state_dict(self) -> dict[str, Any]:
+        """The optimiser's."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up; tensors of a weight's shape are laid out as the weight is."""
+        self.optimizer.load_state_dict(state_dict)
+        for weight, state in self.optimizer.state.items():
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == weight.shape and value.stride() != weight.stride():
+                    state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
