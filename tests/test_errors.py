@@ -153,3 +153,9 @@ def test_what_trains_answers_by_the_options_of_train():
         FrugalnasError, match="--recipe cifar goes with --score of untrained networks, or --evaluator training"
     ):
         evaluator_settings(parse(["search", "--recipe", "cifar"]), {})
+
+
+def test_shells_complete_commands_strategies_and_their_options(cli):
+    script = cli("completion", "bash").out
+    for word in ("compare-predictors", "local-search", "--whole-neighbourhood", "--until-optimum", "doctor"):
+        assert word in script

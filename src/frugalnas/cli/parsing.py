@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import frugalnas
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["COMMANDS", "Parser", "command_options", "parse", "parser_of", "wording"]
+__all__ = ["COMMANDS", "Parser", "command_options", "inner_commands", "overview", "parse", "parser_of", "wording"]
 
 _Number = TypeVar("_Number", int, float)
 
@@ -44,6 +44,7 @@ COMMANDS = {
     "landscape": "how accuracies differ with distance in a table's space",
     "samplers": "how far samples are from the space they are drawn from",
     "experiment": "run a study of the papers, or list them",
+    "completion": "completion of commands and options in a shell",
     "list": "spaces, strategies, predictors and tables, one line each",
 }
 """What each command does. `frugalnas.cli.<command>` has `add`, which fills the command's parser.
@@ -96,7 +97,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         FrugalnasError: for an unknown command or option, naming the one that was meant.
     """
     if not arguments or arguments[0].startswith("-"):
-        return _overview().parse_args(arguments, argparse.Namespace(wording=str))
+        return overview().parse_args(arguments, argparse.Namespace(wording=str))
     name, *said = arguments
     decides = getattr(_module(name), "DECIDES", "")
     asked = [word for word in said if not decides or word not in _HELP]
@@ -132,13 +133,17 @@ def command_options(arguments: Sequence[str]) -> set[str]:
 
 def parser_of(name: str, decided: str | None = None) -> Parser:
     """The parser of a command, with the options that depend on what one of its arguments is, where this is known."""
-    module = _module(name)
     parser = Parser(prog=f"frugalnas {name}")
-    module.add(
-        parser, *([name] if module.__name__ == "frugalnas.cli.method" else []), *([] if decided is None else [decided])
-    )
-    _add_trust(name, parser)
+    _fill(name, parser, decided)
     return parser
+
+
+def _fill(name: str, parser: argparse.ArgumentParser, decided: str | None = None) -> None:
+    """Add what a command takes to its parser; one file has the commands of all methods."""
+    module = _module(name)
+    of = name if module.__name__ == "frugalnas.cli.method" else None
+    module.add(parser, *(each for each in (of, decided) if each is not None))
+    _add_trust(name, parser)
 
 
 def _module(name: str) -> Any:
@@ -163,8 +168,8 @@ def _readings(name: str, said: Sequence[str]) -> list[str | None]:
     return list(dict.fromkeys(module.candidates(words)))
 
 
-def _overview() -> Parser:
-    """The parser of no command, whose help lists them."""
+def overview(*, filled: bool = False) -> Parser:
+    """The parser of no command, whose help lists them; on request it knows what each takes."""
     parser = Parser(
         prog="frugalnas",
         description="Find good neural architectures cheaply.",
@@ -174,11 +179,13 @@ def _overview() -> Parser:
     parser.add_argument("--version", action="version", version=f"frugalnas {frugalnas.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND")
     for name, does in COMMANDS.items():
-        commands.add_parser(name, help=does, add_help=False)
+        command = commands.add_parser(name, help=does, add_help=filled)
+        if filled:
+            _fill(name, command)
     return parser
 
 
-def _inner(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+def inner_commands(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
     """The commands beneath a command."""
     kinds = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     return kinds[0].choices if kinds else {}
@@ -186,15 +193,15 @@ def _inner(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentPar
 
 def _leaf(parser: argparse.ArgumentParser, said: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the innermost command that is typed."""
-    named = next((word for word in said if word in _inner(parser)), None)
-    return parser if named is None else _leaf(_inner(parser)[named], said)
+    named = next((word for word in said if word in inner_commands(parser)), None)
+    return parser if named is None else _leaf(inner_commands(parser)[named], said)
 
 
 def _add_trust(name: str, parser: argparse.ArgumentParser) -> None:
     """Give every command that opens files the option to trust them, which `main` looks for."""
-    for inner, further in _inner(parser).items():
+    for inner, further in inner_commands(parser).items():
         _add_trust(inner, further)
-    if not _inner(parser) and name not in _KEEP_TO_THEMSELVES:
+    if not inner_commands(parser) and name not in _KEEP_TO_THEMSELVES:
         parser.add_argument(
             "--trust",
             action="store_true",
