@@ -118,7 +118,7 @@ def stop_at(stage, step):
 
 def settled(data, settings=None, space=None):
     """RLNAS fitted to images."""
-    return settle(RLNAS, "default", settings, said={"data": data, "space": space}, compute=CPU)
+    return settle(RLNAS, space, data, settings=settings, compute=CPU)
 
 
 # -- what comes out ------------------------------------------------------------------------------------------------------

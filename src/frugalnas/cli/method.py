@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.training_options import add_data, add_device, pixels
+from frugalnas.cli.training_options import add_data, add_device
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
             )
         return resume_method(parsed.run_dir, quiet=parsed.quiet, stage=parsed.stage)
     from frugalnas.cli.architectures import slug
-    from frugalnas.cli.training_options import compute_of
+    from frugalnas.cli.training_options import compute_of, images_of
     from frugalnas.errors import worded
     from frugalnas.methods.kind import MethodRun
     from frugalnas.methods.method import settle
@@ -105,20 +106,13 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
     if parsed.run_dir is not None and parsed.run_dir.exists():
         raise taken(parsed.run_dir)
     space, settings = _settings(kind, parsed)
+    if parsed.split_seed is not None:
+        raise FrugalnasError(
+            "--split-seed is for a single training; write the split to a file and name it: --split FILE"
+        )
+    compute, images = compute_of(parsed), replace(images_of(parsed), spec=parsed.data or "")
     settled = settle(
-        kind,
-        parsed.recipe,
-        settings,
-        said={"space": space, "data": parsed.data, "where": parsed.where},
-        reading={
-            "root": parsed.root,
-            "download": parsed.download,
-            "input_size": pixels(parsed.input),
-            "max_corrupt": parsed.max_corrupt,
-            "workers": parsed.workers,
-        },
-        compute=compute_of(parsed).here(channels_last=True),
-        seed=parsed.seed,
+        kind, space, images, parsed.recipe, settings=settings, where=parsed.where, compute=compute, seed=parsed.seed
     )
     if parsed.dry_run:
         return _show_plan(plan_method(settled))
@@ -163,12 +157,6 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
             if value is not None and setting in settings:
                 raise FrugalnasError(f"{setting} is said twice; leave it out of the settings")
             settings |= {} if value is None else {setting: value}
-    if parsed.split_seed is not None:
-        raise FrugalnasError(
-            "--split-seed is for a single training; write the split to a file and name it: --split FILE"
-        )
-    if parsed.split is not None:
-        settings |= {f"{name}.split": parsed.split for name, part in kind.parts.items() if part.known is None}
     if not options:
         return parsed.space, settings
     if parsed.space is None:

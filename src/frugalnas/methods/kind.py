@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.methods.method import ImageMethod
 from frugalnas.registry import METHODS
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Row, RunKind
@@ -33,9 +34,12 @@ if TYPE_CHECKING:
 __all__ = ["MethodResult", "MethodRun", "load_method"]
 
 
+_LATER: Any = None
+
+
 @dataclass(frozen=True)
 class MethodResult:
-    """A method's run as far as it has come; what the method concludes is there once it is finished.
+    """A method's run as far as it has come; what follows `failure` is known once it is finished.
 
     Attributes:
         run_dir: the run's folder.
@@ -44,14 +48,35 @@ class MethodResult:
         stages: begun so far.
         concluded: what was, as plain data; None before the end.
         failure: which `stage` failed last, and its `error`; None where none did.
+        space: with the sizes of the networks that were retrained, and the limits on them.
+        code: the winner, shape [genes].
+        architecture: it in the space's notation.
+        score: of the winner; an angle is in radians.
+        params: its parameters.
+        macs: its multiply-adds for one image.
+        val, test: its accuracies in % after training from scratch; None where it was not, or there are no such images.
+        trained: whether it was.
+        network: the folder of its network, which `load`, `frugalnas predict` and `export` take.
+        exported: files for use without frugalnas.
     """
 
     run_dir: Path
     config: Mapping[str, Any]
-    method: Method
+    method: Any
     stages: tuple[Stage, ...]
     concluded: Mapping[str, Any] | None
     failure: Mapping[str, str] | None
+    space: SearchSpace = _LATER
+    code: Codes = _LATER
+    architecture: str = ""
+    score: float = float("nan")
+    params: int = 0
+    macs: int = 0
+    val: float | None = None
+    test: float | None = None
+    trained: bool = False
+    network: Path = Path()
+    exported: tuple[Path, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -70,81 +95,6 @@ class MethodResult:
         for stage in self.stages:
             found.setdefault(stage.kind, []).append(stage.load())
         return found
-
-    @property
-    def end(self) -> Mapping[str, Any]:
-        """What was concluded.
-
-        Raises:
-            FrugalnasError: where it has not come to an end.
-        """
-        if self.concluded is None:
-            raise FrugalnasError(
-                f"{self.run_dir} has not come to an end; continue it with: frugalnas resume {self.run_dir}"
-            )
-        return self.concluded
-
-    @property
-    def winner(self) -> Mapping[str, Any]:
-        """The architecture that won, with what is known of it."""
-        won: Mapping[str, Any] = self.end["candidates"][self.end["winner"]]
-        return won
-
-    @cached_property
-    def space(self) -> SearchSpace:
-        """With the sizes of the networks that were retrained, and the limits on them."""
-        space: SearchSpace = self.method.spaces.retrained  # type: ignore[attr-defined]  # methods for images have it
-        return space
-
-    @property
-    def code(self) -> Codes:
-        """The winner, shape [genes]."""
-        return self.space.parse(self.architecture)
-
-    @property
-    def architecture(self) -> str:
-        """It in the space's notation."""
-        return str(self.end["architecture"])
-
-    @property
-    def score(self) -> float:
-        """Of the winner; an angle is in radians."""
-        return float(self.winner["score"])
-
-    @property
-    def params(self) -> int:
-        """Its parameters."""
-        return int(self.winner["params"])
-
-    @property
-    def macs(self) -> int:
-        """Its multiply-adds for one image."""
-        return int(self.winner["macs"])
-
-    @property
-    def val(self) -> float | None:
-        """Its validation accuracy in % after training from scratch; None where it was not, or there are no such images."""
-        return self.winner.get("val")
-
-    @property
-    def test(self) -> float | None:
-        """Its test accuracy in %, likewise."""
-        return self.winner.get("test")
-
-    @property
-    def trained(self) -> bool:
-        """Whether it was trained."""
-        return bool(self.end["trained"])
-
-    @property
-    def network(self) -> Path:
-        """The folder of its network, which `load`, `frugalnas predict` and `export` take."""
-        return self.run_dir / str(self.end["network"])
-
-    @property
-    def exported(self) -> tuple[Path, ...]:
-        """Files for use without frugalnas."""
-        return tuple(self.run_dir / path for path in self.end["exported"])
 
     def to_json(self) -> dict[str, Any]:
         """It as plain data."""
@@ -206,10 +156,18 @@ class MethodRun(RunKind):
 
     def load(self, folder: RunFolder) -> MethodResult:
         """It as far as it has come."""
-        path = folder.path
-        return MethodResult(
-            path, folder.config, method_of(folder), load_stages(path), read_result(path), read_failure(path)
-        )
+        path, method, result = folder.path, method_of(folder), read_result(folder.path)
+        found: dict[str, Any] = {"space": method.spaces.retrained} if isinstance(method, ImageMethod) else {}
+        if result is not None and found:
+            winner, space = result["candidates"][result["winner"]], found["space"]
+            found |= {name: winner.get(name) for name in ("architecture", "score", "val", "test")}
+            found |= {name: int(winner[name]) for name in ("params", "macs")}
+            found["code"], found["trained"] = space.parse(winner["architecture"]), result["trained"]
+            found["network"], found["exported"] = (
+                path / result["network"],
+                tuple(path / each for each in result["exported"]),
+            )
+        return MethodResult(path, folder.config, method, load_stages(path), result, read_failure(path), **found)
 
     def finished(self, folder: RunFolder) -> bool:
         """Whether there is a conclusion."""
@@ -267,5 +225,6 @@ def load_method(run_dir: Path | str, *, trust: bool = False) -> MethodResult:
         FrugalnasError: where it has not come to an end.
     """
     result = MethodRun().load(RunFolder(Path(run_dir)))
-    _ = result.end
+    if not result.finished:
+        raise FrugalnasError(f"{run_dir} has not come to an end; continue it with: frugalnas resume {run_dir}")
     return result

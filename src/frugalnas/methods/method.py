@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
@@ -28,8 +28,8 @@ __all__ = ["ImageMethod", "Settled", "settle"]
 
 UNLABELLED = 10
 """Classes of images without labels, where the recipe does not say how many."""
-READING = {"root": None, "download": False, "input_size": None, "max_corrupt": 0, "workers": 0}
-"""How images are read, where nobody says."""
+READING = ("root", "download", "input_size", "max_corrupt", "workers")
+"""How images are read."""
 
 
 _ARGUMENTS = ("recipe", "preprocessing", "classes", "labelled", "reading", "device", "seed")
@@ -143,9 +143,12 @@ class ImageMethod(Method):
 
     def changed(self, settings: Mapping[str, Any]) -> ImageMethod:
         """The same method with other settings, after the checks that a new one has."""
-        settled = settle(
-            type(self), self.recipe, settings, reading=self.reading, compute=self.compute, seed=self.seed
-        ).method
+        from frugalnas.data import Images
+        from frugalnas.training import Compute
+
+        where, others = settings.get("where"), {name: value for name, value in settings.items() if name != "where"}
+        images, devices = Images("", **self.reading), Compute("cpu", self.compute.devices)
+        settled = settle(type(self), None, images, self.recipe, settings=others, where=where, compute=devices).method
         return type(self)(**{**{name: getattr(self, name) for name in _ARGUMENTS}, "recipe": settled.recipe})
 
     def conclude(self, stages: Stages, best: Finalists, trained: Sequence[TrainingResult] = ()) -> dict[str, Any]:
@@ -162,32 +165,14 @@ class ImageMethod(Method):
         return conclude(stages.folder.path, self, best, trained)
 
     @classmethod
-    def run(
-        cls,
-        space: SearchSpace | str | None = None,
-        data: Images | str | Path | None = None,
-        recipe: str | Path | Mapping[str, Any] = "default",
-        *,
-        run_dir: Path | str,
-        settings: Mapping[str, Any] | None = None,
-        where: str | None = None,
-        compute: Compute | None = None,
-        seed: int = 0,
-        watch: Watch | None = None,
-    ) -> MethodResult:
+    def run(cls, *arguments: Any, run_dir: Path | str, watch: Watch | None = None, **options: Any) -> MethodResult:
         """The architecture that the method finds for images, trained from scratch where there are labels.
 
         Args:
-            space: where to search; None: the recipe's, or what suits the images.
-            data: a name or a path, also a folder of images without labels, or more about how they are read, `split` for all
-                parts; None: the recipe's.
-            recipe: a name (`method_recipes()` lists them), a YAML file, or what `MethodRecipe.to_json` gave.
+            arguments: of `settle`: space, data and recipe.
             run_dir: a new folder.
-            settings: recipe values to replace, such as {"supernet.epochs": 30, "retrain.space.width": 32, "retrain.top": 3}.
-            where: limits on the network that is retrained, such as "macs<=300e6".
-            compute: where, and how exactly; None: the best device here.
-            seed: of every stage.
             watch: callbacks for each stage.
+            options: of `settle`: settings, limits, where it is computed, and the seed.
 
         Raises:
             FrugalnasError: before anything is written, where something does not fit.
@@ -196,27 +181,12 @@ class ImageMethod(Method):
             >>> found = RLNAS.run(data="digits", run_dir="runs/rlnas")  # doctest: +SKIP
             >>> found.architecture, found.test  # doctest: +SKIP
         """
-        from frugalnas.data import Images
-        from frugalnas.methods.kind import MethodResult, MethodRun
+        from frugalnas.methods.kind import MethodRun
         from frugalnas.runs.folder import taken
-        from frugalnas.training import Compute
 
         if Path(run_dir).exists():
             raise taken(Path(run_dir))
-        reading: Mapping[str, Any] = {}
-        if isinstance(data, Images):
-            reading = {name: getattr(data, name) for name in READING}
-            split = {
-                f"{name}.split": data.split for name, part in cls.parts.items() if part.known is None and data.split
-            }
-            data, settings = str(data.spec), {**split, **(settings or {})}
-        said = {"space": space, "data": data, "where": where}
-        # The layout that is the faster one on most processors and GPUs, for retraining as for supernets.
-        here = (compute or Compute()).here(channels_last=True)
-        settled = settle(cls, recipe, settings, said=said, reading=reading, compute=here, seed=seed)
-        result = MethodRun(watch=watch).begin(settled.method, run_dir)
-        assert isinstance(result, MethodResult)
-        return result
+        return MethodRun(watch=watch).begin(settle(cls, *arguments, **options).method, run_dir)
 
 
 @dataclass(frozen=True)
@@ -236,64 +206,64 @@ class Settled:
 
 def settle(
     kind: type[ImageMethod],
+    space: SearchSpace | str | None = None,
+    data: Images | str | Path | None = None,
     recipe: str | Path | Mapping[str, Any] = "default",
-    settings: Mapping[str, Any] | None = None,
     *,
-    said: Mapping[str, Any] | None = None,
-    reading: Mapping[str, Any] | None = None,
-    compute: Compute,
+    settings: Mapping[str, Any] | None = None,
+    where: str | None = None,
+    compute: Compute | None = None,
     seed: int = 0,
 ) -> Settled:
-    """A method's recipe, data and space fitted to each other, and every part checked; the data are opened once for each split.
+    """A method's recipe, data and space fitted to each other, and every part checked; images are opened once for each split.
 
     Args:
         kind: of method.
-        recipe: as `load_method_recipe` takes it.
-        settings: recipe values to replace.
-        said: `space` (also an object), `data` and `where`, which are settings of their own; None: the recipe's.
-        reading: fields of `Images` besides what and which split.
-        compute: with nothing left open.
+        space: where to search; None: the recipe's, or what suits the images.
+        data: a name or a path, also a folder of images without labels, or more about how they are read: an empty `spec` is the
+            recipe's, a `split` is that of all parts. None: the recipe's.
+        recipe: a name (`method_recipes()` lists them), a YAML file, or what `MethodRecipe.to_json` gave.
+        settings: recipe values to replace, such as {"supernet.epochs": 30, "retrain.space.width": 32, "retrain.top": 3}.
+        where: limits on the network that is retrained, such as "macs<=300e6".
+        compute: where, and how exactly; None: the best device here.
         seed: of every stage.
 
     Raises:
         FrugalnasError: where something does not fit; nothing has been written.
     """
-    from dataclasses import replace
-
-    from frugalnas.data import Images, located
+    from frugalnas.data import Images
     from frugalnas.methods.spaces import in_space
     from frugalnas.spaces import SearchSpace
+    from frugalnas.training import Compute
 
-    changes = {name: value for name, value in (said or {}).items() if value is not None}
-    for name in changes:
-        if name in (settings or {}):
-            raise FrugalnasError(f"`{name}` is said twice; leave it out of the settings")
-    space = changes.pop("space", None)
+    given = data if isinstance(data, Images) else Images(data or "")
+    own = space if isinstance(space, SearchSpace) else None
+    said: dict[str, Any] = {"space": space, "data": str(given.spec), "where": where}
+    said |= {f"{name}.split": given.split for name, part in kind.parts.items() if part.known is None}
+    changes = {name: value for name, value in said.items() if value}
+    for name in changes.keys() & (settings or {}).keys():
+        raise FrugalnasError(f"`{name}` is said twice; leave it out of the settings")
     give(space, settings)
-    if isinstance(space, SearchSpace):
+    if own is not None:
         changes["space"] = None
-    elif space is not None:
-        changes["space"], space = space, None
-    changes = {name: str(value) if name == "data" else value for name, value in changes.items()}
     wanted = load_method_recipe(kind, recipe, {**(settings or {}), **changes})
-    root = (reading or {}).get("root")
-    reading = {**READING, **(reading or {}), "root": None if root is None else str(Path(root).expanduser().resolve())}
-    wanted = replace(wanted, data=located(wanted.data))
+    # The layout that is the faster one on most processors and GPUs, for retraining as for supernets.
+    here = (compute or Compute()).here(channels_last=True)
     first = next(iter(wanted.parts.values()), {})
-    split = first.get("split")
-    data = Images(wanted.data, split=split, **reading).open()
+    images = replace(given, spec=wanted.data, split=first.get("split")).located()
+    opened = images.open()
     notes: list[str] = []
-    wanted = in_space(wanted, space, data, kind.suited, notes)
+    wanted = in_space(replace(wanted, data=str(images.spec)), own, opened, kind.suited, notes)
     unlabelled = tuple(str(number) for number in range(int(first.get("classes") or UNLABELLED)))
     method = kind(
         recipe=wanted.to_json(),
-        preprocessing=data.preprocessing,
-        classes=data.classes if data.labelled else unlabelled,
-        labelled=data.labelled,
-        reading=reading,
-        device=compute.to_json(),
+        preprocessing=opened.preprocessing,
+        classes=opened.classes if opened.labelled else unlabelled,
+        labelled=opened.labelled,
+        reading={name: getattr(images, name) for name in READING},
+        device=here.to_json(),
         seed=seed,
     )
-    method.keep_open(data, split)
-    decided = [note for part in method.each_part() for note in part.check(data)]
-    return Settled(method, data, (*decided, *notes))
+    method.keep_open(opened, first.get("split"))
+    decided = [note for part in method.each_part() for note in part.check(opened)]
+    return Settled(method, opened, (*decided, *notes))

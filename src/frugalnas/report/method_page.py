@@ -37,7 +37,7 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
     """The page as HTML, with the figures that there are, by name."""
     name = run.config["method"]["name"].upper()
     on = f" on {Path(str(_recipe(run)['data'])).name}" if "data" in _recipe(run) else ""
-    won = run.concluded is not None and "candidates" in run.concluded
+    won = bool(run.architecture)
     parts = [f"<h1>{escaped(name + on)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
     parts.append(key_numbers(_numbers(run, sure)))
     if run.failure is not None:
@@ -53,7 +53,7 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
         text = run.architecture
         parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), tagged("pre", text)]
     if sure is not None:
-        doubts = doubts_of(sure, score_unit(run)[1], won and run.end["winner"] > 0)
+        doubts = doubts_of(sure, score_unit(run)[1], won and (run.concluded or {})["winner"] > 0)
         parts += ["<h2>How sure the ranking is</h2>", listing(doubts)]
         parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
         parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
@@ -119,7 +119,7 @@ def _subtitle(run: MethodResult) -> str:
 
 def _numbers(run: MethodResult, sure: Certainty | None) -> list[tuple[str, str, str]]:
     numbers: list[tuple[str, str, str]] = []
-    if "candidates" in (run.concluded or {}):
+    if run.architecture:
         if run.test is not None:
             numbers.append(("test accuracy", f"{run.test:.2f} %", _left_open(run)))
         if run.val is not None:
@@ -160,8 +160,8 @@ def _searched(run: MethodResult) -> list[str]:
     for search in run.results.get("search", ()):
         how = ""
         if "found_by_search" in (run.concluded or {}):
-            found = "found the same first" if run.end["found_by_search"] else "had not found it"
-            how = f" The winner is {run.end['how']}; the search itself {found}."
+            found = "found the same first" if (run.concluded or {})["found_by_search"] else "had not found it"
+            how = f" The winner is {(run.concluded or {})['how']}; the search itself {found}."
         title = getattr(getattr(run.method, "search", None), "title", "Search")
         said.append(f"{title}: {len(search.queries):,} architectures scored.{how}")
     trained = run.results.get("training", [])
@@ -179,7 +179,7 @@ def _searched(run: MethodResult) -> list[str]:
 def _left_open(run: MethodResult) -> str:
     """How much of the winner's test accuracy the number of images leaves open."""
     trained = run.results.get("training", [])
-    test = trained[run.end["winner"]].test if trained else None
+    test = trained[(run.concluded or {})["winner"]].test if trained else None
     if test is None:
         return ""
     share = test.top1 / 100
@@ -232,13 +232,13 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> str:
     space, trained = run.space, "training" in run.results
     followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
     rows = []
-    for place, each in enumerate(run.end["candidates"]):
+    for place, each in enumerate((run.concluded or {})["candidates"]):
         leader = followed.get(each["architecture"])
         text = _notation(each["architecture"])
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
-        row = [str(place + 1), tagged("strong", text) if place == run.end["winner"] else text]
+        row = [str(place + 1), tagged("strong", text) if place == (run.concluded or {})["winner"] else text]
         row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
         row += [millions(each["params"]), millions(each["macs"])]
         if trained:

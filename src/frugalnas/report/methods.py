@@ -31,11 +31,11 @@ def method_page(run: MethodResult) -> Page:
     """What is printed of a method, whose page is written into its folder."""
     rows: list[tuple[str, str]] = []
     result, here = run.concluded or {}, run.run_dir
-    if "candidates" in result:
+    if run.architecture:
         name, unit = score_unit(run)
         rows.append(("architecture", run.architecture))
         rows.append((name, f"{run.score:.4g}{' rad' if unit else ''}; {result['how']}"))
-        rows += [(count, shown_amount(count, run.winner[count])) for count in ("params", "macs")]
+        rows += [(count, shown_amount(count, getattr(run, count))) for count in ("params", "macs")]
         rows += [
             (said, f"{accuracy:.2f} %")
             for said, accuracy in (("test accuracy", run.test), ("validation", run.val))
@@ -52,7 +52,7 @@ def method_page(run: MethodResult) -> Page:
     if not run.finished:
         rows.append(("unfinished", f"continue it with: frugalnas resume {here}"))
     rows += [("run folder", str(here)), ("page", str(method_report(run)[0]))]
-    if "candidates" in result:
+    if run.architecture:
         rows.append(("exported", ", ".join(map(str, run.exported))))
         rows += [("note", note) for note in result["notes"]]
         if run.trained:
@@ -76,8 +76,8 @@ def method_report(run: MethodResult) -> list[Path]:
         if supernet.epochs:
             save("supernet", supernet_figure(supernet.epochs, supernet.recipe.classes or 0, labels_of(supernet)))
     sure = None
-    if run.concluded is not None and "candidates" in run.concluded:
-        save("architecture", draw_architecture(run.space, run.space.parse(run.winner["architecture"])))
+    if run.architecture:
+        save("architecture", draw_architecture(run.space, run.code))
         sure = _certainty(run)
     if sure is not None:
         name = ", ".join(filter(None, score_unit(run)))
@@ -100,14 +100,14 @@ def _certainty(run: MethodResult) -> Certainty | None:
     supernets = run.results.get("supernet", ())
     if score_unit(run)[0] != "angle" or not supernets:
         return None
-    (supernet, *_), score = supernets, run.method.recipe["score"]  # type: ignore[attr-defined]  # what has an angle has it
+    (supernet, *_), score = supernets, run.method.recipe["score"]
     base = score.get("base")
     base = supernet.default_base if base is None else base
     epochs = list(range(base + 1, len(supernet.epochs) + 1))
     if len(epochs) > MOST_EPOCHS:
         epochs = sorted({epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST_EPOCHS)})
     scores = [open_score(supernet.run_dir, "angle", rule=score.get("rule"), base=base, epoch=epoch) for epoch in epochs]
-    candidates, winner = run.end["candidates"], run.end["winner"]
+    candidates, winner = (run.concluded or {})["candidates"], (run.concluded or {})["winner"]
     order = [winner, *(row for row in range(len(candidates)) if row != winner)]
     best = run.space.as_codes([run.space.parse(candidates[row]["architecture"]) for row in order])
-    return certainty(run.space, best, scores, epochs, run.method.seed)  # type: ignore[attr-defined]
+    return certainty(run.space, best, scores, epochs, run.method.seed)
