@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 import frugalnas
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from pictures import Pictures
+
 EXAMPLES = HERE / "_examples"
 """Copies of the gallery's scripts: they run beside themselves, and what they write is thrown away."""
 API = HERE / "reference" / "api"
@@ -58,33 +61,11 @@ html_show_copyright = False
 html_theme_options = {"navbar_align": "left", "show_nav_level": 2, "secondary_sidebar_items": ["page-toc"]}
 
 
-class Pictures:
-    """What a script of the gallery left in its folder: each block shows the pictures that are new."""
-
-    def __init__(self) -> None:
-        self.shown: set[Path] = set()
-
-    def __repr__(self) -> str:  # sphinx-gallery keeps it as part of the configuration
-        return "pictures that a command wrote"
-
-    def __call__(self, block: Any, variables: Mapping[str, Any], gallery: Mapping[str, Any], **_: Any) -> str:
-        """The pictures of a block, as reStructuredText."""
-        from sphinx_gallery.scrapers import figure_rst
-
-        copies = []
-        for picture in sorted(EXAMPLES.rglob("*.png")):
-            if picture not in self.shown:
-                self.shown.add(picture)
-                copies.append(next(variables["image_path_iterator"]))
-                shutil.copyfile(picture, copies[-1])
-        return str(figure_rst(copies, gallery["src_dir"]))
-
-
 sphinx_gallery_conf = {
     "examples_dirs": "_examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "image_scrapers": (Pictures(),),
+    "image_scrapers": (Pictures(EXAMPLES),),
     "reset_modules": (),
     "abort_on_example_error": True,
     "download_all_examples": False,
