@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -43,6 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # Doctests open tables too and see no fixtures of this folder: the cache is set before anything is collected.
     _cache.append(tempfile.mkdtemp(prefix="frugalnas-test-cache-"))
     os.environ["FRUGALNAS_CACHE"] = _cache[0]
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: the collector need not look at a million objects of torch and its like again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
