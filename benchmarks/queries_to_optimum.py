@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from frugalnas.studies import compare, resume_comparison
+from frugalnas.runs.kinds import resume_run
+from frugalnas.studies import compare
 from frugalnas.studies.statistics import bootstrap_mean
 from frugalnas.tables import TableEvaluator, open_table
 
@@ -49,7 +50,7 @@ def main() -> None:
         started = time.perf_counter()
         folder = None if parsed.run_dir is None else Path(parsed.run_dir) / table.replace("/", "-")
         if folder is not None and folder.exists():
-            comparison = resume_comparison(folder, jobs=parsed.jobs)
+            comparison = resume_run(folder, jobs=parsed.jobs)
         else:
             comparison = compare(
                 strategies,

@@ -14,6 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_table
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, top_precision
 from frugalnas.searches import search
@@ -21,7 +22,7 @@ from frugalnas.searches.labelled import Subject
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
-from frugalnas.studies.assessment import Labelled, assess, load_assessment, resume_assessment
+from frugalnas.studies.assessment import Labelled, assess
 from frugalnas.studies.metrics import calibrated, in_units, judged
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels
@@ -138,8 +139,8 @@ def test_an_assessment_is_a_function_of_its_seed_and_resumes_exactly(tmp_path):
     journal = (tmp_path / "whole" / "journal.jsonl").read_text()
     (tmp_path / "cut" / "journal.jsonl").write_text(journal[: len(journal) // 2])
     with pytest.raises(FrugalnasError, match="frugalnas resume"):
-        load_assessment(tmp_path / "cut")
-    resume_assessment(tmp_path / "cut")
+        load_run(tmp_path / "cut", "assessment")
+    resume_run(tmp_path / "cut")
     assert lines(tmp_path / "cut") == whole
     other = assess(predictors, **SMALL, seed=1)
     assert [row["tau"] for row in other.rows] != [row["tau"] for row in again.rows]
@@ -240,7 +241,7 @@ def test_own_labels_are_split_and_kept_with_the_run(tmp_path):
     file.unlink()
     journal = (tmp_path / "run" / "journal.jsonl").read_text()
     (tmp_path / "run" / "journal.jsonl").write_text("".join(journal.splitlines(keepends=True)[:1]))
-    resume_assessment(tmp_path / "run")
+    resume_run(tmp_path / "run")
     assert (tmp_path / "run" / "journal.jsonl").read_text() == journal
 
 

@@ -12,11 +12,13 @@ from scipy.stats import wilcoxon
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings
 from frugalnas.predictors import Ridge
 from frugalnas.report.comparisons import comparison_report, comparison_table
+from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.runs.progress import Callback
 from frugalnas.searches import search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution
-from frugalnas.studies import Comparison, compare, load_comparison, resume_comparison
+from frugalnas.studies import Comparison, compare
+from frugalnas.studies.comparison import ComparisonRun
 from frugalnas.studies.statistics import bootstrap_mean, holm
 from frugalnas.tables import TableEvaluator
 
@@ -96,15 +98,15 @@ def test_an_interrupted_comparison_resumes_to_the_same_queries(done, tmp_path, k
     (folder / "journal.jsonl").write_bytes(kept + (lines[int(keep)][:500] if keep % 1 else b""))
     if keep < 20:
         with pytest.raises(RunFolderError, match=f"{int(keep)} of 20.*frugalnas resume"):
-            load_comparison(folder)
-    again = resume_comparison(folder)
+            load_run(folder, "comparison")
+    again = resume_run(folder)
     assert list(again.rows) == list(done.rows)
     whole, resumed = (
         comparison_report(comparison, tmp_path / name) for name, comparison in (("a", done), ("b", again))
     )
     tables = [pq.read_table(next(path for path in paths if path.suffix == ".parquet")) for paths in (whole, resumed)]
     assert tables[0].equals(tables[1])
-    assert load_comparison(folder).values.keys() == done.values.keys()
+    assert load_run(folder, "comparison").values.keys() == done.values.keys()
 
 
 def mutations(line):
@@ -137,7 +139,7 @@ def test_a_line_that_is_no_search_of_the_comparison_is_named(done, tmp_path, rew
     for wrong in mutations(lines[3]):
         (tmp_path / "journal.jsonl").write_bytes(rewritten([*lines[:3], wrong, *lines[4:]]))
         with pytest.raises(RunFolderError, match=r"line 4, is not a search of this comparison; take it out"):
-            load_comparison(tmp_path)
+            load_run(tmp_path, "comparison")
 
 
 @pytest.mark.slow
@@ -149,10 +151,10 @@ def test_a_killed_process_costs_its_search_and_resuming_runs_it(tmp_path, monkey
     with pytest.raises(Surroundings, match=r"random with seed 1 was killed by SIGKILL.*frugalnas resume"):
         compare(["random"], run_dir=tmp_path / "run", **options)
     with pytest.raises(RunFolderError, match="2 of 3"):
-        load_comparison(tmp_path / "run")
+        load_run(tmp_path / "run", "comparison")
     monkeypatch.delenv("USER_CODE_EXITS")
     np.testing.assert_array_equal(
-        resume_comparison(tmp_path / "run").values["random"],
+        resume_run(tmp_path / "run").values["random"],
         compare(["random"], **options | {"jobs": 1}).values["random"],
     )
 
@@ -212,7 +214,7 @@ def test_what_people_write_in_python_can_be_kept_in_a_folder(tmp_path):
         seeds=np.arange(2),
         run_dir=tmp_path / "run",
     )
-    assert list(resume_comparison(tmp_path / "run").rows) == list(comparison.rows)
+    assert list(resume_run(tmp_path / "run").rows) == list(comparison.rows)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +262,7 @@ def test_one_can_not_be_taken_for_the_other(done, tmp_path):
         with pytest.raises(RunFolderError, match="not a search"):
             call(done.folder)
     search(Evolution(SPACE), TableEvaluator(), 12, run_dir=tmp_path / "run")
-    for call in (load_comparison, resume_comparison):
+    for call in (lambda run: load_run(run, "comparison"), ComparisonRun().resume):
         with pytest.raises(RunFolderError, match="not a comparison"):
             call(tmp_path / "run")
 

@@ -22,11 +22,12 @@ from hypothesis import strategies as st
 from frugalnas.cli import main
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
+from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
-from frugalnas.studies import compare, load_comparison, resume_comparison
-from frugalnas.studies.assessment import Labelled, assess, load_assessment
+from frugalnas.studies import compare
+from frugalnas.studies.assessment import Labelled, assess
 from frugalnas.tables import Column, Contents, Table, write_table
 from frugalnas.training import load_recipe
 
@@ -133,8 +134,8 @@ def runs_of(root: Path) -> Iterator[Reader]:
     assess(["ridge"], Labelled("nasbench201/cifar10", held_out=60), budgets=[20], trials=1, run_dir=root / "assessment")
     opened = {
         "search": (load_search, lambda run: resume(run, budget=Budget(queries=13)), shown),
-        "comparison": (load_comparison, resume_comparison),
-        "assessment": (load_assessment,),
+        "comparison": (load_run, resume_run),
+        "assessment": (load_run,),
     }
     for kind, openers in opened.items():
         for name in ("config.yaml", "journal.jsonl"):

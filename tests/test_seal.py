@@ -14,10 +14,11 @@ import yaml
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.runs import RunFolder, accept_config, restore_config
+from frugalnas.runs.kinds import load_run
 from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
-from frugalnas.studies import compare, load_comparison
+from frugalnas.studies import compare
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()
@@ -197,7 +198,7 @@ def test_a_comparison_is_bound_the_same_way(tmp_path):
     compare(["random"], evaluator={"name": "table"}, queries=10, seeds=[0, 1], run_dir=tmp_path / "run")
     edited(tmp_path / "run", '"value": ', '"value": 1', "journal.jsonl")
     with pytest.raises(FrugalnasError, match="line 1, is damaged"):
-        load_comparison(tmp_path / "run")
+        load_run(tmp_path / "run", "comparison")
 
 
 def test_one_bad_run_does_not_hide_the_others(run, cli, monkeypatch):

@@ -11,16 +11,22 @@ __all__ = ["to_json"]
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """Plain data as JSON; NaN and infinity, which JSON does not know, are null.
+    """Plain data as JSON, arrays as lists; NaN and infinity, which JSON does not know, are null.
 
     Example:
         >>> to_json({"val_loss": float("nan"), "epochs": [1, 2.5]})
         '{"val_loss": null, "epochs": [1, 2.5]}'
     """
     try:
-        return json.dumps(value, indent=indent, allow_nan=False)
+        return json.dumps(value, indent=indent, allow_nan=False, default=_listed)
     except ValueError:
-        return json.dumps(_numbers_only(value), indent=indent, allow_nan=False)
+        return json.dumps(_numbers_only(value), indent=indent, allow_nan=False, default=_listed)
+
+
+def _listed(array: Any) -> Any:
+    if not hasattr(array, "tolist"):
+        raise TypeError(f"{type(array).__name__} has no form in JSON")
+    return _numbers_only(array.tolist())
 
 
 def _numbers_only(value: Any) -> Any:

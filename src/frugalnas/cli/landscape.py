@@ -43,24 +43,7 @@ def _landscape(parsed: argparse.Namespace) -> int:
     written = landscape_report(found, parsed.out or Path("runs") / f"landscape-{parsed.table.replace('/', '-')}")
     roles = list(found.differences)
     if parsed.json:
-        print(
-            to_json(
-                {
-                    "table": found.table,
-                    "encoding": found.encoding,
-                    "architectures": found.architectures,
-                    "distances": found.distances.tolist(),
-                    "pairs": found.pairs.tolist(),
-                    "differences": {role: values.tolist() for role, values in found.differences.items()},
-                    "random": found.random,
-                    "agreement": [
-                        {key: None if value != value else value for key, value in known.items()}
-                        for known in found.agreement
-                    ],
-                },
-                indent=2,
-            )
-        )
+        print(to_json(vars(found), indent=2))
         return 0
     print(
         f"{found.table}: all pairs of {found.architectures:,} architectures; distances are bits of {found.encoding}\n"
@@ -76,21 +59,11 @@ def _landscape(parsed: argparse.Namespace) -> int:
         print(f"and {len(found.distances) - MOST_DISTANCES} longer distances (in {written[0]})")
     if found.agreement:
         print("\nKendall's tau of validation and test among the best by validation:")
-        print_columns(
-            [
-                [
-                    f"{100 * known['share']:g} %",
-                    f"{known['architectures']:,}",
-                    f"{known['validation_at_least']:.2f} %",
-                    f"{known['tau']:.3f}",
-                ]
-                for known in found.agreement
-            ],
-            ("best", "architectures", "validation at least", "tau"),
-        )
+        shown = ("{share:g} %", "{architectures:,}", "{validation_at_least:.2f} %", "{tau:.3f}")
+        best = [{**known, "share": 100 * known["share"]} for known in found.agreement]
+        rows = [[text.format(**known) for text in shown] for known in best]
+        print_columns(rows, ("best", "architectures", "validation at least", "tau"))
     else:
         print(f"\n{found.table} does not know both validation and test accuracy: their agreement is left out")
-    print()
-    for path in written:
-        print(path)
+    print("", *written, sep="\n")
     return 0

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from frugalnas.cli.options import numbers
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
 
@@ -38,43 +37,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _samplers(parsed: argparse.Namespace) -> int:
     from frugalnas.report.landscapes import samplers_report
+    from frugalnas.report.markdown import shown_interval
     from frugalnas.studies.landscape import SIZES, read_samplers
-    from frugalnas.studies.statistics import bootstrap_mean
+    from frugalnas.studies.statistics import estimated
 
     sizes = SIZES if parsed.sizes is None else tuple(sorted(parsed.sizes))
-    space = SPACES.create(parsed.space)
-    if not space.enumerable:
-        raise FrugalnasError(
-            f"{parsed.space} cannot be listed, so that nobody knows what the whole of it looks like; take nasbench101 or "
-            "nasbench201"
-        )
-    found = read_samplers(space, sizes=sizes, trials=parsed.trials, seed=parsed.seed)
+    found = read_samplers(SPACES.create(parsed.space), sizes=sizes, trials=parsed.trials, seed=parsed.seed)
     written = samplers_report(found, parsed.out or Path("runs") / f"samplers-{parsed.space}")
     if parsed.json:
-        print(
-            to_json(
-                {
-                    "space": found.space,
-                    "architectures": found.architectures,
-                    "sizes": list(found.sizes),
-                    "divergences": {name: values.tolist() for name, values in found.divergences.items()},
-                    "networks": found.networks,
-                },
-                indent=2,
-            )
-        )
+        names = ("space", "architectures", "sizes", "divergences", "networks")
+        print(to_json({name: getattr(found, name) for name in names}, indent=2))
         return 0
     print(
         f"{found.space}, {found.architectures:,} architectures: divergence of the distribution of paths from that of the "
         f"whole, nats, mean of {parsed.trials} samples with its 95 % interval\n"
     )
-    rows = []
-    for place, size in enumerate(found.sizes):
-        estimates = [bootstrap_mean(values[:, place]) for values in found.divergences.values()]
-        rows.append([f"{size:,}", *(f"{mean:.4f} [{low:.4f}, {high:.4f}]" for mean, low, high in estimates)])
+    rows = [
+        [f"{size:,}", *(shown_interval(estimated(values[:, place]), 4) for values in found.divergences.values())]
+        for place, size in enumerate(found.sizes)
+    ]
     print_columns(rows, ("architectures", *found.divergences))
     known = ", ".join(f"{name} {networks:,.0f}" for name, networks in found.networks.items())
-    print(f"\ndistinct networks among {found.sizes[-1]:,}: {known}\n")
-    for path in written:
-        print(path)
+    print(f"\ndistinct networks among {found.sizes[-1]:,}: {known}\n", *written, sep="\n")
     return 0

@@ -22,7 +22,7 @@ __all__ = ["assessment_figure", "assessment_page", "assessment_report", "assessm
 
 CODES = (
     " Samples are of codes, as in papers: some of what is predicted are networks that were learned from under another spelling, "
-    "which flatters tau by 0.03 to 0.06 on NAS-Bench-201 (--split networks keeps them apart)."
+    "which flatters tau by 0.03 to 0.06 on NAS-Bench-201 (frugalnas compare-predictors --split networks keeps them apart)."
 )
 MOST_PAIRS = 15
 """On the terminal; JSON has all."""

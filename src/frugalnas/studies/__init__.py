@@ -9,8 +9,8 @@
 - `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.
 """
 
-from frugalnas.studies.assessment import Assessment, Labelled, assess, load_assessment, resume_assessment
-from frugalnas.studies.comparison import Comparison, compare, load_comparison, resume_comparison
+from frugalnas.studies.assessment import Assessment, Labelled, assess
+from frugalnas.studies.comparison import Comparison, compare
 
 __all__ = [
     "Assessment",
@@ -18,8 +18,4 @@ __all__ = [
     "Labelled",
     "assess",
     "compare",
-    "load_assessment",
-    "load_comparison",
-    "resume_assessment",
-    "resume_comparison",
 ]

@@ -28,9 +28,9 @@ from frugalnas.studies.grid import Grid, Key, Line, label_of
 from frugalnas.studies.metrics import METRICS, calibrated, in_units, judged
 from frugalnas.studies.statistics import PairTest, estimated, paired_tests
 from frugalnas.tables import known_quantities, open_table
-from frugalnas.trust import give, opening
+from frugalnas.trust import give
 
-__all__ = ["Assessment", "AssessmentRun", "Labelled", "assess", "load_assessment", "resume_assessment"]
+__all__ = ["Assessment", "AssessmentRun", "Labelled", "assess"]
 
 WHOLE = 20_000
 """Of more architectures than this, means are predicted of all, and standard deviations of so many."""
@@ -255,28 +255,6 @@ def assess(
     fill = (lambda draft: None) if labelled.labels is None else subject.write
     done: Assessment = run.compute(config, run_dir, callbacks, fill)
     return done
-
-
-@opening
-def resume_assessment(
-    run_dir: Path | str, *, jobs: int = 1, callbacks: Sequence[Callback] = (), trust: bool = False
-) -> Assessment:
-    """The assessment kept in a folder; what had not finished is run."""
-    done: Assessment = AssessmentRun().resume(run_dir, jobs=jobs, callbacks=callbacks)
-    return done
-
-
-@opening
-def load_assessment(run_dir: Path | str, *, trust: bool = False) -> Assessment:
-    """The assessment kept in a folder; nothing is run.
-
-    Raises:
-        RunFolderError: where something is missing, with the command that runs it.
-    """
-    folder = RunFolder(Path(run_dir))
-    folder.expect("assessment")
-    found: Assessment = AssessmentRun().load(folder)
-    return found
 
 
 class AssessmentRun(Grid):

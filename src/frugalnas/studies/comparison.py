@@ -20,7 +20,6 @@ from frugalnas.evaluation import Evaluator
 from frugalnas.registry import STRATEGIES, plain
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, subject_of
 from frugalnas.runs.fields import PART
-from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.runs.shown import Shown
 from frugalnas.searches.budget import Budget
@@ -30,9 +29,9 @@ from frugalnas.strategies import Strategy
 from frugalnas.studies.grid import Grid, Key, Line, label_of
 from frugalnas.studies.statistics import PairTest, bootstrap_mean, estimated, paired_tests
 from frugalnas.tables import TableEvaluator
-from frugalnas.trust import give, opening
+from frugalnas.trust import give
 
-__all__ = ["Comparison", "ComparisonRun", "compare", "load_comparison", "resume_comparison"]
+__all__ = ["Comparison", "ComparisonRun", "compare"]
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,27 +202,6 @@ def compare(
     }
     done: Comparison = ComparisonRun(jobs).compute(config, run_dir, callbacks)
     return done
-
-
-@opening
-def resume_comparison(
-    run_dir: Path | str, *, jobs: int = 1, callbacks: Sequence[Callback] = (), trust: bool = False
-) -> Comparison:
-    """The comparison kept in a folder; searches that had not finished are run."""
-    done: Comparison = ComparisonRun().resume(run_dir, jobs=jobs, callbacks=callbacks)
-    return done
-
-
-@opening
-def load_comparison(run_dir: Path | str, *, trust: bool = False) -> Comparison:
-    """The comparison kept in a folder; nothing is run.
-
-    Raises:
-        RunFolderError: where searches are missing, with the command that runs them.
-    """
-    folder = RunFolder(Path(run_dir))
-    folder.expect("comparison")
-    return ComparisonRun().load(folder)
 
 
 class ComparisonRun(Grid):

@@ -104,7 +104,7 @@ def read_landscape(table: str, *, encoding: str | None = None, sample: int | Non
         raise FrugalnasError(f"{opened.name} has {len(known)} architectures with all accuracies; two are a pair")
     size = min(len(known), SAMPLE if sample is None else sample)
     if size < 2:
-        raise FrugalnasError(f"--sample {sample}: two architectures at least are a pair")
+        raise FrugalnasError(f"`sample` {sample}: two architectures at least are a pair")
     rows = np.sort(np.random.default_rng(seed).choice(known, size, replace=False))
     features = space.encode(np.asarray(opened.codes[rows]), encoding)
     if not np.isin(features, (0, 1)).all():
@@ -125,7 +125,7 @@ def read_landscape(table: str, *, encoding: str | None = None, sample: int | Non
 
 def _check_seed(seed: int) -> None:
     if seed < 0:
-        raise FrugalnasError(f"--seed {seed}: a seed is 0 or more")
+        raise FrugalnasError(f"`seed` {seed}: a seed is 0 or more")
 
 
 def _by_distance(
@@ -179,6 +179,11 @@ def read_samplers(space: SearchSpace, *, sizes: tuple[int, ...] = SIZES, trials:
     _check_seed(seed)
     if trials < 1 or not sizes or min(sizes) < 1:
         raise FrugalnasError(f"samples of sizes {', '.join(map(str, sizes))} in {trials} trials: one at least of each")
+    if not space.enumerable:
+        raise FrugalnasError(
+            f"{space.name} cannot be listed, so that nobody knows what the whole of it looks like; take nasbench101 or "
+            "nasbench201"
+        )
     codes = space.enumerate()
     whole = path_shares(space, codes)
     pipelines = sampling_pipelines(space)
