@@ -11,14 +11,13 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from numpy.typing import ArrayLike
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
-from frugalnas.report.cells import BOX_HEIGHT, BOX_PADDING, LABEL, Layout, arranged, canvas, draw_cell, draw_layout
+from frugalnas.report.cells import LABEL, Box, arranged, canvas, draw_cell, on_a_path, rounded_box
 from frugalnas.report.style import FILLS, GREY, PALE, paper_style, text_width
-from frugalnas.spaces import DARTS, Codes, FloatArray, Genotype, LayerSpace, OnceForAll, SearchSpace
+from frugalnas.spaces import DARTS, BoolArray, Codes, FloatArray, Genotype, LayerSpace, OnceForAll, SearchSpace
 
 __all__ = ["draw_architecture", "draw_genotype", "draw_layers"]
 
@@ -96,18 +95,14 @@ def draw_genotype(genotype: Genotype, *, title: str | None = None) -> Figure:
             _Cell(genotype.reduce, genotype.reduce_concat, "reduction cell"),
         ]
         sizes = [cell.size for cell in cells]
-        beside = sizes[0][0] + CELL_GAP + sizes[1][0] <= ACROSS
-        if beside:
-            tallest = max(size[1] for size in sizes)
-            corners = [np.array([0.0, -tallest]), np.array([sizes[0][0] + CELL_GAP, -tallest])]
-            heights = [tallest, tallest]
+        (normal, tall), (reduction, low) = sizes
+        if normal + CELL_GAP + reduction <= ACROSS:
+            heights = [max(tall, low)] * 2
+            corners = [np.array([0.0, -heights[0]]), np.array([normal + CELL_GAP, -heights[0]])]
         else:
-            corners = [np.array([0.0, -sizes[0][1]]), np.array([0.0, -sizes[0][1] - CELL_GAP - sizes[1][1]])]
-            heights = [size[1] for size in sizes]
-            widest = max(size[0] for size in sizes)
-            corners = [
-                corner + np.array([(widest - size[0]) / 2, 0]) for corner, size in zip(corners, sizes, strict=True)
-            ]
+            heights = [tall, low]
+            left, right = max(reduction - normal, 0.0) / 2, max(normal - reduction, 0.0) / 2
+            corners = [np.array([left, -tall]), np.array([right, -tall - CELL_GAP - low])]
         ends = [corner + size for corner, size in zip(corners, sizes, strict=True)]
         axes, offset = canvas(
             np.min(corners, axis=0),
@@ -125,12 +120,8 @@ class _Cell:
 
     def __init__(self, edges: Edges, concat: Sequence[int], heading: str) -> None:
         self.heading = heading
-        labels, adjacency = _graph(edges, concat)
-        self.labels = [label for label, _ in labels]
-        self.colours = [colour for _, colour in labels]
-        self.round = [colour == "#ffffff" for colour in self.colours]
-        natural = [max(text_width(label, LABEL) + 2 * BOX_PADDING, 1.2 * BOX_HEIGHT) for label in self.labels]
-        self.layout: Layout = arranged(adjacency, np.array(natural))
+        boxes, adjacency = _graph(edges, concat)
+        self.layout = arranged(adjacency, boxes)
         low, high = self.layout.bounds
         self.low = low
         self.size = high - low + [0, HEADING]
@@ -140,7 +131,7 @@ class _Cell:
         """Draw it with its lower left corner here, its heading on top of this height."""
         inside = (height - self.size[1]) / 2
         axes.text(corner[0], corner[1] + height - 0.06, self.heading, size=LABEL, va="top", color=GREY)
-        draw_layout(axes, self.layout, corner + np.array([0, inside]) - self.low, self.labels, self.colours, self.round)
+        self.layout.draw(axes, corner + np.array([0, inside]) - self.low)
 
 
 def draw_layers(
@@ -279,17 +270,8 @@ def _draw_row(
 
 def _draw_block(axes: Axes, left: float, y: float, block: _Block, expansions: Sequence[float]) -> None:
     height = 0.09 if block.passes else block.height(expansions)
-    box = FancyBboxPatch(
-        (left, y - height / 2),
-        block.width,
-        height,
-        boxstyle="round,pad=0,rounding_size=0.04",
-        facecolor=PALE if block.passes else block.colour,
-        edgecolor=GREY,
-        linewidth=0.7,
-        zorder=2,
-    )
-    axes.add_patch(box)
+    colour = PALE if block.passes else block.colour
+    axes.add_patch(rounded_box(left, y, block.width, height, "round,pad=0,rounding_size=0.04", colour))
     if block.passes:
         return
     middle = left + block.width / 2
@@ -298,41 +280,30 @@ def _draw_block(axes: Axes, left: float, y: float, block: _Block, expansions: Se
         axes.text(middle, y + rise, text, size=SMALL, ha="center", va="center_baseline", zorder=4)
 
 
-def _graph(edges: Edges, concat: Sequence[int]) -> tuple[list[tuple[str, str]], np.ndarray]:
-    """Label and colour of every vertex that lies on a way to the output, and the edges between them, shape [k, k]."""
+def _graph(edges: Edges, concat: Sequence[int]) -> tuple[list[Box], BoolArray]:
+    """Every vertex that lies on a way to the output, and the edges between them, shape [k, k]."""
     nodes = len(edges) // 2
     output = 2 + 3 * nodes
     place = [0, 1, *(2 + 3 * node + 2 for node in range(nodes))]
-    labels = [("c_{k-2}", "#ffffff"), ("c_{k-1}", "#ffffff")]
+    boxes = [Box("c_{k-2}", "#ffffff", True), Box("c_{k-1}", "#ffffff", True)]
     adjacency = np.zeros((output + 1, output + 1), np.bool_)
     for edge, (operation, source) in enumerate(edges):
-        vertex = len(labels)
+        vertex = len(boxes)
         if operation != "none":
             adjacency[place[source], vertex] = True
             adjacency[vertex, place[2 + edge // 2]] = True
-        labels.append((operation_label(operation), operation_colour(operation)))
+        boxes.append(Box(*_label_and_colour(operation), False))
         if edge % 2:
-            labels.append((str(2 + edge // 2), "#ffffff"))
-    labels.append(("c_{k}", "#ffffff"))
+            boxes.append(Box(str(2 + edge // 2), "#ffffff", True))
+    boxes.append(Box("c_{k}", "#ffffff", True))
     adjacency[[place[node] for node in concat], output] = True
-    alive = np.zeros(output + 1, np.bool_)
-    alive[output] = True
-    for vertex in range(output - 1, -1, -1):
-        alive[vertex] = (adjacency[vertex] & alive).any()
-    fed = np.arange(output + 1) < 2
-    for vertex in range(2, output + 1):
-        fed[vertex] = (adjacency[:, vertex] & fed).any()
-    shown = np.flatnonzero(alive & (fed | (np.arange(output + 1) == output)))
-    return [labels[vertex] for vertex in shown], adjacency[np.ix_(shown, shown)]
+    shown = np.flatnonzero(on_a_path(adjacency, np.arange(output + 1) < 2) | (np.arange(output + 1) == output))
+    return [boxes[vertex] for vertex in shown], adjacency[np.ix_(shown, shown)]
 
 
-def operation_label(operation: str) -> str:
-    """An operation of a genotype in a reader's words: `sep_conv_3x3` is "sep conv 3x3"."""
-    return "skip" if operation == "skip_connect" else operation.replace("_", " ")
-
-
-def operation_colour(operation: str) -> str:
-    """The fill of an operation, the same in all pictures."""
+def _label_and_colour(operation: str) -> tuple[str, str]:
+    """An operation of a genotype in a reader's words ("sep conv 3x3"), and its fill, the same in all pictures."""
+    label = "skip" if operation == "skip_connect" else operation.replace("_", " ")
     if operation in ("skip_connect", "none"):
-        return PALE
-    return FILLS[OPERATIONS.index(operation) % len(FILLS)] if operation in OPERATIONS else FILLS[-1]
+        return label, PALE
+    return label, FILLS[OPERATIONS.index(operation) % len(FILLS)] if operation in OPERATIONS else FILLS[-1]

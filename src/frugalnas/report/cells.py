@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,9 +19,11 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import FILLS, GREY, INK, PALE, new_figure, paper_style, text_width, wrap
 from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
 
-__all__ = ["BOX_HEIGHT", "BOX_PADDING", "LABEL", "Layout", "arranged", "canvas", "draw_cell", "draw_layout"]
+__all__ = ["LABEL", "Box", "Layout", "arranged", "canvas", "draw_cell", "on_a_path", "rounded_box"]
 
 Point: TypeAlias = tuple[float, float]
+_Places: TypeAlias = "tuple[FloatArray, FloatArray, list[Path], list[Point]]"
+"""Of a `Layout`, without the boxes."""
 Node: TypeAlias = tuple[int, int]
 """(vertex, layer): the vertex in its own layer; in later layers the place where its edges pass through."""
 
@@ -38,10 +40,19 @@ LABEL, NOTATION, TITLE = 7.5, 6.0, 8.5
 LINE_HEIGHT = 1.35 / 72
 
 
+class Box(NamedTuple):
+    """A vertex as it is drawn: what is written in it, its fill, and whether its ends are round."""
+
+    label: str
+    colour: str
+    round: bool
+
+
 @dataclass
 class Layout:
     """Where everything is: centres of the boxes [k, 2], their widths [k], wires as curves, arrow tips; y points up."""
 
+    boxes: Sequence[Box]
     centres: FloatArray
     widths: FloatArray
     wires: list[Path]
@@ -53,6 +64,19 @@ class Layout:
         reach = np.column_stack([self.widths, np.full(len(self.widths), BOX_HEIGHT)]) / 2
         points = np.concatenate([self.centres - reach, self.centres + reach, *(wire.vertices for wire in self.wires)])
         return points.min(axis=0), points.max(axis=0)
+
+    def draw(self, axes: Axes, offset: FloatArray) -> None:
+        """Draw it on axes in inches, moved by `offset`: wires, arrow heads, boxes with their labels."""
+        for wire in self.wires:
+            shifted = Path(np.asarray(wire.vertices) + offset, wire.codes)
+            axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
+        for x, y in np.asarray(self.tips).reshape(-1, 2) + offset:
+            head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
+            axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
+        for box, (x, y), width in zip(self.boxes, self.centres + offset, self.widths, strict=True):
+            corners = f"round,pad=0,rounding_size={BOX_HEIGHT / 2 if box.round else 0.05}"
+            axes.add_patch(rounded_box(x - width / 2, y, width, BOX_HEIGHT, corners, box.colour))
+            axes.text(x, y, box.label, size=LABEL, ha="center", va="center_baseline", zorder=4)
 
 
 def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) -> Figure:
@@ -78,24 +102,23 @@ def draw_cell(space: SearchSpace, code: ArrayLike, *, title: str | None = None) 
         )
     graphs = space.graphs(row[None])
     adjacency, operations, names = graphs.adjacency[0], graphs.operations[0], graphs.names
-    live = np.flatnonzero(_on_a_path(adjacency, [names[operation] for operation in operations]))
+    inputs = np.array([names[operation].startswith("input") for operation in operations])
+    inputs[0], inputs[-1] = True, False
+    live = np.flatnonzero(on_a_path(adjacency, inputs))
     connected = live.size > 0
     shown = live if connected else np.array([0, len(operations) - 1])
     ends = {int(operations[0]), int(operations[-1]), *(i for i, name in enumerate(names) if name.startswith("input"))}
     colours = _colours(names, ends)
-    labels = [_choices(space, row, names, operations)[vertex] for vertex in shown]
+    choices = _choices(space, row, names, operations)
+    boxes = [
+        Box(choices[vertex], colours[operation], operation in ends)
+        for vertex, operation in zip(shown.tolist(), operations[shown].tolist(), strict=True)
+    ]
     with paper_style():
-        layout = arranged(adjacency[np.ix_(shown, shown)], _box_widths(labels, operations[shown], ends))
+        layout = arranged(adjacency[np.ix_(shown, shown)], boxes, alike=True)
         note = None if connected else "no path from input to output"
         axes, offset = canvas(*layout.bounds, title, space.format(row), note)
-        draw_layout(
-            axes,
-            layout,
-            offset,
-            labels,
-            [colours[int(operation)] for operation in operations[shown]],
-            [int(operation) in ends for operation in operations[shown]],
-        )
+        layout.draw(axes, offset)
     return cast(Figure, axes.figure)
 
 
@@ -108,54 +131,29 @@ def _choices(space: SearchSpace, row: Codes, names: Sequence[str], operations: I
     return [names[operation] for operation in operations]
 
 
-def draw_layout(
-    axes: Axes,
-    layout: Layout,
-    offset: FloatArray,
-    labels: Sequence[str],
-    colours: Sequence[str],
-    round_ends: Sequence[bool],
-) -> None:
-    """Draw a graph on axes in inches, moved by `offset`: wires, arrow heads, boxes with their labels."""
-    for wire in layout.wires:
-        shifted = Path(np.asarray(wire.vertices) + offset, wire.codes)
-        axes.add_patch(PathPatch(shifted, facecolor="none", edgecolor=GREY, linewidth=0.9, zorder=1))
-    for x, y in np.asarray(layout.tips).reshape(-1, 2) + offset:
-        head = [(x, y), (x - HEAD, y + 0.42 * HEAD), (x - HEAD, y - 0.42 * HEAD)]
-        axes.add_patch(Polygon(head, closed=True, facecolor=GREY, edgecolor="none", zorder=3))
-    for centre, *box in zip(layout.centres + offset, layout.widths, labels, colours, round_ends, strict=True):
-        _draw_box(axes, centre, *box)
-
-
-def _draw_box(axes: Axes, centre: FloatArray, width: float, label: str, colour: str, round_ends: bool) -> None:
-    x, y = centre
-    axes.add_patch(
-        FancyBboxPatch(
-            (x - width / 2, y - BOX_HEIGHT / 2),
-            width,
-            BOX_HEIGHT,
-            boxstyle=f"round,pad=0,rounding_size={BOX_HEIGHT / 2 if round_ends else 0.05}",
-            facecolor=colour,
-            edgecolor=GREY,
-            linewidth=0.7,
-            zorder=2,
-        )
+def rounded_box(left: float, y: float, width: float, height: float, corners: str, colour: str) -> FancyBboxPatch:
+    """A box whose middle is at height y, its corners in matplotlib's notation."""
+    return FancyBboxPatch(
+        (left, y - height / 2),
+        width,
+        height,
+        boxstyle=corners,
+        facecolor=colour,
+        edgecolor=GREY,
+        linewidth=0.7,
+        zorder=2,
     )
-    axes.text(x, y, label, size=LABEL, ha="center", va="center_baseline", zorder=4)
 
 
-def _on_a_path(adjacency: BoolArray, labels: Sequence[str]) -> BoolArray:
+def on_a_path(adjacency: BoolArray, inputs: BoolArray) -> BoolArray:
     """Which vertices lie on a path from an input to the last vertex, shape [V]; all False where there is none."""
     vertices = len(adjacency)
-    reached = np.array([label.startswith("input") for label in labels])
-    reached[0], reached[-1] = True, False
-    reaches = np.arange(vertices) == vertices - 1
+    reached, reaches = inputs.copy(), np.arange(vertices) == vertices - 1
     for vertex in range(vertices):
         reached[vertex] |= (adjacency[:, vertex] & reached).any()
     for vertex in range(vertices - 1, -1, -1):
         reaches[vertex] |= (adjacency[vertex] & reaches).any()
-    result: BoolArray = reached & reaches
-    return result
+    return np.asarray(reached & reaches)
 
 
 def _colours(names: Sequence[str], ends: set[int]) -> dict[int, str]:
@@ -171,14 +169,6 @@ def _colours(names: Sequence[str], ends: set[int]) -> dict[int, str]:
             colours[operation] = FILLS[used % len(FILLS)]
             used += 1
     return colours
-
-
-def _box_widths(labels: Sequence[str], operations: NDArray[np.integer], ends: set[int]) -> FloatArray:
-    """Widths of the boxes, shape [k]: operations all alike, inputs and outputs as narrow as their text."""
-    natural = np.array([max(text_width(label, LABEL) + 2 * BOX_PADDING, 1.2 * BOX_HEIGHT) for label in labels])
-    inner = np.array([int(operation) not in ends for operation in operations])
-    natural[inner] = natural[inner].max(initial=0)
-    return natural
 
 
 def canvas(
@@ -221,20 +211,26 @@ def canvas(
     return axes, np.array([width / 2 - middle[0], foot - low[1]])
 
 
-def arranged(edges: BoolArray, widths: FloatArray) -> Layout:
+def arranged(edges: BoolArray, boxes: Sequence[Box], *, alike: bool = False) -> Layout:
     """Places for the vertices of a graph (upper triangular, shape [k, k]) and curves for its edges.
+
+    A box is as wide as its text; those without round ends are all alike if so asked. Call it inside `paper_style`.
 
     The steps are those of Sugiyama, Tagawa and Toda (1981): layers by longest path, an order in each layer with few
     crossings, then heights that keep edges straight.
     """
     count = len(edges)
+    widths = np.array([max(text_width(box.label, LABEL) + 2 * BOX_PADDING, 1.2 * BOX_HEIGHT) for box in boxes])
+    if alike:
+        inner = np.array([not box.round for box in boxes])
+        widths[inner] = widths[inner].max(initial=0)
     if not edges.any():
-        return _rows(widths, joined=False)
+        return Layout(boxes, *_rows(widths, joined=False))
     depth = np.zeros(count, np.int64)
     for vertex in range(count):
         depth[vertex] = 1 + depth[edges[:, vertex]].max(initial=-1)
     if len(np.unique(depth)) == count and edges.sum() == count - 1:
-        return _rows(widths, joined=True)
+        return Layout(boxes, *_rows(widths, joined=True))
     layers: list[list[Node]] = [[] for _ in range(int(depth.max()) + 1)]
     segments: list[tuple[Node, Node]] = []
     for vertex in range(count):
@@ -245,7 +241,7 @@ def arranged(edges: BoolArray, widths: FloatArray) -> Layout:
         segments += [((vertex, layer - 1), (vertex, layer)) for layer in range(start + 1, stop)]
         segments += [((vertex, int(depth[target]) - 1), (int(target), int(depth[target]))) for target in targets]
     layers = _upright(_ordered(layers, segments))
-    return _wired(layers, segments, depth, _heights(layers, segments, depth), widths)
+    return Layout(boxes, *_wired(layers, segments, depth, _heights(layers, segments, depth), widths))
 
 
 def _ordered(layers: list[list[Node]], segments: list[tuple[Node, Node]]) -> list[list[Node]]:
@@ -376,7 +372,7 @@ def _wired(
     depth: NDArray[np.int64],
     heights: dict[Node, float],
     widths: FloatArray,
-) -> Layout:
+) -> _Places:
     """Columns from left to right, wider apart where the wires between them climb, and the curves between them."""
     column = np.array([max(widths[v] for v, layer in nodes if depth[v] == layer) for nodes in layers])
     climb = np.zeros(len(layers))
@@ -403,10 +399,10 @@ def _wired(
         codes += [Path.MOVETO, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO]
         if arrives:
             tips[end[0]] = (x1 + inset + HEAD, y1)
-    return Layout(centres, widths, [Path(points, codes) for points, codes in strokes.values()], list(tips.values()))
+    return centres, widths, [Path(points, codes) for points, codes in strokes.values()], list(tips.values())
 
 
-def _rows(widths: FloatArray, joined: bool) -> Layout:
+def _rows(widths: FloatArray, joined: bool) -> _Places:
     """A chain: one row, or as many rows of equal number as keep each shorter than `LONGEST_ROW`."""
     count, gap, drop = len(widths), 0.3, BOX_HEIGHT + 0.24
     rows = int(np.ceil((widths.sum() + gap * (count - 1)) / LONGEST_ROW))
@@ -427,7 +423,7 @@ def _rows(widths: FloatArray, joined: bool) -> Layout:
             out, back, between = x0 + 0.12, x1 - 0.22, (y0 + y1) / 2
             corners = [(x0, y0), (out, y0), (out, between), (back, between), (back, y1), (x1 - 0.9 * HEAD, y1)]
             wires.append(_rounded(corners, 0.08))
-    return Layout(centres, widths, wires, tips)
+    return centres, widths, wires, tips
 
 
 def _rounded(corners: Sequence[Point], radius: float) -> Path:

@@ -12,11 +12,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
-from frugalnas.report.style import COLUMN, GREY, LINES, new_figure, paper_style
+from frugalnas.report.style import COLUMN, GREY, LINES, drawing, shared_legend
 from frugalnas.searches import SearchResult
 from frugalnas.spaces import FloatArray, IntArray, SearchSpace
 from frugalnas.strategies.objectives import Cost, cost_named
@@ -152,16 +151,10 @@ def front_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
     if not len(fronts.front):
         raise FrugalnasError("no query has a value and every cost: there is no front to draw")
     panels = len(fronts.costs)
-    with paper_style():
-        figure = new_figure(COLUMN, HEIGHT * panels + 0.4, layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
-        for place, (axes, cost) in enumerate(
-            zip(np.ravel(figure.subplots(panels, 1)).tolist(), fronts.costs, strict=True)
-        ):
-            _draw_front(axes, fronts, place + 1, cost)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", handlelength=1.6)
+    with drawing(COLUMN, HEIGHT * panels + 0.4, title) as figure:
+        for place, axes in enumerate(np.ravel(figure.subplots(panels, 1)).tolist()):
+            _draw_front(axes, fronts, place + 1, fronts.costs[place])
+        shared_legend(figure, figure.axes[:1], handlelength=1.6)
     return figure
 
 
@@ -176,16 +169,12 @@ def hypervolume_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
     """
     if not fronts.measurable:
         raise FrugalnasError(f"a hypervolume needs a front in at most {MOST_OBJECTIVES} objectives")
-    with paper_style():
-        figure = new_figure(COLUMN, 2.3 + (0.2 if title else 0), layout="constrained")
+    with drawing(COLUMN, 2.3, title) as figure:
         axes = figure.add_subplot()
-        if title:
-            figure.suptitle(title, size=8.5)
         volumes = 100 * fronts.volumes if fronts.table_volume else fronts.volumes
         queries = np.arange(1, len(volumes) + 1)
         axes.step(queries, volumes, where="post", color=LINES[1])
         axes.grid(axis="y")
-        axes.set_axisbelow(True)
         axes.set_xlabel("queries")
         axes.set_xlim(0, 1.015 * len(volumes))
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -198,7 +187,9 @@ def hypervolume_figure(fronts: Fronts, *, title: str | None = None) -> Figure:
         else:
             axes.set_ylabel("hypervolume")
         whose = "the run" if fronts.table is None else "the table"
-        corner = ", ".join([f"{fronts.reference[0]:.4g}", *_shown(fronts.reference[1:], fronts.costs)])
+        worst, *most = fronts.reference.tolist()
+        paid = [f"{each / cost.scale:.4g} {cost.unit}".strip() for each, cost in zip(most, fronts.costs, strict=True)]
+        corner = ", ".join([f"{worst:.4g}", *paid])
         axes.set_title(f"from the worst in {whose}: {corner}", loc="left", size=6.5, color=GREY)
     return figure
 
@@ -215,9 +206,12 @@ def _draw_front(axes: Axes, fronts: Fronts, column: int, cost: Cost) -> None:
     left, top = shown[:, column].min(), shown[:, 0].max()
 
     def counted(what: str, points: FloatArray) -> str:
-        return _counted(
-            what, points[:, 0] < floor, f"{floor:.4g}", points[:, column] > right, f"{right:.4g} {cost.unit}"
-        )
+        """How many points there are, and how many of them lie outside the axes."""
+        low = points[:, 0] < floor
+        below, beyond = int(low.sum()), int(((points[:, column] > right) & ~low).sum())
+        outside = f", {below} below {floor:.4g}" * (below > 0)
+        outside += f", {beyond} beyond {f'{right:.4g} {cost.unit}'.strip()}" * (beyond > 0)
+        return f"{what} ({len(points)}{outside})"
 
     label = counted("query", queries)
     axes.scatter(queries[:, column], queries[:, 0], s=8, color=LINES[0], alpha=0.3, linewidth=0, label=label)
@@ -235,7 +229,6 @@ def _draw_front(axes: Axes, fronts: Fronts, column: int, cost: Cost) -> None:
     axes.set(xlim=(left - pad, right + pad), ylim=(floor - 0.3 * rise, top + rise))
     axes.set(xlabel=cost.title, ylabel=fronts.value)
     axes.grid()
-    axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:.5g}"))
     axes.text(0.012, 0.985, "◤ better", transform=axes.transAxes, ha="left", va="top", size=6.5, color=GREY)
 
@@ -262,17 +255,6 @@ def _ceiling(front: FloatArray, costs: FloatArray) -> float:
     fence = max(third + FAR * (third - first), float(np.quantile(front, 0.9, method="lower")))
     within = costs[costs <= fence]
     return float(within.max()) if within.size else float(costs.max())
-
-
-def _counted(what: str, low: NDArray[np.bool_], floor: str, far: NDArray[np.bool_], right: str) -> str:
-    """How many points there are, and how many of them lie outside the axes."""
-    below, beyond = int(low.sum()), int((far & ~low).sum())
-    outside = [f", {below} below {floor}"] * (below > 0) + [f", {beyond} beyond {right.strip()}"] * (beyond > 0)
-    return f"{what} ({len(low)}{''.join(outside)})"
-
-
-def _shown(costs: FloatArray, named: tuple[Cost, ...]) -> list[str]:
-    return [f"{paid / cost.scale:.4g} {cost.unit}".strip() for paid, cost in zip(costs.tolist(), named, strict=True)]
 
 
 def _points(
