@@ -11,7 +11,7 @@ import numpy as np
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
-from frugalnas.report.pareto import Fronts, front_figure, hypervolume_figure, read_fronts
+from frugalnas.report.pareto import front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator
@@ -107,20 +107,17 @@ def summarise(run_dir: Path | str) -> Summary:
     Raises:
         FrugalnasError: where there is no run, or every evaluation failed.
     """
-    result = load_search(run_dir)
-    config = RunFolder(Path(run_dir)).config
+    found = _Found(Path(run_dir))
+    result, strategy = found.result, found.config["strategy"]
     best = result.best
-    table = _table(result, config["evaluator"])
-    standing = None if table is None else _standing(result, table)
-    fronts = _fronts(result, config, table)
     counts, uncounted = _counts(result)
     return Summary(
         run=str(run_dir),
-        strategy=config["strategy"]["name"],
+        strategy=strategy["name"],
         space=repr(result.space) if result.space.limits else result.space.name,
-        evaluator=_answered_by(config["evaluator"], standing),
-        objective=_objective(config["evaluator"], table),
-        seed=config["strategy"]["options"].get("seed", 0),
+        evaluator=found.answered_by,
+        objective=found.objective,
+        seed=strategy["options"].get("seed", 0),
         queries=len(result.queries),
         failed=int(np.isnan(result.values).sum()),
         stop=result.stop,
@@ -133,36 +130,9 @@ def summarise(run_dir: Path | str) -> Summary:
         uncounted=uncounted,
         counted_network=result.space.counted_for,
         metric_totals={name: float(np.nansum(result.told.metric(name))) for name in result.told.names},
-        standing=standing,
-        pareto=None if fronts is None else fronts.to_json(result),
+        standing=found.standing,
+        pareto=None if found.fronts is None else found.fronts.to_json(result),
     )
-
-
-def _objective(evaluator: dict[str, Any], table: TableEvaluator | None) -> str:
-    if evaluator["name"] == "score":
-        return f"score {evaluator['options']['name']}"
-    if evaluator["name"] == "untrained":
-        return f"score {evaluator['options']['score']}"
-    if evaluator["name"] == "training":
-        return f"validation accuracy, {evaluator['options']['select']}"
-    return "value" if table is None else table.objective
-
-
-def _answered_by(evaluator: dict[str, Any], standing: Standing | None) -> str:
-    """What answered, for people."""
-    options = evaluator["options"]
-    if standing is not None:
-        return f"table {standing.table}, label {options['label']}"
-    if evaluator["name"] == "score":
-        how = [f"rule {options['rule']}, from epoch {options['base']}"] if options["rule"] else []
-        return ", ".join(
-            [f"{options['name']} of supernet {options['supernet']}", *how, f"after epoch {options['epoch']}"]
-        )
-    if evaluator["name"] == "untrained":
-        return f"{options['score']} of untrained networks{f', {data}' if (data := options['data']) else ''}"
-    if evaluator["name"] == "training":
-        return f"training on {options['data']}, recipe {options['recipe']}, {SELECTIONS[options['select']]}"
-    return " ".join([evaluator["name"], *map(str, options.values())])
 
 
 def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
@@ -178,17 +148,13 @@ def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
 
 def run_report(run_dir: Path | str) -> list[Path]:
     """The pictures of a run, written into its report folder: the best cell, the search's progress, its front if it has costs."""
-    result = load_search(run_dir)
-    run = RunFolder(Path(run_dir))
-    table = _table(result, run.config["evaluator"])
-    standing = None if table is None else _standing(result, table)
-    fronts = _fronts(result, run.config, table)
-    folder = run.report
+    found = _Found(Path(run_dir))
+    result, standing, fronts, folder = found.result, found.standing, found.fronts, RunFolder(found.run_dir).report
     folder.mkdir(exist_ok=True)
     cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
         result.values,
-        unit=_unit(table, run.config),
+        unit=found.unit,
         optimum=result.optimum,
         rank=None if standing is None else (standing.rank, standing.rows),
     )
@@ -200,12 +166,48 @@ def run_report(run_dir: Path | str) -> list[Path]:
     return written
 
 
-def _table(result: SearchResult, evaluator: dict[str, Any]) -> TableEvaluator | None:
-    """The table that answered, None where none did."""
-    if evaluator["name"] != "table":
-        return None
-    built = build_evaluator(evaluator, result.space)
-    return built if isinstance(built, TableEvaluator) else None
+class _Found:
+    """A search as it is read for people.
+
+    Attributes:
+        table: that answered, None where none did.
+        standing: of the best architecture in the table.
+        fronts: of a search with costs.
+        objective: what its value is, in the words of `Summary`.
+        answered_by: what answered.
+        unit: what the value is called in a figure.
+    """
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        self.result = load_search(run_dir)
+        self.config = RunFolder(run_dir).config
+        described = self.config["evaluator"]
+        built = build_evaluator(described, self.result.space) if described["name"] == "table" else None
+        self.table = built if isinstance(built, TableEvaluator) else None
+        self.standing = None if self.table is None else _standing(self.result, self.table)
+        self.objective, self.answered_by, self.unit = _told_of(described["name"], described["options"], self.table)
+        costs = tuple(self.config["strategy"]["options"].get("costs") or ())
+        self.fronts = read_fronts(self.result, costs, value=self.unit, evaluator=self.table) if costs else None
+
+
+def _told_of(name: str, options: dict[str, Any], table: TableEvaluator | None) -> tuple[str, str, str]:
+    """What an evaluator's value is, what answered, and what the value is called in a figure."""
+    if table is not None:
+        answered = f"table {table.opened.name}, label {options['label']}"
+        return table.objective, answered, f"{VALUES[table.objective]}, %"
+    if name == "score":
+        rule = f", rule {options['rule']}, from epoch {options['base']}" if options["rule"] else ""
+        answered = f"{options['name']} of supernet {options['supernet']}{rule}, after epoch {options['epoch']}"
+        return f"score {options['name']}", answered, score_title(options["name"])
+    if name == "untrained":
+        answered = f"{options['score']} of untrained networks{f', {data}' if (data := options['data']) else ''}"
+        return f"score {options['score']}", answered, score_title(options["score"])
+    if name == "training":
+        selected = SELECTIONS[options["select"]]
+        answered = f"training on {options['data']}, recipe {options['recipe']}, {selected}"
+        return f"validation accuracy, {options['select']}", answered, selected
+    return "value", " ".join([name, *map(str, options.values())]), "value"
 
 
 def _standing(result: SearchResult, evaluator: TableEvaluator) -> Standing:
@@ -223,19 +225,3 @@ def _standing(result: SearchResult, evaluator: TableEvaluator) -> Standing:
         regret=optimum - best.value,
         test=table.lookup(best.code, "test") if table.has_test else None,
     )
-
-
-def _fronts(result: SearchResult, config: dict[str, Any], table: TableEvaluator | None) -> Fronts | None:
-    """The fronts of a search with costs, None for one without."""
-    costs = tuple(config["strategy"]["options"].get("costs") or ())
-    return read_fronts(result, costs, value=_unit(table, config), evaluator=table) if costs else None
-
-
-def _unit(table: TableEvaluator | None, config: dict[str, Any]) -> str:
-    if config["evaluator"]["name"] == "score":
-        return score_title(config["evaluator"]["options"]["name"])
-    if config["evaluator"]["name"] == "untrained":
-        return score_title(config["evaluator"]["options"]["score"])
-    if config["evaluator"]["name"] == "training":
-        return SELECTIONS[config["evaluator"]["options"]["select"]]
-    return "value" if table is None else f"{VALUES[table.objective]}, %"
