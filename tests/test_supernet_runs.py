@@ -50,9 +50,9 @@ class Stop(Callback):
 
 
 def interrupted(path, at=1, **how):
-    options = {"run_dir": path, "settings": QUICK, "seed": 3, "compute": CPU, **how}
+    options = {"space": SPACE, "run_dir": path, "settings": QUICK, "seed": 3, "compute": CPU, **how}
     with pytest.raises(KeyboardInterrupt):
-        train_supernet(SPACE, callbacks=[Stop(at)], **options)
+        train_supernet(callbacks=[Stop(at)], **options)
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +276,34 @@ def test_a_restricted_space_trains_the_supernet_of_what_is_left(tmp_path):
     result = train_supernet(SPACE.restrict(allowed), run_dir=tmp_path / "run", settings=settings, compute=CPU)
     assert result.space.size == 4**6
     assert load_supernet(tmp_path / "run").supernet().space.size == 4**6
+
+
+def test_a_shrunk_supernet_begins_where_the_last_one_ended(finished, tmp_path):
+    allowed = SPACE.allowed.copy()
+    allowed[:3, 3] = False
+    settings = {**QUICK, "epochs": 1}
+    how = {"settings": settings, "compute": CPU, "seed": 4}
+    second = train_supernet(SPACE.restrict(allowed), run_dir=tmp_path / "2", continue_from=finished.run_dir, **how)
+    left = second.weights(0)
+    assert set(left) < set(finished.weights())
+    assert all(torch.equal(tensor, finished.weights()[name]) for name, tensor in left.items())
+    allowed[3:, 3] = False
+    interrupted(tmp_path / "3", space=SPACE.restrict(allowed), continue_from=second.run_dir, settings=settings)
+    third = resume_run(tmp_path / "3")
+    assert third.initial != second.initial
+    names = [name for name, _ in third.supernet().named_parameters()]
+    for base, before in (("origin", finished.weights(0)), (0, second.weights())):
+        after = third.weights()
+        expected = [
+            [float((u.double() * v.double()).sum()) for u, v in ((w0, wt), (w0, w0), (wt, wt))]
+            for w0, wt in ((before[name], after[name]) for name in names)
+        ]
+        np.testing.assert_allclose(third.triples(1, base), expected, rtol=1e-12)
+    with pytest.raises(FrugalnasError, match="continues no other run"):
+        finished.triples(1, "origin")
+    with pytest.raises(FrugalnasError, match="continue a supernet of the same sizes that has all choices"):
+        train_supernet(SPACE, run_dir=tmp_path / "4", continue_from=second.run_dir, **how)
+    assert not (tmp_path / "4").exists()
 
 
 @pytest.mark.slow

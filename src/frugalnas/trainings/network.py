@@ -161,7 +161,7 @@ def train(
     result: TrainingResult = TrainingKind().start(
         run_dir,
         config,
-        fill=lambda draft: begin_with(draft, fitted.data, network, INITIAL),
+        fill=lambda draft: begin_with(draft, fitted.data, {INITIAL: tensors_of(network)}),
         callbacks=callbacks,
         data=fitted.data,
     )

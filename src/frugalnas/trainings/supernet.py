@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from frugalnas.training import (
     watching_memory,
     write_tensors,
 )
+from frugalnas.trainings.continuing import ORIGIN, ORIGIN_FILE, continued, read_origin
 from frugalnas.trainings.fitting import fitted_supernet
 from frugalnas.trainings.images import ImageSession, open_described, set_up
 from frugalnas.trainings.kinds import SupernetKind, weights_file
@@ -97,18 +98,24 @@ class SupernetResult:
         base = self.recipe.angle_base or 0
         return base if base < len(self.epochs) else 0
 
-    def weights(self, epoch: int | None = None) -> dict[str, Tensor]:
+    def weights(self, epoch: int | Literal["origin"] | None = None) -> dict[str, Tensor]:
         """Weights and buffers by name, on the CPU.
 
         Args:
             epoch: 0 for the initial weights, one of those that the run keeps, or the last one; None for the latest there
-                are: of a run that is not finished, those of its last checkpoint.
+                are: of a run that is not finished, those of its last checkpoint. "origin": of a run that continues
+                others, what the first of them began with.
 
         Raises:
             RunFolderError: where they are not what was written, or the last checkpoint is of another training.
             FrugalnasError: where that epoch's weights were not kept.
         """
         folder = RunFolder(self.run_dir)
+        if isinstance(epoch, str):
+            origin = read_origin(folder)
+            if origin is None:
+                raise FrugalnasError(f"{self.run_dir} continues no other run; its angles start from its own weights")
+            return origin
         if epoch is None and not self.finished:
             return self._latest()
         epoch = self.total_epochs if epoch is None else epoch
@@ -138,13 +145,13 @@ class SupernetResult:
         supernet.load_state_dict(self.weights(epoch), assign=True)
         return supernet.eval().to(device)
 
-    def triples(self, epoch: int | None = None, base: int | None = None) -> NDArray[np.float64]:
+    def triples(self, epoch: int | None = None, base: int | Literal["origin"] | None = None) -> NDArray[np.float64]:
         """(w0 . wt, |w0|^2, |wt|^2) of every tensor (see `scores.triples`), float64, shape [tensors, 3].
 
         Args:
             epoch: whose weights are wt, from 1; None is the last one that is done.
             base: whose weights are w0, one of `bases` and before `epoch`; None is `default_base`, or 0 where that is not
-                before `epoch`.
+                before `epoch`. "origin": of a run that continues others, what the first of them began with.
 
         Raises:
             FrugalnasError: where there are none for these epochs.
@@ -157,7 +164,10 @@ class SupernetResult:
             )
         if base is None:
             base = self.default_base if self.default_base < epoch else 0
-        self.recipe.check_base(base, epoch, str(self.run_dir))
+        if isinstance(base, str):
+            self.weights(base)  # says where there are none
+        else:
+            self.recipe.check_base(base, epoch, str(self.run_dir))
         tensors, _ = read_tensors(self.run_dir / triples_file(epoch))
         found: NDArray[np.float64] = tensors[str(base)].numpy()
         return found
@@ -172,6 +182,7 @@ def train_supernet(
     settings: Mapping[str, Any] | None = None,
     compute: Compute = Compute(),
     seed: int = 0,
+    continue_from: Path | str | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> SupernetResult:
     """The result of training the supernet of a space.
@@ -184,6 +195,8 @@ def train_supernet(
         settings: recipe values to replace, such as {"epochs": 30, "labels": "true"}; text is read as YAML.
         compute: where, and how exactly; several devices see their shares of every batch on the same path.
         seed: of weights, paths, random labels, order and augmentation; a split has its own.
+        continue_from: a finished run whose last weights this one begins with, of the same space or one with more choices. Angles
+            are then measured from these weights as base 0, and from those that the other run began with as base "origin".
         callbacks: are told what happens; with several devices they must be picklable.
 
     Raises:
@@ -202,20 +215,23 @@ def train_supernet(
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; set `compile` to false")
     fitted = fitted_supernet(space, data, recipe, settings, compute.devices)
     supernet = build_supernet(fitted.space, seed)
+    first, origin = ({}, {}) if continue_from is None else continued(supernet, load_supernet(continue_from))
+    begun = {weights_file(0): tensors_of(supernet), **({ORIGIN_FILE: origin} if origin else {})}
     config = {
         "space": describe_space(fitted.space),
         "data": fitted.data.kept,
         "recipe": fitted.recipe.to_json(),
         "seed": seed,
         "device": compute.to_json(),
-        "initial": digest(tensors_of(supernet)),
+        "initial": digest(begun[weights_file(0)]),
         "params": sum(parameter.numel() for parameter in supernet.parameters()),
         "notes": list(fitted.notes),
+        **first,
     }
     result: SupernetResult = SupernetKind().start(
         run_dir,
         config,
-        fill=lambda draft: begin_with(draft, fitted.data, supernet, weights_file(0)),
+        fill=lambda draft: begin_with(draft, fitted.data, begun),
         callbacks=callbacks,
         data=fitted.data,
     )
@@ -356,11 +372,10 @@ class SupernetSession(ImageSession):
         weights = tensors_of(self.bare)
         if epoch in self.recipe.kept_epochs and epoch < self.epochs:
             self._write(weights, epoch)
-        turned = {
-            str(base): torch.from_numpy(triples(self.names, read_weights(self.folder, base), weights))
-            for base in self.recipe.kept_epochs
-            if base < epoch
-        }
+        bases = {str(base): read_weights(self.folder, base) for base in self.recipe.kept_epochs if base < epoch}
+        origin = read_origin(self.folder)
+        bases |= {} if origin is None else {ORIGIN: origin}
+        turned = {base: torch.from_numpy(triples(self.names, before, weights)) for base, before in bases.items()}
         path = self.folder.path / triples_file(epoch)
         path.parent.mkdir(exist_ok=True)
         write_tensors(path, turned, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -20,14 +21,15 @@ BEARABLE = 10_000
 """Parameters for each training image above which a network from scratch is warned of."""
 
 
-def begin_with(draft: Path, data: ImageData, network: nn.Module, name: str) -> None:
-    """Write what a run must have from the beginning: the split and the weights that it starts from."""
+def begin_with(draft: Path, data: ImageData, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write what a run must have from the beginning: the split, and weights by the names of their files."""
     (draft / "split.json").write_text(data.split.to_json(), encoding="utf-8")
-    (draft / name).parent.mkdir()
-    write_tensors(draft / name, tensors_of(network), {})
+    for name, tensors in weights.items():
+        (draft / name).parent.mkdir(exist_ok=True)
+        write_tensors(draft / name, tensors, {})
 
 
-def initial_weights(folder: RunFolder, name: str) -> dict[str, Tensor]:
+def initial_weights(folder: RunFolder, name: str, key: str = "initial") -> dict[str, Tensor]:
     """The weights that a run began with, from a file in its folder.
 
     Raises:
@@ -36,7 +38,7 @@ def initial_weights(folder: RunFolder, name: str) -> dict[str, Tensor]:
     path = folder.path / name
     mend = "put it back, or train again in another folder"
     tensors, _ = read_tensors(path, mend)
-    wanted = folder.config.get("initial")
+    wanted = folder.config.get(key)
     if wanted is not None and digest(tensors) != wanted:
         raise RunFolderError(
             f"{path} does not hold the weights that the run began with (sha256 {wanted[:12]}...); {mend}"
