@@ -28,7 +28,7 @@ import numpy as np
 
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
-from frugalnas.searches import Callback, loop, resume, search
+from frugalnas.searches import QueryCallback, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
 from frugalnas.tables import TableEvaluator
@@ -63,7 +63,7 @@ class Kind:
     seconds: float
 
 
-class Stop(Callback):
+class Stop(QueryCallback):
     """Ctrl-C at a query, and time for a kill to come."""
 
     def __init__(self, at: int, pause: float) -> None:

@@ -280,7 +280,7 @@ def length(text):
 @pytest.mark.slow
 def test_the_best_of_a_search_is_fitted_to_another_budget(cli, tmp_path, monkeypatch):
     """Limits of the search are not limits of what its architecture is built as; its macro-structure stays."""
-    monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds
+    monkeypatch.setattr("frugalnas.report.searches.save_figure", lambda *figure: [])  # pictures take seconds
     said = cli(
         *("search", "random", "--space", "darts", "--where", "macs>=500e6", "--evaluator", f"{__name__}:length"),
         *("--queries", 3, "--initial", 3, "--run-dir", tmp_path / "run", "--quiet"),

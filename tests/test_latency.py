@@ -102,7 +102,7 @@ def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scores.py").write_text("def score(text):\n    return float(len(text))\n")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds
+    monkeypatch.setattr("frugalnas.report.searches.save_figure", lambda *figure: [])  # pictures take seconds
     sizes = ("--space", "fairnas", "--width", 0.1, "--input", 32)
     said = cli("measure-latency", *sizes, "--repeats", 1, "--quiet")
     assert said.code == 0, said.err
@@ -129,7 +129,7 @@ def length(text):
 
 
 def test_a_run_is_shown_when_its_table_is_gone(cli, tmp_path, monkeypatch):
-    monkeypatch.setattr("frugalnas.report.run_report", lambda run_dir: [])  # pictures take seconds
+    monkeypatch.setattr("frugalnas.report.searches.save_figure", lambda *figure: [])  # pictures take seconds
     path = written(tmp_path / "table.json")
     space = small(latency=path)
     evaluator = FunctionEvaluator(space, function=length)

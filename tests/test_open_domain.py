@@ -11,7 +11,7 @@ import frugalnas as fn
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
 from frugalnas.runs import RunFolder
-from frugalnas.searches import Callback, ProcessExecutor, load_search, resume, search
+from frugalnas.searches import ProcessExecutor, QueryCallback, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
 from frugalnas.testing import EvaluatorConformance
@@ -110,7 +110,7 @@ def test_data_that_are_gone_stop_the_search_and_are_waited_for(finished, images,
     moved.write_bytes(images.read_bytes())
     lost = [moved]
 
-    class Loses(Callback):
+    class Loses(QueryCallback):
         def on_query(self, query, ledger):
             while lost:
                 lost.pop().rename(tmp_path / "away.npz")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
-from frugalnas.searches import Budget, Callback, load_search, loop, resume, search
+from frugalnas.searches import Budget, QueryCallback, load_search, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -39,7 +39,7 @@ def journal(folder: Path) -> bytes:
     return (folder / "journal.jsonl").read_bytes()
 
 
-class Snapshots(Callback):
+class Snapshots(QueryCallback):
     """Keeps the state file as it was after each query."""
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +50,7 @@ class Snapshots(Callback):
         self.states.append(self.file.read_bytes() if self.file.exists() else None)
 
 
-class InterruptAt(Callback):
+class InterruptAt(QueryCallback):
     """Ctrl-C once so many queries are counted."""
 
     def __init__(self, query: int) -> None:
@@ -239,7 +239,7 @@ def test_random_search_looks_ahead_without_a_trace():
                 plain.tell(asked, Evaluations(np.ones(1)))
 
 
-@pytest.mark.parametrize("callbacks", [(), (Callback(),)])
+@pytest.mark.parametrize("callbacks", [(), (QueryCallback(),)])
 def test_a_replayed_random_search_has_the_same_state_and_ends_where_it_ended(tmp_path, callbacks):
     run = tmp_path / "run"
     search(RandomSearch(SPACE, seed=5), TableEvaluator(), 700, run_dir=run)

@@ -20,7 +20,7 @@ from frugalnas.registry import STRATEGIES
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.runs.folder import unused_name
-from frugalnas.searches import Budget, Callback, ProcessExecutor, load_search, resume, search
+from frugalnas.searches import Budget, ProcessExecutor, QueryCallback, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, Strategy, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -259,9 +259,9 @@ def test_every_strategy_survives_failures(kind):
 def test_every_query_reaches_the_callbacks_in_order(tmp_path):
     seen = []
 
-    class Watch(Callback):
-        def on_start(self, ledger, budget):
-            seen.append(("start", len(ledger), budget.queries))
+    class Watch(QueryCallback):
+        def on_start(self, done, total, notes=()):
+            seen.append(("start", done, total))
 
         def on_query(self, query, ledger):
             seen.append((query.code.tolist(), query.value, len(ledger)))
@@ -417,7 +417,7 @@ def test_an_existing_folder_is_never_touched(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match="another `run_dir`"):
+    with pytest.raises(RunFolderError, match="choose another `run_dir`"):
         search(RandomSearch(SPACE), TableEvaluator(), 20, run_dir=tmp_path / "file" / "run")
 
 

@@ -21,7 +21,7 @@ from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
 from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
-from frugalnas.searches import Budget, Callback, resume, search
+from frugalnas.searches import Budget, QueryCallback, resume, search
 from frugalnas.searches.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
 from frugalnas.strategies import RandomSearch
 from frugalnas.studies.correlation import Looking, correlate, tables_named, transfer
@@ -201,7 +201,7 @@ class TestScoreEvaluator(EvaluatorConformance):
         return ScoreEvaluator(SPACE, supernet=self.supernet, name="angle+synflow", reference=4)
 
 
-class Interrupt(Callback):
+class Interrupt(QueryCallback):
     def on_query(self, query, ledger):
         if len(ledger) == 13:
             raise KeyboardInterrupt

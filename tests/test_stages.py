@@ -20,7 +20,7 @@ from frugalnas.runs.stages import (
     read_result,
     trained_run,
 )
-from frugalnas.searches import Callback, search
+from frugalnas.searches import QueryCallback, search
 
 calls: list[str] = []
 
@@ -51,7 +51,7 @@ class TwoSearches(Method):
         return {"best": max(result.best.value for result in better), "network": "stages/02-narrow-1"}
 
 
-class Stop(Callback):
+class Stop(QueryCallback):
     """An interruption after so many queries."""
 
     def __init__(self, after: int) -> None:

@@ -32,10 +32,10 @@ _HOMES = {
     "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
     "frugalnas.runs.kinds": ("resume_run",),
+    "frugalnas.runs.progress": ("Progress",),
     "frugalnas.searches": (
         "Budget",
         "ProcessExecutor",
-        "Progress",
         "SearchResult",
         "SerialExecutor",
         "load_search",
@@ -105,13 +105,13 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
     from frugalnas.runs.kinds import resume_run as resume_run
+    from frugalnas.runs.progress import Progress as Progress
     from frugalnas.scores import Angle as Angle
     from frugalnas.scores import AngleRule as AngleRule
     from frugalnas.scores import Score as Score
     from frugalnas.scores import largest_angle as largest_angle
     from frugalnas.searches import Budget as Budget
     from frugalnas.searches import ProcessExecutor as ProcessExecutor
-    from frugalnas.searches import Progress as Progress
     from frugalnas.searches import SearchResult as SearchResult
     from frugalnas.searches import SerialExecutor as SerialExecutor
     from frugalnas.searches import load_search as load_search

@@ -11,13 +11,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, printable
 from frugalnas.registry import import_own
-from frugalnas.spaces import Codes, IntArray, SearchSpace
+from frugalnas.spaces import Codes, FloatArray, IntArray, SearchSpace
 
 __all__ = ["Evaluations", "Evaluator", "FunctionEvaluator", "Trials"]
 
@@ -29,17 +30,32 @@ class Trials:
     Attributes:
         codes: shape [n, genes].
         ids: the strategy's own number for each trial, shape [n].
+        group: which trials belong together, such as the pairs of RelativeNAS, shape [n]; None where each is by itself.
+        fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, shape [n]; None: as it always does.
     """
 
     codes: Codes
     ids: IntArray
+    group: IntArray | None = None
+    fidelity: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def take(self, rows: IntArray | Sequence[int] | slice) -> Trials:
         """The trials in `rows`."""
-        return Trials(self.codes[rows], self.ids[rows])
+        group, fidelity = self.group, self.fidelity
+        group, fidelity = None if group is None else group[rows], None if fidelity is None else fidelity[rows]
+        return Trials(self.codes[rows], self.ids[rows], group, fidelity)
+
+    def joined(self, more: Trials) -> Trials:
+        """These and further ones of the same strategy."""
+        codes, ids = np.concatenate([self.codes, more.codes]), np.concatenate([self.ids, more.ids])
+        group = None if self.group is None or more.group is None else np.concatenate([self.group, more.group])
+        fidelity = (
+            None if self.fidelity is None or more.fidelity is None else np.concatenate([self.fidelity, more.fidelity])
+        )
+        return Trials(codes, ids, group, fidelity)
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,11 @@ class Evaluations:
     def __len__(self) -> int:
         return len(self.values)
 
+    def take(self, rows: slice) -> Evaluations:
+        """The evaluations in `rows`."""
+        metrics = {name: column[rows] for name, column in self.metrics.items()}
+        return Evaluations(self.values[rows], metrics, self.errors[rows])
+
     @property
     def ok(self) -> NDArray[np.bool_]:
         """Which rows have a value, shape [n]."""
@@ -106,7 +127,8 @@ def numeric(metrics: Mapping[str, ArrayLike]) -> dict[str, NDArray[np.float64]]:
 class Evaluator(ABC):
     """Whatever can say how good an architecture is.
 
-    Child classes are only required to override `evaluate`. An exception costs the row that raised it, not the run; one that
+    Child classes are only required to override `evaluate`; stateful ones override `state_dict` and `load_state_dict` too, where
+    their runs are kept. An exception costs the row that raised it, not the run; one that
     says that the machine failed (disk, memory, permission) stops the run, which can be resumed.
     Constructor arguments are kept as attributes of the same name, so that a run folder can write them down and build the
     evaluator again.
@@ -132,6 +154,17 @@ class Evaluator(ABC):
             workdir: a folder of its own for this evaluation, kept with the run, where long trainings may leave
                 checkpoints. It may not exist yet.
         """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the answers of a stateful evaluator depend on: plain data that survives JSON exactly, and tensors by name.
+
+        It is kept together with the strategy's state, and a resumed search goes back to the last of both.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is stateful and has no state_dict()")
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue exactly where `state_dict` was taken."""
+        raise NotImplementedError(f"{type(self).__name__} is stateful and has no load_state_dict()")
 
 
 class FunctionEvaluator(Evaluator):

@@ -430,6 +430,7 @@ KINDS = Registry(
         "training": "frugalnas.trainings.kinds:TrainingKind",
         "supernet": "frugalnas.trainings.kinds:SupernetKind",
         "pretraining": "frugalnas.trainings.kinds:PretrainingKind",
+        "search": "frugalnas.searches.run:SearchRun",
     },
     base="frugalnas.runs.kinds:RunKind",
 )

@@ -168,7 +168,6 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
 
 def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
     """A line and a progress bar for each stage, each note once; after Ctrl-C the line that continues the run."""
-    from frugalnas.cli import search
     from frugalnas.cli.text import watched
 
     @contextmanager
@@ -176,7 +175,9 @@ def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
         if not quiet:
             print(f"stage {stage.name}: {stage.path}", file=sys.stderr)
         watching: Any = (
-            search.watched(run_dir, quiet) if stage.kind == "search" else watched(run_dir, quiet, "training", told)
+            watched(run_dir, quiet, "searching")
+            if stage.kind == "search"
+            else watched(run_dir, quiet, "training", told)
         )
         with watching as callbacks:
             yield callbacks

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli import method, search
+from frugalnas.cli import method
 from frugalnas.cli.method import stage_settings
 from frugalnas.cli.options import add_budget, add_limit
-from frugalnas.cli.showing import show_run
 from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError
 
@@ -52,7 +51,6 @@ _CHANGES = ("queries", "seconds", "failures", "settings", "where", "epochs", "lr
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from frugalnas.registry import KINDS
     from frugalnas.runs import RunFolder, accept_config, restore_config
 
     run_dir: Path = parsed.run_dir
@@ -61,10 +59,8 @@ def _resume(parsed: argparse.Namespace) -> int:
     elif parsed.accept_config:
         accept_config(run_dir)
     folder = RunFolder(run_dir)
-    if (
-        folder.config["kind"] not in KINDS.targets or folder.config["kind"] == "method"
-    ):  # whose stages are not all kinds yet
-        return _resume_otherwise(parsed)
+    if folder.config["kind"] == "method":  # whose stages are not all kinds yet
+        return _resume_method(parsed)
     kind = folder.kind
     changes = {name: getattr(parsed, name) for name in _CHANGES}
     if parsed.settings:
@@ -74,32 +70,15 @@ def _resume(parsed: argparse.Namespace) -> int:
     return show_result(kind, result, run_dir)
 
 
-def _resume_otherwise(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs import RunFolder
-    from frugalnas.searches import Budget, resume
-
+def _resume_method(parsed: argparse.Namespace) -> int:
     run_dir, quiet = parsed.run_dir, parsed.quiet
-    config = RunFolder(run_dir).config
-    if parsed.device is not None and config["kind"] != "method":
-        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only a training can change its --device; leave it out")
-    if (parsed.settings or parsed.where) and config["kind"] != "method":
-        raise FrugalnasError(
-            f"{run_dir} is a {config['kind']}, which keeps its settings; leave --set and --where out, or start another run"
-        )
     if (parsed.epochs, parsed.lr) != (None, None):
-        more = "--queries gives it a larger budget" if config["kind"] == "search" else "start another one for more"
-        raise FrugalnasError(f"{run_dir} is a {config['kind']}: only trainings go on for --epochs or at --lr; {more}")
-    if config["kind"] == "method":
-        if parsed.queries is not None or parsed.seconds is not None:
-            raise FrugalnasError(
-                "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
-            )
-        settings = stage_settings(parsed.settings or []) or None
-        return method.resume_method(run_dir, quiet=quiet, settings=settings, where=parsed.where, device=parsed.device)
-    changed = {"queries": parsed.queries, "seconds": parsed.seconds, "failures": parsed.failures}
-    changed = {name: value for name, value in changed.items() if value is not None}
-    budget = Budget(**{**config["budget"], **changed}) if changed else None
-    here = run_dir.absolute()  # an evaluator may change the working folder
-    with search.watched(run_dir, quiet) as callbacks:
-        resume(here, budget=budget, callbacks=callbacks)
-    return show_run(here)
+        raise FrugalnasError(
+            f"{run_dir} is a method: only trainings go on for --epochs or at --lr; start another one for more"
+        )
+    if parsed.queries is not None or parsed.seconds is not None:
+        raise FrugalnasError(
+            "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
+        )
+    settings = stage_settings(parsed.settings or []) or None
+    return method.resume_method(run_dir, quiet=quiet, settings=settings, where=parsed.where, device=parsed.device)

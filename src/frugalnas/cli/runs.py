@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, surroundings, unknown_name
-from frugalnas.registry import KINDS
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -70,35 +69,10 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def row_of(folder: RunFolder) -> list[str]:
     """A run's line in the list, the last of it what it may not exceed: networks by their costs, a search by its time."""
-    if folder.config["kind"] not in KINDS.targets:
-        return _limited(folder)
     row, limits = folder.kind.row(folder), (folder.config.get("space") or {}).get("limits") or {}
     said = [limits.get("where"), "fewer choices" if "allowed" in limits else None, row.limits]
     limited = "; ".join(filter(None, said))
     return [str(folder.path), row.called or folder.kind.name, row.on, row.done, row.best, limited]
-
-
-def _limited(folder: RunFolder) -> list[str]:
-    """A run's line in the list, with what it may not exceed: networks by their costs, a search by its time."""
-    config = folder.config
-    limits = (config.get("space") or {}).get("limits") or {}
-    where = limits.get("where") or (config.get("method") or {}).get("options", {}).get("recipe", {}).get("where")
-    seconds = (config.get("budget") or {}).get("seconds")
-    said = [where, "fewer choices" if "allowed" in limits else None, None if seconds is None else f"{seconds:g} s"]
-    return [*_row_of(folder), "; ".join(str(limit) for limit in said if limit)]
-
-
-def _row_of(folder: RunFolder) -> list[str]:
-    """A run's line in the list."""
-    from frugalnas.runs.descriptions import subject_of
-
-    config, lines = folder.config, list(folder.lines())
-    subject = subject_of(config["evaluator"])
-    values = [line["value"] for line in lines if line["value"] is not None]
-    budget = config["budget"]["queries"]
-    done = f"{len(lines)} queries" if budget is None else f"{len(lines)} of {budget} queries"
-    best = f"{max(values):.3f}" if values else ""
-    return [str(folder.path), config["strategy"]["name"], subject, done, best]
 
 
 # -- rank ----------------------------------------------------------------------------------------------------------------

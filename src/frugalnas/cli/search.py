@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,13 @@ from frugalnas.cli.options import (
     parse_settings,
     seconds,
 )
-from frugalnas.cli.showing import show_run
+from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.registry import EVALUATORS, PREDICTORS, SPACES, STRATEGIES, constructor_options
+from frugalnas.registry import EVALUATORS, KINDS, PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
     from frugalnas.evaluation import Evaluator
-    from frugalnas.searches import Callback
     from frugalnas.spaces import SearchSpace
     from frugalnas.strategies import Strategy
 
@@ -41,7 +39,6 @@ __all__ = [
     "strategy_description",
     "subject_slug",
     "supernet_space",
-    "watched",
 ]
 
 DECIDES = "strategy"
@@ -143,9 +140,10 @@ def run(parsed: argparse.Namespace) -> int:
         _say_what_it_is(strategy)
         _say_how_else(evaluator)
     here = run_dir.absolute()  # an evaluator may change the working folder
-    with watched(run_dir, parsed.quiet) as callbacks:
-        search(strategy, evaluator, budget, run_dir=here, executor=executor, callbacks=callbacks)
-    return show_run(here)
+    kind = KINDS.create("search")
+    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
+        found = search(strategy, evaluator, budget, run_dir=here, executor=executor, callbacks=callbacks)
+    return show_result(kind, found, here)
 
 
 def strategy_description(
@@ -385,19 +383,3 @@ def _free_folder(strategy: str, evaluator: dict[str, Any], seed: int) -> Path:
     from frugalnas.runs.folder import unused_name
 
     return unused_name(Path("runs"), f"{strategy.rpartition(':')[2]}-{subject_slug(evaluator)}-seed{seed}")
-
-
-@contextmanager
-def watched(run_dir: Path, quiet: bool) -> Iterator[list[Callback]]:
-    """A progress bar around a search, and after Ctrl-C the line that continues it."""
-    from frugalnas.searches import Progress
-
-    progress = None if quiet else Progress()
-    try:
-        yield [] if progress is None else [progress]
-    except KeyboardInterrupt:
-        print(f"\nNothing is lost. Continue with: frugalnas resume {run_dir}", file=sys.stderr)
-        raise
-    finally:
-        if progress is not None:
-            progress.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalnas.cli.runs import COLUMNS, row_of
-from frugalnas.cli.showing import show_run
 from frugalnas.cli.text import print_columns, show_result
 from frugalnas.trust import Untrusted, looking
 
@@ -27,22 +26,15 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(parsed: argparse.Namespace) -> int:
-    from frugalnas.registry import KINDS
     from frugalnas.runs import RunFolder
 
     folder = RunFolder(parsed.run_dir)
     try:
         with looking():
-            if folder.config["kind"] not in KINDS.targets:
-                return _shown(folder.config["kind"], parsed)
             kind = folder.kind
             return show_result(kind, kind.load(folder), parsed.run_dir, as_json=parsed.json)
     except Untrusted as why:
         return _shown_unopened(folder, str(why), as_json=parsed.json)
-
-
-def _shown(kind: str, parsed: argparse.Namespace) -> int:
-    return show_run(parsed.run_dir, as_json=parsed.json)
 
 
 def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:

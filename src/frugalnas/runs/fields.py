@@ -18,27 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["PART", "NoRun", "check_config", "check_line"]
 
 PART = {"name": str, "options?": Mapping[str, Any] | None, "limits?": {"where?": str, "allowed?": list[list[int]]}}
-CONFIG: dict[str, dict[str, Any]] = {
-    "search": {
-        "space": PART,
-        "strategy": {**PART, "options": Mapping[str, Any]},
-        "evaluator": PART,
-        "budget": {"queries": int | None, "seconds": float | None, "until_optimum": bool},
-        "executor": PART,
-    },
-}
-"""What the configuration of each kind of run must say; more may be there. A question mark stands at what may be missing."""
-
-LINE: dict[str, dict[str, Any]] = {}
-"""What a line of each kind of journal must hold; searches check their own."""
 
 
 class NoRun(RunFolderError):
     """Something else has a config.yaml, too."""
 
 
-def check_config(path: Path, config: Any) -> RunKind | None:
-    """The kind of run that a configuration describes; None where no class says of its kind what it needs.
+def check_config(path: Path, config: Any) -> RunKind:
+    """The kind of run that a configuration describes.
 
     Raises:
         NoRun: where it is of something else.
@@ -47,11 +34,11 @@ def check_config(path: Path, config: Any) -> RunKind | None:
     """
     where = path / "config.yaml"
     name = config.get("kind") if isinstance(config, dict) else None
-    if not isinstance(name, str) or (":" not in name and name not in {*KINDS.targets, *CONFIG}):
+    if not isinstance(name, str) or (":" not in name and name not in KINDS.targets):
         raise NoRun(f"{where} does not describe a run of frugalnas")
     with reading(where):
-        kind = None if name in CONFIG and name not in KINDS.targets else KINDS.create(name)
-    wrong = misfit(config, CONFIG[name] if kind is None else kind.config)
+        kind: RunKind = KINDS.create(name)
+    wrong = misfit(config, kind.config)
     if wrong:
         raise RunFolderError(
             f"{where} does not describe a {name}: {wrong}; put back what was there, or start another run"

@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import yaml
 
 from frugalnas.documents import fits
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
-from frugalnas.registry import KINDS
-from frugalnas.runs.fields import LINE, NoRun, check_config, check_line
+from frugalnas.runs.fields import NoRun, check_config, check_line
 from frugalnas.runs.seal import (
     CONFIG,
     Seal,
@@ -34,9 +33,6 @@ from frugalnas.runs.seal import (
     unsummed_lines,
 )
 from frugalnas.strict_json import to_json
-
-if TYPE_CHECKING:
-    from frugalnas.runs.kinds import RunKind
 
 __all__ = ["RunFolder", "accept_config", "list_runs", "restore_config"]
 
@@ -77,17 +73,13 @@ class RunFolder:
         self.path = Path(path).absolute()  # an evaluator may change the working folder
         self._open: dict[str, IO[bytes]] = {}
         self._sums: list[int] | None = None
-        given = Path(path)  # which errors name
+        self.given = given = Path(path)  # which errors and pages name
         self.seal = read_seal(given)
         self.config: dict[str, Any] = read_config(given)
         if self.seal is not None:
             self.seal.check(given, self.config)
-        self._kind = check_config(given, self.config)
-
-    @property
-    def kind(self) -> RunKind:
+        self.kind = check_config(given, self.config)
         """The kind of run that it is."""
-        return KINDS.create(self.config["kind"]) if self._kind is None else self._kind
 
     @classmethod
     def create(cls, path: Path, config: dict[str, Any], fill: Callable[[Path], None] = lambda draft: None) -> RunFolder:
@@ -180,7 +172,7 @@ class RunFolder:
         if is_summed(rest[:-1]):  # a kill leaves no more than a line: the byte that ended this one has changed
             whole.append(rest)
         records = self._journalled(whole) if name == JOURNAL else map(_parsed, whole)
-        line = LINE.get(self.config["kind"]) if self._kind is None else self._kind.line
+        line = self.kind.line
         for number, record in enumerate(records, 1):
             if not isinstance(record, dict):
                 raise RunFolderError(
@@ -215,14 +207,23 @@ class RunFolder:
         self._sums = sums
 
     def append(self, record: dict[str, Any], name: str = "journal.jsonl") -> None:
-        """Add one line and hand it to the operating system, or nothing of it.
+        """Add one line; see `extend`."""
+        self.extend([record], name)
+
+    def extend(self, records: Iterable[dict[str, Any]], name: str = "journal.jsonl") -> None:
+        """Add lines and hand them to the operating system, or nothing of them.
 
         Raises:
             Surroundings: where it cannot be written.
         """
         path = self.path / name
-        kept = name == JOURNAL
-        line, total = summed(record, self._sums_so_far()[-1]) if kept else (to_json(record).encode(), 0)
+        lines, sums = [], self._sums_so_far() if name == JOURNAL else []
+        totals = sums[-1:]
+        for record in records:
+            line, total = summed(record, totals[-1]) if totals else (to_json(record).encode(), 0)
+            lines.append(line + b"\n")
+            totals += [total] if totals else []
+        written = b"".join(lines)
         try:
             if name not in self._open:
                 if path.exists():
@@ -233,13 +234,21 @@ class RunFolder:
             before = os.fstat(file.fileno())
             if not before.st_nlink:
                 raise Surroundings(f"{path} was removed while the run went on; what comes from now on would be lost")
-            if file.write(line + b"\n") != len(line) + 1:
+            if file.write(written) != len(written):
                 file.truncate(before.st_size)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         except OSError as error:
             raise surroundings(error, path=path) or error from None
-        if name == JOURNAL:
-            self._sums_so_far().append(total)
+        sums += totals[1:]
+
+    def cut(self, lines: int) -> None:
+        """Take away what the journal has after so many lines."""
+        self.close()
+        path, sums = self.path / JOURNAL, self._sums_so_far()
+        if lines + 1 < len(sums):
+            kept = path.read_bytes().split(b"\n")[:lines]
+            os.truncate(path, sum(len(line) + 1 for line in kept))
+            del sums[lines + 1 :]
 
     def _sums_so_far(self) -> list[int]:
         """The sum of the journal up to each of its lines, 0 first."""
@@ -275,35 +284,40 @@ class RunFolder:
         """Wall time spent so far."""
         return float(sum(line["seconds"] for line in self.lines("timing.jsonl") if fits(line.get("seconds"), float)))
 
-    # -- state ---------------------------------------------------------------------------------------------------
+    # -- what is true of some lines -----------------------------------------------------------------------------------------------
 
-    def write_state(self, state: dict[str, Any]) -> None:
-        """Replace the state, whole or not at all."""
-        path = self.path / "state" / "strategy.json"
+    def write_bound(self, name: str, record: dict[str, Any], lines: int) -> None:
+        """Replace a file that is true of the journal's first lines only, whole or not at all."""
+        path = self.path / name
         if not path.parent.exists():
             with draft(path.parent, folder=True):
                 pass
-        write_atomically(path, summed(state, self._binding(state["queries"]))[0], sync=False)
+        write_atomically(path, summed(record, self._binding(lines))[0], sync=False)
 
-    def read_state(self) -> dict[str, Any] | None:
-        """The latest state, None where there is none of this configuration and journal: the journal is enough."""
+    def read_bound(self, name: str, counted: str) -> dict[str, Any] | None:
+        """What `write_bound` wrote, None where there is none of this configuration and journal: the journal is enough.
+
+        Args:
+            name: of the file.
+            counted: the field that says of how many lines it is true.
+        """
         try:
-            line = (self.path / "state" / "strategy.json").read_bytes()
-            state = json.loads(line)
-            queries = state["queries"]
-            if not 0 <= queries < len(self._sums_so_far()):
+            line = (self.path / name).read_bytes()
+            record: dict[str, Any] = json.loads(line)
+            lines = record[counted]
+            if not 0 <= lines < len(self._sums_so_far()):
                 return None
-            state.pop("sum", None)
-            if not follows(line, self._binding(queries)) and (self.seal is not None or is_summed(line)):
+            record.pop("sum", None)
+            if not follows(line, self._binding(lines)) and (self.seal is not None or is_summed(line)):
                 return None
         except (FileNotFoundError, IsADirectoryError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        return state if "strategy" in state else None
+        return record
 
-    def _binding(self, queries: int) -> int:
-        """What the state after so many queries is bound to."""
+    def _binding(self, lines: int) -> int:
+        """What is true of so many lines is bound to."""
         identity = 0 if self.seal is None else self.seal.identity
-        return zlib.crc32(b"%d" % identity, self._sums_so_far()[queries])
+        return zlib.crc32(b"%d" % identity, self._sums_so_far()[lines])
 
 
 def _parsed(line: bytes) -> Any:

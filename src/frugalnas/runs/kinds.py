@@ -66,13 +66,15 @@ class RunKind(ABC):
     no_network: ClassVar[str] = "frugalnas train makes one"
 
     @abstractmethod
-    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
+    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> Any:
         """Carry a run to its end from wherever it is; killed anywhere and called again, it leaves the same bytes.
+
+        What is returned is the result, where it is at hand; otherwise it is loaded.
 
         Args:
             folder: the run's.
             callbacks: are told what happens.
-            handed: what whoever starts a run has open already, such as its images; a resumed run has none of it.
+            handed: what whoever starts a run, or `change`, has open already, such as its images.
         """
 
     @abstractmethod
@@ -107,8 +109,8 @@ class RunKind(ABC):
         which = "has no one architecture" if query is None else "asks for no architectures one by one"
         raise FrugalnasError(f"{folder.path} is a {self.name}, which {which}; give a search or a training")
 
-    def change(self, folder: RunFolder, **changes: Any) -> None:  # noqa: B027  # most kinds change nothing
-        """Write down what a resumed run is to do otherwise; see `changes`."""
+    def change(self, folder: RunFolder, **changes: Any) -> Mapping[str, Any] | None:  # noqa: B027
+        """Write down what a resumed run is to do otherwise, see `changes`; what is returned is handed to `carry`."""
 
     def start(
         self,
@@ -135,7 +137,7 @@ class RunKind(ABC):
         written = {"frugalnas": frugalnas.__version__, "kind": self.name, **config}
         folder = RunFolder.create(Path(run_dir), written, fill)
         try:
-            return self._carried(folder, callbacks, handed)
+            return self.carried(folder, callbacks, **handed)
         except (Diverged, Surroundings):
             raise
         except FrugalnasError:
@@ -163,12 +165,13 @@ class RunKind(ABC):
                 raise RunFolderError(
                     f"{run_dir} is a {self.name}, which cannot change `{name}` any more; it takes {takes}"
                 )
-        self.change(folder, **changes)
-        return self._carried(folder, callbacks, {})
+        return self.carried(folder, callbacks, **(self.change(folder, **changes) or {}))
 
-    def _carried(self, folder: RunFolder, callbacks: Sequence[Callback], handed: Mapping[str, Any]) -> Any:
-        self.carry(folder, callbacks, **handed)
-        result = self.load(RunFolder(folder.path))
+    def carried(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> Any:
+        """The result once a run is carried to its end; see `carry`."""
+        result = self.carry(folder, callbacks, **handed)
+        if result is None:
+            result = self.load(RunFolder(folder.path))
         for callback in callbacks:
             callback.on_stop(result)
         return result

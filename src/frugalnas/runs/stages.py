@@ -42,7 +42,7 @@ Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
 """Callbacks that look on while a stage runs."""
 
 _KINDS = {
-    "search": ("frugalnas.searches.loop:resume", "frugalnas.searches.loop:load_search"),
+    "search": ("frugalnas.searches.run:resume", "frugalnas.searches.run:load_search"),
     "training": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.network:load_training"),
     "supernet": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.supernet:load_supernet"),
 }
@@ -297,7 +297,7 @@ def _stage(path: Path, kind: str) -> Stage:
         return Stage(name, kind, path, False, 0.0)
     folder = RunFolder(path)
     folder.expect(kind)
-    finished = (folder.read_state() or {}).get("stop") if kind == "search" else _loaded(kind, path).finished
+    finished = folder.kind.finished(folder) if kind == "search" else _loaded(kind, path).finished
     return Stage(name, kind, path, bool(finished), folder.seconds())
 
 

@@ -3,7 +3,7 @@
 - `search`: goes on until the budget is spent; `SearchResult` is what comes out. `resume` continues a run to the same journal as if
   it had never been interrupted, `load_search` reads it.
 - `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
-- `Ledger`, `Query`: what was paid for. `Callback`, `Progress`: look on.
+- `Ledger`, `Query`: what was paid for. `QueryCallback`: looks on; `runs.progress` has what looks on at any run.
 - `replay`: the rounds of a run of WeakNAS or NPENAS seen again, from its journal.
 
 What answers a search besides tables lives in `searches.scoring` (a supernet) and `searches.untrained` (networks that nobody has
@@ -11,21 +11,20 @@ trained).
 """
 
 from frugalnas.searches.budget import Budget
-from frugalnas.searches.callbacks import Callback, Progress
+from frugalnas.searches.callbacks import QueryCallback
 from frugalnas.searches.executors import Executor, ProcessExecutor, SerialExecutor
 from frugalnas.searches.ledger import Ledger, Query
-from frugalnas.searches.loop import load_search, resume, search
 from frugalnas.searches.replay import replay
 from frugalnas.searches.result import SearchResult
+from frugalnas.searches.run import load_search, resume, search
 
 __all__ = [
     "Budget",
-    "Callback",
     "Executor",
     "Ledger",
     "ProcessExecutor",
-    "Progress",
     "Query",
+    "QueryCallback",
     "SearchResult",
     "SerialExecutor",
     "load_search",

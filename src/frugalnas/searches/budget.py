@@ -56,13 +56,13 @@ class Budget:
         if self.queries < strategy.initial:
             raise FrugalnasError(
                 f"a budget of {self.queries} queries does not cover the initial sample of {strategy.initial}; "
-                f"raise --queries or lower --initial"
+                f"raise `queries` or lower `initial`"
             )
         space = strategy.space
         if self.queries > space.distinct:
             raise FrugalnasError(
                 f"a budget of {self.queries} queries is more than {space!r} has distinct networks ({space.distinct:,}); "
-                f"lower --queries"
+                f"lower `queries`"
             )
 
     def spent(self, queries: int, seconds: float) -> str | None:

@@ -4,56 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from frugalnas.runs.progress import Bar
-from frugalnas.searches.budget import Budget
+from frugalnas.runs.progress import Callback
 from frugalnas.searches.ledger import Ledger, Query
-from frugalnas.searches.result import SearchResult
 
-__all__ = ["Callback", "NotebookProgress", "Progress", "notebook_progress"]
+__all__ = ["NotebookProgress", "QueryCallback", "notebook_progress"]
 
 
-class Callback:
-    """Is told what happens in a search; override what is of interest. An exception stops the search."""
-
-    def on_start(self, ledger: Ledger, budget: Budget) -> None:
-        """The search begins; a resumed one has queries in its ledger."""
+class QueryCallback(Callback):
+    """Is told of every query besides; override what is of interest. An exception stops the search."""
 
     def on_query(self, query: Query, ledger: Ledger) -> None:
         """A query was evaluated (or, while resuming, read back) and counted."""
-
-    def on_stop(self, result: SearchResult) -> None:
-        """The search is over; not called when it is interrupted."""
-
-
-class Progress(Callback):
-    """A progress bar with the best value so far; where there is no terminal, a line a minute.
-
-    Args:
-        console: a rich console; None makes one on standard error.
-    """
-
-    def __init__(self, console: Any = None) -> None:
-        self._bar = Bar("searching", console=console)
-
-    def on_start(self, ledger: Ledger, budget: Budget) -> None:
-        """Show the bar."""
-        self._most = budget.queries
-        self._bar.update(len(ledger), self._most)
-
-    def on_query(self, query: Query, ledger: Ledger) -> None:
-        """Advance it."""
-        best = "none yet" if ledger.best is None else f"{ledger.best.value:.3f}"
-        self._bar.update(len(ledger), self._most, f"best {best}")
-
-    def on_stop(self, result: SearchResult) -> None:
-        """Take the bar down."""
-        self.close()
-
-    def close(self) -> None:
-        """Take the bar down, also after an interruption."""
-        self._bar.close()
 
 
 class NotebookProgress(Callback):
@@ -61,27 +25,26 @@ class NotebookProgress(Callback):
 
     REFRESH_S = 0.2
 
-    def on_start(self, ledger: Ledger, budget: Budget) -> None:
+    def on_start(self, done: int, total: int | None, notes: Sequence[str] = ()) -> None:
         """Show the bar."""
         from IPython.display import display  # type: ignore[import-not-found]
 
-        self._most, self._shown_at = budget.queries, time.monotonic()
-        self._cell = display(self._bar(ledger), display_id=True)
+        self._most, self._shown_at = total, time.monotonic()
+        self._cell = display(self._bar(done, "best none yet"), display_id=True)
 
-    def on_query(self, query: Query, ledger: Ledger) -> None:
+    def on_progress(self, done: int, said: str = "", *, left: float | None = None, worth_a_line: bool = False) -> None:
         """Advance it, a few times a second."""
         now = time.monotonic()
-        if now - self._shown_at > self.REFRESH_S or len(ledger) == self._most:
+        if now - self._shown_at > self.REFRESH_S or done == self._most:
             self._shown_at = now
-            self._cell.update(self._bar(ledger))
+            self._cell.update(self._bar(done, said))
 
-    def _bar(self, ledger: Ledger) -> Any:
+    def _bar(self, done: int, said: str) -> Any:
         from IPython.display import HTML
 
-        best = "none yet" if ledger.best is None else f"{ledger.best.value:.6g}"
-        length = "" if self._most is None else f' max="{self._most}" value="{len(ledger)}"'
+        length = "" if self._most is None else f' max="{self._most}" value="{done}"'
         of = "" if self._most is None else f" of {self._most:,}"
-        return HTML(f"<progress{length}></progress> {len(ledger):,}{of} queries, best {best}")
+        return HTML(f"<progress{length}></progress> {done:,}{of} queries, {said}")
 
 
 def notebook_progress() -> list[Callback]:

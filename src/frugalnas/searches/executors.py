@@ -19,7 +19,7 @@ __all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
 
 
 class Executor(ABC):
-    """Evaluates the trials of a round and hands the answers back one by one, in the order asked.
+    """Evaluates trials that are submitted and hands the answers back in the order submitted.
 
     An evaluation that raises costs its row; where the machine failed, as on a full disk, `Surroundings` is raised. Used as
     a context manager around a whole search.
@@ -31,8 +31,12 @@ class Executor(ABC):
     workers: int = 1
 
     @abstractmethod
-    def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
-        """One row after the other, in the order of the trials; `workdirs` has one folder for each."""
+    def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
+        """Take on trials, each with a folder of its own; what was under way before and not asked for is dropped."""
+
+    @abstractmethod
+    def completed(self) -> Evaluations:
+        """The answers that come next, one row or more; waits for them."""
 
     def __enter__(self) -> Self:
         return self
@@ -46,14 +50,19 @@ class Executor(ABC):
 class SerialExecutor(Executor):
     """In this process, one after the other; a vectorised evaluator answers a whole round at once."""
 
-    def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
-        """One row after the other."""
+    def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
+        """Take on trials."""
+        self._answers = self._evaluated(evaluator, trials, workdirs)
+
+    def completed(self) -> Evaluations:
+        """Evaluates the next one, or the whole round."""
+        return next(self._answers)
+
+    def _evaluated(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
         if evaluator.vectorised and len(trials) > 1:
             answers = evaluate_safely(evaluator, trials, workdirs[0])
             if answers.ok.any():
-                for row in range(len(trials)):
-                    metrics = {name: column[row : row + 1] for name, column in answers.metrics.items()}
-                    yield Evaluations(answers.values[row : row + 1], metrics, answers.errors[row : row + 1])
+                yield answers
                 return
             # Where all of a round failed, one bad row may have spoiled the others: ask again, one by one.
         for row in range(len(trials)):
@@ -77,11 +86,15 @@ class ProcessExecutor(Executor):
         self.timeout = timeout
         self._pool = Workers(workers)
 
-    def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
-        """As many rows as there are workers are under way at once; answers come in order."""
+    def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
+        """As many rows as there are workers are under way at once."""
         tasks = [(evaluator, trials.take(slice(row, row + 1)), workdirs[row]) for row in range(len(trials))]
-        for answer in self._pool.run(evaluate_safely, tasks, self.timeout):
-            yield Evaluations.failed(1, f"the worker process {answer.why}") if isinstance(answer, Lost) else answer
+        self._answers = self._pool.run(evaluate_safely, tasks, self.timeout)
+
+    def completed(self) -> Evaluations:
+        """The next row."""
+        answer = next(self._answers)
+        return Evaluations.failed(1, f"the worker process {answer.why}") if isinstance(answer, Lost) else answer
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

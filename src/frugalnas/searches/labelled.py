@@ -102,7 +102,7 @@ class Subject:
                 usual if largest >= BUDGETS[-1] else [*usual, *(b for b in (largest,) if b >= 2 and b not in usual)]
             )
         if not wanted or wanted[-1] > most or wanted[0] < 2:
-            named = f"--budgets {','.join(map(str, wanted))}: " if wanted else ""
+            named = f"`budgets` {','.join(map(str, wanted))}: " if wanted else ""
             raise FrugalnasError(
                 f"{named}{self.name} has labels of {networks:,} networks, and {FEWEST_HELD_OUT} at least are kept to be "
                 f"predicted; a budget is 2 to {most:,}"
@@ -162,11 +162,11 @@ def _labels(source: Path, space: SearchSpace, column: str | None, architecture: 
     folder.expect("search")
     if column is not None or architecture is not None:
         raise FrugalnasError(
-            f"{source} is a run, which has no columns to choose; leave --column and --architecture out"
+            f"{source} is a run, which has no columns to choose; leave `column` and `architecture` out"
         )
     if folder.config["space"]["name"] != SPACES.describe(space)["name"]:
         raise FrugalnasError(
-            f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave --space out"
+            f"{source} is a search of {folder.config['space']['name']}, not of {space.name}; leave `space` out"
         )
     queries = read_queries(folder, space)
     done = np.isfinite(queries.values)
@@ -199,7 +199,7 @@ def _opened(wanted: str, folder: Path | None, cache: Path, written: float) -> Su
     else:
         opened = open_table(source["table"])
         if opened.space.name != space.name:
-            raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave --space out")
+            raise FrugalnasError(f"{opened.name} describes {opened.space.name}, not {space.name}; leave `space` out")
         known = [column for column in _SPLITS if column in opened.columns]
         role = source["column"] or next(iter(known), "")
         if role not in known:

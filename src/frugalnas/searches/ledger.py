@@ -15,9 +15,9 @@ from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import Evaluations
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, IntArray, SearchSpace
-from frugalnas.spaces.arrays import Growing
+from frugalnas.spaces.arrays import Growing, without_nan
 
-__all__ = ["Ledger", "Queries", "Query", "read_queries", "usual_error"]
+__all__ = ["Ledger", "Queries", "Query", "journal_lines", "read_queries", "usual_error"]
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,6 @@ class Query:
     value: float
     metrics: dict[str, float] = field(default_factory=dict)
     error: str | None = None
-
-    def to_json(self, space: SearchSpace, number: int) -> dict[str, Any]:
-        """A journal line's content; `number` counts from 1."""
-        finite = {name: value if np.isfinite(value) else None for name, value in self.metrics.items()}
-        return {
-            "query": number,
-            "code": self.code.tolist(),
-            "architecture": space.format(self.code),
-            "value": self.value if np.isfinite(self.value) else None,
-            "metrics": finite,
-            "error": self.error,
-        }
 
 
 class Queries(Sequence[Query]):
@@ -159,6 +147,22 @@ class Queries(Sequence[Query]):
 
     def __repr__(self) -> str:
         return f"<{len(self):,} queries of {self.space!r}>"
+
+
+def journal_lines(space: SearchSpace, first: int, codes: Codes, answers: Evaluations) -> list[dict[str, Any]]:
+    """What the journal says of evaluations, a line each; `first` is the number of the first query, from 1."""
+    columns = {name: without_nan(column) for name, column in answers.metrics.items()}
+    return [
+        {
+            "query": first + row,
+            "code": code.tolist(),
+            "architecture": space.format(code),
+            "value": value,
+            "metrics": {name: column[row] for name, column in columns.items()},
+            "error": error,
+        }
+        for row, (code, value, error) in enumerate(zip(codes, without_nan(answers.values), answers.errors, strict=True))
+    ]
 
 
 def read_queries(folder: RunFolder, space: SearchSpace) -> Queries:

@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-import frugalnas
 from frugalnas.errors import FrugalnasError, RunFolderError, surroundings
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.files import scratch
-from frugalnas.registry import EXECUTORS, STRATEGIES
-from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.searches.budget import Budget
-from frugalnas.searches.callbacks import Callback, notebook_progress
-from frugalnas.searches.executors import Executor, SerialExecutor
-from frugalnas.searches.ledger import Ledger, Queries, Query, read_queries, usual_error
-from frugalnas.searches.parts import as_evaluator, check_parts, rebuilt
+from frugalnas.searches.callbacks import QueryCallback
+from frugalnas.searches.executors import Executor
+from frugalnas.searches.ledger import Ledger, Queries, journal_lines, read_queries, usual_error
 from frugalnas.searches.result import SearchResult
-from frugalnas.spaces import SearchSpace
+from frugalnas.searches.state import read_state, restore_evaluator, write_state
 from frugalnas.strategies import Strategy
-from frugalnas.trust import opening
 
-__all__ = ["load_search", "resume", "search"]
+__all__ = ["Loop"]
 
 STATE_INTERVAL_S = 1.0
 """The state is only a cache of the journal: it is written this often at most, and when the search stops."""
@@ -39,123 +34,20 @@ FRUITLESS_ASKS = 1_000
 """A strategy that asks for nothing new this many times in a row has nothing left to find."""
 
 
-def search(
-    strategy: Strategy,
-    evaluator: Evaluator | Callable[[str], Any],
-    budget: Budget | int,
-    *,
-    run_dir: Path | str | None = None,
-    executor: Executor | None = None,
-    callbacks: Sequence[Callback] | None = None,
-) -> SearchResult:
-    """The result of searching with a strategy until the budget is spent.
-
-    Args:
-        strategy: what to try next.
-        evaluator: how good it is; a function of an architecture's text is taken as `FunctionEvaluator` takes it.
-        budget: when to stop; a number means queries.
-        run_dir: a new folder for journal, state and configuration, from which the run can be resumed; None writes nothing. What
-            is defined in a script or notebook has to be given to `resume` again.
-        executor: where evaluations happen; None: in this process.
-        callbacks: are told what happens; None: a progress bar in a notebook, nothing elsewhere.
-
-    Raises:
-        FrugalnasError: before anything runs, where the budget does not fit the strategy's initial sample or the space, or
-            the folder is taken.
-    """
-    if not isinstance(budget, Budget):
-        budget = Budget(queries=budget)
-    if not isinstance(strategy, Strategy):
-        raise FrugalnasError(
-            f"{strategy!r} is no strategy; give one of a space, such as frugalnas.WeakNAS(space, seed=0)"
-        )
-    executor = executor or SerialExecutor()
-    evaluator = as_evaluator(evaluator, strategy.space)
-    check_parts(strategy, evaluator, budget, executor)
-    folder = None
-    if run_dir is not None:
-        config = {
-            "frugalnas": frugalnas.__version__,
-            "kind": "search",
-            "space": describe_space(strategy.space),
-            "strategy": STRATEGIES.describe(strategy),
-            "evaluator": describe_evaluator(evaluator),
-            "budget": asdict(budget),
-            "executor": EXECUTORS.describe(executor),
-        }
-        folder = RunFolder.create(Path(run_dir), config)
-    return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
-
-
-@opening
-def resume(
-    run_dir: Path | str,
-    *,
-    budget: Budget | None = None,
-    callbacks: Sequence[Callback] | None = None,
-    evaluator: Evaluator | Callable[[str], Any] | None = None,
-    strategy: Strategy | None = None,
-    space: SearchSpace | None = None,
-    trust: bool = False,
-) -> SearchResult:
-    """The result of continuing a run, with the same journal as if it had never been interrupted.
-
-    Args:
-        run_dir: the run's folder.
-        budget: a larger one to go on with; None keeps the run's own.
-        callbacks: as in `search`.
-        evaluator: the run's own, where it is of a script or notebook and cannot be found by name.
-        strategy: likewise, as it was when the search began.
-        space: likewise.
-        trust: whether import paths in it may be followed (see `frugalnas.trust`).
-
-    Raises:
-        RunFolderError: where there is no such run, its journal is not one of its configuration, or something of a script or
-            notebook is not given, or is another.
-    """
-    folder = RunFolder(Path(run_dir))
-    strategy, evaluator, own = rebuilt(folder, space, strategy, evaluator)
-    budget = budget or own
-    executor: Executor = EXECUTORS.create(folder.config["executor"])
-    check_parts(strategy, evaluator, budget, executor)
-    if budget != own:
-        with folder.held():
-            journalled = sum(1 for _ in folder.lines())
-            if budget.queries is not None and budget.queries < journalled:
-                raise FrugalnasError(f"{folder.path} already has {journalled} queries; --queries cannot go below that")
-            folder.write_config({**folder.config, "budget": asdict(budget)})
-    return _Loop(strategy, evaluator, budget, executor, folder, callbacks).run()
-
-
-@opening
-def load_search(run_dir: Path | str, *, space: SearchSpace | None = None, trust: bool = False) -> SearchResult:
-    """What a run has found so far, from its journal alone; nothing is evaluated.
-
-    Args:
-        run_dir: the run's folder.
-        space: the run's own, where it is of a script or notebook and cannot be found by name.
-        trust: as in `resume`.
-    """
-    folder = RunFolder(Path(run_dir))
-    folder.expect("search")
-    space = build_space(folder.config["space"]) if space is None else space
-    queries = read_queries(folder, space)  # before the state, which is held against the sums of what was read
-    state = folder.read_state() or {}
-    return SearchResult(
-        space,
-        queries,
-        state.get("stop") or f"interrupted; continue with: frugalnas resume {folder.path}",
-        folder.seconds(),
-        state.get("optimum"),
-        folder.path,
-    )
-
-
-class _Loop:
+class Loop:
     """One search under way, new or resumed.
 
     Resuming is no special case: the strategy continues from its last state (or from the beginning), and what the journal
-    has already answered is taken from there instead of from the evaluator.
+    has already answered is taken from there instead of from the evaluator. A stateful evaluator cannot be passed over: it
+    continues from the same state, and what came after that is evaluated again.
+
+    Args:
+        strategy: what to try next.
+        evaluator: how good it is.
+        budget: when to stop.
+        executor: where evaluations happen.
+        folder: the run's, None where nothing is written.
+        callbacks: are told what happens, but for the end.
     """
 
     def __init__(
@@ -164,15 +56,15 @@ class _Loop:
         evaluator: Evaluator,
         budget: Budget,
         executor: Executor,
-        folder: RunFolder | None,
-        callbacks: Iterable[Callback] | None,
+        folder: RunFolder | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> None:
         self.strategy = strategy
         self.evaluator = evaluator
         self.budget = budget
         self.executor = executor
         self.folder = folder
-        self.callbacks = list(notebook_progress() if callbacks is None else callbacks)
+        self.callbacks = callbacks
         self.ledger = Ledger(strategy.space, stateful=evaluator.stateful)
         self.journal = Queries(strategy.space)
         """What was answered before, in an earlier process."""
@@ -183,33 +75,20 @@ class _Loop:
         self.saving_s = 0.0
         self.state: dict[str, Any] | None = None
 
-    def _pick_up(self, folder: RunFolder) -> None:
-        self.journal = read_queries(folder, self.strategy.space)
-        self.earlier_seconds = folder.seconds()
-        self.state = folder.read_state()
-        if self.state is not None and self.state["queries"] <= len(self.journal):
-            fresh = copy.deepcopy(self.strategy)
-            try:
-                self.strategy.load_state_dict(self.state["strategy"])
-            except Exception:  # not this strategy's state: the journal is enough
-                self.strategy, self.state = fresh, None
-                return
-            self.played = self.state["queries"]
-            self.ledger.take(self.journal, 0, self.played)
-
     def run(self) -> SearchResult:
+        """What was found once the budget is spent, or nothing is left to try."""
         self.started = self.round_started = time.perf_counter()
         self.threads = ThreadpoolController()  # of what is loaded, which the strategy's constructor sees to
         held = nullcontext() if self.folder is None else self.folder.held()
         with held, scratch() as workdirs, self.executor:
-            self.workdirs = workdirs
+            self.workdirs, over = workdirs, None
             if self.folder is not None:
                 self.workdirs = self.folder.path / "evaluations"
-                self._pick_up(self.folder)
+                over = self._pick_up(self.folder)
             for callback in self.callbacks:
-                callback.on_start(self.ledger, self.budget)
+                callback.on_start(len(self.ledger), self.budget.queries)
             try:
-                stop = self._rounds()
+                stop = over or self._rounds()
                 self._leave(stop)
             except BaseException as error:
                 with suppress(OSError):  # the state is only a cache, and what stopped the search is what has to be said
@@ -218,17 +97,38 @@ class _Loop:
                 if lack is None or lack is error:
                     raise
                 raise lack from error
-        result = SearchResult(
-            self.strategy.space,
-            self.ledger.queries,
-            stop,
-            self._seconds(),
-            self.evaluator.optimum,
-            None if self.folder is None else self.folder.path,
-        )
-        for callback in self.callbacks:
-            callback.on_stop(result)
-        return result
+        run_dir = None if self.folder is None else self.folder.path
+        space, optimum = self.strategy.space, self.evaluator.optimum
+        return SearchResult(space, self.ledger.queries, stop, self._seconds(), optimum, run_dir)
+
+    def _pick_up(self, folder: RunFolder) -> str | None:
+        """Go back to where the run was; the reason to stop where a stateful evaluator has nothing left to do."""
+        self.journal = read_queries(folder, self.strategy.space)
+        self.earlier_seconds = folder.seconds()
+        state = read_state(folder)
+        if self.evaluator.stateful:
+            self.ledger.take(self.journal, 0, len(self.journal))
+            self.played = len(self.journal)
+            over = self._stop()
+            if over is not None:
+                return over
+            self.ledger, self.played = Ledger(self.strategy.space, stateful=True), 0
+            state = state if state and restore_evaluator(folder, self.evaluator, state) else None
+        if state is not None and state["queries"] <= len(self.journal):
+            fresh = copy.deepcopy(self.strategy)
+            try:
+                self.strategy.load_state_dict(state["strategy"])
+            except Exception:  # not this strategy's state: the journal is enough
+                if self.evaluator.stateful:
+                    raise
+                self.strategy = fresh
+            else:
+                self.state, self.played = state, state["queries"]
+                self.ledger.take(self.journal, 0, self.played)
+        if self.evaluator.stateful:
+            folder.cut(self.played)
+            self.journal, self.played = Queries(self.strategy.space), 0
+        return None
 
     def _leave(self, stop: str | None) -> None:
         """Write down how far the search has come."""
@@ -239,13 +139,12 @@ class _Loop:
 
     def _rounds(self) -> str:
         """Ask, evaluate and tell until the reason to stop, which is returned."""
-        fruitless, between_rounds = 0, True
+        fruitless = 0
         self._take_state()
         while True:
             stop = self._stop()
             if stop is not None:
-                if between_rounds:
-                    self._take_state()
+                self._take_state()
                 return stop
             trials = self._ask()
             if not len(trials):
@@ -254,8 +153,7 @@ class _Loop:
             evaluations = self._evaluate(trials)
             if evaluations is None:
                 # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
-                between_rounds = False
-                continue
+                return self._stop() or "the budget is spent"
             self.strategy.tell(trials, evaluations)
             fruitless = fruitless + 1 if len(self.ledger) == before else 0
             if fruitless == FRUITLESS_ASKS:
@@ -268,9 +166,7 @@ class _Loop:
             return "the optimum was found"
         if best is None and self.budget.failures is not None and len(self.ledger) >= self.budget.failures:
             return self._hopeless()
-        if self.unplayed:
-            return None if self.budget.queries is None else self.budget.spent(len(self.ledger), 0.0)
-        return self.budget.spent(len(self.ledger), self._seconds())
+        return self.budget.spent(len(self.ledger), 0.0 if self.unplayed else self._seconds())
 
     def _hopeless(self) -> str:
         """Nothing has succeeded so far: the reason to stop, and how to go on all the same."""
@@ -297,7 +193,9 @@ class _Loop:
                 more = self.strategy.ask(self.executor.workers - len(trials))
                 if not len(more):
                     break
-                trials = Trials(np.concatenate([trials.codes, more.codes]), np.concatenate([trials.ids, more.ids]))
+                trials = trials.joined(more)
+        if trials.fidelity is not None and not self.evaluator.stateful:
+            raise FrugalnasError("a fidelity needs an evaluator that answers each trial anew: one with stateful = True")
         return trials
 
     def _evaluate(self, trials: Trials) -> Evaluations | None:
@@ -309,72 +207,95 @@ class _Loop:
                 new[row] = row
             elif self.ledger.row_of(network) is None:
                 new.setdefault(network, row)
-        before = len(self.ledger)
-        if self._answer(trials, networks, list(new.values())):
+        before, rows = len(self.ledger), list(new.values())
+        if not self._answer(trials.take(rows), networks[rows]):
             return None
         if self.ledger.stateful:
             return self.ledger.queries.evaluations(range(before, len(self.ledger)))
         places = map(self.ledger.row_of, numbers)
         return self.ledger.queries.evaluations([place for place in places if place is not None])
 
+    # -- answers -------------------------------------------------------------------------------------------------
+
     @property
     def unplayed(self) -> bool:
         """Whether the journal still answers in the evaluator's place."""
         return self.played < len(self.journal)
 
-    @property
-    def _replayable(self) -> int:
-        """How many queries of the journal may be counted in one go: one where somebody looks on, or it may end the search."""
-        if self.callbacks or self.budget.until_optimum or self.ledger.best_value is None:
-            return 1
-        known = len(self.journal) - self.played
-        return known if self.budget.queries is None else min(known, self.budget.queries - len(self.ledger))
+    def _at_once(self, left: int) -> int:
+        """How many answers are counted in one go: one where somebody looks on, or it may end the search."""
+        return 1 if self.callbacks or self.budget.until_optimum or self.ledger.best_value is None else left
 
-    def _answer(self, trials: Trials, networks: NDArray[np.uint64], rows: list[int]) -> bool:
-        """Count the queries of a round, from the journal as far as it goes; whether the budget ended before the last."""
-        replayed = 0
-        while self.unplayed and replayed < len(rows):
+    def _answer(self, trials: Trials, networks: NDArray[np.uint64]) -> bool:
+        """Count what a round asks anew, from the journal as far as it goes; whether the budget sufficed for all of it."""
+        done = 0
+        while done < len(trials) and self.unplayed:
             if self._stop() is not None:
-                return True
-            at_once = rows[replayed : replayed + self._replayable]
-            known = self.journal.codes[self.played : self.played + len(at_once)]
-            for place in np.flatnonzero((known != trials.codes[at_once]).any(axis=1)).tolist():
-                raise RunFolderError(
-                    f"query {self.played + place + 1} in the journal is {self.strategy.space.format(known[place])}, but the "
-                    f"strategy now asks for {self.strategy.space.format(trials.codes[at_once[place]])}; the run was made by "
-                    f"another version of frugalnas or its configuration was edited"
-                )
-            self.ledger.take(self.journal, self.played, self.played + len(at_once), networks[at_once])
-            self.played += len(at_once)
-            replayed += len(at_once)
-            self._counted()
-        rows = rows[replayed:]
-        unspent = len(rows) if self.budget.queries is None else self.budget.queries - len(self.ledger)
-        affordable = max(min(unspent, len(rows)), 0)
-        todo, identities = trials.take(rows[:affordable]), networks[rows[:affordable]]
-        first = len(self.ledger) + 1
-        workdirs = [self.workdirs / f"{first + place:06d}" for place in range(len(todo))]
-        answers = self.executor.run(self.evaluator, todo, workdirs)
-        for place in range(len(todo)):
-            if self._stop() is not None:
-                return True
-            answer, one = next(answers), slice(place, place + 1)
-            if self.folder is not None:  # first, as what cannot be written has not happened
-                metrics = {name: float(column[0]) for name, column in answer.metrics.items()}
-                query = Query(todo.codes[place], float(answer.values[0]), metrics, answer.errors[0])
-                self.folder.append(query.to_json(self.strategy.space, len(self.ledger) + 1))
-            self.ledger.add(todo.codes[one], answer.values, answer.metrics, answer.errors, identities[one])
-            self._counted()
-        return affordable < len(rows)
+                return False
+            left = min(len(trials) - done, len(self.journal) - self.played)
+            if self.budget.queries is not None:
+                left = min(left, self.budget.queries - len(self.ledger))
+            rows = slice(done, done + self._at_once(left))
+            self._play(trials.codes[rows], networks[rows])
+            done = rows.stop
+        unspent = len(trials) if self.budget.queries is None else done + self.budget.queries - len(self.ledger)
+        todo = trials.take(slice(done, max(unspent, done)))
+        for answers in self._answers(todo):
+            start = 0
+            while start < len(answers):
+                if self._stop() is not None:
+                    return False
+                rows = slice(start, start + self._at_once(len(answers) - start))
+                part, places = answers.take(rows), slice(done, done + rows.stop - start)
+                self._count(trials.codes[places], part, networks[places])
+                start, done = rows.stop, places.stop
+        return done == len(trials)
+
+    def _answers(self, todo: Trials) -> Iterator[Evaluations]:
+        """What the executor says of trials, in their order; the next ones are waited for only when they are wanted."""
+        first, given = len(self.ledger) + 1, 0
+        if len(todo):
+            self.executor.submit(
+                self.evaluator, todo, [self.workdirs / f"{first + row:06d}" for row in range(len(todo))]
+            )
+        while given < len(todo) and self._stop() is None:
+            answers = self.executor.completed()
+            given += len(answers)
+            yield answers
+
+    def _play(self, codes: NDArray[Any], networks: NDArray[np.uint64]) -> None:
+        """Count queries that the journal has answered."""
+        end = self.played + len(codes)
+        known = self.journal.codes[self.played : end]
+        for place in np.flatnonzero((known != codes).any(axis=1)).tolist():
+            raise RunFolderError(
+                f"query {self.played + place + 1} in the journal is {self.strategy.space.format(known[place])}, but the "
+                f"strategy now asks for {self.strategy.space.format(codes[place])}; the run was made by "
+                f"another version of frugalnas or its configuration was edited"
+            )
+        self.ledger.take(self.journal, self.played, end, networks)
+        self.played = end
+        self._counted()
+
+    def _count(self, codes: NDArray[Any], answers: Evaluations, networks: NDArray[np.uint64]) -> None:
+        """Count queries that were just answered."""
+        if self.folder is not None:  # first, as what cannot be written has not happened
+            lines = journal_lines(self.strategy.space, len(self.ledger) + 1, codes, answers)
+            self.folder.extend(lines)
+            for callback in self.callbacks:
+                callback.on_record(lines[-1])
+        self.ledger.add(codes, answers.values, answers.metrics, answers.errors, networks)
+        self._counted()
 
     def _counted(self) -> None:
-        """A query was counted: tell those who look on."""
+        """Queries were counted: tell those who look on."""
         if time.perf_counter() - self.round_started > STATE_INTERVAL_S:
             self._write_timing()
-        if self.callbacks:
-            query = self.ledger.queries[-1]
-            for callback in self.callbacks:
-                callback.on_query(query, self.ledger)
+        best = self.ledger.best_value
+        for callback in self.callbacks:
+            if isinstance(callback, QueryCallback):
+                callback.on_query(self.ledger.queries[-1], self.ledger)
+            callback.on_progress(len(self.ledger), f"best {'none yet' if best is None else format(best, '.3f')}")
 
     # -- state ---------------------------------------------------------------------------------------------------
 
@@ -382,6 +303,8 @@ class _Loop:
         """Note where the run can be taken up again, which is between rounds only."""
         if self.folder is not None:
             self.state = {"queries": len(self.ledger), "strategy": self.strategy.state_dict()}
+            if self.evaluator.stateful:
+                self.state["evaluator"] = self.evaluator.state_dict()
 
     def _after_round(self) -> None:
         # A long search has a large state, which may not take more than a twentieth of the time.
@@ -395,7 +318,8 @@ class _Loop:
 
     def _write_state(self, stop: str | None) -> None:
         if self.folder is not None and self.state is not None:
-            self.folder.write_state({**self.state, "stop": stop, "optimum": self.evaluator.optimum})
+            told = {"stop": stop, "optimum": self.evaluator.optimum, "budget": asdict(self.budget)}
+            write_state(self.folder, {**self.state, **told})
         self.saved_at = time.perf_counter()
 
     def _write_timing(self) -> None:

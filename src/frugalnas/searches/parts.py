@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
-from frugalnas.registry import STRATEGIES, is_local
+from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.searches.budget import Budget
@@ -15,18 +15,41 @@ from frugalnas.searches.executors import Executor, SerialExecutor
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 
-__all__ = ["as_evaluator", "check_parts", "rebuilt"]
+__all__ = ["Parts", "as_evaluator", "check_parts", "rebuilt"]
 
 
-def check_parts(strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: Executor) -> None:
+class Parts(NamedTuple):
+    """What tries, what answers, how much it may cost, and where it happens."""
+
+    strategy: Strategy
+    evaluator: Evaluator
+    budget: Budget
+    executor: Executor
+
+
+def check_parts(
+    strategy: Strategy, evaluator: Evaluator, budget: Budget, executor: Executor, *, kept: bool = True
+) -> None:
     """Refuse, before anything runs, parts that do not fit each other.
+
+    Args:
+        strategy: what to try next.
+        evaluator: how good it is.
+        budget: when to stop.
+        executor: where evaluations happen.
+        kept: whether the run has a folder.
 
     Raises:
         FrugalnasError: naming the parts, and which to take instead.
     """
     budget.check(strategy)
     if evaluator.stateful and not isinstance(executor, SerialExecutor):
-        raise FrugalnasError("a stateful evaluator runs in this process: leave --workers and --timeout out")
+        raise FrugalnasError("a stateful evaluator runs in this process: leave `workers` and `timeout` out")
+    if evaluator.stateful and kept and type(evaluator).state_dict is Evaluator.state_dict:
+        raise FrugalnasError(
+            f"{type(evaluator).__name__} is stateful, so that its state has to be kept with the run; give it state_dict() and "
+            f"load_state_dict(), or search without `run_dir`"
+        )
     space = getattr(evaluator, "space", None)
     if isinstance(space, SearchSpace) and (space.name, space.limits) != (strategy.space.name, strategy.space.limits):
         raise FrugalnasError(
@@ -42,7 +65,7 @@ def check_parts(strategy: Strategy, evaluator: Evaluator, budget: Budget, execut
                 f"{', '.join(known) or 'none'}"
             )
     if budget.until_optimum and evaluator.optimum is None:
-        raise FrugalnasError("--until-optimum needs an evaluator that knows the optimum, such as a table")
+        raise FrugalnasError("`until_optimum` needs an evaluator that knows the optimum, such as a table")
 
 
 def as_evaluator(given: Evaluator | Callable[[str], Any], space: SearchSpace) -> Evaluator:
@@ -55,7 +78,7 @@ def rebuilt(
     space: SearchSpace | None = None,
     strategy: Strategy | None = None,
     evaluator: Evaluator | Callable[[str], Any] | None = None,
-) -> tuple[Strategy, Evaluator, Budget]:
+) -> Parts:
     """What a run's configuration describes; parts that are given are held against it.
 
     Raises:
@@ -80,6 +103,7 @@ def rebuilt(
         if strategy is None:
             strategy = STRATEGIES.create(config["strategy"], space)
         budget = Budget(**config["budget"])
+        executor: Executor = EXECUTORS.create(config["executor"])
     except (KeyError, TypeError) as error:
         raise RunFolderError(f"{folder.path / 'config.yaml'} is incomplete or was edited: {error!r}") from None
     if strategy.values.size:
@@ -89,7 +113,7 @@ def rebuilt(
         described = _DESCRIBERS[part](own[part])
         if described != config[part]:
             raise RunFolderError(f"{folder.path} was searched with the {part} {config[part]}, not {described}")
-    return strategy, built, budget
+    return Parts(strategy, built, budget, executor)
 
 
 _DESCRIBERS: dict[str, Callable[[Any], dict[str, Any]]] = {

@@ -284,13 +284,13 @@ def in_order(
                 yield answer
     if lost:
         more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        raise Surroundings(f"the process of {lost[0]}{more}; {again}, with fewer --jobs if memory is short")
+        raise Surroundings(f"the process of {lost[0]}{more}; {again}, with fewer `jobs` if memory is short")
 
 
 def check_jobs(jobs: int) -> None:
     """Refuse less than one process."""
     if jobs < 1:
-        raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
+        raise FrugalnasError(f"`jobs` {jobs}: at least one process is needed")
 
 
 @contextmanager

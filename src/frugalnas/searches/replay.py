@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
-from frugalnas.registry import EXECUTORS
 from frugalnas.runs.folder import RunFolder
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.executors import Executor
 from frugalnas.searches.ledger import read_queries
-from frugalnas.searches.loop import _Loop
+from frugalnas.searches.loop import Loop
 from frugalnas.searches.parts import rebuilt
 from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.guided import Round
@@ -36,7 +35,7 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     """
     folder = RunFolder(Path(run_dir))
     folder.expect("search")
-    strategy, evaluator, _ = rebuilt(folder)
+    strategy, evaluator, _, executor = rebuilt(folder)
     if not isinstance(strategy, (NPENAS, WeakNAS)):
         raise RunFolderError(
             f"{folder.path} is a run of {folder.config['strategy']['name']}, which has no rounds of predictors; make one "
@@ -53,9 +52,8 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     answers = read_queries(folder, strategy.space)
     if not answers:
         return 0
-    workers = EXECUTORS.create(folder.config["executor"]).workers
     # Without a folder of its own the loop writes nothing; its budget ends with the journal.
-    loop = _Loop(strategy, evaluator, Budget(queries=len(answers), failures=None), _NoExecutor(workers), None, ())
+    loop = Loop(strategy, evaluator, Budget(queries=len(answers), failures=None), _NoExecutor(executor.workers))
     loop.journal = answers
     loop.run()
     if loop.unplayed:
@@ -72,8 +70,10 @@ class _NoExecutor(Executor):
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> Iterator[Evaluations]:
-        """Nothing, for no trials."""
-        if len(trials):
-            raise RunFolderError(f"the journal does not answer {len(trials)} architectures that the strategy asks for")
-        return iter(())
+    def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
+        """Refuses what the journal does not answer."""
+        raise RunFolderError(f"the journal does not answer {len(trials)} architectures that the strategy asks for")
+
+    def completed(self) -> Evaluations:
+        """Nothing was submitted."""
+        raise AssertionError

@@ -157,20 +157,20 @@ def score_parts(name: str, space: SearchSpace, rule: str | None = None, images: 
                 "score", part, list(dict.fromkeys([*SCORES, *space.quantities])), ", or several joined by +"
             )
     if len(set(names)) < len(names):
-        raise FrugalnasError(f"--score {name} names one twice; name each once")
+        raise FrugalnasError(f"`score` {name} names one twice; name each once")
     if "angle" in names:
         rule_for(space, rule)
     if not isinstance(images, int) or images < 1:
-        raise FrugalnasError(f"--images {images}: an accuracy needs at least one image")
+        raise FrugalnasError(f"`images` {images}: an accuracy needs at least one image")
     return names
 
 
 def check_held_out(data: ImageData, trained: str) -> None:
     """Refuse to measure a supernet's accuracy where no labelled images were held out of its training."""
     if data.val is None or not len(data.val) or not data.labelled:
-        missing = "labels" if not data.labelled else "images held out of training (--split of its training decides)"
+        missing = "labels" if not data.labelled else "images held out of training (`split` of its training decides)"
         raise FrugalnasError(
-            f"{trained} has no {missing}, on which an accuracy is measured; rank by --score angle, which needs none"
+            f"{trained} has no {missing}, on which an accuracy is measured; rank by `score` angle, which needs none"
         )
 
 
@@ -468,7 +468,7 @@ def _fitting(run: SupernetResult, space: SearchSpace | None) -> SearchSpace:
     own = run.space
     if space.name != own.name or space.allowed.shape != own.allowed.shape:
         raise FrugalnasError(
-            f"{run.run_dir} is a supernet of {own.name}, but {space.name} is scored; leave --space out, or take a supernet "
+            f"{run.run_dir} is a supernet of {own.name}, but {space.name} is scored; leave `space` out, or take a supernet "
             f"of {space.name}"
         )
     if (space.allowed & ~own.allowed).any():

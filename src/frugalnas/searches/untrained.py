@@ -82,7 +82,7 @@ def _images(space: SearchSpace, name: str, data: ImageData | str | Path | None, 
     from frugalnas.data import ImageData, Images
 
     if data is None:
-        raise FrugalnasError(f"{name} looks at images; say at which: data, such as digits (--data digits)")
+        raise FrugalnasError(f"{name} looks at images; say at which: `data`, such as digits")
     if not isinstance(data, ImageData):
         return Images(data, root=root, input_size=getattr(space, "input_size", None)).open()
     sized = getattr(space, "input_size", data.input_size)

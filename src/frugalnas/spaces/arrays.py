@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray", "ranks"]
+__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray", "ranks", "with_nan", "without_nan"]
 
 Codes: TypeAlias = NDArray[np.signedinteger]
 """Architectures, one per row, shape [n, genes], in `SearchSpace.code_type`."""
@@ -87,3 +88,14 @@ def ranks(values: ArrayLike, *, lowest: bool = False) -> FloatArray:
     found = np.empty(len(given))
     found[order] = np.repeat(shared, ends - starts)
     return found
+
+
+def without_nan(values: ArrayLike) -> list[float | None]:
+    """Numbers as JSON knows them: None in place of what is not finite."""
+    given = np.asarray(values, np.float64)
+    return [number if fine else None for number, fine in zip(given.tolist(), np.isfinite(given), strict=True)]
+
+
+def with_nan(values: Iterable[float | None]) -> NDArray[np.float64]:
+    """The same back again, with NaN for None."""
+    return np.array(list(values), np.float64)

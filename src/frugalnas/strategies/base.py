@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from array import array
-from collections.abc import Iterable
-from math import isfinite
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
-from frugalnas.spaces.arrays import Growing
+from frugalnas.spaces.arrays import Growing, with_nan, without_nan
 
 __all__ = ["Strategy"]
 
@@ -86,8 +85,8 @@ class Strategy(ABC):
         Called once the initial sample is out, and at least one trial has been told.
         """
 
-    def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:  # noqa: B027
-        """Take in newly told architectures, NaN where the evaluation failed. By default there is nothing to do."""
+    def learn(self, trials: Trials, evaluations: Evaluations) -> None:  # noqa: B027
+        """Take in what became of trials that were told; their arrays are the strategy's own. By default nothing is to do."""
 
     def memory(self) -> dict[str, Any]:
         """What this strategy remembers beyond the base class, as plain data."""
@@ -172,7 +171,7 @@ class Strategy(ABC):
         self._values.extend(evaluations.values)
         for cost, column in measured.items():
             self._measured.setdefault(cost, []).extend(column)
-        self.learn(codes, evaluations.values)
+        self.learn(replace(trials, codes=codes), evaluations)
 
     @property
     def codes(self) -> Codes:
@@ -259,8 +258,8 @@ class Strategy(ABC):
             "first": [code.tolist() for code in self._first],
             "pending": {str(trial): code.tolist() for trial, code in self._pending.items()},
             "codes": self.codes.tolist(),
-            "values": _nothing_for_nan(self._values),
-            "costs": {cost: _nothing_for_nan(column) for cost, column in self._measured.items()},
+            "values": without_nan(self._values),
+            "costs": {cost: without_nan(column) for cost, column in self._measured.items()},
             "memory": self.memory(),
         }
 
@@ -272,8 +271,8 @@ class Strategy(ABC):
         self._pending = {int(trial): self.space.as_codes(code) for trial, code in state["pending"].items()}
         self._codes, self._values = Growing(self.space.code_type, (self.space.genes,)), array("d")
         self._codes.extend(self.space.as_codes(state["codes"]).reshape(-1, self.space.genes))
-        self._values.extend(_nan_for_nothing(state["values"]))
-        self._measured = {cost: _nan_for_nothing(column) for cost, column in state["costs"].items()}
+        self._values.extend(with_nan(state["values"]))
+        self._measured = {cost: with_nan(column).tolist() for cost, column in state["costs"].items()}
         pending = self.space.as_codes(list(self._pending.values())).reshape(-1, self.space.genes)
         self._asked = set(self.space.network_ids(np.concatenate([self._codes.array, pending])).tolist())
         self.remember(state["memory"])
@@ -282,12 +281,3 @@ class Strategy(ABC):
 def drawn_for(n: int) -> int:
     """How many codes are drawn at a time where `n` new networks are wanted."""
     return max(2 * n, 8)
-
-
-def _nothing_for_nan(values: Iterable[float]) -> list[float | None]:
-    """The same as JSON knows it."""
-    return [value if isfinite(value) else None for value in values]
-
-
-def _nan_for_nothing(values: list[float | None]) -> list[float]:
-    return [np.nan if value is None else value for value in values]

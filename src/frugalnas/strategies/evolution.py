@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy
 
@@ -77,9 +77,9 @@ class Evolution(Strategy):
         children = np.concatenate([children, self.draw_new(n, self.rng)])
         return children[self.unasked(children)][:n]
 
-    def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:
+    def learn(self, trials: Trials, evaluations: Evaluations) -> None:
         """New members join, one dies for each beyond the population's size; failures are never born."""
-        for value in values:
+        for value in evaluations.values:
             if np.isfinite(value):
                 self._alive.append(self._told)
                 if len(self._alive) > self.population:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy
 
@@ -46,9 +46,9 @@ class LocalSearch(Strategy):
         del self._queue[:n]
         return batch
 
-    def learn(self, codes: Codes, values: NDArray[np.float64]) -> None:
+    def learn(self, trials: Trials, evaluations: Evaluations) -> None:
         """Move uphill as soon as there is something better (or when the neighbourhood is done)."""
-        for code, value in zip(codes, values, strict=True):
+        for code, value in zip(trials.codes, evaluations.values, strict=True):
             best = self._better or self._here
             if np.isfinite(value) and (best is None or value > best[1]):
                 self._better = (code, float(value))

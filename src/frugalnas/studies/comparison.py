@@ -23,7 +23,7 @@ from frugalnas.runs.fields import PART
 from frugalnas.runs.progress import Callback
 from frugalnas.runs.shown import Shown
 from frugalnas.searches.budget import Budget
-from frugalnas.searches.loop import search
+from frugalnas.searches.run import search
 from frugalnas.spaces import FloatArray, SearchSpace
 from frugalnas.strategies import Strategy
 from frugalnas.studies.grid import Grid, Key, Line, label_of

@@ -52,8 +52,8 @@ class TableEvaluator(Evaluator):
         own = self.opened.space
         if (self.space.name, self.space.allowed.shape) != (own.name, own.allowed.shape):
             raise FrugalnasError(
-                f"{self.table} describes {own!r}, but {self.space!r} is searched; leave --space out, choose a table of it with "
-                "--table, or say what else answers: --evaluator training or your own function, MODULE:NAME"
+                f"{self.table} describes {own!r}, but {self.space!r} is searched; leave `space` out, choose a table of it with "
+                "`table`, or say what else answers: `evaluator` training or your own function, MODULE:NAME"
             )
         if objective not in ROLE_OF:
             raise unknown_name("objective of a table", objective, ROLE_OF)
@@ -85,7 +85,7 @@ class TableEvaluator(Evaluator):
 
     def _no_such_column(self) -> FrugalnasError:
         other = next((name for name, role in ROLE_OF.items() if role in self.opened.columns), None)
-        step = f"; search it as an oracle study with --objectives {other}" if other == "oracle-test" else ""
+        step = f"; search it as an oracle study with `objectives` {other}" if other == "oracle-test" else ""
         if other == "accuracy":
             step = "; official files have them (frugalnas table import --help says which)"
         return FrugalnasError(f"{self.table} has no {ROLE_OF[self.objective]} accuracies{step}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from frugalnas.amounts import shown_amount
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
@@ -15,13 +16,17 @@ from frugalnas.report.pareto import front_figure, hypervolume_figure, read_front
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator
-from frugalnas.searches import SearchResult, load_search
+from frugalnas.runs.kinds import Page
+from frugalnas.searches import SearchResult
 from frugalnas.searches.scoring import score_title
-from frugalnas.strategies.objectives import VALUES
+from frugalnas.strategies.objectives import VALUES, cost_named
 from frugalnas.tables import TableEvaluator
 from frugalnas.trainings.evaluator import SELECTIONS
 
-__all__ = ["Summary", "run_report", "summarise"]
+__all__ = ["Summary", "search_page", "summarise"]
+
+MOST_ROWS = 20
+"""Of a front in a page."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +106,21 @@ class Summary:
         return asdict(self)
 
 
-def summarise(run_dir: Path | str) -> Summary:
-    """What the run in a folder found so far, read from its journal.
+def summarise(result: SearchResult) -> Summary:
+    """What a search that was kept in a folder found.
 
     Raises:
-        FrugalnasError: where there is no run, or every evaluation failed.
+        FrugalnasError: where every evaluation failed.
     """
-    found = _Found(Path(run_dir))
+    return _summary(_Found(result))
+
+
+def _summary(found: _Found) -> Summary:
     result, strategy = found.result, found.config["strategy"]
     best = result.best
     counts, uncounted = _counts(result)
     return Summary(
-        run=str(run_dir),
+        run=str(result.run_dir),
         strategy=strategy["name"],
         space=repr(result.space) if result.space.limits else result.space.name,
         evaluator=found.answered_by,
@@ -146,10 +154,73 @@ def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
     return counts, "; ".join(dict.fromkeys(reasons))
 
 
-def run_report(run_dir: Path | str) -> list[Path]:
+def search_page(result: SearchResult) -> Page:
+    """What `show` prints of a search; the pictures are written into its report folder."""
+    found = _Found(result)
+    summary = _summary(found)
+    scored = summary.objective.startswith("score ")
+    trained = summary.objective.startswith("validation accuracy, ")
+    value = f"{summary.value:.6g}" if scored else f"{summary.value:.3f}"
+    rows = [
+        ("architecture", summary.architecture),
+        ("value", f"{value} (query {summary.best_query} of {summary.queries})"),
+    ]
+    if scored or trained:
+        rows.append(("which is", summary.evaluator))
+    standing, oracle = summary.standing, summary.objective == "oracle-test"
+    if standing is not None:
+        allowed = " allowed" if summary.space != summary.space.partition("(")[0] else ""
+        split = "test" if oracle else "validation"
+        rows.append(("rank", f"{standing.rank:,} of {standing.rows:,}{allowed} in {standing.table}, {split}"))
+        rows.append(("regret", f"{standing.regret:.3f} to the best {split} value, {standing.optimum:.3f}"))
+        test = f"{standing.test:.3f}" if standing.test is not None else f"unknown: {standing.table} has no test results"
+        rows.append(("oracle study", "test labels were shown to the strategy") if oracle else ("test accuracy", test))
+    if summary.pareto is not None:
+        rows.append(("front", _size_of_front(summary.pareto)))
+    counted_for = f" ({summary.counted_network})" if summary.counted_network else ""
+    for name, count in summary.counts.items():
+        rows.append((name, shown_amount(name, count) + counted_for))
+    if summary.uncounted:
+        rows.append(("not counted", summary.uncounted))
+    if "training_seconds" in summary.metric_totals:
+        hours = summary.metric_totals["training_seconds"] / 3600
+        rows.append(("stands for", f"{hours:,.1f} hours of training, had there been no table"))
+    failed = f", {summary.failed} failed" if summary.failed else ""
+    spent = f"{summary.queries} queries{failed}, {summary.seconds:.1f} s"
+    rows.append(("search", f"{summary.strategy}, seed {summary.seed}, {spent}; {summary.stop}"))
+    rows.append(("run folder", summary.run))
+    written = _pictures(found)
+    rows.append(("pictures", ", ".join(f"report/{path.name}" for path in written)))
+    if trained:
+        said = f"frugalnas runs rank {summary.run} shows the order, frugalnas train {summary.run} --id N retrains"
+        rows.append(("next", said))
+    return Page(rows, _front(summary.pareto) if summary.pareto is not None and summary.pareto["front"] else "")
+
+
+def _size_of_front(pareto: dict[str, Any]) -> str:
+    size, share = len(pareto["front"]), ""
+    if pareto["share"] is not None:
+        share = f"; {100 * pareto['share']:.2f} % of the hypervolume of the table's front"
+    return f"{size} architecture{'s' * (size != 1)} that no other query beats in value and {', '.join(pareto['costs'])}{share}"
+
+
+def _front(pareto: dict[str, Any]) -> str:
+    """The front as a table, the best value first."""
+    costs = [cost_named(metric) for metric in pareto["costs"]]
+    rows = [["query", "value", *(cost.title for cost in costs), "architecture"]]
+    for member in pareto["front"][:MOST_ROWS]:
+        shares = (f"{member[cost.metric] / cost.scale:,.3f}" for cost in costs)
+        rows.append([str(member["query"]), f"{member['value']:.3f}", *shares, member["architecture"]])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    if len(pareto["front"]) > MOST_ROWS:
+        lines.append(f"and {len(pareto['front']) - MOST_ROWS} more (frugalnas show --json RUN has all)")
+    return "\n".join(["Pareto front:", *lines])
+
+
+def _pictures(found: _Found) -> list[Path]:
     """The pictures of a run, written into its report folder: the best cell, the search's progress, its front if it has costs."""
-    found = _Found(Path(run_dir))
-    result, standing, fronts, folder = found.result, found.standing, found.fronts, RunFolder(found.run_dir).report
+    result, standing, fronts, folder = found.result, found.standing, found.fronts, found.run_dir / "report"
     folder.mkdir(exist_ok=True)
     cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
@@ -178,10 +249,11 @@ class _Found:
         unit: what the value is called in a figure.
     """
 
-    def __init__(self, run_dir: Path) -> None:
-        self.run_dir = run_dir
-        self.result = load_search(run_dir)
-        self.config = RunFolder(run_dir).config
+    def __init__(self, result: SearchResult) -> None:
+        if result.run_dir is None:
+            raise FrugalnasError("this search was not kept in a folder; give it a `run_dir`")
+        self.result, self.run_dir = result, result.run_dir
+        self.config = RunFolder(self.run_dir).config
         described = self.config["evaluator"]
         built = build_evaluator(described, self.result.space) if described["name"] == "table" else None
         self.table = built if isinstance(built, TableEvaluator) else None
