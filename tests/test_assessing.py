@@ -150,11 +150,8 @@ def test_targets_change_what_is_learned_and_errors_stay_in_the_values_units():
     values = np.array([90.0, 10.0, 94.0])
     for how in ("raw", "standard", "rank"):
         targets = LABELS[how](values)
-        found = in_units(Prediction(targets, np.full(3, 0.1)), targets, values, how)
-        assert found.mean == pytest.approx(values)
-    assert (
-        in_units(Prediction(np.array([9.0]), np.ones(1)), targets, values, "rank").mean == 94
-    )  # none is beyond the best
+        assert in_units(targets, targets, values, how) == pytest.approx(values)
+    assert in_units(np.array([9.0]), targets, values, "rank") == 94  # none is beyond the best
     names = [{"name": SCALED, "label": how, "targets": how} for how in ("raw", "standard", "rank")]
     found = assess(names, **{**SMALL, "trials": 1})
     for row in found.rows:

@@ -14,7 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import FunctionEvaluator
 from frugalnas.predictors import Ridge
 from frugalnas.report import embedding as embedding_module
-from frugalnas.report.dynamics import predicted_values, read_dynamics
+from frugalnas.report.dynamics import read_dynamics
 from frugalnas.report.dynamics_figures import dynamics_figure, embedding_figure
 from frugalnas.report.embedding import Embedding
 from frugalnas.searches import Budget, SerialExecutor, load_search, replay, search
@@ -22,6 +22,7 @@ from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch, WeakNAS
 from frugalnas.strategies.guided import Round
 from frugalnas.strategies.weaknas import top_schedule
+from frugalnas.studies.metrics import in_units
 from frugalnas.tables import TableEvaluator
 
 SPACE = NASBench201()
@@ -177,7 +178,9 @@ def test_the_numbers_are_those_of_the_table(tmp_path, space, options):
 def test_predicted_ranks_are_read_off_the_evaluated_and_end_with_them(tmp_path):
     one = rounds_of(run_of(tmp_path / "run", queries=20))[0]
     means = np.array([-9.0, *np.sort(one.labels), 9.0])
-    assert predicted_values(means, one) == pytest.approx([one.values.min(), *np.sort(one.values), one.values.max()])
+    assert in_units(means, one.labels, one.values, one.labelling) == pytest.approx(
+        [one.values.min(), *np.sort(one.values), one.values.max()]
+    )
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

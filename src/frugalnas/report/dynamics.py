@@ -18,9 +18,10 @@ from frugalnas.spaces import Codes, Population, SearchSpace
 from frugalnas.spaces.arrays import ranks
 from frugalnas.strategies.guided import Round
 from frugalnas.strategies.objectives import VALUES
+from frugalnas.studies.metrics import in_units
 from frugalnas.tables import TableEvaluator
 
-__all__ = ["BEST", "Dynamics", "Step", "dynamics_rows", "predicted_values", "read_dynamics"]
+__all__ = ["BEST", "Dynamics", "Step", "dynamics_rows", "read_dynamics"]
 
 BEST = 50
 """The true best, whose order and chance of being sampled are followed."""
@@ -38,7 +39,7 @@ class Step:
         number: from 1.
         labels: evaluations that the predictor was fitted to.
         best: row that the predictor thinks best.
-        best_predicted: what it expects there, % (see `predicted_values`).
+        best_predicted: what it expects there, % (see `studies.metrics.in_units`).
         optimum_predicted: what it expects of the true optimum, %.
         errors: |predicted - true| of the predicted top 200, rising, percentage points, shape [<= 200].
         chance: that the next architecture is one of the true top 50: for uniform draws their share of what was not yet
@@ -134,25 +135,6 @@ def read_dynamics(run_dir: Path | str) -> Dynamics:
     )
 
 
-def predicted_values(means: NDArray[np.float64], one: Round) -> NDArray[np.float64]:
-    """Predicted means of a round in the units of the values.
-
-    Standardised labels are scaled back. Normal scores of ranks are read off the scores and values of the evaluated,
-    linearly between two of them; what is predicted beyond the best (or worst) evaluated counts as its value, since ranks
-    say nothing of distances.
-
-    Args:
-        means: in the units of the round's labels.
-        one: the round whose predictor they are of.
-    """
-    if one.labelling == "raw":
-        return means
-    if one.labelling == "standard":
-        return one.values.mean() + means * float(one.values.std())
-    order = np.argsort(one.labels, kind="stable")
-    return np.interp(means, one.labels[order], one.values[order])
-
-
 class _Watcher:
     """Turns each round that is replayed into a step."""
 
@@ -185,7 +167,7 @@ class _Watcher:
             self.whole = Population(self.whole.space, self.whole.codes, one.candidates.known)
         same = np.array_equal(one.candidates.codes, self.whole.codes)
         means = one.prediction.mean if same else one.predictor.mean(self.whole)
-        values = predicted_values(means, one)
+        values = in_units(means, one.labels, one.values, one.labelling)
         order = np.argsort(-means, kind="stable")
         top = order[:PREDICTED]
         best, optimum = int(order[0]), int(np.argmax(self.truth))
@@ -194,7 +176,8 @@ class _Watcher:
         drawn = top_drawn[one.eligible[top_drawn]][: REGION if one.top is None else None]
         chosen = self._rows(one.candidates.codes[one.chosen])
         uniform = one.top is not None and len(drawn) > 0
-        next_ones = self._rows(one.candidates.codes[drawn]) if uniform else chosen
+        region = self._rows(one.candidates.codes[drawn])
+        next_ones = region if uniform else chosen
         self.steps.append(
             Step(
                 number=one.number,
@@ -206,7 +189,7 @@ class _Watcher:
                 chance=float(np.isin(next_ones, self.best).mean()) if len(next_ones) else np.nan,
                 tau=float(kendalltau(means[self.best], self.truth[self.best]).statistic),
                 top=None if one.top is None else len(top_drawn),
-                region=_inside(self._rows(one.candidates.codes[drawn])),
+                region=region[region >= 0],
                 evaluated=chosen[np.isin(chosen, self.evaluated)],
             )
         )
@@ -215,10 +198,6 @@ class _Watcher:
         """Rows of the truth, -1 for what it does not have, shape [n]."""
         rows = self.table.rows(codes)
         return np.where(rows >= 0, self.row_of[rows], -1)
-
-
-def _inside(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    return rows[rows >= 0]
 
 
 def dynamics_rows(dynamics: Dynamics) -> list[dict[str, Any]]:

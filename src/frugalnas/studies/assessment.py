@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from frugalnas.errors import FrugalnasError, surroundings, told, unknown_name
-from frugalnas.predictors import Prediction, Predictor
+from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import fitted, predicted, predicted_mean
 from frugalnas.registry import PREDICTORS, plain
 from frugalnas.runs.fields import PART
@@ -395,7 +395,7 @@ def _judge(
         prediction = predicted(predictor, subject.others.take(sample))
     else:
         sample, prediction = unseen, prediction.take(unseen)
-    answers = in_units(Prediction(mean[unseen], np.zeros(len(unseen))), targets, values, how).mean
+    answers = in_units(mean[unseen], targets, values, how)
     metrics = {
         **judged(mean[unseen], truth[unseen], answers),
         **calibrated(prediction, truth[sample], targets, values, how),

@@ -36,25 +36,27 @@ METRICS = {
 """What is measured of each fitted predictor on the architectures that it has not seen."""
 
 
-def in_units(prediction: Prediction, targets: FloatArray, values: FloatArray, how: Labels) -> Prediction:
-    """A prediction of targets in the units of the values that they were made from.
+def in_units(means: FloatArray, targets: FloatArray, values: FloatArray, how: Labels) -> FloatArray:
+    """Predictions of targets in the units of the values that they were made from, shape [n].
 
-    Normal scores of ranks are read off the labels, between which the values lie on straight lines, and none beyond the largest
-    and smallest; they have no deviation then.
+    Normal scores of ranks are read off the labels, between which the values lie on straight lines; what is predicted beyond
+    the largest or smallest counts as that, since ranks say nothing of distances.
 
     Args:
-        prediction: of the targets.
+        means: predicted targets, shape [n].
         targets: what the predictor was fitted to, shape [m].
         values: what they were made from, shape [m].
         how: rank, standard or raw.
     """
-    if how == "raw":
-        return prediction
-    if how == "standard":
-        middle, spread = values.mean(), max(float(values.std()), 1e-12)
-        return Prediction(middle + spread * prediction.mean, spread * prediction.std)
-    order = np.argsort(targets)
-    return Prediction(np.interp(prediction.mean, targets[order], values[order]), np.zeros(len(prediction.mean)))
+    if how == "rank":
+        order = np.argsort(targets, kind="stable")
+        return np.interp(means, targets[order], values[order])
+    return values.mean() + _spread(values, how) * means if how == "standard" else means
+
+
+def _spread(values: FloatArray, how: Labels) -> float:
+    """How many units of the values one of the targets is."""
+    return max(float(values.std()), 1e-12) if how == "standard" else 1.0
 
 
 def judged(mean: FloatArray, truth: FloatArray, answers: FloatArray | None = None) -> dict[str, float]:
@@ -110,9 +112,10 @@ def calibrated(
     if not np.any(prediction.std > 0):
         return {}
     if how != "rank":
-        found = in_units(prediction, targets, values, how)
-        covered = {level: coverage(found.mean, found.std, truth, level) for level in LEVELS}
-        return {**_named(covered), "nll": gaussian_nll(found.mean, found.std, truth)}
+        mean = in_units(prediction.mean, targets, values, how)
+        std = _spread(values, how) * prediction.std
+        covered = {level: coverage(mean, std, truth, level) for level in LEVELS}
+        return {**_named(covered), "nll": gaussian_nll(mean, std, truth)}
     order = np.argsort(targets)
     known, worth = targets[order], values[order]
     shares = {}
