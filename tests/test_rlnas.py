@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from frugalnas.methods.rlnas import RLNAS, rlnas
 from frugalnas.methods.spaces import alive, smallest, spaces_of
 from frugalnas.networks.saving import card_of, load
 from frugalnas.report.certainty import certainty
-from frugalnas.report.method_page import doubts_of
+from frugalnas.report.method_page import doubts_of, method_html
 from frugalnas.report.methods import method_report
 from frugalnas.runs import RunFolder
 from frugalnas.runs.progress import Callback
@@ -523,6 +524,30 @@ def test_the_page_stands_alone(whole):
         "retrain-1",
         "retrain-2",
     }
+
+
+def test_the_page_escapes_every_field(whole):
+    word = "<b id='x'>&</b>"
+
+    def hostile(value):
+        if isinstance(value, dict):
+            return {name: hostile(each) for name, each in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [hostile(each) for each in value]
+        return f"{value}{word}" if isinstance(value, str) else value
+
+    run = replace(
+        whole,
+        config=hostile(dict(whole.config)),
+        concluded=hostile(dict(whole.concluded)),
+        failure={"stage": word, "error": word},
+        architecture=word,
+        stages=tuple(replace(stage, name=stage.name + word) for stage in whole.stages),
+    )
+    run.method.recipe.update(name=word, data=word, where=word)
+    page = method_html(run, None, {})
+    assert "<b id" not in page
+    assert page.count("&lt;b id") > 20
 
 
 def test_the_page_of_a_run_that_is_not_finished(whole, tmp_path):

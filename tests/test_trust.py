@@ -237,17 +237,17 @@ def test_a_predictor_given_by_its_path_is_resumed(cli, tmp_path, monkeypatch):
 
 
 def test_pages_escape_every_value(tmp_path):
-    from frugalnas.report.page import again, figure, html_page, key_numbers, listing, table, tagged
+    from frugalnas.report.page import again, figure, html_page, key_numbers, listing, side_by_side, table, tag
 
     word, drawing = "<b id='x'>&</b>", tmp_path / "drawing.svg"
     drawing.write_text("<svg></svg>")
     parts = [
-        again({"frugalnas": word, "name": word}),
+        *again({"frugalnas": word, "name": word}),
         key_numbers([(word, word, word)]),
-        table([word, "n"], [[word, word], [tagged("code", word), "1"]], 1),
-        listing([word]),
-        figure(drawing, word, word),
+        table([word, "n"], [[word, word], [tag("code", word, cls=word), "1"]], 1),
+        side_by_side(listing([word]), figure(drawing, word, word)),
     ]
-    page = html_page(word, parts)
+    page = html_page(word, word, parts, [(word, [tag("p", word)]), ("left out", [])])
     assert "<b id" not in page
-    assert page.count("&lt;b id") == 14
+    assert "left out" not in page
+    assert page.count("&lt;b id") == 19

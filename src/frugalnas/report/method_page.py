@@ -11,15 +11,14 @@ from frugalnas.report.certainty import Certainty
 from frugalnas.report.page import (
     Markup,
     again,
-    escaped,
     figure,
     html_page,
     key_numbers,
     listing,
     millions,
-    paragraph,
+    side_by_side,
     table,
-    tagged,
+    tag,
 )
 from frugalnas.runs.progress import duration
 
@@ -38,40 +37,36 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
     name = run.config["method"]["name"].upper()
     on = f" on {Path(str(_recipe(run)['data'])).name}" if "data" in _recipe(run) else ""
     won = bool(run.architecture)
-    parts = [f"<h1>{escaped(name + on)}</h1>", f'<p class="sub">{escaped(_subtitle(run))}</p>']
-    parts.append(key_numbers(_numbers(run, sure)))
+    top = [key_numbers(_numbers(run, sure))]
     if run.failure is not None:
-        parts.append(paragraph(tagged("strong", f"Stage {run.failure['stage']} failed: {run.failure['error']}")))
+        top.append(_loud(f"Stage {run.failure['stage']} failed: {run.failure['error']}"))
     if won and not run.trained:
-        why = (
-            f"{why_untrained(run).capitalize()}: the architecture below was found, and its network has random weights."
-        )
-        parts.append(paragraph(tagged("strong", why)))
-    if _recipe(run):
-        parts += ["<h2>What was searched</h2>", listing(_searched(run))]
+        why = why_untrained(run).capitalize()
+        top.append(_loud(f"{why}: the architecture below was found, and its network has random weights."))
+    sections: dict[str, list[Markup]] = {"What was searched": [listing(_searched(run))] if _recipe(run) else []}
     if "architecture" in figures:
-        text = run.architecture
-        parts += ["<h2>The winner</h2>", figure(figures["architecture"], text), tagged("pre", text)]
+        drawn = figure(figures["architecture"], run.architecture)
+        sections["The winner"] = [drawn, tag("pre", run.architecture)]
     if sure is not None:
         doubts = doubts_of(sure, score_unit(run)[1], won and (run.concluded or {})["winner"] > 0)
-        parts += ["<h2>How sure the ranking is</h2>", listing(doubts)]
-        parts.append(_side_by_side(figures, ("scores", "ranks", "size")))
-        parts += ["<h3>The best architectures</h3>", _candidates(run, sure)]
+        shown = _side_by_side(figures, ("scores", "ranks", "size"))
+        best = [tag("h3", "The best architectures"), *_candidates(run, sure)]
+        sections["How sure the ranking is"] = [listing(doubts), *shown, *best]
     elif won:
-        parts += ["<h2>The best architectures</h2>", _candidates(run, None)]
-    trained = run.results.get("training", [])
-    shown = ("supernet", *(f"retrain-{place}" for place in range(1, len(trained) + 1)))
-    if any(which in figures for which in shown):
-        parts += ["<h2>Training</h2>", _side_by_side(figures, shown)]
-    parts += ["<h2>What it cost</h2>", _costs(run), "<h2>Files</h2>", _files(run)]
-    notes = [
-        *(note for supernet in run.results.get("supernet", ()) for note in supernet.notes),
+        sections["The best architectures"] = _candidates(run, None)
+    trained = [f"retrain-{place}" for place in range(1, len(run.results.get("training", [])) + 1)]
+    sections["Training"] = _side_by_side(figures, ("supernet", *trained))
+    sections |= {"What it cost": [_costs(run)], "Files": _files(run)}
+    told = [
+        *(note for each in run.results.get("supernet", ()) for note in each.notes),
         *(run.concluded or {}).get("notes", ()),
     ]
-    if notes:
-        parts += ["<h2>Notes</h2>", listing(dict.fromkeys(notes))]
-    parts += ["<h2>To do it again</h2>", again(run.config)]
-    return html_page(name + on, parts)
+    sections["Notes"] = [listing(dict.fromkeys(told))] if told else []
+    return html_page(name + on, _subtitle(run), top, [*sections.items(), ("To do it again", again(run.config))])
+
+
+def _loud(said: str) -> Markup:
+    return tag("p", tag("strong", said))
 
 
 _CAPTIONS = {
@@ -82,14 +77,14 @@ _CAPTIONS = {
 }
 
 
-def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> str:
+def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> list[Markup]:
+    """The figures of these that there are; nothing where there are none."""
     drawn = []
     for name in names:
         if name in figures:
-            place = name.rpartition("-")[2]
-            caption = _CAPTIONS.get(name, f"Network {place}, trained from scratch.")
+            caption = _CAPTIONS.get(name, f"Network {name.rpartition('-')[2]}, trained from scratch.")
             drawn.append(figure(figures[name], caption, caption))
-    return f'<div class="figures">{"".join(drawn)}</div>'
+    return [side_by_side(*drawn)] if drawn else []
 
 
 def _recipe(run: MethodResult) -> Mapping[str, Any]:
@@ -228,7 +223,7 @@ def doubts_of(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
     return said
 
 
-def _candidates(run: MethodResult, sure: Certainty | None) -> str:
+def _candidates(run: MethodResult, sure: Certainty | None) -> list[Markup]:
     space, trained = run.space, "training" in run.results
     followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
     rows = []
@@ -238,7 +233,7 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> str:
         behind = "" if leader is None or leader.behind == 0 else f"{leader.behind:.2g}"
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
-        row = [str(place + 1), tagged("strong", text) if place == (run.concluded or {})["winner"] else text]
+        row = [str(place + 1), tag("strong", text) if place == (run.concluded or {})["winner"] else text]
         row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
         row += [millions(each["params"]), millions(each["macs"])]
         if trained:
@@ -246,24 +241,22 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> str:
         rows.append(row)
     headings = ["", "architecture", score_unit(run)[0], *(["behind"] if sure is not None else [])]
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if trained else [])]
-    note = ""
+    made = [table(headings, rows, len(headings) - 2)]
     if sure is not None:
-        note = (
-            '<p class="sub">Behind the winner; in brackets in standard deviations of that over the second half of the '
-            "training.</p>"
-        )
-    return table(headings, rows, len(headings) - 2) + note
+        note = "Behind the winner; in brackets in standard deviations of that over the second half of the training."
+        made.append(tag("p", note, cls="sub"))
+    return made
 
 
 def _notation(text: str) -> Markup:
     """An architecture in a table: long ones are folded up."""
-    shown = Markup(f"<code>{escaped(text).replace('+', '+<wbr>')}</code>")
+    shown = Markup(tag("code", text).replace("+", "+<wbr>"))
     if len(text) <= LONGEST:
         return shown
-    return Markup(f"<details><summary>{tagged('code', text[:SHOWN] + '…')}</summary>{shown}</details>")
+    return tag("details", tag("summary", tag("code", text[:SHOWN] + "…")), shown)
 
 
-def _costs(run: MethodResult) -> str:
+def _costs(run: MethodResult) -> Markup:
     total = run.seconds or 1.0
     rows = []
     left = {kind: iter(results) for kind, results in run.results.items()}
@@ -273,24 +266,24 @@ def _costs(run: MethodResult) -> str:
         what = f"{len(result.queries):,} architectures scored" if scored else f"{len(result.epochs)} epochs"
         done = what if stage.finished else f"{what} so far"
         rows.append([stage.name, done, duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"])
-    rows.append([tagged("strong", "all"), "", duration(run.seconds), ""])
+    rows.append([tag("strong", "all"), "", duration(run.seconds), ""])
     return table(["stage", "done", "time", "share"], rows, 2)
 
 
-def _files(run: MethodResult) -> str:
+def _files(run: MethodResult) -> list[Markup]:
     rows = [
-        [tagged("code", str(stage.path.relative_to(run.run_dir))), f"the run of stage {stage.name}"]
+        [tag("code", str(stage.path.relative_to(run.run_dir))), f"the run of stage {stage.name}"]
         for stage in run.stages
     ]
     result = run.concluded or {}
     if "network" in result:
         takes = "the trained network: frugalnas evaluate, predict and export take it"
         untrained = "the winner with random weights: frugalnas export takes it as `untrained`"
-        rows.append([tagged("code", result["network"]), takes if result.get("trained", True) else untrained])
-    rows += [[tagged("code", path), "exported"] for path in result.get("exported", ())]
+        rows.append([tag("code", result["network"]), takes if result.get("trained", True) else untrained])
+    rows += [[tag("code", path), "exported"] for path in result.get("exported", ())]
     if result:
-        rows.append([tagged("code", "result.json"), "what is said here of the best architectures, as data"])
-    return f"<p>In <code>{escaped(str(run.run_dir))}</code>:</p>" + table(["file", ""], rows, 0)
+        rows.append([tag("code", "result.json"), "what is said here of the best architectures, as data"])
+    return [tag("p", "In ", tag("code", str(run.run_dir)), ":"), table(["file", ""], rows, 0)]
 
 
 def labels_of(supernet: SupernetResult) -> str:

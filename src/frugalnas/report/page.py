@@ -1,4 +1,4 @@
-"""Pages of HTML that stand alone: their look, and the pieces that they are made of."""
+"""Pages of HTML that stand alone: their look, and the pieces that they are made of, in which every text is escaped."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from typing import Any
 __all__ = [
     "Markup",
     "again",
-    "escaped",
     "figure",
     "html_page",
     "key_numbers",
     "listing",
     "millions",
-    "paragraph",
+    "side_by_side",
     "table",
-    "tagged",
+    "tag",
 ]
 
 MAGNIFIED = 1.75
@@ -55,84 +54,99 @@ details summary { cursor: pointer; color: #5a5a5a; }
 
 
 class Markup(str):
-    """A piece of HTML, whose parts have been escaped; any other text is escaped where it is put into a page."""
+    """A piece of HTML, whose parts have been escaped; any other text is escaped where it is put into one."""
 
     __slots__ = ()
 
 
-def tagged(tag: str, text: str) -> Markup:
-    """A text within a tag, such as "code"."""
-    return Markup(f"<{tag}>{escaped(text)}</{tag}>")
+def tag(name: str, *pieces: str, **attributes: str) -> Markup:
+    """An element that holds these pieces, each escaped unless it is markup; attributes that are empty are left out.
+
+    Example:
+        >>> tag("p", "a < b", tag("code", "c"), cls="sub")
+        '<p class="sub">a &lt; b<code>c</code></p>'
+    """
+    said = "".join(
+        f' {"class" if key == "cls" else key}="{html.escape(value)}"' for key, value in attributes.items() if value
+    )
+    inner = "".join(piece if isinstance(piece, Markup) else html.escape(piece) for piece in pieces)
+    return Markup(f"<{name}{said}>{inner}</{name}>")
 
 
-def paragraph(text: str) -> Markup:
-    """A paragraph."""
-    return tagged("p", text)
+def html_page(
+    title: str, subtitle: str, top: Iterable[Markup], sections: Iterable[tuple[str, Iterable[Markup]]], name: str = ""
+) -> str:
+    """The whole page as text; it needs no other file.
 
-
-def html_page(title: str, parts: Sequence[str]) -> str:
-    """The whole page as text; it needs no other file."""
+    Args:
+        title: the heading.
+        subtitle: a line beneath.
+        top: what follows at once.
+        sections: further headings and what stands beneath; one without anything is left out.
+        name: of the page in a browser, where it is not the heading.
+    """
+    held = [(heading, list(pieces)) for heading, pieces in sections]
+    parts = [tag("h1", title), tag("p", subtitle, cls="sub"), *top]
+    for heading, pieces in held:
+        parts += [tag("h2", heading), *pieces] if pieces else []
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escaped(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"{tag('title', name or title)}\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(parts)
         + "\n</main>\n</body>\n</html>\n"
     )
 
 
-def key_numbers(numbers: Iterable[tuple[str, str, str]]) -> str:
+def key_numbers(numbers: Iterable[tuple[str, str, str]]) -> Markup:
     """The numbers that a page is about: what each is, its value, and a word more."""
-    items = [
-        f"<div><dt>{escaped(what)}</dt><dd>{escaped(value)} <small>{escaped(more)}</small></dd></div>"
-        for what, value, more in numbers
-    ]
-    return f'<dl class="key">{"".join(items)}</dl>'
+    items = (
+        tag("div", tag("dt", what), tag("dd", value, Markup(" "), tag("small", more))) for what, value, more in numbers
+    )
+    return tag("dl", *items, cls="key")
 
 
-def again(config: Mapping[str, Any]) -> str:
+def again(config: Mapping[str, Any]) -> list[Markup]:
     """A run's configuration, folded up."""
     import yaml
 
     shown = {key: value for key, value in config.items() if key != "kind"}
-    written = yaml.safe_dump(shown, sort_keys=False, width=100)
-    return (
-        f"<p>frugalnas {escaped(str(config.get('frugalnas', '')))}; the run's <code>config.yaml</code> has everything:</p>"
-        f"<details><summary>configuration</summary><pre>{escaped(written)}</pre></details>"
-    )
+    version, everything = str(config.get("frugalnas", "")), tag("code", "config.yaml")
+    written = tag("pre", yaml.safe_dump(shown, sort_keys=False, width=100))
+    return [
+        tag("p", f"frugalnas {version}; the run's ", everything, " has everything:"),
+        tag("details", tag("summary", "configuration"), written),
+    ]
 
 
-def figure(path: Path, alternative: str, caption: str = "") -> str:
+def figure(path: Path, alternative: str, caption: str = "") -> Markup:
     """An image that is part of the page; as an image its names and styles cannot meet those of another one."""
     drawing = path.read_bytes()
     points = re.search(rb'<svg[^>]* width="([\d.]+)pt"', drawing)
-    width = f' width="{MAGNIFIED * float(points[1]):.0f}"' if points else ""
-    data = base64.b64encode(drawing).decode("ascii")
-    said = f"<figcaption>{escaped(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{escaped(alternative)}"{width} src="data:image/svg+xml;base64,{data}">{said}</figure>'
+    width = f"{MAGNIFIED * float(points[1]):.0f}" if points else ""
+    data = f"data:image/svg+xml;base64,{base64.b64encode(drawing).decode('ascii')}"
+    image = tag("img", alt=alternative, width=width, src=data).removesuffix("</img>")
+    return tag("figure", Markup(image), *([tag("figcaption", caption)] if caption else []))
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> str:
+def side_by_side(*pieces: Markup) -> Markup:
+    """Figures, and what else stands beside them."""
+    return tag("div", *pieces, cls="figures")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> Markup:
     """A table, whose last columns hold numbers and are set to the right; cells are texts or `Markup`."""
-    kinds = [""] * (len(headings) - numbers) + [" class=n"] * numbers
-    head = "".join(f"<th{kind}>{escaped(name)}</th>" for name, kind in zip(headings, kinds, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td{kind}>{escaped(cell)}</td>" for cell, kind in zip(row, kinds, strict=True)) + "</tr>"
-        for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    kinds = [""] * (len(headings) - numbers) + ["n"] * numbers
+    head = tag("tr", *(tag("th", name, cls=kind) for name, kind in zip(headings, kinds, strict=True)))
+    body = (tag("tr", *(tag("td", cell, cls=kind) for cell, kind in zip(row, kinds, strict=True))) for row in rows)
+    return tag("table", tag("thead", head), tag("tbody", *body))
 
 
-def listing(items: Iterable[str]) -> str:
+def listing(items: Iterable[str]) -> Markup:
     """Sentences as a list."""
-    return f"<ul>{''.join(f'<li>{escaped(item)}</li>' for item in items)}</ul>"
+    return tag("ul", *(tag("li", item) for item in items))
 
 
 def millions(count: float) -> str:
     """A count in millions, where it is that large."""
     return f"{count / 1e6:,.2f} M" if count >= 1e6 else f"{count:,.0f}"
-
-
-def escaped(text: str) -> str:
-    """A text as HTML shows it; markup as it is."""
-    return text if isinstance(text, Markup) else html.escape(str(text))

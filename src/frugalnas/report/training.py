@@ -10,7 +10,18 @@ import numpy as np
 
 from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
-from frugalnas.report.page import again, escaped, figure, html_page, key_numbers, listing, millions, table
+from frugalnas.report.page import (
+    Markup,
+    again,
+    figure,
+    html_page,
+    key_numbers,
+    listing,
+    millions,
+    side_by_side,
+    table,
+    tag,
+)
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.runs.kinds import Page
@@ -135,31 +146,20 @@ def _page(result: TrainingResult, figures: dict[str, Path]) -> str:
     from frugalnas.runs import RunFolder
 
     config = RunFolder(result.run_dir).config
-    name = result.architecture
-    parts = [
-        f"<h1>{escaped(name if len(name) <= 60 else result.space.name)}</h1>",
-        f'<p class="sub">{escaped(_subtitle(result, config))}</p>',
-        _key_numbers(result),
+    name = result.architecture if len(result.architecture) <= 60 else result.space.name
+    text = result.space.format(result.code)
+    curves = [side_by_side(figure(figures["curves"], "accuracy and loss"))] if "curves" in figures else []
+    sections = [
+        ("Training", curves),
+        (
+            "Test images by class",
+            _classes(result.test, figures) if result.test is not None and "confusion" in figures else [],
+        ),
+        ("Architecture", [figure(figures["architecture"], text)]),
+        ("Data", [listing(result.notes)] if result.notes else []),
+        ("To do it again", [*again(config), tag("p", "Architecture:"), tag("pre", text)]),
     ]
-    if "curves" in figures:
-        parts += [
-            "<h2>Training</h2>",
-            '<div class="figures">',
-            figure(figures["curves"], "accuracy and loss"),
-            "</div>",
-        ]
-    if result.test is not None and "confusion" in figures:
-        parts += [f"<h2>Test images by class</h2>{_classes(result.test, figures)}"]
-    parts += ["<h2>Architecture</h2>", figure(figures["architecture"], result.space.format(result.code))]
-    if result.notes:
-        parts += ["<h2>Data</h2>", listing(result.notes)]
-    parts += [
-        "<h2>To do it again</h2>",
-        again(config),
-        f"<p>Architecture:</p><pre>{escaped(result.space.format(result.code))}</pre>",
-    ]
-    title = f"{name if len(name) <= 60 else result.space.name}: training report"
-    return html_page(title, parts)
+    return html_page(name, _subtitle(result, config), [_key_numbers(result)], sections, f"{name}: training report")
 
 
 def _subtitle(result: TrainingResult, config: dict[str, Any]) -> str:
@@ -168,7 +168,7 @@ def _subtitle(result: TrainingResult, config: dict[str, Any]) -> str:
     return f"{result.space.name} network on {Path(config['data']['spec']).name}{done}"
 
 
-def _key_numbers(result: TrainingResult) -> str:
+def _key_numbers(result: TrainingResult) -> Markup:
     numbers: list[tuple[str, str, str]] = []
     if result.test is not None:
         top5 = f"top 5: {result.test.top5:.2f} %" if len(result.test.classes) > 5 else ""
@@ -185,7 +185,7 @@ def _key_numbers(result: TrainingResult) -> str:
     return key_numbers(numbers)
 
 
-def _classes(test: EvaluationResult, figures: dict[str, Path]) -> str:
+def _classes(test: EvaluationResult, figures: dict[str, Path]) -> list[Markup]:
     drawn = [
         figure(figures["confusion"], "confusion matrix"),
         figure(figures["classes"], "accuracy of each class"),
@@ -196,9 +196,11 @@ def _classes(test: EvaluationResult, figures: dict[str, Path]) -> str:
         [name, f"{count:,}", "" if math.isnan(accuracy) else f"{accuracy:.2f} %"]
         for name, count, accuracy in zip(test.classes, images, test.per_class, strict=True)
     ]
-    confused = table(["class", "taken for", "images", "of the class"], pairs, 2) if pairs else "<p>None was wrong.</p>"
-    return (
-        f'<div class="figures">{"".join(drawn)}<div><h3>Confused most often</h3>{confused}</div></div>'
-        f"<details><summary>all {len(rows):,} classes</summary>"
-        f"{table(['class', 'images', 'accuracy'], rows, 2)}</details>"
+    confused = (
+        table(["class", "taken for", "images", "of the class"], pairs, 2) if pairs else tag("p", "None was wrong.")
     )
+    everything = table(["class", "images", "accuracy"], rows, 2)
+    return [
+        side_by_side(*drawn, tag("div", tag("h3", "Confused most often"), confused)),
+        tag("details", tag("summary", f"all {len(rows):,} classes"), everything),
+    ]
