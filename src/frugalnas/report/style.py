@@ -155,9 +155,8 @@ def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
             path = stem.with_name(f"{stem.name}.{suffix}")
             with draft(path, sync=False) as made:
                 figure.savefig(made, format=suffix, metadata=metadata)
-            figure.set_layout_engine(
-                "none"
-            )  # parts stay where the first file has them, which took as long as drawing them
+            # Parts stay where the first file has them: laying out takes as long as drawing.
+            figure.set_layout_engine(None)
             paths.append(path)
     return paths
 
