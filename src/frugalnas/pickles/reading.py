@@ -54,7 +54,9 @@ def read_pickles(stream: BinaryIO, *, name: str) -> list[Any]:
         found.append(PlainUnpickler(source).load())
 
 
-def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[[int], None] | None = None) -> Any:
+def read_torch(
+    path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[[int], None] = lambda count: None
+) -> Any:
     """The object that torch.save wrote to a file, in a zip archive or in the format before; no tensor's data is read.
 
     Args:
@@ -75,10 +77,9 @@ def read_torch(path: Path, *, on_item: OnItem | None = None, on_bytes: Callable[
         return (_read_archive if archived else _read_older)(path, file, on_item, on_bytes)
 
 
-def _read_archive(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
+def _read_archive(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None]) -> Any:
     with _data(path, file) as member:
-        stream = _Counted(member, on_bytes)
-        source = Source(stream, f"{path}: {member.name}")
+        source = Source(member, f"{path}: {member.name}", on_bytes)
         content = PlainUnpickler(source, on_item).load()
         while not source.ended:  # the archive's checksum is compared at the member's end
             source.fill(source.end())
@@ -103,8 +104,8 @@ def _holds_data(name: str) -> bool:
     return name == "data.pkl" or (name.endswith("/data.pkl") and name.count("/") == 1)
 
 
-def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None] | None) -> Any:
-    source = Source(_Counted(file, on_bytes), str(path))
+def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None]) -> Any:
+    source = Source(file, str(path), on_bytes)
     if PlainUnpickler(source).load() != _MAGIC:
         raise FrugalnasError(
             f"{path}: neither a zip archive nor torch.save's format before: the magic number is missing"
@@ -114,19 +115,3 @@ def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Ca
         raise FrugalnasError(f"{path}: of torch.save's protocol {version!r:.20}; {_PROTOCOL} is known")
     PlainUnpickler(source).load()  # the byte order and sizes of the machine that wrote it
     return PlainUnpickler(source, on_item).load()
-
-
-class _Counted:
-    """A stream that tells how many bytes were read from it."""
-
-    def __init__(self, stream: Any, on_bytes: Callable[[int], None] | None) -> None:
-        self.stream = stream
-        self.on_bytes = on_bytes
-        self.count = 0
-
-    def read(self, length: int) -> bytes:
-        content: bytes = self.stream.read(length)
-        self.count += len(content)
-        if self.on_bytes is not None:
-            self.on_bytes(self.count)
-        return content

@@ -5,12 +5,13 @@ from __future__ import annotations
 import lzma
 import zipfile
 import zlib
-from typing import Protocol
+from collections.abc import Callable
+from typing import IO
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.objects import Unfit
 
-__all__ = ["LONGEST_LINE", "Readable", "Source"]
+__all__ = ["LONGEST_LINE", "Source"]
 
 _BLOCK = 1 << 18
 _PAD = 1024
@@ -25,24 +26,18 @@ _LONGEST = 1 << 30
 _DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, zipfile.BadZipFile)
 
 
-class Readable(Protocol):
-    """Where bytes come from."""
-
-    def read(self, length: int, /) -> bytes:
-        """At most so many of the next bytes; none at the end."""
-
-
 class Source:
     """The bytes of a stream, by blocks; several pickles may follow one another in it.
 
     Args:
         stream: read to its end at most, never sought in.
         name: the file, for messages.
+        on_bytes: told, now and then, how many bytes were read so far in all.
     """
 
-    def __init__(self, stream: Readable, name: str) -> None:
-        self.stream = stream
-        self.name = name
+    def __init__(self, stream: IO[bytes], name: str, on_bytes: Callable[[int], None] = lambda count: None) -> None:
+        self.stream, self.name, self.on_bytes = stream, name, on_bytes
+        self.count = 0
         self.block = b""
         self.at = 0
         self.low = 0
@@ -113,7 +108,10 @@ class Source:
 
     def _read(self, length: int) -> bytes:
         try:
-            return self.stream.read(length)
+            content = self.stream.read(length)
         except _DAMAGE as error:
             place = self.before + len(self.block)
             raise FrugalnasError(f"{self.name}: byte {place}: the file cannot be read on ({error})") from None
+        self.count += len(content)
+        self.on_bytes(self.count)
+        return content

@@ -70,7 +70,7 @@ def import_table(
     searched: SearchSpace = space if isinstance(space, SearchSpace) else SPACES.create(space, given=True)
     refuse_taken_name(name)
     content, lists = read_columns(file, ARCHITECTURE_NAMES if architecture is None else [architecture])
-    found = list(lists)
+    found, its = list(lists), f"its columns are {', '.join(lists)}"
     architecture = architecture or next((guess for guess in ARCHITECTURE_NAMES if guess in found), None)
     chosen = {role: [role] for role in ROLES if role in found} | {
         role: list(used) for role, used in (columns or {}).items()
@@ -79,20 +79,15 @@ def import_table(
         if role not in ROLES:
             raise FrugalnasError(f"unknown column role {role!r}; a column can be {', '.join(ROLES)}")
     if architecture is None:
-        raise FrugalnasError(
-            f"{file}: which column holds the architectures? Add `architecture`=NAME; its columns are {', '.join(found)}"
-        )
+        raise FrugalnasError(f"{file}: which column holds the architectures? Add `architecture`=NAME; {its}")
     for role, used in chosen.items():
         if not used:
-            raise FrugalnasError(f"{file}: no column is named for {role}; its columns are {', '.join(found)}")
+            raise FrugalnasError(f"{file}: no column is named for {role}; {its}")
     for column in [architecture, *(column for used in chosen.values() for column in used)]:
         if column not in found:
-            raise FrugalnasError(f"{file}: there is no column {column!r}; its columns are {', '.join(found)}")
+            raise FrugalnasError(f"{file}: there is no column {column!r}; {its}")
     if "validation" not in chosen:
-        raise FrugalnasError(
-            f"{file}: which column is the validation accuracy? Add `columns` validation=NAME; "
-            f"its columns are {', '.join(found)}"
-        )
+        raise FrugalnasError(f"{file}: which column is the validation accuracy? Add `columns` validation=NAME; {its}")
     codes = parse_architectures(file, searched, lists[architecture])
     made = []
     for role, used in chosen.items():
@@ -176,23 +171,21 @@ def numbers_of(file: Path, name: str, column: list[Any]) -> NDArray[np.float64]:
 
 
 def _check(file: Path, role: str, used: list[str], values: NDArray[np.float64]) -> None:
-    shown = ", ".join(used)
+    shown, wrong = ", ".join(used), ""
     if not np.isfinite(values).any():
-        raise FrugalnasError(f"{file}: {shown} has no numbers")
-    if np.isinf(values).any():
-        raise FrugalnasError(f"{file}: {shown} has infinite values")
-    if role in ("validation", "test"):
+        wrong = "has no numbers"
+    elif np.isinf(values).any():
+        wrong = "has infinite values"
+    elif role in ("validation", "test"):
         low, high = float(np.nanmin(values)), float(np.nanmax(values))
         if high <= 1.0:
-            raise FrugalnasError(
-                f"{file}: {shown} lies between {low:g} and {high:g}, which looks like fractions; "
-                f"accuracies are percentages here: add `scale` {role}=100"
-            )
-        if low < 0 or high > 100:
-            raise FrugalnasError(
-                f"{file}: {shown} lies between {low:g} and {high:g}, outside 0 to 100 %, "
-                f"{rows_where((values < 0) | (values > 100))}"
-            )
+            wrong = f"which looks like fractions; accuracies are percentages here: add `scale` {role}=100"
+        elif low < 0 or high > 100:
+            wrong = f"outside 0 to 100 %, {rows_where((values < 0) | (values > 100))}"
+        wrong = wrong and f"lies between {low:g} and {high:g}, {wrong}"
+    if wrong:
+        raise FrugalnasError(f"{file}: {shown} {wrong}")
+    if role in ("validation", "test"):
         refuse_stray_percentages(file, shown, values)
 
 

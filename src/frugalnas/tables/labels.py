@@ -61,16 +61,15 @@ def read_labels(
     _, columns = read_columns(file, names)
     named = next((name for name in names if name in columns), None)
     valued = column or next((name for name in VALUE_NAMES if name in columns), None)
-    listed = ", ".join(columns)
+    wrong = ""
     if named is None:
-        raise FrugalnasError(
-            f"{file}: there is no column {' or '.join(names)}; name the column of architectures with `architecture`; its columns "
-            f"are {listed}"
-        )
-    if valued is None:
-        raise FrugalnasError(f"{file}: which column holds the values? Add `column`=NAME; its columns are {listed}")
-    if valued not in columns:
-        raise FrugalnasError(f"{file}: there is no column {valued!r}; its columns are {listed}")
+        wrong = f"there is no column {' or '.join(names)}; name the column of architectures with `architecture`"
+    elif valued is None:
+        wrong = "which column holds the values? Add `column`=NAME"
+    elif valued not in columns:
+        wrong = f"there is no column {valued!r}"
+    if named is None or valued is None or wrong:
+        raise FrugalnasError(f"{file}: {wrong}; its columns are {', '.join(columns)}")
     codes = parse_architectures(file, space, columns[named])
     values = numbers_of(file, valued, columns[valued])
     missing = np.flatnonzero(~np.isfinite(values))

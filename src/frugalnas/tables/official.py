@@ -6,19 +6,18 @@ import itertools
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.registry import import_object
 from frugalnas.tables.catalogue import table_folder, table_names
 from frugalnas.tables.formats.watched import Progress
 from frugalnas.tables.store import Contents, Table, write_table
 
 __all__ = ["import_benchmark", "is_benchmark", "not_known", "refuse_taken_name"]
 
-Reader = Callable[[Path, Progress], list[Contents]]
 
 BZIP2, PARQUET, ZIP = b"BZh", b"PAR1", b"PK\x03\x04"
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -49,13 +48,14 @@ def import_benchmark(
         FrugalnasError: naming the file, the place in it, and what is wrong; the cache is as before then.
     """
     path = Path(path)
-    reader = _reader_of(path, jobs)
+    reader = _reader_of(path)
     if reader is None:
         raise not_known(path)
+    read = import_object(f"frugalnas.tables.formats.{reader}")
     if name is not None:
         refuse_taken_name(name)
     try:
-        found = reader(path, on_progress)
+        found: list[Contents] = read(path, on_progress, **({"jobs": jobs} if path.is_dir() else {}))
     except FrugalnasError as error:
         raise FrugalnasError(
             f"{error}\n  Nothing was imported; if this is the benchmark's own file, get it again from where it came from"
@@ -78,7 +78,7 @@ def import_benchmark(
 
 def is_benchmark(path: Path) -> bool:
     """Whether this is an official benchmark file, rather than somebody's columns."""
-    return _reader_of(path, jobs=1) is not None
+    return _reader_of(path) is not None
 
 
 def not_known(path: Path) -> FrugalnasError:
@@ -114,69 +114,49 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
-def _reader_of(path: Path, jobs: int) -> Reader | None:
-    """Which reader understands the file, by its content; None where it is no benchmark file."""
+def _reader_of(path: Path) -> str | None:
+    """Which reader of `formats` understands the file, by its content; None where it is no benchmark file."""
     if path.is_dir():
-        from frugalnas.tables.formats.nats import read_folder
-
-        return lambda path, on_progress: read_folder(path, on_progress, jobs=jobs)
+        return "nats:read_folder"
     try:
         with path.open("rb") as file:
             head = file.read(512)
     except OSError as error:
         raise FrugalnasError(f"{path}: {error.strerror or error}") from None
     if path.suffix.lower() == ".tfrecord":
-        from frugalnas.tables.formats.nasbench101 import read_tfrecord
-
-        return read_tfrecord
+        return "nasbench101:read_tfrecord"
     if head.startswith(PARQUET):
-        return _reader_of_parquet(path)
+        return "nasbench101:read_columns" if _columns(path) >= NASBENCH101_COLUMNS else None
     if head.startswith(BZIP2):
-        from frugalnas.tables.formats.nats import read_single
-
-        return read_single
+        return "nats:read_single"
     if head.startswith((ZIP, OLD_TORCH)):
-        return _reader_of_torch(path, head)
+        # WeakNAS's dictionaries say "scratch" in their first entry; NAS-Bench-201's file does not know the word.
+        return "weaknas:read_weaknas" if b"scratch" in _beginning(path, head) else "nats:read_nasbench201"
     if head[257:262] == b"ustar" or (path.suffix.lower() == ".tar" and tarfile.is_tarfile(path)):
-        from frugalnas.tables.formats.nats import read_tar
-
-        return read_tar
+        return "nats:read_tar"
     return None
 
 
-def _reader_of_parquet(path: Path) -> Reader | None:
+def _columns(path: Path) -> set[str]:
     import pyarrow.parquet
 
     try:
-        columns = set(pyarrow.parquet.read_schema(path).names)
+        return set(pyarrow.parquet.read_schema(path).names)
     except Exception:  # the reader of columns says what is wrong with it
-        return None
-    if not columns >= NASBENCH101_COLUMNS:
-        return None
-    from frugalnas.tables.formats.nasbench101 import read_columns
-
-    return read_columns
+        return set()
 
 
-def _reader_of_torch(path: Path, head: bytes) -> Reader:
-    """WeakNAS's dictionaries say "scratch" in their first entry; NAS-Bench-201's file does not know the word."""
-    from frugalnas.tables.formats.nats import read_nasbench201
-    from frugalnas.tables.formats.weaknas import read_weaknas
-
-    beginning = b""
+def _beginning(path: Path, head: bytes) -> bytes:
+    """Of the pickle in a file of torch."""
     try:
-        if head.startswith(ZIP):
-            with zipfile.ZipFile(path) as archive:
-                member = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
-                if member is not None:
-                    with archive.open(member) as file:
-                        beginning = file.read(2**16)
-        else:
+        if not head.startswith(ZIP):
             with path.open("rb") as file:
-                beginning = file.read(2**16)
-    except Exception:  # a damaged archive can raise nearly anything
-        pass  # the reader says what is wrong with it
-    return read_weaknas if b"scratch" in beginning else read_nasbench201
+                return file.read(2**16)
+        with zipfile.ZipFile(path) as archive:
+            member = next((name for name in archive.namelist() if name.endswith("data.pkl")), None)
+            return b"" if member is None else archive.open(member).read(2**16)
+    except Exception:  # a damaged archive can raise nearly anything, and the reader says what is wrong with it
+        return b""
 
 
 def _named(default: str, name: str | None, *, alone: bool) -> str:
@@ -188,17 +168,7 @@ def _named(default: str, name: str | None, *, alone: bool) -> str:
     return f"{name}/{rest}" if slash else name + default.removeprefix("nasbench101")
 
 
-def _listed(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])}, and {names[-1]}"
-
-
-KNOWN = _listed(
-    [
-        "nasbench_only108.tfrecord",
-        "NATS-tss-v1_0-3ffb9-simple/ (also as .tar)",
-        "NATS-tss-v1_0-3ffb9.pickle.pbz2",
-        "NAS-Bench-201-v1_1-096897.pth",
-        "WeakNAS's .pth.tar dictionaries",
-        "your own .parquet, .csv and .tsv files",
-    ]
+KNOWN = (
+    "nasbench_only108.tfrecord, NATS-tss-v1_0-3ffb9-simple/ (also as .tar), NATS-tss-v1_0-3ffb9.pickle.pbz2, "
+    "NAS-Bench-201-v1_1-096897.pth, WeakNAS's .pth.tar dictionaries, and your own .parquet, .csv and .tsv files"
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,8 @@ class Table:
         self._columns = {name: self._map(name) for name in self.manifest["files"]}
         self.codes: Codes = self._columns.pop("codes")
         self._keys: NDArray[np.uint64] = self._columns.pop("keys")
-        rows, integers = self.manifest["rows"], self.codes.dtype.kind in "iu" and self._keys.dtype.kind in "iu"
-        shapes = [self.codes.shape == (rows, self.space.genes), self._keys.shape == (rows,)]
-        shapes += [column.ndim == 2 and len(column) == rows for column in self._columns.values()]
-        if not (integers and all(shapes) and all(column.dtype.kind == "f" for column in self._columns.values())):
+        if self.codes.shape[1] != self.space.genes:
+            rows = self.manifest["rows"]
             raise DamagedTable(f"{self.folder}: its arrays are not {rows} rows of {self.space.name}; {_REMAKE}")
         # Where the keys are 0, 1, 2, ..., as in a complete enumeration, the key is the row.
         self._dense = len(self._keys) > 0 and int(self._keys[-1]) == len(self._keys) - 1
@@ -264,10 +262,16 @@ def write_table(folder: Path, contents: Contents) -> Table:
                     "sha256": hashlib.sha256(content).hexdigest(),
                     "shape": list(array.shape),
                 }
-            held = {column.role: {**asdict(column), "unit": ROLES[column.role]} for column in columns}
-            for role, entry in held.items():
-                del entry["values"], entry["role"]
-                entry["architectures_by_number_of_runs"] = np.bincount(np.isfinite(arrays[role]).sum(axis=1)).tolist()
+            held = {
+                column.role: {
+                    "split": column.split,
+                    "seeds": column.seeds,
+                    "epochs": column.epochs,
+                    "unit": ROLES[column.role],
+                    "architectures_by_number_of_runs": np.bincount(np.isfinite(arrays[column.role]).sum(1)).tolist(),
+                }
+                for column in columns
+            }
             manifest = {
                 "format": FORMAT,
                 "name": name,
