@@ -8,6 +8,7 @@ import inspect
 import pkgutil
 import re
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
@@ -166,7 +167,10 @@ def imports_of(path: Path) -> list[tuple[int, str]]:
             if node.module == "frugalnas":
                 found += [(node.lineno, f"frugalnas.{alias.name}") for alias in node.names]
             else:
-                found.append((node.lineno, node.module or ""))
+                inside = SOURCE.parent / Path(*(node.module or "").split("."))
+                for alias in node.names:
+                    is_file = (inside / f"{alias.name}.py").is_file()
+                    found.append((node.lineno, f"{node.module}.{alias.name}" if is_file else node.module or ""))
     return [(line, name) for line, name in found if name.split(".")[0] == "frugalnas"]
 
 
@@ -195,6 +199,14 @@ def test_a_room_imports_only_from_lower_floors():
             elif floor[other] >= floor[room]:
                 wrong.append(f"{where} from the same floor or above")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    """Not inside a room either, and not by an import that waits within a function."""
+    names = {path: ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts) for path in FILES}
+    names = {path: name.removesuffix(".__init__") for path, name in names.items()}
+    graph = {name: {other for _, other in imports_of(path)} - {name} for path, name in names.items()}
+    TopologicalSorter({name: others & graph.keys() for name, others in graph.items()}).prepare()
 
 
 @pytest.mark.parametrize("room", ["spaces"])

@@ -223,10 +223,8 @@ def _in_path(text: str, space: str | None, number: int | None) -> Architecture |
         raise FrugalnasError(f"{path} is no text; give the JSON file or the folder that has the architecture") from None
     except (OSError, ValueError):  # too long for a path, or with characters that none has
         folder = False
-    if number is not None:
-        return _query(path, number)
-    if folder:
-        return _in_folder(path)
+    if folder or number is not None:
+        return _in_folder(path, number)
     if content is None:
         if path.suffix in (".json", ".yaml", ".txt") or re.fullmatch(r"(\.{0,2}/|runs/)[\w./-]+", text):
             raise FrugalnasError(f"there is no file or folder {text}")
@@ -254,53 +252,42 @@ def _in_file(path: Path, content: str, space: str | None) -> Architecture:
         raise FrugalnasError(f"{path}: {error}") from None
 
 
-def _in_folder(path: Path) -> Architecture:
+def _in_folder(path: Path, number: int | None) -> Architecture:
+    """What a model, a search, a training or a method has; of a search the query of a number, evaluated or failed."""
+    run = (path / "config.yaml").is_file()
     for card in (path / "architecture.json", path / "model" / "architecture.json"):
-        if card.is_file() and not (path / "config.yaml").is_file():
+        if card.is_file() and not run and number is None:
             return _in_file(card, card.read_text(encoding="utf-8"), None)
     from frugalnas.runs import RunFolder
-    from frugalnas.runs.descriptions import build_space
-    from frugalnas.searches import load_search
+    from frugalnas.runs.descriptions import build_space, describe_space
 
-    if not (path / "config.yaml").is_file():
+    config: dict[str, Any] = RunFolder(path).config if run else {"kind": ""}
+    if number is not None and config["kind"] != "search":
+        raise FrugalnasError(f"--id {number} is a query of a search, but {path} is no folder of one; leave --id out")
+    if not run:
         raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
-    config = RunFolder(path).config
-    if config["kind"] == "search":
-        # Without the limits of the search, which networks of another size need not meet.
-        space = build_space({**config["space"], "limits": {}})
-        return Architecture(f"the best of {path}", space, load_search(path).best.code)
     if config["kind"] == "training":
         space = build_space(config["space"])
         return Architecture(str(config.get("name") or path), space, space.parse(config["architecture"]))
-    if config["kind"] == "method":
-        return _of_method(path)
-    raise FrugalnasError(f"{path} is a {config['kind']}, which has no one architecture; give a search or a training")
+    if config["kind"] == "search":
+        from frugalnas.searches import load_search
 
+        result, described = load_search(path), config["space"]
+        if number is not None and not 1 <= number <= len(result.queries):
+            raise FrugalnasError(f"{path} has the queries 1 to {len(result.queries)}, not --id {number}")
+        code = result.best.code if number is None else result.queries[number - 1].code
+        name = f"the best of {path}" if number is None else f"query {number} of {path}"
+    elif config["kind"] == "method":
+        from frugalnas.methods.kind import load_method
 
-def _query(path: Path, number: int) -> Architecture:
-    """What a search asked for in one of its queries, evaluated or failed, at the space's own sizes."""
-    from frugalnas.runs import RunFolder
-    from frugalnas.runs.descriptions import build_space
-    from frugalnas.searches import load_search
-
-    if not (path / "config.yaml").is_file() or RunFolder(path).config["kind"] != "search":
-        raise FrugalnasError(f"--id {number} is a query of a search, but {path} is no folder of one; leave --id out")
-    queries = load_search(path).queries
-    if not 1 <= number <= len(queries):
-        raise FrugalnasError(f"{path} has the queries 1 to {len(queries)}, not --id {number}")
-    space = build_space({**RunFolder(path).config["space"], "limits": {}})
-    return Architecture(f"query {number} of {path}", space, queries[number - 1].code)
-
-
-def _of_method(path: Path) -> Architecture:
-    """What a method found, at the sizes in which it retrains."""
-    from frugalnas.methods.kind import load_method
-    from frugalnas.runs.descriptions import build_space, describe_space
-
-    found = load_method(path)
+        found = load_method(path)
+        described, code, name = describe_space(found.space), found.code, f"what {path} found"
+    else:
+        raise FrugalnasError(
+            f"{path} is a {config['kind']}, which has no one architecture; give a search or a training"
+        )
     # Without the limits of the search, which networks of another size need not meet.
-    space = build_space({**describe_space(found.space), "limits": {}})
-    return Architecture(f"what {path} found", space, found.code)
+    return Architecture(name, build_space({**described, "limits": {}}), code)
 
 
 def _known(text: str, space: str | None) -> Architecture | None:

@@ -235,26 +235,15 @@ def _per_image(
     augmentation: Augmentation, size: int, resize: int, interpolation: str
 ) -> Callable[[Image.Image], Image.Image]:
     """The changes, in order, that need one image at its own size."""
+    from torchvision.transforms import v2
+
     steps: list[Callable[[Image.Image], Image.Image]] = [_Cut(augmentation, size, resize, interpolation)]
     if augmentation.color_jitter:
-        from torchvision.transforms import v2
-
         steps.append(v2.ColorJitter(*augmentation.color_jitter))
     if augmentation.rand_augment:
         steps.append(_timm(augmentation, size))
-    return _Chain(steps)
-
-
-class _Chain:
-    """Functions, one after the other."""
-
-    def __init__(self, steps: Sequence[Callable[[Image.Image], Image.Image]]) -> None:
-        self.steps = steps
-
-    def __call__(self, image: Image.Image) -> Image.Image:
-        for step in self.steps:
-            image = step(image)
-        return image
+    changes: Callable[[Image.Image], Image.Image] = v2.Compose(steps)
+    return changes
 
 
 class _Cut:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,7 @@ class Split:
             written[part] = {"from": origin, "images": None if is_rest else indices.tolist()}
         return json.dumps(
             {
-                "name": self.spec.name,
-                "seed": self.spec.seed,
-                "val": self.spec.val,
-                "test": self.spec.test,
-                "val_per_class": self.spec.val_per_class,
+                **{name: value for name, value in asdict(self.spec).items() if name != "replace_val"},
                 "sizes": dict(self.sizes),
                 "skipped": {name: list(indices) for name, indices in self.skipped.items() if indices},
                 "parts": written,

@@ -24,8 +24,8 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.networks.runtimes import runner
+from frugalnas.networks.saving import described
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
-from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, SearchSpace
 
 __all__ = ["LatencyTable", "latency_table", "measure_latency"]
@@ -290,11 +290,9 @@ def _words(device: torch.device) -> str:
 
 def _description(space: SearchSpace) -> dict[str, Any]:
     try:
-        description = SPACES.describe(space)
+        return described(space)
     except FrugalnasError:  # a space that no other process can import is known by its name
         return {"name": space.name, "options": {}}
-    description["options"].pop("latency", None)
-    return description
 
 
 def _refuse_other_sizes(path: str | Path, table: LatencyTable, space: SearchSpace) -> None:

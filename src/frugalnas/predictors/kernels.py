@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import unknown_name
 from frugalnas.spaces import Distinct, Graphs, Population
-from frugalnas.spaces.hashing import row_hashes
 
 __all__ = ["edit_features"]
 
@@ -35,9 +34,7 @@ def edit_features(population: Population, distance: str) -> Distinct:
             raise unknown_name(f"encoding of {population.space.name}", distance, population.space.encodings)
         return population.encoded(distance)
     graphs = population.graphs
-    rows = _adjacency(graphs) if distance == "adjacency" else _degrees(graphs)
-    _, first, inverse = np.unique(row_hashes(rows), return_index=True, return_inverse=True)
-    return Distinct(rows[first], inverse.ravel())
+    return Distinct.of(_adjacency(graphs) if distance == "adjacency" else _degrees(graphs))
 
 
 def _adjacency(graphs: Graphs) -> NDArray[np.float32]:

@@ -33,6 +33,12 @@ class Distinct:
     rows: NDArray[np.float32]
     inverse: IntArray
 
+    @classmethod
+    def of(cls, features: NDArray[np.float32]) -> Distinct:
+        """Of the feature vector of every architecture, shape [n, d]."""
+        _, first, inverse = np.unique(row_hashes(features), return_index=True, return_inverse=True)
+        return cls(features[first], inverse.ravel())
+
     @property
     def all(self) -> NDArray[np.float32]:
         """The feature vector of every architecture, shape [n, d]."""
@@ -103,9 +109,7 @@ class Population:
             if quantities:
                 columns = [np.log1p(self.quantity(name)).astype(np.float32) for name in quantities]
                 features = np.column_stack([features, *columns])
-            features = np.ascontiguousarray(features)
-            _, first, inverse = np.unique(row_hashes(features), return_index=True, return_inverse=True)
-            self._encoded[key] = Distinct(features[first], inverse.ravel())
+            self._encoded[key] = Distinct.of(np.ascontiguousarray(features))
         return self._encoded[key]
 
     def remembered(self, key: Hashable, make: Callable[[], T]) -> T:
