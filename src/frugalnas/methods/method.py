@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.parts import Part
 from frugalnas.methods.recipe import load_method_recipe
+from frugalnas.registry import KINDS
 from frugalnas.runs.stages import Method, Stages, Watch
 from frugalnas.trust import give
 
@@ -181,12 +182,13 @@ class ImageMethod(Method):
             >>> found = RLNAS.run(data="digits", run_dir="runs/rlnas")  # doctest: +SKIP
             >>> found.architecture, found.test  # doctest: +SKIP
         """
-        from frugalnas.methods.kind import MethodRun
         from frugalnas.runs.folder import taken
 
         if Path(run_dir).exists():
             raise taken(Path(run_dir))
-        return MethodRun(watch=watch).begin(settle(cls, *arguments, **options).method, run_dir)
+        kind = KINDS.resolve("method")
+        found: MethodResult = kind(watch=watch).begin(settle(cls, *arguments, **options).method, run_dir)
+        return found
 
 
 @dataclass(frozen=True)
