@@ -9,7 +9,7 @@ Nothing is imported here: a page needs few of its neighbours, and each of these 
 - `dynamics_figures`: the iterations of a WeakNAS run (`read_dynamics` of `dynamics`) held against its table
   (`dynamics_figure`), over an embedding of the space (`embedding_figure`); `dynamics_report` writes both.
 - `architectures`: any architecture (`draw_architecture`): two cells (`draw_genotype`), a strip of layers (`draw_layers`), or a
-  graph (`draw_cell` of `cells`).
+  graph (`draw_cell` of `cells`, arranged by `layout`).
 - `training`: what a training came to, as a page (`training_report`) with the figures of `training_figures`, and as data
   (`training_numbers`).
 - `correlations` and `rankings`: how well scores of supernets rank a table; `methods`: the page of a method's run.
@@ -27,6 +27,7 @@ __all__ = [
     "dynamics",
     "dynamics_figures",
     "landscapes",
+    "layout",
     "methods",
     "pareto",
     "rankings",

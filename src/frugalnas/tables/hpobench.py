@@ -7,7 +7,6 @@ import importlib.util
 import io
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,10 +47,15 @@ def convert(name: str, folder: Path) -> Table:
     """
     path = source_file(name)
     content = path.read_bytes()
-    expected = _SHA256.get(version(PACKAGE), {}).get(path.name)
-    if expected not in (None, hashlib.sha256(content).hexdigest()):
+    digest = hashlib.sha256(content).hexdigest()
+    if _SHA256.get(version(PACKAGE), {}).get(path.name, digest) != digest:
         raise DamagedTable(f"{path}: not the file of {PACKAGE} {version(PACKAGE)} (SHA-256 differs); {_REINSTALL}")
-    records = _read_plain_pickle(path, content)
+    try:
+        records = read_pickle(io.BytesIO(content), name=str(path))
+    except FrugalnasError as error:
+        raise DamagedTable(f"{error}; {_REINSTALL}") from None
+    if not isinstance(records, dict):
+        raise DamagedTable(f"{path}: holds a {type(records).__name__}, not a dict; {_REINSTALL}")
     space = NASBench201()
     codes = space.enumerate()
     try:
@@ -60,11 +64,7 @@ def convert(name: str, folder: Path) -> Table:
             Column("validation", _seeds(rows, "val_acc"), TABLES[name][1], epochs=200),
             Column("training_seconds", _seeds(rows, "train_time"), "training, 200 epochs", epochs=200),
             Column("latency_ms", 1e3 * _seeds(rows, "latency"), "the benchmark's GPU"),
-            Column(
-                "params",
-                1e6 * _seeds(rows, "model_size")[:, :1],
-                _SIZES,
-            ),
+            Column("params", 1e6 * _seeds(rows, "model_size")[:, :1], _SIZES),
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedTable(f"{path}: not the NAS-Bench-201 records of {PACKAGE} ({error!r}); {_REINSTALL}") from None
@@ -75,7 +75,7 @@ def convert(name: str, folder: Path) -> Table:
         "package": PACKAGE,
         "version": version(PACKAGE),
         "file": path.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": digest,
         "benchmark": "NAS-Bench-201 (Dong and Yang, ICLR 2020), seeds not named by the package",
     }
     return write_table(
@@ -102,16 +102,6 @@ def _seeds(rows: list[dict[str, list[float]]], key: str) -> NDArray[np.float64]:
     """One column, NaN where a record has fewer runs than the longest, shape [rows, seeds]."""
     width = max(len(row[key]) for row in rows)
     return np.array([[*row[key], *[np.nan] * (width - len(row[key]))] for row in rows], np.float64)
-
-
-def _read_plain_pickle(path: Path, content: bytes) -> dict[str, Any]:
-    try:
-        records = read_pickle(io.BytesIO(content), name=str(path))
-    except FrugalnasError as error:
-        raise DamagedTable(f"{error}; {_REINSTALL}") from None
-    if not isinstance(records, dict):
-        raise DamagedTable(f"{path}: holds a {type(records).__name__}, not a dict; {_REINSTALL}")
-    return records
 
 
 _SIZES = "the network for this data set; for 150 cells the package is off by one convolution"
