@@ -18,11 +18,11 @@ from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, top_precision
 from frugalnas.searches import search
-from frugalnas.searches.labelled import Subject
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.strategies.labels import LABELS
-from frugalnas.studies.assessment import Labelled, assess
+from frugalnas.studies import Labelled, assess
+from frugalnas.studies.labelled import Subject
 from frugalnas.studies.metrics import calibrated, in_units, judged
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels

@@ -26,8 +26,7 @@ from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
-from frugalnas.studies import compare
-from frugalnas.studies.assessment import Labelled, assess
+from frugalnas.studies import Labelled, assess, compare
 from frugalnas.tables import Column, Contents, Table, write_table
 from frugalnas.training import load_recipe
 

@@ -109,7 +109,8 @@ def run(parsed: argparse.Namespace) -> int:
     """Assess, then show."""
     from frugalnas.cli.search import describe_space_option
     from frugalnas.runs.folder import unused_name
-    from frugalnas.studies.assessment import AssessmentRun, Labelled, assess
+    from frugalnas.studies.assessment import AssessmentRun, assess
+    from frugalnas.studies.labelled import Labelled
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
     if parsed.labels is not None and parsed.table is not None:

@@ -9,8 +9,9 @@
 - `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.
 """
 
-from frugalnas.studies.assessment import Assessment, Labelled, assess
+from frugalnas.studies.assessment import Assessment, assess
 from frugalnas.studies.comparison import Comparison, compare
+from frugalnas.studies.labelled import Labelled
 
 __all__ = [
     "Assessment",

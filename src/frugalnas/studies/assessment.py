@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,20 +17,19 @@ from threadpoolctl import threadpool_limits
 from frugalnas.errors import FrugalnasError, surroundings, told, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import fitted, predicted, predicted_mean
-from frugalnas.registry import PREDICTORS, plain
+from frugalnas.registry import PREDICTORS
 from frugalnas.runs.fields import PART
-from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
-from frugalnas.searches.labelled import FEWEST_HELD_OUT, Split, Subject
 from frugalnas.spaces import FloatArray, IntArray
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.studies.grid import Grid, Key, Line, label_of
+from frugalnas.studies.labelled import FEWEST_HELD_OUT, Labelled, Subject
 from frugalnas.studies.metrics import METRICS, calibrated, in_units, judged
 from frugalnas.studies.statistics import PairTest, estimated, paired_tests
-from frugalnas.tables import known_quantities, open_table
+from frugalnas.tables import known_quantities
 from frugalnas.trust import give
 
-__all__ = ["Assessment", "AssessmentRun", "Labelled", "assess"]
+__all__ = ["Assessment", "AssessmentRun", "assess"]
 
 WHOLE = 20_000
 """Of more architectures than this, means are predicted of all, and standard deviations of so many."""
@@ -140,66 +139,6 @@ def _estimated(metric: str, sample: FloatArray) -> list[float] | None:
         low, middle, high = np.nanpercentile(sample, [25, 50, 75])
         return [float(middle), float(low), float(high)]
     return estimated(sample)
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Architectures with values: what predictors learn a few of, and are held against.
-
-    Attributes:
-        table: name of the table that knows the values.
-        labels: in place of a table, a CSV or Parquet file of labelled architectures (see `read_labels`), or the folder of a
-            search.
-        space: of the file's architectures.
-        column: which accuracies of the table, or column of the file; None: validation where there is one, else test.
-        architecture: column of architectures in the file; None looks for architecture, arch_str and arch.
-        label: what predictors learn from: the mean over a table's training seeds; "random", one run of each architecture;
-            or a seed's place "0", "1", ... Predictions are held against the mean.
-        split: networks, or codes: architectures are then drawn as they are written and all others predicted, as papers have
-            it: some of them are networks that were learnt from under another spelling, which flatters Kendall's tau on
-            NAS-Bench-201 by 0.03 to 0.06.
-        held_out: architectures to predict, drawn once; None: all.
-    """
-
-    table: str | None = None
-    labels: Path | str | None = None
-    space: str | Mapping[str, Any] | None = None
-    column: str | None = None
-    architecture: str | None = None
-    label: str = "mean"
-    split: Split = "networks"
-    held_out: int | None = None
-
-    def __post_init__(self) -> None:
-        if (self.table is None) == (self.labels is None):
-            raise FrugalnasError("an assessment is of a table or of labels; give one of the two")
-        if self.split not in get_args(Split):
-            raise unknown_name("split", self.split, get_args(Split))
-        if self.architecture is not None and self.labels is None:
-            raise FrugalnasError(
-                f"`architecture` {self.architecture} is a column of `labels`; a table has no columns to choose"
-            )
-        if self.held_out is not None and self.held_out < FEWEST_HELD_OUT:
-            raise FrugalnasError(f"`held_out` {self.held_out}: predict {FEWEST_HELD_OUT} architectures at least")
-
-    def described(self) -> dict[str, Any]:
-        """What a run's configuration says of it."""
-        space, truth = self.space, {"table": self.table, "label": str(self.label)}
-        if self.labels is not None:
-            source = Path(self.labels).resolve()
-            truth = {"labels": str(source)}
-            if space is None and source.is_dir():
-                space = RunFolder(source).config["space"]
-        if space is None and self.table is not None:
-            space = open_table(self.table).description
-        if space is None:
-            raise FrugalnasError("labels need the `space` of their architectures, such as darts (frugalnas list)")
-        return {
-            "space": {"name": space} if isinstance(space, str) else plain(space),
-            "truth": {**truth, "column": self.column, "architecture": self.architecture},
-            "split": self.split,
-            "held_out": self.held_out,
-        }
 
 
 def assess(
