@@ -133,7 +133,7 @@ def test_loading_leaves_the_generator_alone(tmp_path):
 def test_a_training_run_is_where_its_model_is(tmp_path):
     network, card = trained()
     (tmp_path / "config.yaml").write_text("kind: training\n")
-    with pytest.raises(FrugalnasError, match=r"holds no trained network; .*frugalnas resume"):
+    with pytest.raises(FrugalnasError, match=r"holds no trained network: it is a training; .*frugalnas resume"):
         load(tmp_path)
     (tmp_path / "config.yaml").write_text("kind: search\n")
     with pytest.raises(FrugalnasError, match=r"it is a search; train what it found: frugalnas train"):

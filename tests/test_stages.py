@@ -43,7 +43,9 @@ class TwoSearches(Method):
         def found(name, seed):
             space = NASBench201()
             evaluator = FunctionEvaluator(space, function="test_stages:convolutions")
-            return stages.run(name, search, RandomSearch(space, seed=seed, initial=2), evaluator, self.queries)
+            return stages.run(
+                name, "search", search, RandomSearch(space, seed=seed, initial=2), evaluator, self.queries
+            )
 
         first = int(found("broad", 0).best.value)
         better = [found(f"narrow-{place}", first + place) for place in (1, 2)]

@@ -14,6 +14,7 @@ from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces.sizes import sizes_of
+from frugalnas.trust import reading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -223,8 +224,10 @@ def _in_path(text: str, space: str | None, number: int | None) -> Architecture |
         raise FrugalnasError(f"{path} is no text; give the JSON file or the folder that has the architecture") from None
     except (OSError, ValueError):  # too long for a path, or with characters that none has
         folder = False
-    if folder or number is not None:
-        return _in_folder(path, number)
+    if number is not None:
+        return _of_run(path, number)
+    if folder:
+        return _in_folder(path)
     if content is None:
         if path.suffix in (".json", ".yaml", ".txt") or re.fullmatch(r"(\.{0,2}/|runs/)[\w./-]+", text):
             raise FrugalnasError(f"there is no file or folder {text}")
@@ -252,42 +255,26 @@ def _in_file(path: Path, content: str, space: str | None) -> Architecture:
         raise FrugalnasError(f"{path}: {error}") from None
 
 
-def _in_folder(path: Path, number: int | None) -> Architecture:
-    """What a model, a search, a training or a method has; of a search the query of a number, evaluated or failed."""
-    run = (path / "config.yaml").is_file()
+def _in_folder(path: Path) -> Architecture:
+    """What a model has, or a run of any kind that has one."""
+    if (path / "config.yaml").is_file():
+        return _of_run(path)
     for card in (path / "architecture.json", path / "model" / "architecture.json"):
-        if card.is_file() and not run and number is None:
+        if card.is_file():
             return _in_file(card, card.read_text(encoding="utf-8"), None)
+    raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
+
+
+def _of_run(path: Path, query: int | None = None) -> Architecture:
+    """What a run found or trained, or a search asked for in one of its queries, evaluated or failed."""
     from frugalnas.runs import RunFolder
-    from frugalnas.runs.descriptions import build_space, describe_space
 
-    config: dict[str, Any] = RunFolder(path).config if run else {"kind": ""}
-    if number is not None and config["kind"] != "search":
-        raise FrugalnasError(f"--id {number} is a query of a search, but {path} is no folder of one; leave --id out")
-    if not run:
-        raise FrugalnasError(f"{path} is neither a run nor a model; give the folder of a search, a training or a model")
-    if config["kind"] == "training":
-        space = build_space(config["space"])
-        return Architecture(str(config.get("name") or path), space, space.parse(config["architecture"]))
-    if config["kind"] == "search":
-        from frugalnas.searches import load_search
-
-        result, described = load_search(path), config["space"]
-        if number is not None and not 1 <= number <= len(result.queries):
-            raise FrugalnasError(f"{path} has the queries 1 to {len(result.queries)}, not --id {number}")
-        code = result.best.code if number is None else result.queries[number - 1].code
-        name = f"the best of {path}" if number is None else f"query {number} of {path}"
-    elif config["kind"] == "method":
-        from frugalnas.methods.kind import load_method
-
-        found = load_method(path)
-        described, code, name = describe_space(found.space), found.code, f"what {path} found"
-    else:
-        raise FrugalnasError(
-            f"{path} is a {config['kind']}, which has no one architecture; give a search or a training"
-        )
-    # Without the limits of the search, which networks of another size need not meet.
-    return Architecture(name, build_space({**described, "limits": {}}), code)
+    if query is not None and not (path / "config.yaml").is_file():
+        raise FrugalnasError(f"--id {query} is a query of a search, but {path} is no folder of one; leave --id out")
+    folder = RunFolder(path)
+    with reading(path):
+        found = folder.kind.architecture(folder, query)
+    return Architecture(found.name or str(path), found.space, found.code)
 
 
 def _known(text: str, space: str | None) -> Architecture | None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,8 @@ from frugalnas.errors import FrugalnasError
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
     from frugalnas.methods.plan import MethodPlan
-    from frugalnas.runs.stages import Stage, Watch
 
-__all__ = ["add", "resume_method", "stage_settings"]
+__all__ = ["add", "stage_settings"]
 
 _HOW = ("stage", "run_dir", "dry_run", "quiet", "trust", "device")
 """Options that a run does not keep from its beginning."""
@@ -87,6 +85,9 @@ def add(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: argparse.Namespace) -> int:
+    from frugalnas.cli.text import show_result, watched
+    from frugalnas.methods.kind import MethodRun
+
     if parsed.stage is not None and parsed.run_dir is not None and (parsed.run_dir / "config.yaml").exists():
         said = [option for option, default in kept.items() if getattr(parsed, option) != default]
         if said:
@@ -94,11 +95,12 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
                 f"{parsed.run_dir} keeps the settings that it began with; leave `{said[0]}` out, or choose another "
                 f"`run_dir` (stages that have not begun: frugalnas resume {parsed.run_dir} --set, --where)"
             )
-        return resume_method(parsed.run_dir, quiet=parsed.quiet, stage=parsed.stage)
+        with watched(parsed.run_dir, parsed.quiet, MethodRun.doing) as callbacks:
+            result = MethodRun().resume(parsed.run_dir, callbacks=callbacks, stage=parsed.stage)
+        return show_result(MethodRun(), result, parsed.run_dir)
     from frugalnas.cli.architectures import slug
     from frugalnas.cli.training_options import compute_of, images_of
     from frugalnas.errors import worded
-    from frugalnas.methods.kind import MethodRun
     from frugalnas.methods.method import settle
     from frugalnas.methods.plan import plan_method
     from frugalnas.runs.folder import taken, unused_name
@@ -121,16 +123,10 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
         print(worded(note), file=sys.stderr)
     data = slug(Path(str(settled.method.recipe["data"]).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    MethodRun(parsed.stage, _watch(run_dir, parsed.quiet, set(notes))).begin(settled.method, run_dir)
-    return _show_method(run_dir)
-
-
-def resume_method(run_dir: Path, *, quiet: bool, **changes: Any) -> int:
-    """Carry on with a run, or with one of its stages, and show what came of it; `changes` are those of `MethodRun`."""
-    from frugalnas.methods.kind import MethodRun
-
-    MethodRun(watch=_watch(run_dir, quiet, set())).resume(run_dir, **changes)
-    return _show_method(run_dir)
+    carried = MethodRun(parsed.stage)
+    with watched(run_dir, parsed.quiet, carried.doing, set(notes)) as callbacks:
+        result = carried.begin(settled.method, run_dir, callbacks)
+    return show_result(carried, result, run_dir)
 
 
 def stage_settings(said: Sequence[str]) -> dict[str, Any]:
@@ -166,25 +162,6 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
     return SPACES.create({"name": parsed.space, "options": converted}), settings
 
 
-def _watch(run_dir: Path, quiet: bool, told: set[str]) -> Watch:
-    """A line and a progress bar for each stage, each note once; after Ctrl-C the line that continues the run."""
-    from frugalnas.cli.text import watched
-
-    @contextmanager
-    def watch(stage: Stage) -> Iterator[list[Any]]:
-        if not quiet:
-            print(f"stage {stage.name}: {stage.path}", file=sys.stderr)
-        watching: Any = (
-            watched(run_dir, quiet, "searching")
-            if stage.kind == "search"
-            else watched(run_dir, quiet, "training", told)
-        )
-        with watching as callbacks:
-            yield callbacks
-
-    return watch
-
-
 # -- what is shown -------------------------------------------------------------------------------------------------------
 
 
@@ -209,12 +186,3 @@ def _show_plan(planned: MethodPlan) -> int:
     rows += [("note", note) for note in dict.fromkeys(settled.notes)]
     print_columns(rows)
     return 0
-
-
-def _show_method(run_dir: Path) -> int:
-    """Print what a method has come to and write its page."""
-    from frugalnas.cli.text import show_result
-    from frugalnas.runs import RunFolder
-
-    folder = RunFolder(run_dir)
-    return show_result(folder.kind, folder.kind.load(folder), run_dir)

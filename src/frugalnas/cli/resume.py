@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli import method
 from frugalnas.cli.method import stage_settings
 from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.text import show_result, watched
-from frugalnas.errors import FrugalnasError
+from frugalnas.trust import reading
 
 __all__ = ["add"]
 
@@ -59,26 +58,10 @@ def _resume(parsed: argparse.Namespace) -> int:
     elif parsed.accept_config:
         accept_config(run_dir)
     folder = RunFolder(run_dir)
-    if folder.config["kind"] == "method":  # whose stages are not all kinds yet
-        return _resume_method(parsed)
     kind = folder.kind
     changes = {name: getattr(parsed, name) for name in _CHANGES}
     if parsed.settings:
         changes["settings"] = stage_settings(parsed.settings)
-    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
+    with watched(run_dir, parsed.quiet, kind.doing) as callbacks, reading(run_dir):
         result = kind.resume(run_dir, callbacks=callbacks, **changes)
     return show_result(kind, result, run_dir)
-
-
-def _resume_method(parsed: argparse.Namespace) -> int:
-    run_dir, quiet = parsed.run_dir, parsed.quiet
-    if (parsed.epochs, parsed.lr) != (None, None):
-        raise FrugalnasError(
-            f"{run_dir} is a method: only trainings go on for --epochs or at --lr; start another one for more"
-        )
-    if parsed.queries is not None or parsed.seconds is not None:
-        raise FrugalnasError(
-            "a method's search ends with its generations: --set search.generations=N, as long as it has not begun"
-        )
-    settings = stage_settings(parsed.settings or []) or None
-    return method.resume_method(run_dir, quiet=quiet, settings=settings, where=parsed.where, device=parsed.device)

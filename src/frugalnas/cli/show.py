@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from frugalnas.cli.runs import COLUMNS, row_of
 from frugalnas.cli.text import print_columns, show_result
-from frugalnas.trust import Untrusted, looking
+from frugalnas.trust import Untrusted, looking, reading
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
@@ -30,7 +30,7 @@ def _show(parsed: argparse.Namespace) -> int:
 
     folder = RunFolder(parsed.run_dir)
     try:
-        with looking():
+        with looking(), reading(parsed.run_dir):
             kind = folder.kind
             return show_result(kind, kind.load(folder), parsed.run_dir, as_json=parsed.json)
     except Untrusted as why:

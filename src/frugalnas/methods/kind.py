@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.methods.method import ImageMethod
-from frugalnas.registry import METHODS
+from frugalnas.registry import KINDS, METHODS
+from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Row, RunKind
 from frugalnas.runs.progress import Callback
@@ -26,6 +27,7 @@ from frugalnas.runs.stages import (
     read_failure,
     read_result,
 )
+from frugalnas.spaces import Architecture
 from frugalnas.trust import opening
 
 if TYPE_CHECKING:
@@ -137,21 +139,23 @@ class MethodRun(RunKind):
         self.stage, self.watch = stage, watch
         self.device: str | None = None
 
-    def begin(self, method: Method, run_dir: Path | str) -> MethodResult:
+    def begin(self, method: Method, run_dir: Path | str, callbacks: Sequence[Callback] = ()) -> MethodResult:
         """What a method comes to, carried out in a new folder.
 
         Raises:
             FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
         """
         self._check_stage(method)
-        result: MethodResult = self.start(run_dir, {"method": METHODS.describe(method)}, method=method)
+        result: MethodResult = self.start(
+            run_dir, {"method": METHODS.describe(method)}, callbacks=callbacks, method=method
+        )
         return result
 
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
         """Ask the method for its stages: those that are finished are read, the others carried on with or begun."""
         method = handed.get("method") or method_of(folder)
         self._check_stage(method)
-        watch = self.watch or (lambda stage: nullcontext(list(callbacks)))
+        watch = self.watch or _told_of_stages(callbacks)
         carried_out(method, Stages(folder, only=self.stage, device=self.device, watch=watch))
 
     def load(self, folder: RunFolder) -> MethodResult:
@@ -184,6 +188,14 @@ class MethodRun(RunKind):
             Path(recipe.get("data", "")).name, done, best, folder.config["method"]["name"], recipe.get("where") or ""
         )
 
+    def architecture(self, folder: RunFolder, query: int | None = None) -> Architecture:
+        """What it found, at the sizes in which it retrains."""
+        if query is not None:
+            return super().architecture(folder, query)
+        found = load_method(folder.path)
+        space = build_space({**describe_space(found.space), "limits": {}})
+        return Architecture(space, space.parse(found.architecture), f"what {folder.given} found")
+
     def change(self, folder: RunFolder, **changes: Any) -> None:
         """Give stages that have not begun other settings, after the checks that a new run has.
 
@@ -215,6 +227,17 @@ class MethodRun(RunKind):
     def _check_stage(self, method: Method) -> None:
         if self.stage is not None and self.stage not in method.stages:
             raise unknown_name("stage", self.stage, method.stages)
+
+
+def _told_of_stages(callbacks: Sequence[Callback]) -> Watch:
+    """The same callbacks for every stage, told which it is."""
+
+    def watch(stage: Stage) -> AbstractContextManager[list[Callback]]:
+        for callback in callbacks:
+            callback.on_stage(stage.name, stage.path, KINDS.create(stage.kind).doing)
+        return nullcontext(list(callbacks))
+
+    return watch
 
 
 @opening

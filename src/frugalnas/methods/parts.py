@@ -143,7 +143,9 @@ class Supernet(Trained):
         from frugalnas.trainings.supernet import train_supernet
 
         space, seed = self.method.spaces.searched, self.method.seed
-        result: SupernetResult = stages.run("supernet", train_supernet, space, self.images, seed=seed, **self.how)
+        result: SupernetResult = stages.run(
+            "supernet", "supernet", train_supernet, space, self.images, seed=seed, **self.how
+        )
         return result
 
     def check(self, data: ImageData) -> Sequence[str]:
@@ -247,7 +249,7 @@ class GeneticSearch(Part):
         from frugalnas.searches import search
 
         strategy = self.strategy
-        found: SearchResult = stages.run("search", search, strategy, evaluator, self.evaluations(strategy))
+        found: SearchResult = stages.run("search", "search", search, strategy, evaluator, self.evaluations(strategy))
         return found
 
     def check(self, data: ImageData) -> Sequence[str]:
@@ -289,7 +291,7 @@ class Retraining(Trained):
 
         found = (Architecture(self.method.spaces.retrained, code) for code in codes[: self.top])
         return [
-            stages.run(f"retrain-{place}", train, each, self.images, seed=self.method.seed, **self.how)
+            stages.run(f"retrain-{place}", "training", train, each, self.images, seed=self.method.seed, **self.how)
             for place, each in enumerate(found, 1)
         ]
 

@@ -18,7 +18,7 @@ from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import draft
 from frugalnas.networks.skeleton import build
-from frugalnas.registry import SPACES
+from frugalnas.registry import KINDS, SPACES
 from frugalnas.spaces import SearchSpace
 from frugalnas.tensors import read_tensors, save_sealed
 from frugalnas.trust import opening
@@ -282,14 +282,9 @@ def model_folder(path: str | Path) -> Path:
 def _why_not(run_dir: Path) -> str:
     """What kind of run it is that has no network, and what would have one."""
     found = re.search(r"^kind: (\w+)$", (run_dir / "config.yaml").read_text(errors="replace"), re.MULTILINE)
-    kind = found[1] if found else "run of another kind"
-    if kind == "training":
-        return f"; a training has one at its end: frugalnas resume {run_dir} continues it"
-    if kind == "search":
-        return f": it is a search; train what it found: frugalnas train {run_dir} --data FOLDER"
-    if kind == "supernet":
-        return f": it is a supernet; rank its architectures with frugalnas score {run_dir}, then train one"
-    return f": it is a {kind}; frugalnas train makes one"
+    if found is None or found[1] not in KINDS.targets:
+        return ": it is a run of another kind; frugalnas train makes one"
+    return f": it is a {found[1]}; {KINDS.create(found[1]).no_network.format(run=run_dir)}"
 
 
 def _weights_file(path: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from frugalnas.errors import worded
@@ -25,6 +26,15 @@ class Callback:
             done: queries, steps or fits that were done before.
             total: of them, None where it is not known.
             notes: what was decided, for the user.
+        """
+
+    def on_stage(self, name: str, path: Path, doing: str) -> None:
+        """A stage of a run that has several begins, or goes on; what follows is of it, up to `on_stop`.
+
+        Args:
+            name: of the stage.
+            path: its folder.
+            doing: what goes on in it.
         """
 
     def on_progress(self, done: int, said: str = "", *, left: float | None = None, worth_a_line: bool = False) -> None:
@@ -57,6 +67,12 @@ class Progress(Callback):
         self._bar = Bar(what, console=console)
         self._told = set() if told is None else told
         self._total: int | None = None
+
+    def on_stage(self, name: str, path: Path, doing: str) -> None:
+        """Print which, and begin a bar of its own."""
+        self.close()
+        self._bar = Bar(doing, console=self._bar.console)
+        self._bar.console.print(f"stage {name}: {path}", markup=False, highlight=False, soft_wrap=True)
 
     def on_start(self, done: int, total: int | None, notes: Sequence[str] = ()) -> None:
         """Print the notes and show the bar."""

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError, told
 from frugalnas.files import write_atomically
-from frugalnas.registry import METHODS, import_object
+from frugalnas.registry import METHODS
 from frugalnas.runs.folder import RunFolder
 from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
@@ -41,14 +41,6 @@ __all__ = [
 Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
 """Callbacks that look on while a stage runs."""
 
-_KINDS = {
-    "search": ("frugalnas.searches.run:resume", "frugalnas.searches.run:load_search"),
-    "training": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.network:load_training"),
-    "supernet": ("frugalnas.runs.kinds:resume_run", "frugalnas.trainings.supernet:load_supernet"),
-}
-"""What carries on with each kind of run, and what reads it."""
-_KIND_OF = {"search": "search", "train": "training", "train_supernet": "supernet"}
-"""The kind of run that each function begins."""
 RESULT = "result.json"
 """What the method concluded, in its run's folder."""
 FAILURE = "failure.json"
@@ -75,7 +67,8 @@ class Stage:
 
     def load(self) -> Any:
         """What it has come to, from its folder alone."""
-        return _loaded(self.kind, self.path)
+        folder = RunFolder(self.path)
+        return folder.kind.load(folder)
 
     @property
     def group(self) -> str:
@@ -134,18 +127,18 @@ class Stages:
         self._reached = False
         self._asked = 0
 
-    def run(self, name: str, begin: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
+    def run(self, name: str, kind: str, begin: Callable[..., Any], /, *arguments: Any, **options: Any) -> Any:
         """The result of a stage, which is read, carried on with or begun, as far as it has come.
 
         Args:
             name: distinct within the method.
+            kind: of run that it is.
             begin: `search`, `train` or `train_supernet`, called with the stage's new folder as `run_dir`, and `callbacks`.
             *arguments: of `begin`.
             **options: of `begin`.
         """
         self._asked += 1
         path = self.folder.path / "stages" / f"{self._asked:02d}-{name}"
-        kind = _KIND_OF[begin.__name__]
         stage = _stage(path, kind)
         self._pass(stage)
         if not stage.finished:
@@ -154,8 +147,9 @@ class Stages:
             try:
                 with self.watch(stage) as callbacks:
                     if path.exists():
-                        moved = {} if self.device is None or kind == "search" else {"device": self.device}
-                        import_object(_KINDS[kind][0])(path, callbacks=callbacks, **moved)
+                        carried = RunFolder(path).kind
+                        moved = {"device": self.device} if "device" in carried.changes else {}
+                        carried.resume(path, callbacks=callbacks, **moved)
                     else:
                         begin(*arguments, run_dir=path, callbacks=callbacks, **options)
             finally:
@@ -163,7 +157,8 @@ class Stages:
                 self.folder.append({"stage": name, "seconds": seconds}, "timing.jsonl")
         if all(line["stage"] != name for line in self.folder.lines()):
             self.folder.append({"stage": name, "kind": kind, "folder": f"stages/{path.name}"})
-        return _loaded(kind, path)
+        folder = RunFolder(path)
+        return folder.kind.load(folder)
 
     def begin(self, name: str) -> None:
         """Announce a stage that has no folder of its own, such as a report."""
@@ -297,12 +292,7 @@ def _stage(path: Path, kind: str) -> Stage:
         return Stage(name, kind, path, False, 0.0)
     folder = RunFolder(path)
     folder.expect(kind)
-    finished = folder.kind.finished(folder) if kind == "search" else _loaded(kind, path).finished
-    return Stage(name, kind, path, bool(finished), folder.seconds())
-
-
-def _loaded(kind: str, path: Path) -> Any:
-    return import_object(_KINDS[kind][1])(path)
+    return Stage(name, kind, path, folder.kind.finished(folder), folder.seconds())
 
 
 def _group(name: str) -> str:

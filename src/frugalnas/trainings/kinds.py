@@ -130,6 +130,7 @@ class TrainingKind(SessionKind):
     line: ClassVar[Mapping[str, Any]] = {**_EPOCH, "val_loss?": float | None, "val_accuracy?": float | None}
     report = "frugalnas.report.training:training_page"
     plain = "frugalnas.report.training:training_numbers"
+    no_network = "one has it at its end: frugalnas resume {run} continues it"
     session = "frugalnas.trainings.network:NetworkSession"
     reads = "frugalnas.trainings.network:read_training"
 
@@ -161,7 +162,7 @@ class SupernetKind(SessionKind):
     config: ClassVar[Mapping[str, Any]] = {**_ON_IMAGES, "initial": str}
     report = "frugalnas.report.epochs:supernet_page"
     plain = "frugalnas.report.epochs:supernet_numbers"
-    no_network = "a supernet holds the weights of all of them; frugalnas train makes one"
+    no_network = "rank its architectures with frugalnas score {run}, then train one"
     session = "frugalnas.trainings.supernet:SupernetSession"
     reads = "frugalnas.trainings.supernet:read_supernet"
     recipe = "frugalnas.supernets:SupernetRecipe"
