@@ -121,11 +121,9 @@ class Part:
         if self.in_memory:
             assert isinstance(self.source, ArrayImages)
             return self.source.pixels[torch.from_numpy(positions)]
-        return torch.stack([self._read_one(int(position)) for position in positions])
-
-    def _read_one(self, position: int) -> torch.Tensor:
-        how = self.preprocessing
-        return to_tensor(fit_square(self.source.load(position), self.size, how["resize"], how["interpolation"]))
+        resize, interpolation = self.preprocessing["resize"], self.preprocessing["interpolation"]
+        pictures = (self.source.load(position) for position in positions.tolist())
+        return torch.stack([to_tensor(fit_square(each, self.size, resize, interpolation)) for each in pictures])
 
     def name_of(self, index: int) -> str:
         """What to call the image at a position of this part."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frugalnas.encoders.graphs import GraphTensors
+from frugalnas.encoders.graphs import GraphTensors, check_sizes
 from frugalnas.errors import FrugalnasError
 
 __all__ = ["BidirectionalGCN", "GlobalVertexGCN"]
@@ -90,10 +90,7 @@ class GlobalVertexGCN(nn.Module):
 
 
 def _check(kinds: int, width: int, layers: int, dropout: float) -> None:
-    """Refuses sizes that no network has."""
-    for name, value in (("kinds", kinds), ("width", width), ("layers", layers)):
-        if value < 1:
-            raise FrugalnasError(f"{name} of a graph convolutional network is {value!r}; it has to be 1 or more")
+    check_sizes("graph convolutional network", kinds=kinds, width=width, layers=layers)
     if not 0 <= dropout < 1:
         raise FrugalnasError(f"dropout is {dropout!r}; it has to be at least 0 and below 1")
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions, check_sizes
+from frugalnas.errors import unknown_name
 
 __all__ = ["ACTIVATIONS", "GINEncoder"]
 
@@ -71,9 +71,7 @@ class GINEncoder(nn.Module):
         self, kinds: int, *, width: int = 32, layers: int = 3, directions: str = "in", activation: str = "relu"
     ) -> None:
         super().__init__()
-        for name, value in (("kinds", kinds), ("width", width), ("layers", layers)):
-            if value < 1:
-                raise FrugalnasError(f"{name} of a GIN is {value!r}; it has to be 1 or more")
+        check_sizes("GIN", kinds=kinds, width=width, layers=layers)
         check_directions(directions)
         if activation not in ACTIVATIONS:
             raise unknown_name("activation", activation, ACTIVATIONS)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import BoolArray, Graphs, Population
 
-__all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "edges_of", "graph_tensors"]
+__all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "check_sizes", "edges_of", "graph_tensors"]
 
 DIRECTIONS = ("in", "both")
 """Whose features a vertex sums: those of the vertices it reads, as the papers do, or also of those that read it."""
@@ -111,6 +111,13 @@ def edges_of(graphs: Graphs, isolated_edges: bool) -> BoolArray:
     alone: BoolArray = ~np.asarray(adjacency.any(axis=1) | adjacency.any(axis=2))
     first = np.arange(alone.shape[1]) == 0
     return adjacency | (first[:, None] & (alone & ~first)[:, None])
+
+
+def check_sizes(what: str, **sizes: int) -> None:
+    """Refuses sizes that no network has."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise FrugalnasError(f"{name} of a {what} is {value!r}; it has to be 1 or more")
 
 
 def check_directions(directions: str) -> None:

@@ -36,14 +36,6 @@ def paths_of(codes: Codes) -> BoolArray:
     return present
 
 
-def _path(codes: Codes) -> Features:
-    return path_sequences(PATHS, paths_of(codes), codes[:, EDGES:], kinds=3)
-
-
-def _position_path(codes: Codes) -> Features:
-    return path_positions(PATHS, paths_of(codes), codes[:, EDGES:], kinds=3, most=MOST_PATHS)
-
-
 def _adjacency(codes: Codes) -> Features:
     """Row-major upper triangle, then one-hot operations, dead vertices as "isolated"."""
     edges, vertices = live_parts(codes)
@@ -134,8 +126,8 @@ def _padded(matrix: Codes, words: IntArray, count: IntArray, size: int, pad: int
 ENCODINGS: dict[str, Callable[[Codes], Features] | None] = {
     "function": function_features,
     "adjacency": _adjacency,
-    "path": _path,
-    "position-path": _position_path,
+    "path": lambda codes: path_sequences(PATHS, paths_of(codes), codes[:, EDGES:], kinds=3),
+    "position-path": lambda codes: path_positions(PATHS, paths_of(codes), codes[:, EDGES:], 3, MOST_PATHS),
     "sequence": partial(_sequence, onehot=False),
     "sequence-onehot": partial(_sequence, onehot=True),
     "lanas": partial(_lanas, pad=0, where="middle", fill=False),

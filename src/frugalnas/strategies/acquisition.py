@@ -80,13 +80,9 @@ def _may_improve_most(mean: Values, std: Values, best: float, networks: NDArray[
     return np.flatnonzero(at_most[np.searchsorted(steps, z)] + np.log(std) >= some[last] - ROUNDING)
 
 
-def _optimistic_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
-    return prediction.mean + prediction.std if prediction.members is None else prediction.members.max(axis=0)
-
-
 def _random_member(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
     if prediction.members is None:
-        return _normal_draws(prediction, best, rng)
+        return rng.normal(prediction.mean, prediction.std)
     return prediction.members[rng.integers(len(prediction.members))]
 
 
@@ -97,19 +93,15 @@ def _log_chance_of_improvement(prediction: Prediction, best: float, rng: np.rand
     return chance
 
 
-def _normal_draws(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
-    return rng.normal(prediction.mean, prediction.std)
-
-
 ACQUISITIONS: dict[str, Callable[[Prediction, float, np.random.Generator], Values]] = {
     "ei": lambda p, best, rng: log_expected_improvement(p.mean, p.std, best),
     "ucb": lambda p, best, rng: p.mean + 0.5 * p.std,
     "pi": _log_chance_of_improvement,
     "mean": lambda p, best, rng: p.mean,
-    "percentile": _optimistic_member,
+    "percentile": lambda p, best, rng: p.mean + p.std if p.members is None else p.members.max(axis=0),
     "confidence": lambda p, best, rng: p.mean - 2.0 * p.std,
     "ts": _random_member,
-    "its": _normal_draws,
+    "its": lambda p, best, rng: rng.normal(p.mean, p.std),
 }
 
 

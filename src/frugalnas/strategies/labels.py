@@ -24,12 +24,8 @@ __all__ = ["LABELS", "Labels"]
 Labels = Literal["rank", "standard", "raw"]
 
 
-def _standardised(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (values - values.mean()) / max(float(values.std()), 1e-12)
-
-
 LABELS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "rank": normal_scores,
-    "standard": _standardised,
+    "standard": lambda values: (values - values.mean()) / max(float(values.std()), 1e-12),
     "raw": np.asarray,
 }
