@@ -94,7 +94,7 @@ def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: 
     pretraining = pretraining_for(fabric, space, recipe, seed)
     said = _Said(recipe.epochs * pretraining.steps_per_epoch)
     fit(
-        pretraining.step,
+        pretraining,
         pretraining.state,
         pretraining.batches,
         epochs=recipe.epochs,

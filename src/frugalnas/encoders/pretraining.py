@@ -162,7 +162,7 @@ class Pretraining(ABC):
             "good checkpoint, where there is one, is kept"
         )
 
-    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
+    def __call__(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
         """One optimiser step."""
         recipe = self.recipe
         share = position.done / position.total if recipe.per_step else position.epoch / position.epochs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report.style import COLUMN, GREY, INK, LINES, PALE, new_figure, paper_style, text_width
+from frugalnas.report.style import COLUMN, GREY, INK, LINES, PALE, drawing, new_figure, paper_style, text_width
 
 if TYPE_CHECKING:
     from frugalnas.spaces import FloatArray
@@ -44,10 +45,7 @@ def learning_curves(result: TrainingResult, *, title: str | None = None) -> Figu
     if not result.epochs:
         raise FrugalnasError(f"no epoch of {result.run_dir} has ended: there is no curve to draw")
     epochs = np.array([record["epoch"] for record in result.epochs])
-    with paper_style():
-        figure = new_figure(COLUMN, 3.7 + (0.2 if title else 0), layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
+    with drawing(COLUMN, 3.7, title) as figure:
         above, below = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 2]})
         _curves(above, epochs, result.epochs, "accuracy")
         _curves(below, epochs, result.epochs, "loss")
@@ -134,11 +132,8 @@ def class_accuracies(evaluation: EvaluationResult, *, title: str | None = None) 
         raise FrugalnasError(f"the {evaluation.part} part has no images: no class has an accuracy")
     left_out = max(len(order) - LISTED, 0)
     groups = [order[: LISTED // 2], order[-LISTED // 2 :]] if left_out else [order]
-    with paper_style():
-        rows = sum(map(len, groups)) + bool(left_out)
-        figure = new_figure(COLUMN, 0.75 + 0.145 * rows + (0.2 if title else 0), layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
+    rows = sum(map(len, groups)) + bool(left_out)
+    with drawing(COLUMN, 0.75 + 0.145 * rows, title) as figure:
         axes = figure.add_subplot()
         places, names = [], []
         y = 0
@@ -162,7 +157,7 @@ def class_accuracies(evaluation: EvaluationResult, *, title: str | None = None) 
     return figure
 
 
-def _curves(axes: Axes, epochs: FloatArray, records: tuple[dict[str, Any], ...], what: str) -> None:
+def _curves(axes: Axes, epochs: FloatArray, records: Sequence[Mapping[str, Any]], what: str) -> None:
     for part, colour, said in (("train", LINES[0], "training"), ("val", LINES[1], "validation")):
         named = [record.get(f"{part}_{what}") for record in records]
         values = np.array([np.nan if value is None else value for value in named], np.float64)

@@ -5,54 +5,40 @@ Everything here is in a run's folder, which `frugalnas.encoders.load_encoder` ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from frugalnas.encoders.pretraining import pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
-from frugalnas.encoders.saved import CARD_FILE
 from frugalnas.errors import FrugalnasError
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import SearchSpace
-from frugalnas.training import Compute, Position
+from frugalnas.training import Compute
 from frugalnas.trainings.kinds import PretrainingKind
+from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.session import Session
 
 __all__ = ["EncoderSession", "PretrainingResult", "pretrain", "read_pretraining"]
 
 
-@dataclass(frozen=True)
-class PretrainingResult:
+@dataclass(frozen=True, kw_only=True)
+class PretrainingResult(Trained):
     """What the pre-training of an encoder has come to.
 
+    The "train_accuracy" of an epoch is the share of positives nearer to their centre than every negative (ss-ccl), or of pairs
+    whose distance was told to less than one edit (ss-rl).
+
     Attributes:
-        space: whose architectures the encoder reads.
         recipe: as it was asked for; batches are smaller where the space is.
-        epochs: of each epoch the learning rate at its end, the mean "train_loss", and "train_accuracy" in percent: of
-            positives nearer to their centre than every negative (ss-ccl), or of pairs whose distance was told to less than
-            one edit (ss-rl).
-        seed: of weights, order, anchors and pairs.
-        seconds: wall time spent so far.
-        finished: whether the encoder is there.
-        diverged: how the pre-training diverged after these epochs; None where it did not.
-        run_dir: the run's folder.
     """
 
-    space: SearchSpace
     recipe: PretrainingRecipe
-    epochs: tuple[Mapping[str, Any], ...]
-    seed: int
-    seconds: float
-    finished: bool
-    run_dir: Path
-    diverged: str | None = None
 
 
 def pretrain(
@@ -108,18 +94,7 @@ def pretrain(
 
 def read_pretraining(folder: RunFolder) -> PretrainingResult:
     """What a pre-training has come to so far, from its folder alone; nothing is computed."""
-    config = folder.config
-    epochs, diverged = folder.epochs()
-    return PretrainingResult(
-        space=build_space(config["space"]),
-        recipe=load_pretraining_recipe(config["recipe"]),
-        epochs=epochs,
-        diverged=diverged,
-        seed=int(config["seed"]),
-        seconds=folder.seconds(),
-        finished=(folder.path / CARD_FILE).exists(),
-        run_dir=folder.path,
-    )
+    return PretrainingResult(**facts_of(folder), recipe=load_pretraining_recipe(folder.config["recipe"]))
 
 
 def exact(compute: Compute) -> Compute:
@@ -135,39 +110,18 @@ class EncoderSession(Session):
     def __init__(self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
         super().__init__(fabric, folder, callbacks)
         recipe, space = load_pretraining_recipe(folder.config["recipe"]), build_space(folder.config["space"])
-        self.pretraining = pretraining_for(fabric, space, recipe, self.seed)
-        self.epochs, self.lr = self.pretraining.recipe.epochs, self.pretraining.recipe.lr
-        self.steps_per_epoch = self.pretraining.steps_per_epoch
+        self.step = self.pretraining = pretraining_for(fabric, space, recipe, self.seed)
+        self.batches, self.steps_per_epoch = self.pretraining.batches, self.pretraining.steps_per_epoch
+        self.epochs, self.lr = recipe.epochs, recipe.lr
+        self.identity = self.pretraining.identity
         self.state = {**self.pretraining.state, "book": self.book}
+        taken, note = self.pretraining.recipe.batch, f"{len(self.pretraining.codes):,} architectures of {space.name}"
+        self.notes = (note if recipe.batch == taken else f"{note}; batches of {taken:,} instead of {recipe.batch:,}",)
 
     @classmethod
     def to_lower(cls, folder: RunFolder) -> str:
         """See `Session.to_lower`."""
         return f"batch (now {folder.config['recipe']['batch']:,})"
-
-    def identity(self) -> dict[str, Any]:
-        """See `Session.identity`."""
-        return self.pretraining.identity
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the last step."""
-        return self.pretraining.lr
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """How many architectures it sees, and how many at a time where those are fewer than asked for."""
-        given, taken = self.folder.config["recipe"]["batch"], self.pretraining.recipe.batch
-        architectures = f"{len(self.pretraining.codes):,} architectures of {self.pretraining.space.name}"
-        return (architectures if given == taken else f"{architectures}; batches of {taken:,} instead of {given:,}",)
-
-    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
-        """Train encoder and head on one batch."""
-        return self.pretraining.step(batch, position)
-
-    def batches(self, epoch: int, begin: int) -> Iterable[Any]:
-        """The batches of an epoch from a step on."""
-        return self.pretraining.batches(epoch, begin)
 
     def mean(self, value: float) -> float:
         """Sums are those of all processes already."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -20,7 +20,6 @@ from frugalnas.spaces import SearchSpace
 from frugalnas.training import (
     Compute,
     Objective,
-    Position,
     Recipe,
     WeightStep,
     compiled,
@@ -49,6 +48,7 @@ class ImageSession(Session):
     """
 
     recipe_class: ClassVar[type[Recipe]] = Recipe
+    step: WeightStep
 
     def __init__(
         self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback], data: ImageData | None = None
@@ -63,8 +63,10 @@ class ImageSession(Session):
         self.bare = self.network()
         self.train_loader = training_loader(self.data, self.recipe, self.seed, fabric, self.labels())
         self.steps_per_epoch = len(self.train_loader)
-        self.weight_step, optimizer = self.made()
-        self.weight_step.begun = self.begun
+        self.batches = self.train_loader.epoch
+        self.step, optimizer = self.made()
+        self.step.begun = self.begun
+        self.identity = identity_of(folder, self.recipe_class)
         self.state = {"network": self.bare, "optimizer": _Optimizer(optimizer, self.bare), "book": self.book}
         if self.compute.precision == "16":
             self.state["precision"] = fabric.strategy.precision  # its gradient scaler
@@ -105,23 +107,6 @@ class ImageSession(Session):
             f"batch_size (now {recipe.batch_size}; lr in proportion), the network's width or the input size, raise "
             f"accumulate (now {recipe.accumulate}), or take precision bf16"
         )
-
-    def identity(self) -> dict[str, Any]:
-        """See `Session.identity`."""
-        return identity_of(self.folder, self.recipe_class)
-
-    @property
-    def rate(self) -> float:
-        """The learning rate of the last step."""
-        return self.weight_step.lr
-
-    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
-        """Train the weights on one batch."""
-        return self.weight_step(batch, position)
-
-    def batches(self, epoch: int, begin: int) -> Iterable[Any]:
-        """The batches of an epoch from a step on."""
-        return self.train_loader.epoch(epoch, begin)
 
     def draw(self, record: Mapping[str, Any]) -> None:
         """Add the record to TensorBoard's curves."""

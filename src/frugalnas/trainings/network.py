@@ -24,11 +24,11 @@ from frugalnas.networks import build
 from frugalnas.networks.counting import count_network
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
-from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.kinds import load_run
 from frugalnas.runs.progress import Callback
-from frugalnas.spaces import Architecture, Codes, SearchSpace
+from frugalnas.spaces import Architecture, Codes
 from frugalnas.strict_json import to_json
 from frugalnas.tensors import digest
 from frugalnas.training import (
@@ -46,6 +46,7 @@ from frugalnas.training import (
 from frugalnas.trainings.fitting import fitted_network
 from frugalnas.trainings.images import ImageSession, evaluation_loader, set_up
 from frugalnas.trainings.kinds import TrainingKind
+from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.session import Book
 from frugalnas.trainings.teacher import load_teacher
 from frugalnas.trainings.weights import begin_with, initial_weights, too_large, warm_start
@@ -57,44 +58,27 @@ INITIAL = "checkpoints/initial.safetensors"
 """The weights that a training began with: written once, never again."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training has come to.
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult(Trained):
+    """What the training of a network has come to.
+
+    Records of epochs also have "val_loss" and "val_accuracy", None without validation images.
 
     Attributes:
-        space: with the sizes of the network that was trained (width, input size, classes).
         code: the architecture, shape [genes].
         architecture: its text, or the known name it was asked for by.
-        epochs: one record per epoch: "epoch" (from 1), "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"
-            (without validation images the last two are None).
         test: on the test images, once, at the end; None before that, and where there are none or they were not asked for.
         selected: the epoch whose weights are the result; 0 before the first one.
-        total_epochs: how many the recipe asks for.
         params: without auxiliary head.
         macs: multiply-adds of one image.
-        seconds: wall time so far.
-        notes: what was decided about the data (input size, split, skipped images).
-        finished: whether the model is in `model`.
-        restarts: epochs after which the schedule of the learning rate started anew.
-        diverged: how the training diverged after these epochs; None where it did not.
-        run_dir: the run's folder.
     """
 
-    space: SearchSpace
     code: Codes
     architecture: str
-    epochs: tuple[dict[str, Any], ...]
     test: EvaluationResult | None
     selected: int
-    total_epochs: int
     params: int
     macs: int
-    seconds: float
-    notes: tuple[str, ...]
-    finished: bool
-    run_dir: Path
-    restarts: tuple[int, ...] = ()
-    diverged: str | None = None
 
     @property
     def model(self) -> Path:
@@ -176,34 +160,23 @@ def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult
 
 def read_training(folder: RunFolder) -> TrainingResult:
     """See `load_training`."""
-    config = folder.config
-    space = build_space(config["space"])
-    records, diverged = folder.epochs()
-    test, selected, finished = None, len(records), False
+    config, facts = folder.config, facts_of(folder)
+    test, selected, final = None, len(facts["epochs"]), folder.path / "test.json"
     try:
-        final = read_json((folder.path / "test.json").read_text(encoding="utf-8"), "test.json")
-        test = None if final["test"] is None else EvaluationResult.from_json(final["test"])
-        selected, finished = final["selected"], True
-    except OSError:
-        pass
+        if facts["finished"]:
+            said = read_json(final.read_text(encoding="utf-8"), "test.json")
+            test = None if said["test"] is None else EvaluationResult.from_json(said["test"])
+            selected = said["selected"]
     except (ValueError, KeyError, TypeError):
-        raise RunFolderError(f"{folder.path / 'test.json'} is damaged; remove it and resume to test again") from None
+        raise RunFolderError(f"{final} is damaged; remove it and resume to test again") from None
     return TrainingResult(
-        space=space,
-        code=space.parse(config["architecture"]),
+        **facts,
+        code=facts["space"].parse(config["architecture"]),
         architecture=config["name"],
-        epochs=records,
-        restarts=tuple(config.get("restarts", ())),
-        diverged=diverged,
         test=test,
         selected=selected,
-        total_epochs=config["recipe"]["epochs"],
         params=int(config["counts"]["params"]),
         macs=int(config["counts"]["macs"]),
-        seconds=folder.seconds(),
-        notes=tuple(config["notes"]),
-        finished=finished,
-        run_dir=folder.path,
     )
 
 

@@ -129,7 +129,7 @@ def plan_pretraining(
     compute = exact(compute)
     pretraining = pretraining_for(_one_device(compute), space, chosen, seed)
     steps, epochs = pretraining.steps_per_epoch, pretraining.recipe.epochs
-    seconds = steps * epochs * seconds_a_step(pretraining.step, pretraining.batches(0, 0), epochs, steps)
+    seconds = steps * epochs * seconds_a_step(pretraining, pretraining.batches(0, 0), epochs, steps)
     return Plan(space, pretraining.recipe, steps, seconds / compute.devices, architectures=len(pretraining.codes))
 
 

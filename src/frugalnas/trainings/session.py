@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -17,12 +17,24 @@ from frugalnas.errors import Diverged
 from frugalnas.runs.folder import DIVERGED, RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.training import Checkpoints, Position, Stateful, fit, watching_memory
+from frugalnas.training.fit import Batches
 
 __all__ = ["Book", "Session", "TimeLeft", "run_session"]
 
 SAVE_EVERY_S = 60.0
 FIRST_ESTIMATE = 3
 """Steps that are timed before the time left is estimated; the one before them is passed over, as it sets things up."""
+
+
+class Stepping(Protocol):
+    """A step of `frugalnas.training.fit` that knows the learning rate of the last one."""
+
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+
+    def __call__(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
+        """Train on one batch."""
 
 
 class Book:
@@ -48,9 +60,8 @@ class Book:
 class Session(ABC):
     """One training under way in one process: steps on batches, checkpoints, a journal with a line an epoch.
 
-    Child classes set up what is trained in their constructor, and say what a step is (`step`), on what (`batches`), whose
-    checkpoints are taken (`identity`), what an epoch's record has beside loss and accuracy (`measured`), and what comes at
-    the end (`finish`).
+    Child classes set up what is trained in their constructor, and say what an epoch's record has beside loss and accuracy
+    (`measured`), and what comes at the end (`finish`).
 
     Args:
         fabric: launched.
@@ -58,15 +69,23 @@ class Session(ABC):
         callbacks: are told what happens, in the first process.
 
     Attributes:
+        step: trains on one batch; see `frugalnas.training.fit`.
+        batches: of an epoch from a step on.
         epochs: in all.
         steps_per_epoch: of the optimisers.
+        identity: what a checkpoint must agree with to be one of the run's.
+        notes: what was decided, for the user.
         state: all that steps change, by name: networks, optimisers, averages; and `book`, the records of epochs.
         lr: the recipe's learning rate.
         pause: what comes between epochs, in training steps.
     """
 
+    step: Stepping
+    batches: Batches
     epochs: int
     steps_per_epoch: int
+    identity: Mapping[str, Any]
+    notes: Sequence[str]
     lr: float
     pause = 0.0
 
@@ -78,6 +97,7 @@ class Session(ABC):
         self.seed = int(folder.config["seed"])
         self.book = self.records()
         self.state: dict[str, Stateful] = {}
+        self.notes = tuple(folder.config.get("notes", ()))
 
     # -- what child classes say --------------------------------------------------------------------------------------
 
@@ -89,28 +109,6 @@ class Session(ABC):
     @abstractmethod
     def to_lower(cls, folder: RunFolder) -> str:
         """The settings that make a run need less memory, for `watching_memory`."""
-
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What a checkpoint must agree with to be one of the run's."""
-
-    @property
-    @abstractmethod
-    def rate(self) -> float:
-        """The learning rate of the last step."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """What was decided, for the user."""
-        return tuple(self.folder.config.get("notes", ()))
-
-    @abstractmethod
-    def step(self, batch: Any, position: Position) -> Mapping[str, Tensor]:
-        """Train on one batch; see `frugalnas.training.fit`."""
-
-    @abstractmethod
-    def batches(self, epoch: int, begin: int) -> Iterable[Any]:
-        """The batches of an epoch from a step on."""
 
     def mean(self, value: float) -> float:
         """The mean over all processes of what an epoch's steps summed up in one of them."""
@@ -141,7 +139,7 @@ class Session(ABC):
 
     def run(self) -> None:
         """Train to the end."""
-        checkpoints = Checkpoints(self.folder.path / "checkpoints", self.identity())
+        checkpoints = Checkpoints(self.folder.path / "checkpoints", self.identity)
         found = checkpoints.latest()
         done = 0 if found is None else found.step
         records = [] if found is None else found.state["book"]["records"]
@@ -179,7 +177,7 @@ class Session(ABC):
     def mend(self) -> str:
         """What is said of a divergence, and what to do about it."""
         return (
-            f" at learning rate {self.rate:g}: the training has diverged; lower lr (now {self.lr:g}), set "
+            f" at learning rate {self.step.lr:g}: the training has diverged; lower lr (now {self.lr:g}), set "
             "clip_norm, or take precision bf16 or 32; the last good checkpoint, where there is one, is kept"
         )
 
@@ -192,7 +190,7 @@ class Session(ABC):
         means = {name: self.mean(value) for name, value in means.items()}
         record: dict[str, Any] = {
             "epoch": epoch + 1,
-            "lr": self.rate,
+            "lr": self.step.lr,
             "train_loss": means["loss"],
             "train_accuracy": means["accuracy"],
             **self.measured(epoch + 1),
@@ -215,7 +213,7 @@ class Session(ABC):
         """Write the line of the epoch in which the training diverged: what was to be measured is null."""
         records = self.book.records
         unknown = dict.fromkeys(records[-1] if records else ("epoch", "lr", "train_loss", "train_accuracy"))
-        self.folder.append({**unknown, "epoch": len(records) + 1, "lr": self.rate, DIVERGED: str(error)})
+        self.folder.append({**unknown, "epoch": len(records) + 1, "lr": self.step.lr, DIVERGED: str(error)})
 
 
 def run_session(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from frugalnas.data import ImageData, Images, RandomLabels
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import tensors_of
-from frugalnas.runs.descriptions import build_space, describe_space
+from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.kinds import load_run
 from frugalnas.runs.progress import Callback
@@ -44,6 +44,7 @@ from frugalnas.trainings.fitting import fitted_supernet
 from frugalnas.trainings.images import ImageSession, open_described, set_up
 from frugalnas.trainings.kinds import SupernetKind, weights_file
 from frugalnas.trainings.restart import identity_of
+from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.weights import begin_with, initial_weights
 
 __all__ = [
@@ -56,36 +57,19 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class SupernetResult:
+@dataclass(frozen=True, kw_only=True)
+class SupernetResult(Trained):
     """What the training of a supernet has come to.
 
+    Records of epochs also have "angle", in radians between all weights and the initial ones.
+
     Attributes:
-        space: with the sizes of the supernet (width, input size, classes).
         recipe: with everything settled.
-        epochs: one record per epoch: "epoch" (from 1), "lr", "train_loss", "train_accuracy", "angle" (radians between all
-            weights and the initial ones).
-        total_epochs: how many the recipe asks for.
         initial: SHA-256 of the initial weights.
-        seed: of weights, paths, random labels, order and augmentation.
-        seconds: wall time so far.
-        notes: what was decided about the data.
-        finished: whether all epochs are done.
-        diverged: how the training diverged after these epochs; None where it did not.
-        run_dir: the run's folder.
     """
 
-    space: SearchSpace
     recipe: SupernetRecipe
-    epochs: tuple[dict[str, Any], ...]
-    total_epochs: int
     initial: str
-    seed: int
-    seconds: float
-    notes: tuple[str, ...]
-    finished: bool
-    run_dir: Path
-    diverged: str | None = None
 
     @property
     def bases(self) -> tuple[int, ...]:
@@ -246,23 +230,8 @@ def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult
 
 def read_supernet(folder: RunFolder) -> SupernetResult:
     """See `load_supernet`."""
-    config = folder.config
-    recipe = load_recipe(config["recipe"], kind=SupernetRecipe)
-    assert recipe.epochs is not None
-    epochs, diverged = folder.epochs()
-    return SupernetResult(
-        space=build_space(config["space"]),
-        recipe=recipe,
-        epochs=epochs,
-        diverged=diverged,
-        total_epochs=recipe.epochs,
-        initial=str(config["initial"]),
-        seed=int(config["seed"]),
-        seconds=folder.seconds(),
-        notes=tuple(config["notes"]),
-        finished=(folder.path / weights_file(recipe.epochs)).exists(),
-        run_dir=folder.path,
-    )
+    recipe = load_recipe(folder.config["recipe"], kind=SupernetRecipe)
+    return SupernetResult(**facts_of(folder), recipe=recipe, initial=str(folder.config["initial"]))
 
 
 def supernet_data(run_dir: Path | str) -> ImageData:
@@ -292,12 +261,6 @@ def random_labels(recipe: SupernetRecipe, seed: int) -> RandomLabels | None:
         return None
     assert recipe.classes is not None
     return RandomLabels(recipe.classes, seed, anew=recipe.labels == "random-access")
-
-
-def _objective_of(recipe: SupernetRecipe) -> Objective:
-    """The loss of a settled recipe."""
-    assert recipe.classes is not None
-    return Objective(recipe, recipe.classes)
 
 
 def step_of(
@@ -335,14 +298,14 @@ class SupernetSession(ImageSession):
     recipe_class: ClassVar[type[Recipe]] = SupernetRecipe
     recipe: SupernetRecipe
     bare: Supernet
-    weight_step: SupernetStep
+    step: SupernetStep
 
     def __init__(
         self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback], data: ImageData | None = None
     ) -> None:
         super().__init__(fabric, folder, callbacks, data)
         self.names = tensor_names(self.bare)
-        self.state["step"] = self.weight_step
+        self.state["step"] = self.step
 
     def network(self) -> nn.Module:
         """The supernet with the weights that the run began with."""
