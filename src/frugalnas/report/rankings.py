@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from frugalnas.files import draft
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
+from frugalnas.report.records import write_csv
 from frugalnas.report.style import save_figure
 from frugalnas.scores.correlation import Correlation
 from frugalnas.searches.scoring import score_title
@@ -88,7 +87,7 @@ def ranking_report(study: Study, folder: Path) -> list[Path]:
     """A CSV file with every run and epoch, and the figures: score against accuracy, and tau over epochs if there are several."""
     stem = f"correlation-{study.table.replace('/', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
-    written = [_write_csv(ranking_rows(study), folder / f"{stem}.csv")]
+    written = [_written(ranking_rows(study), folder / f"{stem}.csv")]
     main = study.main
     figure = score_against_accuracy(
         study.scores[main.run, main.score, main.base],
@@ -107,7 +106,7 @@ def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
     """A CSV file with every table and run, and the figures: score against accuracy of each table, and all taus."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for study in studies.values() for row in ranking_rows(study)]
-    written = [_write_csv(rows, folder / "robustness.csv")]
+    written = [_written(rows, folder / "robustness.csv")]
     first = next(iter(studies.values()))
     main = first.main
     alike = [study for study in studies.values() if np.array_equal(study.codes, first.codes)]
@@ -195,11 +194,6 @@ def _without_nan(record: dict[str, Any]) -> dict[str, Any]:
     return {key: None if value != value else value for key, value in record.items()}
 
 
-def _write_csv(rows: list[dict[str, Any]], path: Path) -> Path:
+def _written(rows: list[dict[str, Any]], path: Path) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with draft(path) as made, made.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: "" if value is None or value != value else value for name, value in row.items()})
-    return path
+    return write_csv(path, names, (map(_without_nan(row).get, names) for row in rows))

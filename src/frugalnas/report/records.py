@@ -13,7 +13,7 @@ from frugalnas.runs.kinds import Page
 __all__ = ["page_of", "write_csv", "write_parquet"]
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
     """The path of a CSV file with these rows; missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with draft(path) as made, made.open("w", encoding="utf-8", newline="") as file:
