@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -96,25 +95,18 @@ def unlabelled(images, tmp_path_factory, without_onnx):
     )
 
 
-def stop_at(stage, step):
-    """Watches that interrupt one stage at a step of its training."""
+class StopAt(Callback):
+    """An interruption of one stage at a step of its training."""
 
-    class Stop(Callback):
-        def on_step(self, done, seconds_left):
-            if done == step:
-                raise KeyboardInterrupt
+    def __init__(self, stage, step):
+        self.stage, self.step, self.under_way = stage, step, ""
 
-    class Watched:
-        def __init__(self, under_way):
-            self.callbacks = [Stop()] if under_way.name == stage else []
+    def on_stage(self, name, path, doing):
+        self.under_way = name
 
-        def __enter__(self):
-            return self.callbacks
-
-        def __exit__(self, *_):
-            pass
-
-    return Watched
+    def on_progress(self, done, said="", *, left=None, worth_a_line=False):
+        if (self.under_way, done) == (self.stage, self.step):
+            raise KeyboardInterrupt
 
 
 def settled(data, settings=None, space=None):
@@ -183,7 +175,7 @@ def test_an_interrupted_run_comes_to_the_same_end(whole, images, tmp_path, stage
             run_dir=run_dir,
             settings={**QUICK, "retrain.top": 2},
             compute=CPU,
-            watch=stop_at(stage, step),
+            callbacks=[StopAt(stage, step)],
         )
     with pytest.raises(FrugalnasError, match="has not come to an end; continue it with: frugalnas resume"):
         load_method(run_dir)
@@ -339,14 +331,13 @@ def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path
     run_dir = tmp_path / "failed"
     shutil.copytree(whole.run_dir, run_dir, ignore=shutil.ignore_patterns("result.json", "0[234]-*", "report"))
 
-    @contextmanager
-    def failing(stage):
-        if stage.name == "search":
-            raise FrugalnasError("no <such> luck")
-        yield []
+    class Failing(Callback):
+        def on_stage(self, name, path, doing):
+            if name == "search":
+                raise FrugalnasError("no <such> luck")
 
     with pytest.raises(FrugalnasError, match="luck"):
-        MethodRun(watch=failing).resume(run_dir)
+        fn.resume_run(run_dir, callbacks=[Failing()])
     assert json.loads(cli("show", run_dir, "--json").out)["failure"] == {"stage": "search", "error": "no <such> luck"}
     assert re.search("failed +stage search: no <such> luck", cli("show", run_dir).out)
     assert "Stage search failed: no &lt;such&gt; luck" in (run_dir / "report" / "index.html").read_text()

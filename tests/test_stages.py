@@ -53,32 +53,19 @@ class TwoSearches(Method):
         return {"best": max(result.best.value for result in better), "network": "stages/02-narrow-1"}
 
 
-class Stop(QueryCallback):
-    """An interruption after so many queries."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def on_query(self, query, ledger) -> None:
-        if len(ledger) == self.after:
-            raise KeyboardInterrupt
-
-
-class Interrupting:
-    """Watches that interrupt one stage."""
+class Interrupting(QueryCallback):
+    """An interruption of one stage after so many queries."""
 
     def __init__(self, stage: str, after: int) -> None:
         self.stage, self.after = stage, after
+        self.under_way = ""
 
-    def __call__(self, stage):
-        self.callbacks = [Stop(self.after)] if stage.name == self.stage else []
-        return self
+    def on_stage(self, name, path, doing) -> None:
+        self.under_way = name
 
-    def __enter__(self):
-        return self.callbacks
-
-    def __exit__(self, *_) -> None:
-        pass
+    def on_query(self, query, ledger) -> None:
+        if self.under_way == self.stage and len(ledger) == self.after:
+            raise KeyboardInterrupt
 
 
 def journals(run_dir: Path) -> dict[str, str]:
@@ -113,7 +100,7 @@ def test_stages_are_runs_in_folders_of_their_own(whole):
 def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp_path, stage, after):
     run_dir = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        MethodRun(watch=Interrupting(stage, after)).begin(TwoSearches(), run_dir)
+        MethodRun().begin(TwoSearches(), run_dir, callbacks=[Interrupting(stage, after)])
     assert read_result(run_dir) is None
     with pytest.raises(RunFolderError, match="has no network yet; continue it with: frugalnas resume"):
         trained_run(run_dir)
@@ -134,7 +121,7 @@ def test_a_finished_run_is_only_read(whole):
 
 def test_one_stage_alone(whole, tmp_path):
     run_dir = tmp_path / "run"
-    assert MethodRun("broad").begin(TwoSearches(), run_dir).concluded is None
+    assert MethodRun().begin(TwoSearches(), run_dir, stage="broad").concluded is None
     assert [stage.name for stage in load_stages(run_dir)] == ["broad"]
     with pytest.raises(
         FrugalnasError, match="`stage` report needs narrow-1, which is not finished; run `stage` narrow"
@@ -157,11 +144,11 @@ def test_a_stage_whose_folder_is_removed_is_carried_out_again(whole, tmp_path):
 
 def test_bad_requests_say_what_to_do(whole, tmp_path):
     with pytest.raises(FrugalnasError, match="unknown stage 'narow'; did you mean 'narrow'"):
-        MethodRun("narow").begin(TwoSearches(), tmp_path / "run")
+        MethodRun().begin(TwoSearches(), tmp_path / "run", stage="narow")
     with pytest.raises(
         FrugalnasError, match="`stage` narrow needs broad, which is not finished; run `stage` broad first"
     ):
-        MethodRun("narrow").begin(TwoSearches(), tmp_path / "run")
+        MethodRun().begin(TwoSearches(), tmp_path / "run", stage="narrow")
     assert not (tmp_path / "run").exists()
     with pytest.raises(RunFolderError, match="is already there; continue it with: frugalnas resume"):
         MethodRun().begin(TwoSearches(), whole[0])

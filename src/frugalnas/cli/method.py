@@ -123,10 +123,9 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
         print(worded(note), file=sys.stderr)
     data = slug(Path(str(settled.method.recipe["data"]).rstrip("/")).name)
     run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    carried = MethodRun(parsed.stage)
-    with watched(run_dir, parsed.quiet, carried.doing, set(notes)) as callbacks:
-        result = carried.begin(settled.method, run_dir, callbacks)
-    return show_result(carried, result, run_dir)
+    with watched(run_dir, parsed.quiet, MethodRun.doing, set(notes)) as callbacks:
+        result = MethodRun().begin(settled.method, run_dir, stage=parsed.stage, callbacks=callbacks)
+    return show_result(MethodRun(), result, run_dir)
 
 
 def stage_settings(said: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.methods.method import ImageMethod
-from frugalnas.registry import KINDS, METHODS
+from frugalnas.registry import METHODS
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Row, RunKind
@@ -20,7 +19,6 @@ from frugalnas.runs.stages import (
     Method,
     Stage,
     Stages,
-    Watch,
     carried_out,
     load_stages,
     method_of,
@@ -121,12 +119,7 @@ class MethodResult:
 
 
 class MethodRun(RunKind):
-    """A method, carried out stage by stage.
-
-    Args:
-        stage: the only one to be carried out; those before it must be finished. None carries out all.
-        watch: callbacks for each stage, beside those that are for all.
-    """
+    """A method, carried out stage by stage."""
 
     name = "method"
     config: ClassVar[Mapping[str, Any]] = {"method": {"name": str, "options": Mapping[str, Any]}}
@@ -135,28 +128,29 @@ class MethodRun(RunKind):
     report = "frugalnas.report.methods:method_page"
     doing = "carrying out"
 
-    def __init__(self, stage: str | None = None, watch: Watch | None = None) -> None:
-        self.stage, self.watch = stage, watch
-        self.device: str | None = None
-
-    def begin(self, method: Method, run_dir: Path | str, callbacks: Sequence[Callback] = ()) -> MethodResult:
+    def begin(
+        self, method: Method, run_dir: Path | str, *, stage: str | None = None, callbacks: Sequence[Callback] = ()
+    ) -> MethodResult:
         """What a method comes to, carried out in a new folder.
+
+        Args:
+            method: what to do.
+            run_dir: a new folder.
+            stage: the only one to be carried out; those before it must be finished. None carries out all.
+            callbacks: are told what happens.
 
         Raises:
             FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
         """
-        self._check_stage(method)
-        result: MethodResult = self.start(
-            run_dir, {"method": METHODS.describe(method)}, callbacks=callbacks, method=method
-        )
+        _check_stage(method, stage)
+        described = {"method": METHODS.describe(method)}
+        result: MethodResult = self.start(run_dir, described, callbacks=callbacks, method=method, only=stage)
         return result
 
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
         """Ask the method for its stages: those that are finished are read, the others carried on with or begun."""
-        method = handed.get("method") or method_of(folder)
-        self._check_stage(method)
-        watch = self.watch or _told_of_stages(callbacks)
-        carried_out(method, Stages(folder, only=self.stage, device=self.device, watch=watch))
+        method = handed.pop("method", None) or method_of(folder)
+        carried_out(method, Stages(folder, callbacks, **handed))
 
     def load(self, folder: RunFolder) -> MethodResult:
         """It as far as it has come."""
@@ -196,48 +190,49 @@ class MethodRun(RunKind):
         space = build_space({**describe_space(found.space), "limits": {}})
         return Architecture(space, space.parse(found.architecture), f"what {folder.given} found")
 
-    def change(self, folder: RunFolder, **changes: Any) -> None:
+    def change(
+        self,
+        folder: RunFolder,
+        settings: Mapping[str, Any] | None = None,
+        where: str | None = None,
+        device: str | None = None,
+        stage: str | None = None,
+        **others: Any,
+    ) -> dict[str, Any]:
         """Give stages that have not begun other settings, after the checks that a new run has.
 
         Args:
             folder: the run's.
-            changes: `settings` by name; `where`, limits on the network that is retrained; the `device` on which trainings go on
-                from now on; the only `stage` to be carried out.
+            settings: by name.
+            where: limits on the network that is retrained.
+            device: on which trainings go on from now on.
+            stage: the only one to be carried out.
+            others: of which there are none.
 
         Raises:
             FrugalnasError: where a stage that a setting is about has begun, or something does not fit; nothing is changed then.
         """
-        self.stage, self.device = changes.get("stage", self.stage), changes.get("device")
-        settings = {**changes.get("settings", {}), **({"where": changes["where"]} if "where" in changes else {})}
         method = method_of(folder)
-        if not settings:
-            return
+        _check_stage(method, stage)
+        wanted = {**(settings or {}), **({} if where is None else {"where": where})}
         begun = {stage.group: stage for stage in reversed(load_stages(folder.path))}
-        for setting in settings:
-            stage = begun.get(method.stage_of(setting))
-            if stage is not None:
+        for setting in wanted:
+            first = begun.get(method.stage_of(setting))
+            if first is not None:
                 raise FrugalnasError(
-                    f"{setting} cannot be changed: {stage.name} has begun without it; remove {stage.path} and what comes "
+                    f"{setting} cannot be changed: {first.name} has begun without it; remove {first.path} and what comes "
                     "after to do it again, or start another run"
                 )
-        changed = method.changed(settings)
-        with folder.held():
-            folder.write_config({**folder.config, "method": METHODS.describe(changed)})
-
-    def _check_stage(self, method: Method) -> None:
-        if self.stage is not None and self.stage not in method.stages:
-            raise unknown_name("stage", self.stage, method.stages)
+        if wanted:
+            changed = METHODS.describe(method.changed(wanted))
+            with folder.held():
+                folder.write_config({**folder.config, "method": changed})
+        return {"only": stage, "device": device}
 
 
-def _told_of_stages(callbacks: Sequence[Callback]) -> Watch:
-    """The same callbacks for every stage, told which it is."""
-
-    def watch(stage: Stage) -> AbstractContextManager[list[Callback]]:
-        for callback in callbacks:
-            callback.on_stage(stage.name, stage.path, KINDS.create(stage.kind).doing)
-        return nullcontext(list(callbacks))
-
-    return watch
+def _check_stage(method: Method, stage: str | None) -> None:
+    if stage is not None and stage not in method.stages:
+        raise unknown_name("stage", stage, method.stages)
 
 
 @opening

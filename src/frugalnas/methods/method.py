@@ -13,7 +13,8 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.methods.parts import Part
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.registry import KINDS
-from frugalnas.runs.stages import Method, Stages, Watch
+from frugalnas.runs.progress import Callback
+from frugalnas.runs.stages import Method, Stages
 from frugalnas.trust import give
 
 if TYPE_CHECKING:
@@ -166,13 +167,15 @@ class ImageMethod(Method):
         return conclude(stages.folder.path, self, best, trained)
 
     @classmethod
-    def run(cls, *arguments: Any, run_dir: Path | str, watch: Watch | None = None, **options: Any) -> MethodResult:
+    def run(
+        cls, *arguments: Any, run_dir: Path | str, callbacks: Sequence[Callback] = (), **options: Any
+    ) -> MethodResult:
         """The architecture that the method finds for images, trained from scratch where there are labels.
 
         Args:
             arguments: of `settle`: space, data and recipe.
             run_dir: a new folder.
-            watch: callbacks for each stage.
+            callbacks: are told what happens.
             options: of `settle`: settings, limits, where it is computed, and the seed.
 
         Raises:
@@ -186,8 +189,8 @@ class ImageMethod(Method):
 
         if Path(run_dir).exists():
             raise taken(Path(run_dir))
-        kind = KINDS.resolve("method")
-        found: MethodResult = kind(watch=watch).begin(settle(cls, *arguments, **options).method, run_dir)
+        method = settle(cls, *arguments, **options).method
+        found: MethodResult = KINDS.create("method").begin(method, run_dir, callbacks=callbacks)
         return found
 
 

@@ -10,17 +10,18 @@ import json
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, RunFolderError, told
 from frugalnas.files import write_atomically
-from frugalnas.registry import METHODS
+from frugalnas.registry import KINDS, METHODS
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
 
@@ -28,7 +29,6 @@ __all__ = [
     "Method",
     "Stage",
     "Stages",
-    "Watch",
     "carried_out",
     "load_stages",
     "method_of",
@@ -37,9 +37,6 @@ __all__ = [
     "read_result",
     "trained_run",
 ]
-
-Watch: TypeAlias = Callable[["Stage"], AbstractContextManager[list[Any]]]
-"""Callbacks that look on while a stage runs."""
 
 RESULT = "result.json"
 """What the method concluded, in its run's folder."""
@@ -53,7 +50,7 @@ class Stage:
 
     Attributes:
         name: "supernet", "search", "retrain-1", ...
-        kind: of run that it is: "supernet", "search" or "training".
+        kind: of run that it is: "supernet", "search", "training", ...
         path: its folder.
         finished: whether nothing is left to do in it.
         seconds: wall time spent in it so far.
@@ -73,7 +70,7 @@ class Stage:
     @property
     def group(self) -> str:
         """What the command's `stage` calls it: the name without a number at its end."""
-        return _group(self.name)
+        return re.sub(r"-\d+$", "", self.name)
 
 
 class Method(ABC):
@@ -111,18 +108,21 @@ class Stages:
 
     Args:
         folder: of the method's run.
+        callbacks: are told what happens in each stage, and which it is.
         only: group of the only stage to be carried out; those before it must be finished.
         device: on which trainings go on from now on; None keeps theirs.
-        watch: callbacks for each stage.
     """
 
     def __init__(
-        self, folder: RunFolder, *, only: str | None = None, device: str | None = None, watch: Watch | None = None
+        self,
+        folder: RunFolder,
+        callbacks: Sequence[Callback] = (),
+        *,
+        only: str | None = None,
+        device: str | None = None,
     ) -> None:
-        self.folder = folder
-        self.only = only
-        self.device = device
-        self.watch = watch or (lambda stage: nullcontext([]))
+        self.folder, self.callbacks = folder, callbacks
+        self.only, self.device = only, device
         self.under_way: str | None = None
         self._reached = False
         self._asked = 0
@@ -133,7 +133,8 @@ class Stages:
         Args:
             name: distinct within the method.
             kind: of run that it is.
-            begin: `search`, `train` or `train_supernet`, called with the stage's new folder as `run_dir`, and `callbacks`.
+            begin: begins such a run, as `search`, `train` or `train_supernet`; called with the stage's new folder as `run_dir`,
+                and `callbacks`.
             *arguments: of `begin`.
             **options: of `begin`.
         """
@@ -144,21 +145,21 @@ class Stages:
         if not stage.finished:
             started = time.monotonic()
             path.parent.mkdir(exist_ok=True)
+            for callback in self.callbacks:
+                callback.on_stage(name, path, KINDS.create(kind).doing)
             try:
-                with self.watch(stage) as callbacks:
-                    if path.exists():
-                        carried = RunFolder(path).kind
-                        moved = {"device": self.device} if "device" in carried.changes else {}
-                        carried.resume(path, callbacks=callbacks, **moved)
-                    else:
-                        begin(*arguments, run_dir=path, callbacks=callbacks, **options)
+                if path.exists():
+                    carried = RunFolder(path).kind
+                    moved = {"device": self.device} if "device" in carried.changes else {}
+                    carried.resume(path, callbacks=self.callbacks, **moved)
+                else:
+                    begin(*arguments, run_dir=path, callbacks=self.callbacks, **options)
             finally:
                 seconds = round(time.monotonic() - started, 6)
                 self.folder.append({"stage": name, "seconds": seconds}, "timing.jsonl")
         if all(line["stage"] != name for line in self.folder.lines()):
             self.folder.append({"stage": name, "kind": kind, "folder": f"stages/{path.name}"})
-        folder = RunFolder(path)
-        return folder.kind.load(folder)
+        return _stage(path, kind).load()
 
     def begin(self, name: str) -> None:
         """Announce a stage that has no folder of its own, such as a report."""
@@ -199,10 +200,7 @@ def load_stages(run_dir: Path | str, *, trust: bool = False) -> tuple[Stage, ...
     """The stages that a method's run has begun, in order; nothing is computed."""
     folder = RunFolder(Path(run_dir))
     folder.expect("method")
-    found = []
-    for config in sorted((folder.path / "stages").glob("[0-9][0-9]-*/config.yaml")):
-        found.append(_stage(config.parent, RunFolder(config.parent).config["kind"]))
-    return tuple(found)
+    return tuple(_stage(config.parent) for config in sorted(folder.path.glob("stages/[0-9][0-9]-*/config.yaml")))
 
 
 def read_result(run_dir: Path | str) -> dict[str, Any] | None:
@@ -285,15 +283,11 @@ def carried_out(method: Method, stages: Stages) -> dict[str, Any] | None:
         folder.close()
 
 
-def _stage(path: Path, kind: str) -> Stage:
-    """How far a stage has come, from its folder."""
+def _stage(path: Path, kind: str | None = None) -> Stage:
+    """How far a stage has come, from its folder; of this kind, or of any."""
     name = path.name.partition("-")[2]
-    if not (path / "config.yaml").is_file():
+    if kind is not None and not (path / "config.yaml").is_file():
         return Stage(name, kind, path, False, 0.0)
     folder = RunFolder(path)
-    folder.expect(kind)
-    return Stage(name, kind, path, folder.kind.finished(folder), folder.seconds())
-
-
-def _group(name: str) -> str:
-    return re.sub(r"-\d+$", "", name)
+    folder.expect(kind or folder.config["kind"])
+    return Stage(name, folder.config["kind"], path, folder.kind.finished(folder), folder.seconds())
