@@ -44,6 +44,12 @@ class Warming(Evaluator):
         self._evaluated += len(trials)
         return Evaluations(trials.codes.sum(axis=1) + 0.1 * age)
 
+    def state_dict(self) -> dict[str, int]:
+        return {"evaluated": self._evaluated}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._evaluated = state["evaluated"]
+
 
 class KnownOptimum(Evaluator):
     """Knows its best, measures more, and sometimes fails."""

@@ -140,6 +140,33 @@ class Counting(Evaluator):
         self.asked += len(trials)
         return Evaluations(np.arange(self.asked - len(trials), self.asked, dtype=np.float64))
 
+    def state_dict(self) -> dict[str, int]:
+        return {"asked": self.asked}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.asked = state["asked"]
+
+
+class Weighing(Evaluator):
+    """An evaluator with a tensor that grows with every answer."""
+
+    stateful = True
+
+    def __init__(self) -> None:
+        import torch
+
+        self.weights = torch.zeros(3)
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        self.weights += 1.0
+        return Evaluations(np.full(len(trials), float(self.weights.sum())))
+
+    def state_dict(self) -> dict[str, object]:
+        return {"weights": self.weights}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        self.weights = state["weights"]
+
 
 class NotAnEvaluator:
     """Has nothing to do with architectures."""

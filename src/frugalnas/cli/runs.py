@@ -69,7 +69,8 @@ def _list(parsed: argparse.Namespace) -> int:
 
 def row_of(folder: RunFolder) -> list[str]:
     """A run's line in the list, the last of it what it may not exceed: networks by their costs, a search by its time."""
-    row, limits = folder.kind.row(folder), (folder.config.get("space") or {}).get("limits") or {}
+    row, space = folder.kind.row(folder), folder.config.get("space")
+    limits = (space.get("limits") if isinstance(space, dict) else None) or {}
     said = [limits.get("where"), "fewer choices" if "allowed" in limits else None, row.limits]
     limited = "; ".join(filter(None, said))
     return [str(folder.path), row.called or folder.kind.name, row.on, row.done, row.best, limited]

@@ -27,6 +27,7 @@ def write_state(folder: RunFolder, state: dict[str, Any]) -> None:
     if tensors:
         from frugalnas.tensors import write_tensors
 
+        (folder.path / "state").mkdir(exist_ok=True)
         write_tensors(folder.path / "state" / kept, tensors, {})
     if "evaluator" in state:
         state = {**state, "evaluator": given, "tensors": bool(tensors)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,6 +53,17 @@ class EvaluatorConformance(ABC):
             _same(
                 first, _evaluate(evaluator, trials), "the second time; an evaluator that changes says stateful = True"
             )
+
+    def test_a_stateful_evaluator_continues_exactly(self) -> None:
+        """Where it writes down its state, another one goes on from there."""
+        evaluator, anew, trials = self.make(), self.make(), self._trials()
+        if not evaluator.stateful or type(evaluator).state_dict is Evaluator.state_dict:
+            return
+        _evaluate(evaluator, trials)
+        state = copy.deepcopy(evaluator.state_dict())
+        ahead = _evaluate(evaluator, trials)
+        anew.load_state_dict(state)
+        _same(ahead, _evaluate(anew, trials), "after load_state_dict()")
 
     def test_rows_are_answered_in_order(self) -> None:
         """Row i of the answer is about trial i, whatever else is evaluated with it."""
