@@ -28,7 +28,7 @@ from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201, OnceForAll,
 from frugalnas.strategies.genetic import PRESETS, genetic_paper
 from frugalnas.supernets import supernet_of
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "scores"))
 import test_angle as reference
 
 REPEATS = 9

@@ -280,7 +280,7 @@ def test_spaces_without_a_supernet_say_so():
 
 
 def test_a_layer_wise_space_of_ones_own_has_a_supernet(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent / "examples"))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
     from macro_space import macro_space
 
     space = macro_space()

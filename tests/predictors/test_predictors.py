@@ -270,7 +270,9 @@ def test_ensemble_reports_its_members(predictor: Predictor, members: int) -> Non
 
 
 CHEAP = {"mlp": {"members": 1}, "mlp-paper": None, "forest": {"trees": 40}, "boosting": {"trees": 40}}
-CHEAP |= dict.fromkeys(("bananas", "brp-nas", "neural-predictor", "seminas"))  # tests/test_graph_predictors.py
+CHEAP |= dict.fromkeys(
+    ("bananas", "brp-nas", "neural-predictor", "seminas")
+)  # tests/predictors/test_graph_predictors.py
 CHEAP |= dict.fromkeys(name for name in PREDICTORS.targets if name.startswith("gin"))
 CHEAP |= dict.fromkeys(("params", "macs", "random-order"))  # baselines, which learn nothing
 

@@ -20,7 +20,7 @@ from frugalnas.testing.checks import landscape
 
 SPACE = NASBench201()
 THREE_OPERATIONS = SPACE.restrict(np.tile([True, True, True, True, False], (6, 1)))
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class Sweep(Strategy):

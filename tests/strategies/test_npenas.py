@@ -23,7 +23,7 @@ from frugalnas.testing import StrategyConformance
 from frugalnas.testing.checks import landscape
 
 SPACE = NASBench201()
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 class Clairvoyant(Predictor):

@@ -19,7 +19,7 @@ from frugalnas.testing import StrategyConformance
 from frugalnas.testing.checks import landscape
 
 SPACE = NASBench201()
-GOLDEN = Path(__file__).parent / "golden" / "genetic.json"
+GOLDEN = Path(__file__).parents[1] / "golden" / "genetic.json"
 
 
 class TestGeneticSearch(StrategyConformance):

@@ -219,7 +219,7 @@ def test_one_bad_run_does_not_hide_the_others(run, cli, monkeypatch):
 
 def test_no_damage_of_one_byte_is_believed(tmp_path):
     """A small sample of benchmarks/damage.py."""
-    place = Path(__file__).parents[1] / "benchmarks" / "damage.py"
+    place = Path(__file__).parents[2] / "benchmarks" / "damage.py"
     spec = importlib.util.spec_from_file_location("damage", place)
     damage = importlib.util.module_from_spec(spec)
     sys.modules["damage"] = damage  # where dataclasses look for it
