@@ -63,12 +63,6 @@ def test_a_limit_names_itself_and_how_it_is_raised(monkeypatch):
 
 SOURCE = Path(frugalnas.__file__).parent
 COMMAND = re.compile(r"(frugalnas [a-z{]|python -m pip)[^;,()\n]*")
-NOT_YET = {
-    "tables/importing.py",
-    "tables/labels.py",
-    "tables/official.py",
-}
-"""Files that still speak of options. The list only becomes shorter."""
 
 
 def texts(path: Path) -> Iterator[str]:
@@ -91,7 +85,7 @@ def test_only_the_command_line_speaks_of_options():
         if path.relative_to(SOURCE).parts[0] != "cli"
         and any(re.search(r"(?<![\w-])--[a-z]", COMMAND.sub("", text)) for text in texts(path))
     }
-    assert speaking <= NOT_YET
+    assert speaking == set()
 
 
 @pytest.mark.parametrize(

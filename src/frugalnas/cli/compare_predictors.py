@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.options import convert, labelled_names, numbers, settings_of
+from frugalnas.cli.options import converted, labelled_names, numbers, settings_of
 from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
@@ -153,7 +153,7 @@ def predictor_descriptions(
     described, takes = [], 0
     for label, name in named.items():
         constructor, own = PREDICTORS.resolve(name), settings.get(label, {})
-        options = {key: convert(constructor, key, value, f"{label}.{key}") for key, value in own.items()}
+        options = converted(constructor, own, label)
         if (
             pretrained is not None
             and label in ([learnt] if learnt else named)

@@ -141,7 +141,7 @@ def stage_settings(said: Sequence[str]) -> dict[str, Any]:
 
 def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The space as an object where `--set space.NAME` gives it options, else its name; and the settings of the stages."""
-    from frugalnas.cli.options import convert
+    from frugalnas.cli.options import converted
     from frugalnas.registry import SPACES
 
     settings = stage_settings(parsed.set)
@@ -156,9 +156,9 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
         return parsed.space, settings
     if parsed.space is None:
         raise FrugalnasError(f"--set space.{next(iter(options))}: which space? Add --space NAME")
-    constructor = SPACES.resolve(parsed.space)
-    converted = {name: convert(constructor, name, value, f"space.{name}") for name, value in options.items()}
-    return SPACES.create({"name": parsed.space, "options": converted}), settings
+    return SPACES.create(
+        {"name": parsed.space, "options": converted(SPACES.resolve(parsed.space), options, "space")}
+    ), settings
 
 
 # -- what is shown -------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from frugalnas.amounts import number, whole
@@ -22,6 +22,7 @@ __all__ = [
     "add_evaluator",
     "add_limit",
     "convert",
+    "converted",
     "evaluator_settings",
     "labelled_names",
     "numbers",
@@ -83,6 +84,11 @@ def convert(constructor: Callable[..., Any], name: str, text: str | bool, shown_
         choices = _choices(hint)
         wanted = f"one of {', '.join(choices)}" if choices else _metavar(hint)
         raise FrugalnasError(f"{shown_as}: {text!r} is not {wanted}") from None
+
+
+def converted(constructor: Callable[..., Any], texts: Mapping[str, str], part: str) -> dict[str, Any]:
+    """The values that texts mean for parameters of a constructor, which settings call `part.NAME`; see `convert`."""
+    return {name: convert(constructor, name, text, f"{part}.{name}") for name, text in texts.items()}
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -202,7 +208,10 @@ def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str,
 
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """The option for limits on what an architecture may cost, the same in every command that takes any."""
-    group.add_argument("--where", "--budget", type=_limit, metavar="LIMIT", required=required, help=what)
+    group.add_argument("--where", type=_limit, metavar="LIMIT", required=required, help=what)
+    group._option_string_actions["--budget"] = group._option_string_actions[
+        "--where"
+    ]  # as papers call it; not in the help
 
 
 def _limit(text: str) -> str:

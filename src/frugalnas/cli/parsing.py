@@ -59,6 +59,8 @@ _OF_METHODS = ("rlnas",)
 _KEEP_TO_THEMSELVES = ("show", "list")
 """Commands that import nothing that a file names."""
 _HELP = ("-h", "--help")
+_MEANT = dict.fromkeys(("--constraint", "--constraints", "--limit", "--limits"), "--where")
+"""Options that other programs have, and what they are called here."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -118,7 +120,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from difflib import get_close_matches
 
     parser, left = unread or (parser, said)
-    near = get_close_matches(left[0].partition("=")[0], list(_leaf(parser, said)._option_string_actions), n=1)
+    wrong, options = left[0].partition("=")[0], list(_leaf(parser, said)._option_string_actions)
+    near = [_MEANT[wrong]] if _MEANT.get(wrong) in options else get_close_matches(wrong, options, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
     raise FrugalnasError(
         f"unrecognized arguments: {' '.join(left)}{guess} (frugalnas {name} --help lists what there is)"

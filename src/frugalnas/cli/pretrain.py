@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from frugalnas.cli.options import converted
 from frugalnas.cli.text import show_result, watched
 from frugalnas.cli.training_options import add_run, compute_of, settings_of, show_plan
 from frugalnas.registry import SPACES
@@ -56,7 +57,7 @@ def _pretrain(parsed: argparse.Namespace) -> int:
     settings, options = settings_of(parsed, ("epochs",))
     space = SPACES.create(parsed.space)
     if options:
-        space = SPACES.create({"name": parsed.space, "options": _typed(type(space), options)})
+        space = SPACES.create({"name": parsed.space, "options": converted(type(space), options, "space")})
     arguments: dict[str, Any] = {"settings": settings, "seed": parsed.seed, "compute": compute_of(parsed)}
     if parsed.dry_run:
         planned = plan_pretraining(space, parsed.task, parsed.recipe, **arguments)
@@ -69,9 +70,3 @@ def _pretrain(parsed: argparse.Namespace) -> int:
     with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
         result = pretrain(space, parsed.task, parsed.recipe, run_dir=run_dir, callbacks=callbacks, **arguments)
     return show_result(kind, result, run_dir)
-
-
-def _typed(constructor: Any, options: dict[str, str]) -> dict[str, Any]:
-    from frugalnas.cli.options import convert
-
-    return {name: convert(constructor, name, text, f"space.{name}") for name, text in options.items()}

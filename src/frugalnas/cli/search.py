@@ -13,6 +13,7 @@ from frugalnas.cli.options import (
     add_constructor_options,
     add_evaluator,
     convert,
+    converted,
     evaluator_settings,
     parse_settings,
     seconds,
@@ -169,7 +170,7 @@ def strategy_description(
         built = PREDICTORS.resolve(chosen)
         if "pretrained" in predictor and "pretrained" not in constructor_options(built):
             raise FrugalnasError(f"{chosen} has no encoder that could be pre-trained; add --predictor gin")
-        parts.append({key: convert(built, key, text, f"predictor.{key}") for key, text in predictor.items()})
+        parts.append(converted(built, predictor, "predictor"))
         values["predictor"] = {"name": chosen, "options": parts[1]}
     for part in parts:
         if part.get("pretrained") is not None and Path(part["pretrained"]).exists():
@@ -241,16 +242,10 @@ def describe_subject(
         if table.partial or (limited and not limited.issubset(SPACES.create(space).quantities)):
             space["limits"]["table"] = table.name
         return space, {"name": "table", "options": options}
-    if parsed.table is not None:
-        raise FrugalnasError("--table and --evaluator both say who answers; give one")
-    if parsed.label is not None:
-        raise FrugalnasError("--label chooses among a table's runs; it has no meaning with --evaluator")
-    if value != "accuracy":
-        raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --evaluator")
-    constructor = EVALUATORS.resolve(parsed.evaluator)
-    options = {
-        key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
-    }
+    refuse(parsed, ("table",), "and --evaluator both say who answers; give one")
+    refuse(parsed, ("label",), "chooses among a table's runs; it has no meaning with --evaluator")
+    _refuse_columns(value, "--evaluator")
+    options = converted(EVALUATORS.resolve(parsed.evaluator), settings.get("evaluator", {}), "evaluator")
     space = describe_space_option(parsed.space or "nasbench201", settings, limits)
     if parsed.evaluator == "untrained" and "data" in options:
         fit_to_data(space, **{key: options[key] for key in ("data", "root", "max_corrupt") if key in options})
@@ -291,13 +286,9 @@ def _scored(
             f"--score {parsed.score} is that of a supernet; add --supernet RUN, the folder of its training"
         )
     refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
-    if value != "accuracy":
-        raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with --supernet")
+    _refuse_columns(value, "--supernet")
     space = supernet_space(parsed.supernet, parsed.space, settings, parsed.where)
-    constructor = EVALUATORS.resolve("score")
-    options: dict[str, Any] = {
-        key: convert(constructor, key, text, f"evaluator.{key}") for key, text in settings.get("evaluator", {}).items()
-    }
+    options = converted(EVALUATORS.resolve("score"), settings.get("evaluator", {}), "evaluator")
     named = {"supernet": str(parsed.supernet), "name": parsed.score or "angle"}
     named |= {name: getattr(parsed, name) for name in ("rule", "base", "epoch") if getattr(parsed, name) is not None}
     evaluator = ScoreEvaluator(space, **{**options, **named})
@@ -330,6 +321,11 @@ def refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
     for name in names:
         if getattr(parsed, name) is not None:
             raise FrugalnasError(f"--{name.replace('_', '-')} {getattr(parsed, name)} {why}")
+
+
+def _refuse_columns(value: str, answering: str) -> None:
+    if value != "accuracy":
+        raise FrugalnasError(f"--objectives {value} is a column of a table; it has no meaning with {answering}")
 
 
 def _say_what_it_is(strategy: Strategy) -> None:
@@ -367,8 +363,7 @@ def describe_space_option(
     described: Mapping[str, Any] = {"name": space} if isinstance(space, str) else space
     options = dict(described.get("options") or {})
     if settings.get("space"):
-        constructor = SPACES.resolve(described["name"])
-        options |= {key: convert(constructor, key, text, f"space.{key}") for key, text in settings["space"].items()}
+        options |= converted(SPACES.resolve(described["name"]), settings["space"], "space")
     return {"name": described["name"], "options": options, "limits": limits or {}}
 
 

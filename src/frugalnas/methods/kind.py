@@ -127,6 +127,7 @@ class MethodRun(RunKind):
     changes = ("settings", "where", "device", "stage")
     report = "frugalnas.report.methods:method_page"
     doing = "carrying out"
+    staged = True
 
     def begin(
         self, method: Method, run_dir: Path | str, *, stage: str | None = None, callbacks: Sequence[Callback] = ()

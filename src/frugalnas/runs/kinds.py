@@ -55,6 +55,7 @@ class RunKind(ABC):
         report: import path of the function of a result that makes its page, where `page` does not.
         doing: what goes on, for the display of how far it is.
         no_network: why a run of this kind has no trained network, and what has one; {run} is its folder.
+        staged: whether it is carried out in stages, which are runs themselves.
     """
 
     name: ClassVar[str]
@@ -64,6 +65,7 @@ class RunKind(ABC):
     report: ClassVar[str] = ""
     doing: ClassVar[str] = "running"
     no_network: ClassVar[str] = "frugalnas train makes one"
+    staged: ClassVar[bool] = False
 
     @abstractmethod
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> Any:

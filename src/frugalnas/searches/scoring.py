@@ -192,18 +192,15 @@ def supernet_folder(run_dir: Path | str) -> Path:
     """
     path = Path(run_dir)
     folder = RunFolder(path)
-    kind = folder.config["kind"]
-    if kind == "method":
-        for config in sorted((path / "stages").glob("*/config.yaml")):
-            if RunFolder(config.parent).config["kind"] == "supernet":
-                return config.parent
+    for place in (path, *(config.parent for config in sorted((path / "stages").glob("*/config.yaml")))):
+        if RunFolder(place).kind.name == "supernet":
+            return place
+    if folder.kind.staged:
         raise RunFolderError(f"{path} has trained no supernet yet; continue it with: frugalnas resume {path}")
-    if kind != "supernet":
-        raise RunFolderError(
-            f"{path} is a {kind}, not a supernet; train one with: frugalnas supernet train (frugalnas runs list shows "
-            "which there are)"
-        )
-    return path
+    raise RunFolderError(
+        f"{path} is a {folder.kind.name}, not a supernet; train one with: frugalnas supernet train (frugalnas runs list "
+        "shows which there are)"
+    )
 
 
 class ScoredEvaluator(Evaluator):
