@@ -246,13 +246,14 @@ def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
         long = next((option for option in action.option_strings if option.startswith("--")), "")
         for name in (action.dest.removeprefix("option_"), *(option[2:] for option in action.option_strings)):
             typed.setdefault(name.replace("-", "_"), long or str(action.metavar or action.dest))
+    typed.setdefault("trust", "--trust to the command that carries it out")
     form = next((str(action.metavar) for action in parser._actions if "--set" in action.option_strings), "")
 
     def named(match: re.Match[str]) -> str:
         name, value = match.groups()
         if name in typed:
             option = parser._option_string_actions.get(typed[name])
-            alone = value is None or (option is not None and option.nargs == 0)
+            alone = value is None or option is None or option.nargs == 0
             return typed[name] if alone else f"{typed[name]} {value}"
         setting = "." in name if "." in form else bool(form)
         return f"{'--set ' * setting}{name}" + (f"={value}" if value is not None else "")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.text import print_columns
-from frugalnas.errors import FrugalnasError, surroundings, unknown_name
+from frugalnas.errors import FrugalnasError, surroundings, unknown_name, worded
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _list(parsed: argparse.Namespace) -> int:
     print_columns(rows, COLUMNS)
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
-        print(f"\nunreadable: {said}")
+        print(f"\nunreadable: {worded(said)}")
     return 0
 
 
