@@ -187,12 +187,11 @@ def assess(
         "held_out": labelled.held_out,
         "seed": int(seed),
     }
-    run = AssessmentRun(jobs)
     subject = Subject.open(config, None)
     config["budgets"] = subject.budgets(config["budgets"])
     config["truth"]["repeated"] = subject.repeated
     fill = (lambda draft: None) if labelled.labels is None else subject.write
-    done: Assessment = run.compute(config, run_dir, callbacks, fill)
+    done: Assessment = AssessmentRun().compute(config, run_dir, callbacks, jobs, fill)
     return done
 
 

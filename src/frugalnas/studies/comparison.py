@@ -200,7 +200,7 @@ def compare(
         "seeds": [int(seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)],
         "until_optimum": until_optimum,
     }
-    done: Comparison = ComparisonRun(jobs).compute(config, run_dir, callbacks)
+    done: Comparison = ComparisonRun().compute(config, run_dir, callbacks, jobs)
     return done
 
 

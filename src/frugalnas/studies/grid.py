@@ -24,9 +24,6 @@ _runs = itertools.count()
 class Grid(RunKind):
     """A kind of run whose journal has a line for each of many jobs, in the order in which they are listed.
 
-    Args:
-        jobs: processes, each with one thread.
-
     Attributes:
         one: what a job is.
         many: the same in the plural.
@@ -43,9 +40,7 @@ class Grid(RunKind):
     compared: ClassVar[str]
     changes = ("jobs",)
 
-    def __init__(self, jobs: int = 1) -> None:
-        check_jobs(jobs)
-        self.jobs = jobs
+    def __init__(self) -> None:
         self.run = next(_runs)
 
     @abstractmethod
@@ -87,31 +82,36 @@ class Grid(RunKind):
         config: Mapping[str, Any],
         run_dir: Path | str | None,
         callbacks: Sequence[Callback],
+        jobs: int,
         fill: Callable[[Path], None] = lambda draft: None,
     ) -> Any:
         """The result of a new study, kept in a folder where one is named; see `start`."""
+        check_jobs(jobs)
         self.check(config, None)
         if run_dir is not None:
-            return self.start(run_dir, config, fill=fill, callbacks=callbacks, checked=True)
+            return self.start(run_dir, config, fill=fill, callbacks=callbacks, jobs=jobs, checked=True)
         lines: dict[Key, Line] = {}
-        timing = self._do(config, lines, callbacks)
-        result = self.result(config, lines, timing, None)
+        result = self.result(config, lines, self._do(config, lines, callbacks, jobs), None)
         for callback in callbacks:
             callback.on_stop(result)
         return result
 
-    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
-        """Do what is left."""
-        if not handed.get("checked"):
+    def carry(
+        self, folder: RunFolder, callbacks: Sequence[Callback], jobs: int = 1, checked: bool = False, **handed: Any
+    ) -> Any:
+        """The result, once what is left is done."""
+        if not checked:
             self.check(folder.config, folder.path)
         with folder.held():
-            self._do(folder.config, self.done(folder), callbacks, folder)
+            lines = self.done(folder)
+            self._do(folder.config, lines, callbacks, jobs, folder)
             folder.close()
+        return self.result(folder.config, lines, list(folder.lines("timing.jsonl")), folder.path)
 
-    def change(self, folder: RunFolder, **changes: Any) -> None:
+    def change(self, folder: RunFolder, **changes: Any) -> Mapping[str, Any]:
         """Go on in so many processes; what comes out is the same."""
-        self.jobs = changes.get("jobs", self.jobs)
-        check_jobs(self.jobs)
+        check_jobs(changes.get("jobs", 1))
+        return changes
 
     def load(self, folder: RunFolder) -> Any:
         """The result.
@@ -163,9 +163,10 @@ class Grid(RunKind):
         config: Mapping[str, Any],
         lines: dict[Key, Line],
         callbacks: Sequence[Callback],
+        jobs: int,
         folder: RunFolder | None = None,
     ) -> list[Line]:
-        """Do the jobs that have no line yet, and add theirs; what is returned is how long they took."""
+        """Do the jobs that have no line yet, in so many processes, and add theirs; returned is how long they took."""
         path, again = None, "run them again"
         if folder is not None:
             path, again = folder.path, f"go on with: frugalnas resume {folder.path}"
@@ -173,7 +174,7 @@ class Grid(RunKind):
         for callback in callbacks:
             callback.on_start(len(lines), len(lines) + len(tasks))
         timing = []
-        for line, took in in_order(self.job, tasks, self.jobs, lambda task: self.called.format(*task[2:]), again):
+        for line, took in in_order(self.job, tasks, jobs, lambda task: self.called.format(*task[2:]), again):
             lines[self.key_of(line)] = line
             if took is not None:
                 timing.append(took)
