@@ -67,7 +67,8 @@ def draft(path: Path | str, *, folder: bool = False, sync: bool = True) -> Itera
             else:
                 inner.chmod(around.stat().st_mode & 0o666)  # safetensors makes files that only their owner can read
                 if sync:
-                    _sync(inner)
+                    with inner.open("rb") as file:
+                        os.fsync(file.fileno())
                 os.replace(inner, path)
     except BaseException as error:
         if isinstance(error, FileNotFoundError) and not path.parent.exists():
@@ -99,7 +100,7 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         finally:
             os.close(lock)
     finally:
-        _remove(around)
+        shutil.rmtree(around, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: str | bytes, *, sync: bool = True) -> None:
@@ -118,7 +119,7 @@ def sweep(folder: Path) -> None:
         for entry in entries:
             named = _DRAFT.fullmatch(entry.name)
             if named is not None and named[2] == _HOST and _abandoned(Path(entry.path), int(named[1])):
-                _remove(Path(entry.path))
+                shutil.rmtree(entry.path, ignore_errors=True)
 
 
 @contextmanager
@@ -204,12 +205,3 @@ def _abandoned(path: Path, pid: int) -> bool:
         return held is True or (held is None and pid != os.getpid())
     finally:
         os.close(file)
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _remove(path: Path) -> None:
-    shutil.rmtree(path, ignore_errors=True)

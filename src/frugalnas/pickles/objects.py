@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ADMITTED", "Named", "Opaque", "Unfit", "build", "check_acyclic", "check_key", "reduce"]
+__all__ = ["ADMITTED", "Named", "Opaque", "Unfit", "build", "check_acyclic", "check_key", "checked_keys", "reduce"]
 
 
 class Unfit(Exception):
@@ -97,6 +97,13 @@ def check_key(key: object, deep: int = 3) -> None:
         _check_scalar(key)
 
 
+def checked_keys(keys: list[Any]) -> list[Any]:
+    """The same keys, each of which `check_key` lets pass."""
+    for key in keys:
+        check_key(key)
+    return keys
+
+
 def check_acyclic(root: object) -> None:
     """Return where no container holds itself; nothing here recurses, however deep the data is.
 
@@ -168,13 +175,7 @@ def _set(arguments: tuple[Any, ...]) -> set[Any]:
     (members,) = arguments
     if type(members) is not list:
         raise Unfit(f"makes a set of {_kind(members)}")
-    for member in members:
-        check_key(member)
-    return set(members)
-
-
-def _frozenset(arguments: tuple[Any, ...]) -> frozenset[Any]:
-    return frozenset(_set(arguments))
+    return set(checked_keys(members))
 
 
 def _encode(arguments: tuple[Any, ...]) -> bytes:
@@ -276,7 +277,7 @@ _MAKERS: dict[str, Callable[[tuple[Any, ...]], object]] = {
     "numpy.ndarray": _uncalled("numpy.ndarray"),
     **{f"{room}.list": _uncalled("list") for room in ("builtins", "__builtin__")},
     **{f"{room}.set": _set for room in ("builtins", "__builtin__")},
-    **{f"{room}.frozenset": _frozenset for room in ("builtins", "__builtin__")},
+    **{f"{room}.frozenset": lambda arguments: frozenset(_set(arguments)) for room in ("builtins", "__builtin__")},
     **{f"{room}.multiarray.scalar": _scalar for room in ("numpy.core", "numpy._core")},
     **{f"{room}.multiarray._reconstruct": _reconstruct for room in ("numpy.core", "numpy._core")},
     **{f"{room}.numeric._frombuffer": _from_buffer for room in ("numpy.core", "numpy._core")},

@@ -17,7 +17,7 @@ import numpy as np
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.memo import MISSING, Memo
-from frugalnas.pickles.objects import ADMITTED, Opaque, Unfit, build, check_acyclic, check_key, reduce
+from frugalnas.pickles.objects import ADMITTED, Opaque, Unfit, build, check_acyclic, check_key, checked_keys, reduce
 from frugalnas.pickles.source import LONGEST_LINE, Source
 
 __all__ = ["OnItem", "PlainUnpickler"]
@@ -259,15 +259,11 @@ class PlainUnpickler(pickle._Unpickler):
         target = self.stack[-1]
         if type(target) is not set:
             raise Unfit(f"adds members to a {type(target).__name__}")
-        for item in items:
-            check_key(item)
-        target.update(items)
+        target.update(checked_keys(items))
 
     def _load_frozenset(self) -> None:
-        items = self.pop_mark()
-        for item in items:
-            check_key(item)
-        self.append(frozenset(items))
+        items = self.pop_mark()  # which changes where `append` appends
+        self.append(frozenset(checked_keys(items)))
 
     # -- numbers and texts ---------------------------------------------------------------------------------------------
 
