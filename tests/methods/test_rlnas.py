@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import frugalnas as fn
+from frugalnas.data import Images
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods import conclusion
 from frugalnas.methods.conclusion import best_of
@@ -80,7 +81,21 @@ def without_onnx():
 
 
 @pytest.fixture(scope="module")
-def whole(images, tmp_path_factory, without_onnx):
+def opens():
+    """Every time that images are opened, by what is opened."""
+    counted, open_images = [], Images.open
+
+    def counting(images, **how):
+        counted.append(str(images.spec))
+        return open_images(images, **how)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Images, "open", counting)
+        yield counted
+
+
+@pytest.fixture(scope="module")
+def whole(images, tmp_path_factory, without_onnx, opens):
     """A run that nothing interrupted, two architectures retrained."""
     run_dir = tmp_path_factory.mktemp("runs") / "run"
     return rlnas(SPACE, images / "shapes.npz", run_dir=run_dir, settings={**QUICK, "retrain.top": 2}, compute=CPU)
@@ -127,6 +142,10 @@ def test_a_run_ends_with_a_trained_and_exported_network(whole):
     assert card.architecture == whole.architecture
     assert card.counts["params"] == whole.params
     assert card.counts["macs"] == whole.macs
+
+
+def test_images_are_opened_once_for_all_stages(whole, opens):
+    assert opens.count(whole.method.recipe["data"]) == 1
 
 
 def test_no_label_reaches_the_supernet(whole):

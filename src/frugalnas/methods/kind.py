@@ -58,6 +58,7 @@ class MethodResult:
         trained: whether it was.
         network: the folder of its network, which `load`, `frugalnas predict` and `export` take.
         exported: files for use without frugalnas.
+        given: the run's folder as it was typed.
     """
 
     run_dir: Path
@@ -77,6 +78,7 @@ class MethodResult:
     trained: bool = False
     network: Path = Path()
     exported: tuple[Path, ...] = ()
+    given: Path = Path()
 
     @property
     def finished(self) -> bool:
@@ -99,7 +101,7 @@ class MethodResult:
     def to_json(self) -> dict[str, Any]:
         """It as plain data."""
         return {
-            "run": str(self.run_dir),
+            "run": str(self.given),
             "method": self.config["method"]["name"],
             "finished": self.finished,
             "failure": self.failure,
@@ -166,6 +168,7 @@ class MethodRun(RunKind):
                 path / result["network"],
                 tuple(path / each for each in result["exported"]),
             )
+        found["given"] = folder.given
         return MethodResult(path, folder.config, method, load_stages(path), result, read_failure(path), **found)
 
     def finished(self, folder: RunFolder) -> bool:
