@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, wrap
 from frugalnas.spaces.base import FloatArray, IntArray
-from frugalnas.studies.statistics import bootstrap_interval
 
 __all__ = ["optimum_found", "regret_curves", "search_progress"]
 
@@ -244,6 +243,8 @@ def _line(name: str, values: NDArray[np.float64], *, log: bool) -> _Line:
     low, high = np.full((2, len(queries)), np.nan)
     complete = number == seeds
     if seeds > 1 and complete.any():
+        from frugalnas.studies.statistics import bootstrap_interval  # a single search needs no studies
+
         low[complete], high[complete] = bootstrap_interval(shown[:, complete], RESAMPLES)
     return _Line(name, queries, mean, low, high, seeds, complete)
 

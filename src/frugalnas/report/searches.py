@@ -21,7 +21,6 @@ from frugalnas.searches import SearchResult
 from frugalnas.searches.scoring import score_title
 from frugalnas.strategies.objectives import VALUES, cost_named
 from frugalnas.tables import TableEvaluator
-from frugalnas.trainings.evaluator import SELECTIONS
 
 __all__ = ["Summary", "search_page", "summarise"]
 
@@ -276,6 +275,8 @@ def _told_of(name: str, options: dict[str, Any], table: TableEvaluator | None) -
         answered = f"{options['score']} of untrained networks{f', {data}' if (data := options['data']) else ''}"
         return f"score {options['score']}", answered, score_title(options["score"])
     if name == "training":
+        from frugalnas.trainings.evaluator import SELECTIONS
+
         selected = SELECTIONS[options["select"]]
         answered = f"training on {options['data']}, recipe {options['recipe']}, {selected}"
         return f"validation accuracy, {options['select']}", answered, selected
