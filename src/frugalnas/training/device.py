@@ -16,6 +16,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import distributed, nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
+from frugalnas import errors
 from frugalnas.errors import FrugalnasError, unknown_name
 
 __all__ = ["DEVICES", "PRECISIONS", "Compute", "compiled", "launched", "watching_memory"]
@@ -114,10 +115,10 @@ def launched(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> A
         return fabric.launch(partial(_parting, function), *arguments)
     except ProcessRaisedException as error:
         # Only text comes back from another process; its last line names the exception.
-        found = re.search(r"^frugalnas\.errors\.\w+: (.+)\Z", str(error).strip(), re.MULTILINE | re.DOTALL)
+        found = re.search(r"^frugalnas\.errors\.(\w+): (.+)\Z", str(error).strip(), re.MULTILINE | re.DOTALL)
         if found is None:
             raise
-        raise FrugalnasError(found.group(1)) from None
+        raise getattr(errors, found[1])(found[2]) from None
 
 
 def _parting(function: Callable[..., Any], fabric: Fabric, *arguments: Any) -> Any:
