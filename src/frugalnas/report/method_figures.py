@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from frugalnas.report.certainty import Certainty
-from frugalnas.report.style import COLUMN, GREY, LINES, new_figure, paper_style
+from frugalnas.report.style import COLUMN, GREY, LINES, drawing
 from frugalnas.spaces import FloatArray
 
 __all__ = ["rank_figure", "score_figure", "size_figure", "supernet_figure"]
@@ -23,8 +23,7 @@ FOLLOWED = 5
 
 def supernet_figure(epochs: Sequence[Mapping[str, Any]], classes: int, labels: str) -> Figure:
     """A figure, one column wide, of a supernet's training loss after each epoch; dashed: guessing among the classes."""
-    with paper_style():
-        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+    with drawing(COLUMN, HEIGHT) as figure:
         axes = figure.add_subplot()
         places = [record["epoch"] for record in epochs]
         marker = "o" if len(places) == 1 else None
@@ -51,8 +50,7 @@ def supernet_figure(epochs: Sequence[Mapping[str, Any]], classes: int, labels: s
 
 def score_figure(sure: Certainty, name: str) -> Figure:
     """A figure, one column wide, of how the scores of all networks lie; lines mark the winner and those behind it."""
-    with paper_style():
-        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+    with drawing(COLUMN, HEIGHT) as figure:
         axes = figure.add_subplot()
         low, high = float(np.quantile(sure.scores, 0.001)), float(sure.scores.max())
         shown = sure.scores[sure.scores >= low]
@@ -82,8 +80,7 @@ def score_figure(sure: Certainty, name: str) -> Figure:
 
 def rank_figure(sure: Certainty) -> Figure:
     """A figure, one column wide: the rank that each of the last epoch's best networks had after every epoch."""
-    with paper_style():
-        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+    with drawing(COLUMN, HEIGHT) as figure:
         axes = figure.add_subplot()
         apart = {leader.ranks: leader for leader in reversed(sure.leaders)}  # equals would lie on one another
         followed = sorted(apart.values(), key=lambda leader: (leader is not sure.leaders[0], leader.ranks[-1]))[
@@ -119,8 +116,7 @@ def rank_figure(sure: Certainty) -> Figure:
 
 def size_figure(sure: Certainty, macs: FloatArray, name: str) -> Figure:
     """A figure, one column wide: the score of every network against its multiply-adds, the winner marked."""
-    with paper_style():
-        figure = new_figure(COLUMN, HEIGHT, layout="constrained")
+    with drawing(COLUMN, HEIGHT) as figure:
         axes = figure.add_subplot()
         millions = np.asarray(macs) / 1e6
         axes.plot(
