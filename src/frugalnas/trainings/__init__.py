@@ -4,6 +4,7 @@
 - `supernet`: `train_supernet`, a `SupernetResult` with the weights that angles are measured from.
 - `continuing`: a supernet that begins where another one ended.
 - `encoder`: `pretrain` a predictor's encoder on architectures alone.
+- `result`: what any of them has come to.
 - `session`: a training under way: steps on batches, checkpoints, a journal with a line an epoch; `images` is what those of
   networks and supernets have in common.
 - `fitting`: recipe, images and space fitted to each other before anything is written; `weights`: what a training begins with.
