@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -344,25 +345,19 @@ def scored_with_parts(score: Score, codes: Codes) -> tuple[NDArray[np.float64], 
     }
 
 
+@dataclass(frozen=True)
 class _Opened:
     """A supernet's run, from which scores are made by name; what they share is read once."""
 
-    def __init__(
-        self,
-        run: SupernetResult,
-        space: SearchSpace,
-        rule: str | None,
-        base: int | None,
-        epoch: int | None,
-        recalibrate: bool,
-        images: int,
-        seed: int,
-        device: str,
-    ) -> None:
-        self.run, self.space = run, space
-        self.rule, self.base, self.epoch = rule, base, epoch
-        self.recalibrate, self.images = recalibrate, images
-        self.seed, self.device = seed, device
+    run: SupernetResult
+    space: SearchSpace
+    rule: str | None
+    base: int | None
+    epoch: int | None
+    recalibrate: bool
+    images: int
+    seed: int
+    device: str
 
     def score(self, name: str) -> Score:
         """One score."""
