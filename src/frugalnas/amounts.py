@@ -8,8 +8,6 @@ from decimal import Decimal
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["LONGEST", "number", "shown_amount", "whole"]
-
 _PATTERN = re.compile(
     r"\s*(?P<digits>[+-]?(?:[0-9][0-9_]*\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)\s*(?P<multiple>[kKMGBT]?)\s*(?P<unit>[A-Za-z]*)\s*"
 )

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["cache_folder", "cached_array"]
-
 
 def cache_folder() -> Path:
     """`$FRUGALNAS_CACHE`, or `frugalnas` in the user's cache folder."""

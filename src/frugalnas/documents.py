@@ -13,8 +13,6 @@ from typing import Any, Literal
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import LIMITS, within
 
-__all__ = ["check_options", "fits", "misfit", "options_of", "read_json", "read_yaml", "said"]
-
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "nothing"}
 
 

@@ -16,22 +16,6 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from difflib import get_close_matches
 
-__all__ = [
-    "DamagedTable",
-    "Diverged",
-    "FrugalnasError",
-    "RunFolderError",
-    "SpaceTooLarge",
-    "Surroundings",
-    "missing_extra",
-    "printable",
-    "surroundings",
-    "told",
-    "unknown_name",
-    "word_by",
-    "worded",
-]
-
 LONGEST_MESSAGE = 2_000
 """Characters that are kept of an error's message."""
 CUT = "... (cut off)"

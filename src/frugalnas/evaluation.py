@@ -20,8 +20,6 @@ from frugalnas.errors import FrugalnasError, printable
 from frugalnas.registry import import_own
 from frugalnas.spaces import Codes, FloatArray, IntArray, SearchSpace
 
-__all__ = ["Evaluations", "Evaluator", "FunctionEvaluator", "Trials"]
-
 
 @dataclass(frozen=True)
 class Trials:

@@ -26,8 +26,6 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["alone", "draft", "scratch", "sweep", "write_atomically"]
-
 _HOST = re.sub(r"[^\w.-]", "", platform.node())[:40] or "here"
 """Processes of another machine may share the folder, and nobody here can tell whether they live."""
 _DRAFT = re.compile(r"\.(\d+)@(.*)\.\d+\.draft")

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["LIMITS", "Limit", "most", "within"]
-
 
 @dataclass(frozen=True)
 class Limit:

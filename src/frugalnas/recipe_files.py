@@ -16,8 +16,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-__all__ = ["as_number", "read_recipe", "recipe_sources", "with_settings", "yaml_value"]
-
 
 def recipe_sources(package: str) -> dict[str, str]:
     """Where the values of each recipe of a room are from, by its name.

@@ -21,22 +21,6 @@ from frugalnas.documents import check_options
 from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 from frugalnas.trust import allow, file_read, give, import_paths, reading, remember
 
-__all__ = [
-    "EVALUATORS",
-    "EXECUTORS",
-    "KINDS",
-    "METHODS",
-    "PREDICTORS",
-    "SKELETONS",
-    "SPACES",
-    "STRATEGIES",
-    "Registry",
-    "constructor_options",
-    "import_object",
-    "import_own",
-    "is_local",
-]
-
 
 class Registry:
     """Named constructors of one kind.

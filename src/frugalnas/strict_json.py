@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["to_json"]
-
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Plain data as JSON, arrays as lists; NaN and infinity, which JSON does not know, are null.

@@ -16,8 +16,6 @@ from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.files import draft
 from frugalnas.limits import within
 
-__all__ = ["digest", "read_tensors", "write_tensors"]
-
 _SEAL = "seal"
 """The key of the digest among a file's metadata."""
 

@@ -27,19 +27,6 @@ from frugalnas.cache import cache_folder
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import most
 
-__all__ = [
-    "Untrusted",
-    "allow",
-    "command_line",
-    "file_read",
-    "give",
-    "import_paths",
-    "looking",
-    "opening",
-    "reading",
-    "remember",
-]
-
 _PATH = re.compile(r"(?<![\w.:/\\-])[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*(?![\w.:/\\-])")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

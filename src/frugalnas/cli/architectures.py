@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from frugalnas.spaces import Codes, Genotype, SearchSpace
 
-__all__ = ["Architecture", "add_architecture", "add_sizes", "find_architecture", "sized_space"]
-
 SIZES = {
     "width": ("width",),
     "layers": ("layers", "cells"),

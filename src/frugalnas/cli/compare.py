@@ -13,8 +13,6 @@ from frugalnas.cli.text import watched
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import STRATEGIES, constructor_options
 
-__all__ = ["add"]
-
 DEFAULT_QUERIES = 200
 
 

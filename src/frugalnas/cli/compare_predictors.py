@@ -12,8 +12,6 @@ from frugalnas.cli.text import show_result, watched
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
 
-__all__ = ["add", "predictor_descriptions"]
-
 DEFAULT = "gaussian-process,ridge,forest,mlp,gin"
 DEFAULT_TRIALS = 40
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from frugalnas.cli.parsing import inner_commands, overview, parser_of
 from frugalnas.registry import STRATEGIES
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -16,8 +16,6 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     from frugalnas.studies.rankings import Study
 
-__all__ = ["add"]
-
 MOST_EPOCHS = 12
 """Of one score on the terminal, evenly spaced; the CSV file has all."""
 SHOWN_TOPS = (10, 100)

@@ -19,8 +19,6 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     from frugalnas.networks import NetworkCounts
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -14,8 +14,6 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
 
-__all__ = ["add"]
-
 LISTED = 20
 """Classes that are listed on the terminal."""
 

@@ -9,8 +9,6 @@ from frugalnas.cli.architectures import add_architecture, find_architecture, slu
 from frugalnas.cli.count import add_set
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

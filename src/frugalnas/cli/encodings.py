@@ -10,8 +10,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 DRAWN = 100_000
 
 

@@ -19,8 +19,6 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     from frugalnas.training import EvaluationResult
 
-__all__ = ["add"]
-
 WORST = 5
 """Classes that are named."""
 

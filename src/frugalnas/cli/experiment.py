@@ -16,8 +16,6 @@ from frugalnas.cli.text import print_columns
 from frugalnas.documents import misfit
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["add", "experiment_names", "read_experiment", "steps_of"]
-
 Steps = dict[str, list[str]]
 """The arguments of each command, by the name of its step, which is that of its folder too."""
 PLACES = ("--run-dir", "--help")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["add"]
-
 FORMATS = ("onnx", "torch-export", "safetensors")
 
 

@@ -23,8 +23,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.sizes import sizes_of
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 NARROWEST, WIDEST = 16, 2**14
 """Steps in which some network must be buildable, and up to which a width is looked for."""
 

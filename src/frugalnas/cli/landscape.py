@@ -8,8 +8,6 @@ from pathlib import Path
 from frugalnas.cli.text import print_columns
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 MOST_DISTANCES = 24
 """On the terminal; the CSV file has all."""
 

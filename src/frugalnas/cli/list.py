@@ -7,8 +7,6 @@ import argparse
 from frugalnas.cli.table import table_states
 from frugalnas.cli.text import print_columns
 
-__all__ = ["add"]
-
 RECIPES = {
     "frugalnas.training": "",
     "frugalnas.supernets": "for supernets (frugalnas supernet train)",

@@ -14,8 +14,6 @@ from frugalnas.cli.parsing import parse
 from frugalnas.errors import FrugalnasError, missing_extra, surroundings, word_by, worded
 from frugalnas.trust import command_line
 
-__all__ = ["main"]
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of a command: 0, 1 where a check found damage, 2 for what the user can mend, 130 after Ctrl-C."""

@@ -16,8 +16,6 @@ from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
 
-__all__ = ["add"]
-
 UNCERTAIN = 0.1
 """Error of a latency table, as a share of what a network takes, above which it is to be measured again."""
 

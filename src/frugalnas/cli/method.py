@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
     from frugalnas.methods.plan import MethodPlan
 
-__all__ = ["add", "stage_settings"]
-
 _HOW = ("stage", "run_dir", "dry_run", "quiet", "trust", "device")
 """Options that a run does not keep from its beginning."""
 

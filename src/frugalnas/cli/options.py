@@ -14,22 +14,6 @@ from frugalnas.amounts import number, whole
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import NO_OPTIONS, constructor_options
 
-__all__ = [
-    "SCORE_HELP",
-    "add_angle",
-    "add_budget",
-    "add_constructor_options",
-    "add_evaluator",
-    "add_limit",
-    "convert",
-    "converted",
-    "evaluator_settings",
-    "labelled_names",
-    "numbers",
-    "parse_settings",
-    "settings_of",
-]
-
 SCORE_HELP = "angle, accuracy, params, macs, gradnorm, synflow, naswot, or several joined by + [angle]"
 
 

@@ -11,8 +11,6 @@ from typing import Any, NoReturn, TypeVar
 import frugalnas
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["COMMANDS", "Parser", "command_options", "inner_commands", "overview", "parse", "parser_of", "wording"]
-
 _Number = TypeVar("_Number", int, float)
 
 COMMANDS = {

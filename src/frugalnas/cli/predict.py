@@ -10,8 +10,6 @@ from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError, worded
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 TOGETHER = 64
 """Pictures that pass through a network at a time."""
 

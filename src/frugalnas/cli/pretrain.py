@@ -11,8 +11,6 @@ from frugalnas.cli.text import show_result, watched
 from frugalnas.cli.training_options import add_run, compute_of, settings_of, show_plan
 from frugalnas.registry import SPACES
 
-__all__ = ["add"]
-
 TASKS = ("ss-ccl", "ss-rl")
 
 

@@ -10,8 +10,6 @@ from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.text import show_result, watched
 from frugalnas.trust import reading
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -8,8 +8,6 @@ from frugalnas.cli.correlate import add_common, heading, options_of, print_files
 from frugalnas.cli.text import print_columns
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
     from frugalnas.searches import SearchResult
 
-__all__ = ["COLUMNS", "add", "row_of"]
-
 COLUMNS = ("run", "kind", "on", "done", "best", "limits")
 SHOWN = 10
 """Architectures of a search, where nobody says how many."""

@@ -10,8 +10,6 @@ from frugalnas.cli.text import print_columns
 from frugalnas.registry import SPACES
 from frugalnas.strict_json import to_json
 
-__all__ = ["add"]
-
 DEFAULT_TRIALS = 10
 
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from frugalnas.scores import Score
     from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["add", "add_accuracy"]
-
 DRAWN = {True: 100_000, False: 100}
 """Architectures drawn from a space by a fast score, and by one that takes long for each, where nobody says how many."""
 TOP = 10

@@ -28,20 +28,6 @@ if TYPE_CHECKING:
     from frugalnas.spaces import SearchSpace
     from frugalnas.strategies import Strategy
 
-__all__ = [
-    "DECIDES",
-    "PRETRAINED_HELP",
-    "add",
-    "candidates",
-    "complete",
-    "describe_subject",
-    "fit_to_data",
-    "refuse",
-    "strategy_description",
-    "subject_slug",
-    "supernet_space",
-]
-
 DECIDES = "strategy"
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200

@@ -14,8 +14,6 @@ from frugalnas.trust import Untrusted, looking, reading
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -23,8 +23,6 @@ from frugalnas.cli.training_options import (
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
 
-__all__ = ["add"]
-
 DEFAULT_SPACE = "nasbench201"
 
 

@@ -15,8 +15,6 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     from frugalnas.tables import Table
 
-__all__ = ["add", "table_states"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

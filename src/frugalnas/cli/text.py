@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from frugalnas.runs.kinds import RunKind
     from frugalnas.runs.progress import Callback
 
-__all__ = ["print_columns", "progress", "show_result", "unfinished", "watched"]
-
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
     """Print rows of text, each column as wide as its widest cell."""

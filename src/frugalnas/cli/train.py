@@ -24,8 +24,6 @@ from frugalnas.cli.training_options import (
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     from frugalnas.training import Compute
     from frugalnas.trainings.plan import Plan
 
-__all__ = [
-    "LARGE",
-    "add_data",
-    "add_device",
-    "add_recipe",
-    "add_run",
-    "chosen_split",
-    "compute_of",
-    "images_of",
-    "pixels",
-    "settings_of",
-    "show_plan",
-]
-
 LARGE = 64
 """Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
 

@@ -11,8 +11,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
 from frugalnas.spaces.sizes import sizes_of
 
-__all__ = ["add"]
-
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""

@@ -17,8 +17,6 @@ from frugalnas.data.sources import PARTS, ArrayImages, Found, ImageSource, IntAr
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 
-__all__ = ["find_digits", "find_npz"]
-
 _WORDS = {
     "images": ("x", "image", "images", "img", "imgs", "data"),
     "labels": ("y", "label", "labels", "target", "targets"),

@@ -8,8 +8,6 @@ from typing import Any
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["PUBLISHED", "Augmentation"]
-
 _INTERPOLATIONS = ("bilinear", "bicubic", "random")
 
 

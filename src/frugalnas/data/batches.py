@@ -17,8 +17,6 @@ from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.preprocessing import normalise
 from frugalnas.data.sources import IntArray
 
-__all__ = ["augment_batch", "restoring_generators"]
-
 # AlexNet (Krizhevsky et al. 2012, section 4.1): eigenvalues and eigenvectors of ImageNet's pixels, in units of 0..1.
 _EIGENVALUES = (0.2175, 0.0188, 0.0045)
 _EIGENVECTORS = ((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203))

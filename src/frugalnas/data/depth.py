@@ -11,8 +11,6 @@ from PIL import Image
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["ValueRange", "is_deep", "range_of", "scaled", "white_of"]
-
 _KINDS = {"f": "floats", "b": "floats", "i": "integers", "u": "integers"}  # truth values are 0 and 1
 _COLOUR = "16-bit colours"
 

@@ -14,8 +14,6 @@ from frugalnas.data.parquet import find_parquet, parquet_folder
 from frugalnas.data.sources import ArrayImages, Found
 from frugalnas.errors import FrugalnasError, Surroundings, unknown_name
 
-__all__ = ["DATASETS", "find", "located", "pack_lmdb"]
-
 DATASETS: dict[str, str] = {
     "digits": "scikit-learn's 1,797 handwritten digits, 8 x 8; always there",
     "cifar10": "60,000 photos of 10 classes, 32 x 32; `root`=FOLDER, or `download`=True",

@@ -11,8 +11,6 @@ import numpy as np
 from frugalnas.data.sources import FileImages, Found, ImageSource, part_of
 from frugalnas.errors import FrugalnasError, Surroundings, surroundings
 
-__all__ = ["SUFFIXES", "Tree", "find_folder", "readable_name"]
-
 _TABLES = (".csv", ".tsv", ".json", ".txt", ".xlsx")
 
 

@@ -16,8 +16,6 @@ from frugalnas.data.sources import ArrayImages, ImageSource, IntArray
 from frugalnas.data.splits import Split
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["Corruption", "ImageData", "Part"]
-
 _FIRST_NAMED = 3
 _SKIPPED_NAMED = 20
 

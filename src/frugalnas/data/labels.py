@@ -9,8 +9,6 @@ import numpy as np
 from frugalnas.data.sources import IntArray
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["LabelMode", "RandomLabels"]
-
 LabelMode = Literal["true", "random", "random-access"]
 """The images' own labels; one drawn for every image; one drawn every time an image is seen."""
 

@@ -21,8 +21,6 @@ from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to
 from frugalnas.data.sources import ArrayImages, IntArray
 from frugalnas.errors import FrugalnasError, surroundings
 
-__all__ = ["Loader"]
-
 _ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for; random labels have 4
 
 

@@ -12,8 +12,6 @@ from frugalnas.cache import cached_array
 from frugalnas.data.images import ImageData
 from frugalnas.data.preprocessing import CorruptImage
 
-__all__ = ["measured", "mirrored_is_no_loss"]
-
 FEWEST = 200
 """Training images without which nothing can be told."""
 _MOST = 1500

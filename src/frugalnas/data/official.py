@@ -15,8 +15,6 @@ from frugalnas.data.sources import ArrayImages, Found, ImageSource, IntArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickle
 
-__all__ = ["IMAGENET_STATISTICS", "find_cifar", "find_downsampled"]
-
 _ARCHIVES = {
     "cifar10": ("cifar-10-batches-py", "cifar-10-python.tar.gz"),
     "cifar100": ("cifar-100-python", "cifar-100-python.tar.gz"),

@@ -27,8 +27,6 @@ from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.limits import within
 
-__all__ = ["Images", "opened", "reopened"]
-
 T = TypeVar("T")
 
 PHOTO_SIZE = 224

@@ -20,17 +20,6 @@ from frugalnas.data.sources import PARTS, Found, ImageSource, IntArray
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.files import draft
 
-__all__ = [
-    "LMDBImages",
-    "Packed",
-    "RelativeNASImages",
-    "all_keys",
-    "find_packed",
-    "find_relativenas",
-    "pack_found",
-    "read_key",
-]
-
 _META = b"frugalnas"
 _FORMAT = "frugalnas images"
 _VERSION = 1

@@ -14,8 +14,6 @@ from frugalnas.data.sources import Found, ImageSource, IntArray, part_of
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 
-__all__ = ["ParquetImages", "find_parquet", "parquet_folder"]
-
 _IMAGES = ("img", "image")
 _LABELS = ("label", "fine_label", "labels")
 _LARGEST = 8 * 2**30

@@ -18,19 +18,6 @@ from frugalnas.data.depth import is_deep, scaled
 from frugalnas.errors import FrugalnasError, Surroundings, surroundings, unknown_name
 from frugalnas.limits import most, within
 
-__all__ = [
-    "CorruptImage",
-    "decode",
-    "fit_square",
-    "identify",
-    "normalise",
-    "open_image",
-    "preprocess",
-    "read_file",
-    "to_rgb",
-    "to_tensor",
-]
-
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 # Pillow refuses twice as many, before it takes memory: our limit, which can be raised, in place of its own.
 Image.MAX_IMAGE_PIXELS = int(most("image-pixels")) // 2

@@ -18,8 +18,6 @@ from PIL import Image
 from frugalnas.data.preprocessing import CorruptImage, decode, read_file
 from frugalnas.errors import Surroundings
 
-__all__ = ["PARTS", "ArrayImages", "FileImages", "Found", "ImageSource", "IntArray", "part_of"]
-
 IntArray: TypeAlias = NDArray[np.int64]
 
 

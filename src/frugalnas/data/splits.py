@@ -15,8 +15,6 @@ from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.limits import within
 
-__all__ = ["SPLITS", "Split", "SplitSpec", "make_split"]
-
 
 @dataclass(frozen=True)
 class SplitSpec:

@@ -20,8 +20,6 @@ from frugalnas.files import alone
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["cached_encoder"]
-
 VERSION = 1
 """Of what pre-training makes of a recipe and a seed; a higher one leaves older encoders behind."""
 

@@ -9,8 +9,6 @@ from torch.nn import functional
 from frugalnas.encoders.graphs import GraphTensors, check_sizes
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["BidirectionalGCN", "GlobalVertexGCN"]
-
 
 class BidirectionalGCN(nn.Module):
     """One vector for each architecture by convolutions along and against the edges (Wen et al., 2020, arXiv 1912.00848).

@@ -11,8 +11,6 @@ from torch.nn import functional
 from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions, check_sizes
 from frugalnas.errors import unknown_name
 
-__all__ = ["ACTIVATIONS", "GINEncoder"]
-
 ACTIVATIONS = {"relu": torch.relu, "celu": torch.celu}
 IN_PLACE = {"relu": torch.relu_, "celu": torch.celu_}
 

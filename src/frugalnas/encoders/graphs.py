@@ -10,8 +10,6 @@ from torch.nn import functional
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import BoolArray, Graphs, Population
 
-__all__ = ["DIRECTIONS", "GraphTensors", "check_directions", "check_sizes", "edges_of", "graph_tensors"]
-
 DIRECTIONS = ("in", "both")
 """Whose features a vertex sums: those of the vertices it reads, as the papers do, or also of those that read it."""
 

@@ -29,8 +29,6 @@ from frugalnas.spaces.distances import edit_distances, packed
 from frugalnas.training import Position, isolated
 from frugalnas.training.checkpoint import Stateful
 
-__all__ = ["Pretraining", "architectures_for", "edit_codes", "pretraining_for"]
-
 GROUP = 16_384
 """Pairs of SS-RL made together, as the making of few has a cost of its own."""
 FEW = 20_000
@@ -222,6 +220,7 @@ class ContrastivePretraining(Pretraining):
         return ContrastiveEncoder(self.encoder, self.recipe.hidden, self.recipe.dimension)
 
     def batches(self, epoch: int, begin: int) -> Iterator[_ContrastBatch]:
+        """Architectures in a new order each epoch, with the anchors of each batch."""
         batch = self.recipe.batch
         order = torch.from_numpy(_rng(self.seed, _ORDER, epoch).permutation(len(self.codes)))
         for step in range(begin, self.steps_per_epoch):
@@ -277,6 +276,7 @@ class PairPretraining(Pretraining):
         return mean
 
     def batches(self, epoch: int, begin: int) -> Iterator[_Pairs]:
+        """Pairs of architectures, with the distances between them."""
         pairs, batch = self.recipe.pairs, self.recipe.batch
         assert pairs is not None
         per_group = max(1, GROUP // batch)

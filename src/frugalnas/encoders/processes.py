@@ -7,8 +7,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor, distributed, nn
 
-__all__ = ["SharedNorm", "gathered", "share_norms", "summed"]
-
 
 def summed(tensor: Tensor) -> Tensor:
     """The sum over all processes, without a gradient."""

@@ -16,8 +16,6 @@ from frugalnas.networks.checkpoint_files import read_checkpoint
 from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["holds_encoder", "import_encoder"]
-
 _NAME = re.compile(
     r"(?:.*\.)?(?P<part>conv|bn)(?P<layer>[123])(?P<base>_base)?\."
     r"(?:nn\.)?(?:(?P<map>[02])\.)?(?P<what>weight|bias|running_mean|running_var)"

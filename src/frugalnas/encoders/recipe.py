@@ -11,8 +11,6 @@ from typing import Any, ClassVar, Literal
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.recipe_files import read_recipe, recipe_sources, with_settings
 
-__all__ = ["TASKS", "PretrainingRecipe", "load_pretraining_recipe", "pretraining_recipes"]
-
 TASKS = ("ss-ccl", "ss-rl")
 """Central contrastive learning, and regression of the graph edit distance of pairs."""
 

@@ -20,8 +20,6 @@ from frugalnas.registry import SPACES
 from frugalnas.spaces import SearchSpace
 from frugalnas.tensors import read_tensors, write_tensors
 
-__all__ = ["CARD_FILE", "WEIGHTS_FILE", "EncoderCard", "load_encoder", "operations_of", "save_encoder"]
-
 WEIGHTS_FILE = "encoder.safetensors"
 CARD_FILE = "card.json"
 

@@ -27,8 +27,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import BoolArray, Codes, Graphs, IntArray, Population, SearchSpace
 from frugalnas.spaces.hashing import Words, mixed
 
-__all__ = ["SharedVertices", "embed", "shared_vertices"]
-
 BLOCK = 8_192
 """Graphs whose colours are computed at a time, so that they stay in the processor's cache."""
 DENSE = 2_000

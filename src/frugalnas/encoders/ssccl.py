@@ -14,8 +14,6 @@ from frugalnas.encoders.gin import GINEncoder
 from frugalnas.encoders.graphs import GraphTensors
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["CentralContrast", "ContrastLoss", "ContrastiveEncoder"]
-
 BLOCK = 2**21
 """Anchors times architectures looked at together: their distances and similarities stay near a processor's cache."""
 

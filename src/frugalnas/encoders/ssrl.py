@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from frugalnas.encoders.gin import GINEncoder
 from frugalnas.encoders.graphs import GraphTensors
 
-__all__ = ["PairEncoder", "normalised"]
-
 
 class PairEncoder(nn.Module):
     """exp(-distance / scale) of two architectures, by two GINs with weights of their own (SSNENAS, arXiv 2011.00186, 3.2).

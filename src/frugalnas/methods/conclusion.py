@@ -23,8 +23,6 @@ from frugalnas.trainings.network import TrainingResult, build_network, counts_of
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
 
-__all__ = ["Finalists", "best_of", "conclude"]
-
 KEPT = 10
 """Architectures that the result names."""
 UNTRAINED = "untrained"

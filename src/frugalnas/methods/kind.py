@@ -31,9 +31,6 @@ from frugalnas.trust import opening
 if TYPE_CHECKING:
     from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["MethodResult", "MethodRun", "load_method"]
-
-
 _LATER: Any = None
 
 

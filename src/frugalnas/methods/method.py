@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from frugalnas.training import Compute
     from frugalnas.trainings.network import TrainingResult
 
-__all__ = ["ImageMethod", "Settled", "settle"]
-
 UNLABELLED = 10
 """Classes of images without labels, where the recipe does not say how many."""
 READING = ("root", "download", "input_size", "max_corrupt", "workers")

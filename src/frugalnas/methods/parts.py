@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from frugalnas.trainings.network import TrainingResult
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["GeneticSearch", "Option", "Part", "Retraining", "Score", "StagePlan", "Supernet", "Trained"]
-
 MIDDLE_OF = 2_000
 """Architectures among which one of middle cost is found."""
 

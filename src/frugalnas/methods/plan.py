@@ -14,8 +14,6 @@ from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
-__all__ = ["SAMPLED", "MethodPlan", "plan_method"]
-
 SAMPLED = 2_000
 """Architectures by which the share that meets the limits is estimated."""
 

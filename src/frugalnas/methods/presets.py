@@ -51,22 +51,6 @@ from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.npenas import Mutation
 from frugalnas.strategies.oracle import Oracle
 
-__all__ = [
-    "bananas",
-    "bananas_adjacency",
-    "bananas_position",
-    "npenas_bo",
-    "npenas_fixed",
-    "npenas_oracle",
-    "npenas_paper",
-    "npenas_ssccl",
-    "npenas_ssccl_fixed",
-    "npenas_ssrl",
-    "npenas_ssrl_fixed",
-    "weaknas_paper",
-    "weaknas_ssccl",
-]
-
 LARGEST_ERROR = {"nasbench101": 10.0, "nasbench201": 100.0, "darts": 15.0}
 """What NPENAS's program multiplies a sigmoid by, in percent."""
 _COMMON = {"seed": 0, "initial": 10, "round_size": 10}

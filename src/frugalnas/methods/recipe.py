@@ -13,8 +13,6 @@ from frugalnas.recipe_files import read_recipe, recipe_sources, yaml_value
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
 
-__all__ = ["MethodRecipe", "load_method_recipe", "method_recipes"]
-
 PACKAGE = "frugalnas.methods"
 
 

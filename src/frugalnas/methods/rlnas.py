@@ -12,8 +12,6 @@ from frugalnas.methods.method import ImageMethod
 from frugalnas.methods.parts import GeneticSearch, Retraining, Score, Supernet
 from frugalnas.runs.stages import Stages
 
-__all__ = ["RLNAS", "rlnas"]
-
 
 class RLNAS(ImageMethod):
     """An architecture found without looking at a label, then trained: supernet, angle, search, retraining.

@@ -17,8 +17,6 @@ from frugalnas.scores.live_paths import LivePaths
 from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
-__all__ = ["Spaces", "alive", "in_space", "smallest", "spaces_of"]
-
 SMALL = 64
 """Pixels up to which images are small: darts has its networks for CIFAR then."""
 TINY = 32

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["read_checkpoint"]
-
 _KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "search_model")
 """Where programs keep the tensors, the likeliest first."""
 

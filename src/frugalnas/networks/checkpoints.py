@@ -33,8 +33,6 @@ from frugalnas.networks.skeleton import build, skeleton_of
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace
 
-__all__ = ["TRAINED_ON", "ImportedWeights", "import_weights", "read_checkpoint", "recognise"]
-
 Match = Literal["auto", "names", "order"]
 
 _PASSED_OVER = ("total_ops", "total_params")

@@ -17,8 +17,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.networks.skeleton import skeleton_of
 from frugalnas.spaces import FloatArray, SearchSpace
 
-__all__ = ["CONVENTIONS", "NetworkCounts", "StageCounts", "cost_table", "count_network", "exported_counts"]
-
 CONVENTIONS = {
     "params": "trainable parameters, without an auxiliary head",
     "macs": "multiply-adds of convolutions and linear layers, one of each counted as one; no biases",

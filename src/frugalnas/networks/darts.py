@@ -26,14 +26,6 @@ from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import DARTS, Codes
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 
-__all__ = [
-    "AUXILIARY_HEADS",
-    "Cell",
-    "CellNetwork",
-    "DARTSSkeleton",
-    "network_from_genotype",
-]
-
 AUXILIARY_HEADS = ("darts", "pdarts")
 """Kinds of auxiliary head. They differ on ImageNet only, where DARTS and RelativeNAS left out the last batch norm, and
 P-DARTS, ABS and RLNAS did not."""

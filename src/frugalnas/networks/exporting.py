@@ -19,8 +19,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.files import draft
 from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 
-__all__ = ["FORMATS", "TOLERANCE", "export", "inference_network", "live_network"]
-
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
 """What `export` writes, and how the file's name ends; safetensors come as a folder with the card beside them."""
 

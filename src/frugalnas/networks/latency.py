@@ -28,8 +28,6 @@ from frugalnas.networks.saving import described
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["LatencyTable", "latency_table", "measure_latency"]
-
 MILLISECONDS = {"ms": 1.0, "s": 1e3, "us": 1e-3}
 """Units that a file may have, in milliseconds."""
 

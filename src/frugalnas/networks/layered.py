@@ -15,8 +15,6 @@ from frugalnas.networks.operations import refuse_small_input
 from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["LayerNetwork", "LayerSkeleton", "Place", "Stage", "places"]
-
 
 @dataclass(frozen=True)
 class Stage:

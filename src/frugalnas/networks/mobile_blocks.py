@@ -17,8 +17,6 @@ from torchvision.ops import Conv2dNormActivation, SqueezeExcitation
 
 from frugalnas.networks.operations import DropPath
 
-__all__ = ["MBConv", "he_fan_out", "normed_conv", "round_channels"]
-
 
 def round_channels(channels: float, divisor: int = 8) -> int:
     """The multiple of `divisor` nearest to `channels`, at least one and never below 90 % of it (MobileNetV2's rule)."""

@@ -16,8 +16,6 @@ from frugalnas.networks.layered import LayerNetwork, LayerSkeleton, Place, Stage
 from frugalnas.networks.mobile_blocks import MBConv, he_fan_out, normed_conv, round_channels
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["CHOICES", "SIZES", "MobileNetSkeleton", "MobileSizes"]
-
 CHOICES = ((3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6))
 """Kernel and expansion of values 0 to 5; a further value builds nothing."""
 

@@ -13,8 +13,6 @@ from frugalnas.spaces import Codes, NASBench101
 from frugalnas.spaces.cells101 import EDGES, SOURCE, TARGET, VERTICES, live_parts
 from frugalnas.spaces.costs101 import vertex_channels
 
-__all__ = ["NASBench101Skeleton"]
-
 OUTPUT = VERTICES - 1
 STACKS = 3
 KERNELS = (3, 1)

@@ -13,8 +13,6 @@ from frugalnas.networks.skeleton import Block, Skeleton
 from frugalnas.spaces import Codes, NASBench201
 from frugalnas.spaces.nasbench201 import OPERATIONS, SOURCE, TARGET
 
-__all__ = ["NASBench201Skeleton", "ResidualBlock", "StackedCells"]
-
 STAGES = 3
 
 

@@ -11,8 +11,6 @@ from frugalnas.networks.mobile_blocks import MBConv, he_fan_out, normed_conv, ro
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.once_for_all import EXPANSIONS, KERNELS, LAYERS
 
-__all__ = ["OnceForAllSkeleton"]
-
 STEM, CHANNELS, LAST, MIX = 16, (24, 40, 80, 112, 160), 960, 1280
 STRIDES = (2, 2, 2, 1, 2)
 SQUEEZES = (False, True, False, True, True)

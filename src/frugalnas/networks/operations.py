@@ -13,21 +13,6 @@ from torchvision.ops import StochasticDepth
 
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = [
-    "OPERATIONS",
-    "AveragePool",
-    "DilatedConvolution",
-    "DropPath",
-    "FactorizedReduce",
-    "ReLUConvBN",
-    "SeparableConvolution",
-    "Zero",
-    "halved",
-    "operation",
-    "refuse_small_input",
-    "set_drop_path",
-]
-
 
 class Zero(nn.Module):
     """`none`: zeros of the size that the other operations have.

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
 
-__all__ = ["RUNTIMES", "runner"]
-
 RUNTIMES = ("torch", "onnxruntime", "openvino")
 TOLERANCE = 1e-2
 """Difference from torch's output, as a share of its largest value, above which it is not the same network."""

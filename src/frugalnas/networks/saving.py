@@ -23,22 +23,6 @@ from frugalnas.spaces import SearchSpace
 from frugalnas.tensors import read_tensors, save_sealed
 from frugalnas.trust import opening
 
-__all__ = [
-    "CARD_FILE",
-    "WEIGHTS_FILE",
-    "ModelCard",
-    "build_from_card",
-    "card_of",
-    "described",
-    "first_of",
-    "load",
-    "load_tensors",
-    "model_folder",
-    "read_card",
-    "save_model",
-    "tensors_of",
-]
-
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "architecture.json"
 

@@ -12,8 +12,6 @@ from frugalnas.networks.layered import LayerNetwork, LayerSkeleton, Place, Stage
 from frugalnas.networks.mobile_blocks import normed_conv, round_channels
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["ShuffleBlock", "ShuffleNetSkeleton"]
-
 KERNELS = (3, 5, 7)
 XCEPTION = 3
 """The value whose block has three depthwise convolutions of kernel 3."""

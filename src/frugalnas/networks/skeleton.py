@@ -12,8 +12,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SKELETONS
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["Block", "Skeleton", "build", "skeleton_of"]
-
 
 @dataclass(frozen=True)
 class Block:

@@ -9,8 +9,6 @@ import numpy as np
 
 from frugalnas.pickles.objects import Unfit
 
-__all__ = ["EARLY", "MISSING", "Memo"]
-
 EARLY = 256
 """Entries that the opcode BINGET can name; they are never packed."""
 MISSING = object()

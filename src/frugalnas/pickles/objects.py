@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ADMITTED", "Named", "Opaque", "Unfit", "build", "check_acyclic", "check_key", "checked_keys", "reduce"]
-
 
 class Unfit(Exception):
     """Why something in a pickle is refused; the machine adds the file and the byte."""

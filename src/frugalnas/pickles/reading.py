@@ -11,8 +11,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.source import Source
 from frugalnas.pickles.unpickler import OnItem, PlainUnpickler
 
-__all__ = ["read_pickle", "read_pickles", "read_torch"]
-
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 

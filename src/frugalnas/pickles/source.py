@@ -11,8 +11,6 @@ from typing import IO
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles.objects import Unfit
 
-__all__ = ["LONGEST_LINE", "Source"]
-
 _BLOCK = 1 << 18
 _PAD = 1024
 """Zeros behind the last byte: no opcode is 0, so whoever reads into them is told that the file ends early."""

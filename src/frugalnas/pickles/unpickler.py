@@ -20,8 +20,6 @@ from frugalnas.pickles.memo import MISSING, Memo
 from frugalnas.pickles.objects import ADMITTED, Opaque, Unfit, build, check_acyclic, check_key, checked_keys, reduce
 from frugalnas.pickles.source import LONGEST_LINE, Source
 
-__all__ = ["OnItem", "PlainUnpickler"]
-
 OnItem = Callable[[dict[Any, Any], Any, Any], None]
 
 _DOUBLE, _UINT4, _UINT8 = struct.Struct(">d"), struct.Struct("<I"), struct.Struct("<Q")

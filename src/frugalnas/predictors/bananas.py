@@ -17,8 +17,6 @@ from frugalnas.spaces import Population
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network
 
-__all__ = ["BANANAS"]
-
 Loss = Literal["mae", "mse", "mape"]
 
 

@@ -14,20 +14,6 @@ from frugalnas.interruption import interruptible
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 from frugalnas.spaces.arrays import ranks
 
-__all__ = [
-    "Prediction",
-    "Predictor",
-    "check_features",
-    "check_values",
-    "fitted",
-    "line_through",
-    "normal_scores",
-    "normal_values",
-    "predicted",
-    "predicted_mean",
-    "shown",
-]
-
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
 

@@ -12,8 +12,6 @@ from frugalnas.predictors.base import Prediction, Predictor, check_values
 from frugalnas.spaces import Population
 from frugalnas.spaces.hashing import mixed
 
-__all__ = ["Counted", "RandomOrder", "macs", "params"]
-
 
 class _Baseline(Predictor):
     """A fixed order, brought to the mean and deviation of the labels; these alone are learnt."""

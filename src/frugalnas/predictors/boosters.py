@@ -16,8 +16,6 @@ from frugalnas.predictors.base import line_through
 from frugalnas.predictors.ensembles import Ensemble, one_of
 from frugalnas.spaces.arrays import ranks
 
-__all__ = ["LightGBM", "XGBoost"]
-
 XGBoostLoss = Literal["squared", "pairwise"]
 LightGBMLoss = Literal["l2", "lambdarank"]
 Boosters = Literal["gbdt", "rf", "dart"]

@@ -14,8 +14,6 @@ from frugalnas.spaces import Population
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network
 
-__all__ = ["BRPNAS", "NeuralPredictor"]
-
 
 class _OnGraphs(Neural):
     """What reads the architectures' graphs."""

@@ -19,8 +19,6 @@ from frugalnas.interruption import interruptible
 from frugalnas.predictors.base import Prediction, Predictor, check_features
 from frugalnas.spaces import Population
 
-__all__ = ["Ensemble", "Regressor", "Trees", "one_of", "positive"]
-
 
 @dataclass(kw_only=True, eq=False)
 class Regressor(Predictor):

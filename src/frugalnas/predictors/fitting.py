@@ -16,19 +16,6 @@ from torch.nn import functional
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = [
-    "Features",
-    "Inputs",
-    "Network",
-    "Training",
-    "decayed",
-    "features_of",
-    "loss_of",
-    "outputs",
-    "seeded",
-    "train",
-]
-
 EPSILON = 1e-8
 
 

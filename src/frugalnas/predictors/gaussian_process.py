@@ -17,8 +17,6 @@ from frugalnas.predictors.kernels import edit_features
 from frugalnas.predictors.pretrained import Pretrained, read_pretrained
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
 
-__all__ = ["GaussianProcess"]
-
 Kernel = Literal["matern", "adjacency", "nasbot", "path", "position-path"]
 Matrix = NDArray[np.float64]
 Real = NDArray[np.floating]

@@ -20,8 +20,6 @@ from frugalnas.spaces import Population, SearchSpace
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network, Training
 
-__all__ = ["GIN", "GINUncertainty", "gin_bo_paper", "gin_fine_tuned_paper", "gin_paper"]
-
 Directions = Literal["in", "both"]
 Activation = Literal["relu", "celu"]
 Loss = Literal["mse", "mae", "rank"]

@@ -17,8 +17,6 @@ from frugalnas.encoders.sharing import embed
 from frugalnas.predictors.fitting import Features, Network, Training, decayed
 from frugalnas.spaces import Population
 
-__all__ = ["Convolutional", "GaussianGraphRegressor", "GraphRegressor", "Relation", "values_of"]
-
 SMALLEST_DEVIATION = 1e-2
 """Of the labels' deviation: a likelihood that grows without bound around labels met exactly is of no use."""
 

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from frugalnas.errors import unknown_name
 from frugalnas.spaces import Distinct, Graphs, Population
 
-__all__ = ["edit_features"]
-
 HALF = np.float32(0.5**0.5)
 """Two one-hot vectors times this are at a squared distance of 1, as one different operation counts."""
 

@@ -20,8 +20,6 @@ from frugalnas.spaces import Population, SearchSpace
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network, Training
 
-__all__ = ["Neural"]
-
 BLOCK = 8192
 """Architectures answered for at a time."""
 FROM_ZERO = {"dropout", "weight_decay", "clip", "encoder_lr", "head", "unlabelled"}

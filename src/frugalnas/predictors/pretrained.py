@@ -12,8 +12,6 @@ from frugalnas.spaces import Distinct, Population, SearchSpace
 if TYPE_CHECKING:
     from frugalnas.encoders import GINEncoder
 
-__all__ = ["Pretrained", "read_pretrained"]
-
 
 @dataclass(frozen=True, eq=False)
 class Pretrained:

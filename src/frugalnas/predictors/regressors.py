@@ -18,21 +18,6 @@ from frugalnas.predictors.base import Prediction
 from frugalnas.predictors.ensembles import Ensemble, Regressor, Trees, one_of, positive
 from frugalnas.spaces import Population
 
-__all__ = [
-    "MLP",
-    "SVR",
-    "AdaBoost",
-    "Bagging",
-    "Boosting",
-    "ExtraTrees",
-    "Forest",
-    "Linear",
-    "Nearest",
-    "Ridge",
-    "Tree",
-    "mlp_paper",
-]
-
 Kernel = Literal["rbf", "linear", "poly", "sigmoid"]
 
 

@@ -16,8 +16,6 @@ from frugalnas.spaces import Distinct, Population, SearchSpace
 if TYPE_CHECKING:
     from frugalnas.predictors.fitting import Inputs, Network
 
-__all__ = ["SemiNAS"]
-
 
 @dataclass(kw_only=True, eq=False)
 class SemiNAS(Neural):

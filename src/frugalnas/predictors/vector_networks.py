@@ -10,8 +10,6 @@ from torch.nn import functional
 
 from frugalnas.predictors.fitting import Features, Network, loss_of
 
-__all__ = ["EncoderDecoder", "Perceptrons"]
-
 
 class Perceptrons(Network):
     """Several fully connected networks of one shape with weights of their own, as one: an output for each.

@@ -20,8 +20,6 @@ from frugalnas.report.layout import LABEL, Box, arranged, rounded_box
 from frugalnas.report.style import FILLS, GREY, PALE, paper_style, text_width
 from frugalnas.spaces import DARTS, BoolArray, Codes, FloatArray, Genotype, LayerSpace, OnceForAll, SearchSpace
 
-__all__ = ["draw_architecture", "draw_genotype", "draw_layers"]
-
 Edges: TypeAlias = Sequence[tuple[str, int]]
 """(operation, predecessor) of a cell, two for each node in turn, as genotypes list them."""
 

@@ -18,8 +18,6 @@ from frugalnas.runs.kinds import Page
 from frugalnas.studies.assessment import Assessment
 from frugalnas.studies.metrics import LEVELS, METRICS, TOPS
 
-__all__ = ["assessment_figure", "assessment_page", "assessment_report", "assessment_table", "calibration_figure"]
-
 CODES = (
     " Samples are of codes, as in papers: some of what is predicted are networks that were learned from under another spelling, "
     "which flatters tau by 0.03 to 0.06 on NAS-Bench-201 (frugalnas compare-predictors --split networks keeps them apart)."

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.layout import LABEL, LONGEST_ROW, Box, arranged
 from frugalnas.report.style import FILLS, GREY, INK, PALE, new_figure, paper_style, text_width, wrap
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
-
-__all__ = ["canvas", "draw_cell", "on_a_path"]
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
+from frugalnas.spaces.base import SearchSpace
 
 MARGIN = 0.1
 """Inches, like all lengths here."""

@@ -12,8 +12,6 @@ from frugalnas.methods.spaces import alive
 from frugalnas.scores.correlation import kendall_tau, spearman
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["Certainty", "Leader", "certainty"]
-
 SAMPLED = 10_000
 """Architectures that stand for a space which cannot be listed."""
 LEADERS = 12

@@ -17,8 +17,6 @@ from frugalnas.strategies.objectives import VALUES
 from frugalnas.studies.comparison import Comparison
 from frugalnas.studies.references import ReadComparison
 
-__all__ = ["comparison_page", "comparison_report", "comparison_table"]
-
 SMALL = 4.0
 """Below it values are no percentages, and get more digits."""
 

@@ -18,8 +18,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import COLUMN, GREY, INK, LINES, PAGE, drawing, pens, shared_legend
 from frugalnas.spaces import BoolArray, FloatArray, IntArray
 
-__all__ = ["ANGLE_ZOOMS", "Truth", "score_against_accuracy", "tau_by_data_set", "tau_by_epoch"]
-
 ANGLE_ZOOMS = ((0.7, 1.6), (1.46, 1.54), (1.5, 1.53))
 """Angles, in radians, between which the three panels of RLNAS's transfer figure lie."""
 

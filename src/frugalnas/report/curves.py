@@ -16,9 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, wrap
-from frugalnas.spaces.base import FloatArray, IntArray
-
-__all__ = ["optimum_found", "regret_curves", "search_progress"]
+from frugalnas.spaces.arrays import FloatArray, IntArray
 
 ACCURACY = "validation accuracy, %"
 RESAMPLES = 1_000

@@ -21,8 +21,6 @@ from frugalnas.strategies.objectives import VALUES
 from frugalnas.studies.metrics import in_units
 from frugalnas.tables import TableEvaluator
 
-__all__ = ["BEST", "Dynamics", "Step", "dynamics_rows", "read_dynamics"]
-
 BEST = 50
 """The true best, whose order and chance of being sampled are followed."""
 PREDICTED = 200

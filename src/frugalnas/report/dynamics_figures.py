@@ -21,8 +21,6 @@ from frugalnas.report.style import GREY, INK, LINES, PALE, drawing, save_figure,
 from frugalnas.runs import RunFolder
 from frugalnas.spaces import FloatArray
 
-__all__ = ["dynamics_figure", "dynamics_report", "embedding_figure"]
-
 CURVES = 5
 """Iterations whose errors are drawn."""
 COLUMNS = 4

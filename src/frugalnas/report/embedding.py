@@ -12,8 +12,6 @@ from frugalnas.cache import cached_array
 from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, Population, SearchSpace
 
-__all__ = ["Embedding"]
-
 SUBSAMPLE = 15_625
 """Architectures that are embedded: all of NAS-Bench-201, a fixed sample of a larger space."""
 PERPLEXITY = 30.0

@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from frugalnas.trainings.encoder import PretrainingResult
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = [
-    "labels_words",
-    "pretraining_numbers",
-    "pretraining_page",
-    "search_with",
-    "supernet_numbers",
-    "supernet_page",
-]
-
 HEIGHT = 2.1
 MEANS = {
     "ss-ccl": "of positives are nearer to their centre than every negative",

@@ -14,8 +14,6 @@ from frugalnas.report.style import GREY, LINES, PAGE, drawing, save_figure, tick
 from frugalnas.studies.landscape import Landscape, Samplers
 from frugalnas.studies.statistics import bootstrap_interval, bootstrap_mean
 
-__all__ = ["landscape_figure", "landscape_report", "samplers_figure", "samplers_report"]
-
 FEW = 30
 """Pairs below which a mean difference is drawn pale."""
 

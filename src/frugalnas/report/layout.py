@@ -14,9 +14,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from frugalnas.report.style import GREY, text_width
-from frugalnas.spaces.base import BoolArray, FloatArray
-
-__all__ = ["LABEL", "LONGEST_ROW", "Box", "Layout", "arranged", "rounded_box"]
+from frugalnas.spaces.arrays import BoolArray, FloatArray
 
 Point: TypeAlias = tuple[float, float]
 Node: TypeAlias = tuple[int, int]

@@ -13,8 +13,6 @@ from frugalnas.report.certainty import Certainty
 from frugalnas.report.style import COLUMN, GREY, LINES, drawing
 from frugalnas.spaces import FloatArray
 
-__all__ = ["rank_figure", "score_figure", "size_figure", "supernet_figure"]
-
 HEIGHT = 2.35
 BINS = 60
 FOLLOWED = 5

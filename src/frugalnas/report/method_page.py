@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["labels_of", "method_html", "score_unit", "why_untrained"]
-
 LONGEST, SHOWN = 120, 64
 """Letters up to which an architecture is shown whole in a table, and how many of a longer one are."""
 

@@ -21,8 +21,6 @@ from frugalnas.runs.progress import duration
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult
 
-__all__ = ["method_page", "method_report"]
-
 MOST_EPOCHS = 60
 """Epochs whose rankings the page compares; of more, so many evenly spread."""
 

@@ -9,19 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "Markup",
-    "again",
-    "figure",
-    "html_page",
-    "key_numbers",
-    "listing",
-    "millions",
-    "side_by_side",
-    "table",
-    "tag",
-]
-
 MAGNIFIED = 1.75
 """Pixels of the page for each point of a figure."""
 

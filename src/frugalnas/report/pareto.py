@@ -22,8 +22,6 @@ from frugalnas.strategies.objectives import Cost, cost_named
 from frugalnas.strategies.pareto import hypervolume, non_dominated
 from frugalnas.tables import TableEvaluator
 
-__all__ = ["Fronts", "front_figure", "hypervolume_figure", "read_fronts"]
-
 MOST_OBJECTIVES = 3
 """With more, exact hypervolumes of whole tables take minutes; reports leave them out."""
 HEIGHT = 2.6

@@ -16,8 +16,6 @@ from frugalnas.searches.scoring import score_title
 from frugalnas.spaces import FloatArray
 from frugalnas.studies.rankings import Study, TableRanking
 
-__all__ = ["ranking_numbers", "ranking_report", "ranking_rows", "transfer_report"]
-
 STATISTICS = {"tau": "Kendall's tau", "within": "tau within equal parameters"}
 """What the figures over epochs show."""
 BASELINES = {"params": "parameters", "macs": "multiply-adds"}

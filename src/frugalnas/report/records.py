@@ -10,8 +10,6 @@ from typing import Any
 from frugalnas.files import draft
 from frugalnas.runs.kinds import Page
 
-__all__ = ["page_of", "write_csv", "write_parquet"]
-
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[Any]]) -> Path:
     """The path of a CSV file with these rows; missing folders are made."""

@@ -22,8 +22,6 @@ from frugalnas.searches.scoring import score_title
 from frugalnas.strategies.objectives import VALUES, cost_named
 from frugalnas.tables import TableEvaluator
 
-__all__ = ["Summary", "search_page", "summarise"]
-
 MOST_ROWS = 20
 """Of a front in a page."""
 

@@ -21,22 +21,6 @@ from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from frugalnas.files import draft
 
-__all__ = [
-    "COLUMN",
-    "FILLS",
-    "LINES",
-    "PAGE",
-    "drawing",
-    "new_figure",
-    "paper_style",
-    "pens",
-    "save_figure",
-    "shared_legend",
-    "text_width",
-    "ticks_at",
-    "wrap",
-]
-
 COLUMN = 3.5
 """Width of one column of a two-column paper, inches."""
 PAGE = 7.16

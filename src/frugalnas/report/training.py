@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from frugalnas.trainings.network import TrainingResult
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["accuracy_words", "confusions", "how_far", "training_numbers", "training_page", "training_report"]
-
 PAIRS = 12
 """Confused pairs of classes that the page lists."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from frugalnas.training import EvaluationResult
     from frugalnas.trainings.network import TrainingResult
 
-__all__ = ["class_accuracies", "confusion_matrix", "learning_curves"]
-
 NUMBERED = 20
 """Classes up to which the squares of a confusion matrix hold their numbers."""
 NAMED = 60

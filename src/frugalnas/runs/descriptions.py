@@ -12,8 +12,6 @@ from frugalnas.registry import EVALUATORS, SPACES, is_local
 from frugalnas.spaces import SearchSpace
 from frugalnas.tables import open_table
 
-__all__ = ["build_evaluator", "build_space", "describe_evaluator", "describe_space", "subject_of"]
-
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:
     """The description from which `build_space` makes an equal space."""

@@ -15,8 +15,6 @@ from frugalnas.trust import reading
 if TYPE_CHECKING:
     from frugalnas.runs.kinds import RunKind
 
-__all__ = ["PART", "NoRun", "check_config", "check_line"]
-
 PART = {"name": str, "options?": Mapping[str, Any] | None, "limits?": {"where?": str, "allowed?": list[list[int]]}}
 
 

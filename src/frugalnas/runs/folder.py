@@ -34,8 +34,6 @@ from frugalnas.runs.seal import (
 )
 from frugalnas.strict_json import to_json
 
-__all__ = ["RunFolder", "accept_config", "list_runs", "restore_config"]
-
 JOURNAL = "journal.jsonl"
 
 DIVERGED = "diverged"

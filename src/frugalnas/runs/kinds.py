@@ -16,8 +16,6 @@ from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 from frugalnas.trust import give, opening
 
-__all__ = ["Page", "Row", "RunKind", "load_run", "resume_run"]
-
 
 class Row(NamedTuple):
     """A run's line in the list of runs.

@@ -9,8 +9,6 @@ from typing import Any
 
 from frugalnas.errors import worded
 
-__all__ = ["Bar", "Callback", "Progress", "duration"]
-
 LINE_EVERY_S = 60.0
 """Seconds between lines where there is no terminal."""
 DRAW_EVERY_S = 0.1

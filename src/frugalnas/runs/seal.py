@@ -23,19 +23,6 @@ from frugalnas.errors import RunFolderError
 from frugalnas.files import write_atomically
 from frugalnas.strict_json import to_json
 
-__all__ = [
-    "CONFIG",
-    "Seal",
-    "follows",
-    "is_summed",
-    "read_config",
-    "read_seal",
-    "seal_of",
-    "summed",
-    "unsummed",
-    "unsummed_lines",
-]
-
 CONFIG = "config.yaml"
 _SEAL = "seal.json"
 FREE = (

@@ -5,8 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from html import escape
 
-__all__ = ["Shown"]
-
 
 class Shown(ABC):
     """Something with a few facts that say what it is."""

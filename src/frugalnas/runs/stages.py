@@ -25,19 +25,6 @@ from frugalnas.runs.progress import Callback
 from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
 
-__all__ = [
-    "Method",
-    "Stage",
-    "Stages",
-    "carried_out",
-    "load_stages",
-    "method_of",
-    "network_of",
-    "read_failure",
-    "read_result",
-    "trained_run",
-]
-
 RESULT = "result.json"
 """What the method concluded, in its run's folder."""
 FAILURE = "failure.json"

@@ -14,8 +14,6 @@ from frugalnas.spaces import Codes
 from frugalnas.supernets import Supernet
 from frugalnas.supernets.calibration import recalibrate
 
-__all__ = ["SupernetAccuracy"]
-
 
 class SupernetAccuracy(CachedScore):
     """Top-1 accuracy, in percent, of a path of a supernet on images that it was not trained on.

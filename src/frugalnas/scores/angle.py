@@ -24,8 +24,6 @@ from frugalnas.spaces import Codes, FloatArray, IntArray, SearchSpace
 if TYPE_CHECKING:
     from frugalnas.supernets import Supernet
 
-__all__ = ["Angle", "AngleTable", "Weighting", "angle_table"]
-
 BLOCK = 2**13
 """Codes scored at a time, so that what is computed of them stays in the processor's cache."""
 

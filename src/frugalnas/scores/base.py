@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["Score"]
-
 
 class Score(ABC):
     """What a score says about any architectures of a space at once.

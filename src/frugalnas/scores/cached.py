@@ -10,8 +10,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.scores.base import Score
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["CachedScore"]
-
 
 class CachedScore(Score):
     """A score that takes a while for each network, and remembers it.

@@ -7,8 +7,6 @@ import numpy as np
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import FloatArray
 
-__all__ = ["coverage", "gaussian_nll"]
-
 SMALLEST = 1e-6
 """A standard deviation below this part of the truth's spread counts as this: certainty that is wrong costs much, not
 infinitely much."""

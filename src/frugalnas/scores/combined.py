@@ -11,8 +11,6 @@ from frugalnas.scores.base import Score
 from frugalnas.spaces import Codes, FloatArray
 from frugalnas.spaces.arrays import ranks
 
-__all__ = ["Combined", "combine"]
-
 
 class Combined(Score):
     """The mean of scores in different units, each as its rank within a reference sample; `combine` makes one.

@@ -12,18 +12,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import FloatArray
 from frugalnas.spaces.arrays import ranks
 
-__all__ = [
-    "Correlation",
-    "GroupCorrelation",
-    "TopCorrelation",
-    "correlation",
-    "kendall_tau",
-    "position_tau",
-    "spearman",
-    "top_precision",
-    "within_groups",
-]
-
 TOP = (1, 10, 100, 1000)
 """Sizes of the tops that are looked at, where there are at least twice as many architectures."""
 GROUPS = 5

@@ -6,8 +6,6 @@ from frugalnas.errors import unknown_name
 from frugalnas.scores.base import Score
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["Counted"]
-
 
 class Counted(Score):
     """A quantity that the space counts, larger networks first.

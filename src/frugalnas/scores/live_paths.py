@@ -11,8 +11,6 @@ from frugalnas.spaces import DARTS, Codes, NASBench201, SearchSpace
 from frugalnas.spaces import darts as darts_cells
 from frugalnas.spaces import nasbench201 as nasbench201_cells
 
-__all__ = ["LivePaths"]
-
 
 @dataclass(frozen=True)
 class LivePaths:

@@ -14,8 +14,6 @@ from frugalnas.scores.angle import AngleTable, cosine_of
 from frugalnas.spaces import Codes, FactoredSpace, IntArray, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
-__all__ = ["MaximumAngle", "largest_angle"]
-
 Floats: TypeAlias = NDArray[np.float64]
 Places: TypeAlias = NDArray[np.intp]
 

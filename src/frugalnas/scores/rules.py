@@ -8,8 +8,6 @@ from fnmatch import fnmatchcase
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["RULES", "AngleRule", "rule_for"]
-
 
 @dataclass(frozen=True)
 class AngleRule:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from frugalnas.supernets import Choice, Supernet
 
-__all__ = ["LabelledTensor", "labelled_tensors", "tensor_names", "triples"]
-
 
 def tensor_names(supernet: nn.Module) -> tuple[str, ...]:
     """The names of the trainable floating-point tensors, in the order of the state dict."""

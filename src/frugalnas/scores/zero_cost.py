@@ -21,8 +21,6 @@ from frugalnas.networks import skeleton_of
 from frugalnas.scores.cached import CachedScore
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["NASWOT", "GradientNorm", "SynFlow", "ZeroCost"]
-
 NORMALISATIONS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,

@@ -10,8 +10,6 @@ import numpy as np
 from frugalnas.errors import FrugalnasError
 from frugalnas.strategies import Strategy
 
-__all__ = ["Budget"]
-
 
 @dataclass(frozen=True)
 class Budget:

@@ -10,8 +10,6 @@ from typing import Any
 from frugalnas.runs.progress import Callback
 from frugalnas.searches.ledger import Ledger, Query
 
-__all__ = ["NotebookProgress", "QueryCallback", "notebook_progress"]
-
 
 class QueryCallback(Callback):
     """Is told of every query besides; override what is of interest. An exception stops the search."""

@@ -15,8 +15,6 @@ from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.interruption import interruptible
 from frugalnas.searches.processes import Lost, Workers
 
-__all__ = ["Executor", "ProcessExecutor", "SerialExecutor"]
-
 
 class Executor(ABC):
     """Evaluates trials that are submitted and hands the answers back in the order submitted.

@@ -17,8 +17,6 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.arrays import Growing, without_nan
 
-__all__ = ["Ledger", "Queries", "Query", "journal_lines", "read_queries", "usual_error"]
-
 
 @dataclass(frozen=True)
 class Query:

@@ -26,8 +26,6 @@ from frugalnas.searches.result import SearchResult
 from frugalnas.searches.state import read_state, restore_evaluator, write_state
 from frugalnas.strategies import Strategy
 
-__all__ = ["Loop"]
-
 STATE_INTERVAL_S = 1.0
 """The state is only a cache of the journal: it is written this often at most, and when the search stops."""
 FRUITLESS_ASKS = 1_000

@@ -15,8 +15,6 @@ from frugalnas.searches.executors import Executor, SerialExecutor
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
 
-__all__ = ["Parts", "as_evaluator", "check_parts", "rebuilt"]
-
 
 class Parts(NamedTuple):
     """What tries, what answers, how much it may cost, and where it happens."""

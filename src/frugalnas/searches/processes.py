@@ -19,8 +19,6 @@ from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, Surroundings, surroundings, told
 
-__all__ = ["Finished", "Lost", "Workers", "check_jobs", "in_order"]
-
 Answer = TypeVar("Answer")
 
 Finished = Callable[[int, int], None]

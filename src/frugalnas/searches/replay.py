@@ -16,8 +16,6 @@ from frugalnas.searches.parts import rebuilt
 from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.guided import Round
 
-__all__ = ["replay"]
-
 
 def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     """How many rounds a run of WeakNAS or NPENAS has had; each is shown to `on_round`, exactly as it was.

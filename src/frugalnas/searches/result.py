@@ -14,8 +14,6 @@ from frugalnas.runs.shown import Shown
 from frugalnas.searches.ledger import Queries, Query, usual_error
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["SearchResult"]
-
 
 @dataclass(frozen=True, repr=False)
 class SearchResult(Shown):

@@ -27,8 +27,6 @@ from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.strategies import Strategy
 from frugalnas.trust import opening
 
-__all__ = ["SearchRun", "load_search", "resume", "search"]
-
 
 class SearchRun(RunKind):
     """A search: its journal has a line for each query."""

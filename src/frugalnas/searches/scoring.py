@@ -28,25 +28,6 @@ if TYPE_CHECKING:
 
     Batches: TypeAlias = list[tuple[Tensor, Tensor]]
 
-__all__ = [
-    "SCORES",
-    "UNTRAINED",
-    "ZERO_COST",
-    "ScoreEvaluator",
-    "ScoredEvaluator",
-    "angle_base",
-    "check_held_out",
-    "combined_or_one",
-    "counted_or_zero_cost",
-    "fast",
-    "first_images",
-    "open_score",
-    "score_parts",
-    "score_title",
-    "scored_with_parts",
-    "supernet_folder",
-]
-
 
 class ZeroCostScore(NamedTuple):
     """What figures call it, its class in `frugalnas.scores.zero_cost`, training images it looks at, and whether at labels."""

@@ -7,8 +7,6 @@ from typing import Any
 from frugalnas.evaluation import Evaluator
 from frugalnas.runs.folder import RunFolder
 
-__all__ = ["read_state", "restore_evaluator", "write_state"]
-
 STATE = "state/strategy.json"
 TENSORS = "evaluator-{:09d}.safetensors"
 

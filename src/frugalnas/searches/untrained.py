@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from frugalnas.data import ImageData
     from frugalnas.searches.scoring import Batches
 
-__all__ = ["UntrainedEvaluator", "open_untrained"]
-
 
 def open_untrained(
     space: SearchSpace,

@@ -20,7 +20,8 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 """
 
 from frugalnas.spaces.architecture import Architecture
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, IntArray, SearchSpace
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.darts import DARTS
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import Genotype

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from frugalnas.spaces.base import Codes, SearchSpace
-
-__all__ = ["Architecture"]
+from frugalnas.spaces.arrays import Codes
+from frugalnas.spaces.base import SearchSpace
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "Growing", "IntArray", "ranks", "with_nan", "without_nan"]
-
 Codes: TypeAlias = NDArray[np.signedinteger]
 """Architectures, one per row, shape [n, genes], in `SearchSpace.code_type`."""
 BoolArray: TypeAlias = NDArray[np.bool_]

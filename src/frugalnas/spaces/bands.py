@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BandSampler"]
-
 FEWEST_BINS = 2**10
 MOST_BINS = 2**18
 MOST_WORK = 4e8

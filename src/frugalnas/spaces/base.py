@@ -18,8 +18,6 @@ from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArr
 from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.constraint import Constraint
 
-__all__ = ["BoolArray", "Codes", "FloatArray", "Graphs", "IntArray", "SearchSpace"]
-
 Space = TypeVar("Space", bound="SearchSpace")
 
 ENUMERATION_LIMIT = 2**22

@@ -11,26 +11,8 @@ from numpy.typing import NDArray
 
 from frugalnas.cache import cached_array
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces.base import BoolArray, Codes, IntArray
+from frugalnas.spaces.arrays import BoolArray, Codes, IntArray
 from frugalnas.spaces.hashing import Words, mixed
-
-__all__ = [
-    "EDGES",
-    "INNER",
-    "MAX_EDGES",
-    "SOURCE",
-    "TARGET",
-    "VERTICES",
-    "all_cells",
-    "codes_of",
-    "graph_hashes",
-    "labelled_cells",
-    "live_parts",
-    "network_keys",
-    "place_of",
-    "pruned",
-    "representatives",
-]
 
 VERTICES = 7
 INNER = VERTICES - 2

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from frugalnas.spaces.arrays import BoolArray, Codes
 
-__all__ = ["edited", "retried"]
-
 
 def retried(
     codes: Codes, attempt: Callable[[Codes], Codes], valid: Callable[[Codes], BoolArray], rounds: int

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from frugalnas.spaces.base import Codes, SearchSpace
+from frugalnas.spaces.arrays import Codes
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.hashing import row_hashes
-
-__all__ = ["Resolution", "resolutions"]
 
 BLOCK = 2**22
 """Numbers encoded at a time: the widest encodings would take gigabytes at once."""

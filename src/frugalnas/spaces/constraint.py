@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from frugalnas.amounts import LONGEST, number
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["Constraint"]
-
 _COMPARE = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 _PATTERN = re.compile(r"\s*([a-z_][a-z0-9_-]*)\s*(<=|>=|<|>)([^=<>].*)", re.IGNORECASE)
 

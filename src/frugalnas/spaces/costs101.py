@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import Codes, FloatArray, IntArray
+from frugalnas.spaces.arrays import Codes, FloatArray, IntArray
 from frugalnas.spaces.cells101 import EDGES, INNER, SOURCE, TARGET, VERTICES, live_parts
-
-__all__ = ["network_costs"]
 
 STACKS = 3
 CONV3X3, CONV1X1 = 0, 1

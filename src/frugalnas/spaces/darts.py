@@ -12,14 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces.base import Codes, Graphs
+from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.darts_encodings import darts_adjacency, darts_paths, darts_position_paths
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import checked_sizes, table_path
-
-__all__ = ["DARTS"]
 
 Space = TypeVar("Space", bound="DARTS")
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from frugalnas.spaces.arrays import BoolArray, Codes, Graphs
 from frugalnas.spaces.genotype import PRIMITIVES
 
-__all__ = ["MOST_PATHS", "PATHS", "darts_adjacency", "darts_paths", "darts_position_paths"]
-
 OPS = len(PRIMITIVES)
 NONE = PRIMITIVES.index("none")
 NODES = 4

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import IntArray
-
-__all__ = ["edit_distances", "packed"]
+from frugalnas.spaces.arrays import IntArray
 
 Words = NDArray[np.uint64]
 BLOCK = 2**16

@@ -9,12 +9,10 @@ from itertools import combinations, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import BoolArray, Codes, IntArray
+from frugalnas.spaces.arrays import BoolArray, Codes, IntArray
 from frugalnas.spaces.cells101 import EDGES, INNER, SOURCE, TARGET, VERTICES, live_parts, pruned
 from frugalnas.spaces.function101 import function_features
 from frugalnas.spaces.paths import path_positions, path_sequences
-
-__all__ = ["ENCODINGS"]
 
 OUTPUT = VERTICES - 1
 Features = NDArray[np.generic]

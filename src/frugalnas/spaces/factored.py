@@ -12,11 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
 from frugalnas.spaces.bands import BandSampler
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.children import edited
-
-__all__ = ["FactoredSpace"]
 
 Space = TypeVar("Space", bound="FactoredSpace")
 

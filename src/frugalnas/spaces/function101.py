@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.cache import cached_array
-from frugalnas.spaces.base import Codes
+from frugalnas.spaces.arrays import Codes
 from frugalnas.spaces.cells101 import EDGES, SOURCE, TARGET, VERTICES, all_cells, live_parts, representatives
 from frugalnas.spaces.costs101 import network_costs, vertex_channels
-
-__all__ = ["function_features"]
 
 OUTPUT = VERTICES - 1
 CONV3X3, CONV1X1, POOL, INPUT, OUT, DEAD = range(6)

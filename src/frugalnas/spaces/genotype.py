@@ -11,8 +11,6 @@ from typing import TypeAlias
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["OPERATIONS", "PRIMITIVES", "Genotype"]
-
 PRIMITIVES = (
     "none",
     "max_pool_3x3",

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Words", "mixed", "row_hashes"]
-
 Words = NDArray[np.uint64]
 
 BLOCK = 16_384

@@ -11,8 +11,6 @@ from typing import Any
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.genotype import Genotype
 
-__all__ = ["KNOWN", "KnownArchitecture", "known", "known_text"]
-
 
 @dataclass(frozen=True)
 class KnownArchitecture:

@@ -8,12 +8,10 @@ from typing import Literal
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces.base import Codes, Graphs
+from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import checked_sizes, table_path
-
-__all__ = ["FairNAS", "LayerSpace", "MobileNet", "ShuffleNet"]
 
 MBCONVS = ("mb3_k3", "mb6_k3", "mb3_k5", "mb6_k5", "mb3_k7", "mb6_k7")
 """Inverted residuals by expansion and kernel, in the order of RLNAS and ABS."""

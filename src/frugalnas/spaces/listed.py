@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, IntArray, SearchSpace
-
-__all__ = ["listed_space"]
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
+from frugalnas.spaces.base import SearchSpace
 
 Space = TypeVar("Space", bound=SearchSpace)
 

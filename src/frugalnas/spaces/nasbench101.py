@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.cells101 import (
     EDGES,
     INNER,
@@ -29,8 +30,6 @@ from frugalnas.spaces.costs101 import network_costs
 from frugalnas.spaces.encodings101 import ENCODINGS
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import benchmark_network, checked_sizes
-
-__all__ = ["NASBench101"]
 
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")
 OUTPUT = VERTICES - 1

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import import_object
-from frugalnas.spaces.base import BoolArray, Codes, FloatArray, Graphs, SearchSpace
+from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.paths import path_positions, path_sequences
 from frugalnas.spaces.sizes import benchmark_network, checked_sizes, table_path
-
-__all__ = ["NASBench201"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NONE, SKIP, CONV1X1, CONV3X3, POOL = range(5)

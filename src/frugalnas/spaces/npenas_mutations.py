@@ -24,8 +24,6 @@ from frugalnas.spaces.cells101 import EDGES, OUTPUT, SOURCE, TARGET, live_parts,
 from frugalnas.spaces.children import retried
 from frugalnas.spaces.darts import NODE, OPS
 
-__all__ = ["PAPER_MUTATIONS", "paper_mutants"]
-
 ROUNDS = 50
 """Tries after which a row counts as without child. The program makes 500 on NAS-Bench-101; a parent has a hundred rows."""
 DARTS_EDITS = 2

@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces.base import Codes, Graphs
+from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import checked_sizes, table_path
-
-__all__ = ["OnceForAll"]
 
 STAGES, LAYERS, LEAST = 5, 4, 2
 KERNELS = (3, 5, 7)

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces.base import BoolArray, IntArray
-
-__all__ = ["path_positions", "path_sequences"]
+from frugalnas.spaces.arrays import BoolArray, IntArray
 
 Paths = Sequence[tuple[int, ...]]
 """Inner vertices, numbered from 1, of each path that some cell has, shorter ones first, then lexicographically."""

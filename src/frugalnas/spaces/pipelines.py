@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces.base import Codes, FloatArray, SearchSpace
-
-__all__ = ["divergence", "path_shares", "sampling_pipelines"]
+from frugalnas.spaces.arrays import Codes, FloatArray
+from frugalnas.spaces.base import SearchSpace
 
 Draw = Callable[[int, np.random.Generator], Codes]
 

@@ -10,10 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import unknown_name
-from frugalnas.spaces.base import Codes, FloatArray, Graphs, IntArray, SearchSpace
+from frugalnas.spaces.arrays import Codes, FloatArray, Graphs, IntArray
+from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.hashing import row_hashes
-
-__all__ = ["Distinct", "Population"]
 
 T = TypeVar("T")
 

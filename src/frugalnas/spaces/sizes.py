@@ -8,8 +8,6 @@ from typing import Any
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import within
 
-__all__ = ["benchmark_network", "checked_sizes", "sizes_of", "table_path"]
-
 
 def checked_sizes(space: Any, *, width: float = 1, **least: int) -> None:
     """Refuse sizes that no network has, and those above `limits.LIMITS`, whether a file or a person gives them.

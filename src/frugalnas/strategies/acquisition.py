@@ -26,8 +26,6 @@ from frugalnas.predictors import Prediction
 from frugalnas.spaces import IntArray
 from frugalnas.strategies.failures import Chance
 
-__all__ = ["ACQUISITIONS", "best_batch", "log_expected_improvement", "scores"]
-
 Values = NDArray[np.float64]
 
 SHORTLIST = 50

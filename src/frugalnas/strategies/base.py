@@ -16,8 +16,6 @@ from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.spaces.arrays import Growing, with_nan, without_nan
 
-__all__ = ["Strategy"]
-
 INITIAL_BLOCK = 64
 """The initial sample is drawn in blocks of this size, so that a short one is the beginning of a long one."""
 REMEMBERED = 256

@@ -11,8 +11,6 @@ from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy
 
-__all__ = ["Evolution", "RegularizedEvolution"]
-
 ATTEMPTS = 40
 ATTEMPTS_PER_EDIT = 10
 """A mutation that finds no new network is tried again; every ten times it may change one gene more."""

@@ -17,8 +17,6 @@ from frugalnas.predictors import GaussianProcess
 from frugalnas.predictors.base import SMALLEST_DEVIATION
 from frugalnas.spaces import BoolArray, Codes, IntArray, Population
 
-__all__ = ["Chance", "chance_of_success", "with_worst"]
-
 LOGARITHMS = ("ei", "pi")
 """Acquisitions whose scores are logarithms."""
 

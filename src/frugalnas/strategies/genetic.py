@@ -12,8 +12,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import DARTS, Codes, IntArray, SearchSpace
 from frugalnas.strategies.base import Strategy
 
-__all__ = ["PRESETS", "GeneticPreset", "GeneticSearch", "genetic_paper"]
-
 PATIENCE = 10
 """Batches of children in a row without a new network after which the next way of breeding takes over."""
 SMALLEST_BATCH = 64

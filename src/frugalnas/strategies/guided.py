@@ -18,8 +18,6 @@ from frugalnas.strategies.base import Strategy
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.tables import known_quantities
 
-__all__ = ["ROUNDING", "Guided", "Round"]
-
 ROUNDING = 1e-9
 """Of a growth that decides whether a fit is due."""
 

@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from frugalnas.predictors.base import normal_scores
 
-__all__ = ["LABELS", "Labels"]
-
 Labels = Literal["rank", "standard", "raw"]
 
 

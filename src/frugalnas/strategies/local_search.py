@@ -10,8 +10,6 @@ from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy
 
-__all__ = ["LocalSearch"]
-
 
 class LocalSearch(Strategy):
     """From the best of the initial sample, move to a better neighbour until there is none; then restart at random.

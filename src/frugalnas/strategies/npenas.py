@@ -17,8 +17,6 @@ from frugalnas.strategies.failures import chance_of_success, with_worst
 from frugalnas.strategies.guided import ROUNDING, Guided, Round
 from frugalnas.strategies.labels import LABELS, Labels
 
-__all__ = ["NPENAS"]
-
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its"]
 Mutation = Literal["edits", "paper", "paper-padded"]
 

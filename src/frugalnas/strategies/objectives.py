@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import STRATEGIES, constructor_options
 
-__all__ = ["COSTS", "VALUES", "Cost", "checked_costs", "cost_named", "parse_objectives", "supporting_strategies"]
-
 VALUES = {"accuracy": "validation accuracy", "oracle-test": "oracle test accuracy"}
 """What is maximised, by name, and what reports call it."""
 

@@ -13,8 +13,6 @@ from frugalnas.predictors import Prediction, Predictor
 from frugalnas.spaces import Population, SearchSpace
 from frugalnas.tables import TableEvaluator
 
-__all__ = ["Oracle"]
-
 
 class Oracle(Predictor):
     """Answers from a table, without counting: for studies alone, as no search could know what it says.

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import BoolArray, FloatArray, IntArray
 
-__all__ = ["crowding", "front_batch", "hypervolume", "non_dominated", "pareto_ranks"]
-
 
 def front_batch(
     scores: FloatArray, networks: NDArray[np.uint64], eligible: BoolArray, n: int, rng: np.random.Generator

@@ -12,8 +12,6 @@ from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy, drawn_for
 from frugalnas.strategies.objectives import checked_costs
 
-__all__ = ["RandomSearch"]
-
 SIGHT = 256
 """Calls whose networks are told apart at once, at most."""
 

@@ -19,8 +19,6 @@ from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
 
-__all__ = ["WeakNAS", "top_schedule"]
-
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
 KeepOld = Literal["all", "top", "none"]
 

@@ -29,8 +29,6 @@ from frugalnas.studies.statistics import PairTest, estimated, paired_tests
 from frugalnas.tables import known_quantities
 from frugalnas.trust import give
 
-__all__ = ["Assessment", "AssessmentRun", "assess"]
-
 WHOLE = 20_000
 """Of more architectures than this, means are predicted of all, and standard deviations of so many."""
 CALIBRATED = 5_000

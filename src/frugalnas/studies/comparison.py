@@ -31,8 +31,6 @@ from frugalnas.studies.statistics import PairTest, bootstrap_mean, estimated, pa
 from frugalnas.tables import TableEvaluator
 from frugalnas.trust import give
 
-__all__ = ["Comparison", "ComparisonRun", "compare"]
-
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Shown):

@@ -24,8 +24,6 @@ from frugalnas.tables import Table, open_table, table_names
 if TYPE_CHECKING:
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["Looking", "correlate", "tables_named", "transfer"]
-
 AGAINST = ("test", "validation", "whole_test")
 """Columns of accuracies, the one first that papers correlate with. Nothing that searches ever sees the first."""
 SAMPLE = 200

@@ -14,8 +14,6 @@ from frugalnas.runs.kinds import Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.searches.processes import check_jobs, in_order
 
-__all__ = ["Grid", "label_of"]
-
 Key = tuple[Any, ...]
 Line = dict[str, Any]
 _runs = itertools.count()

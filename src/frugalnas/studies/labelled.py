@@ -23,8 +23,6 @@ from frugalnas.spaces import IntArray, Population, SearchSpace
 from frugalnas.tables import open_table
 from frugalnas.tables.labels import Labels, distinct_labels, read_labels
 
-__all__ = ["BUDGETS", "FEWEST_HELD_OUT", "Labelled", "Split", "Subject"]
-
 Values = NDArray[np.float64]
 Split = Literal["networks", "codes"]
 

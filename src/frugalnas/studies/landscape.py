@@ -15,8 +15,6 @@ from frugalnas.spaces.distances import edit_distances, packed
 from frugalnas.spaces.pipelines import divergence, path_shares, sampling_pipelines
 from frugalnas.tables import open_table
 
-__all__ = ["Landscape", "Samplers", "read_landscape", "read_samplers"]
-
 Values = NDArray[np.float64]
 
 SAMPLE = 16_000

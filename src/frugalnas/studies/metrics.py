@@ -12,8 +12,6 @@ from frugalnas.scores.correlation import kendall_tau, spearman, top_precision
 from frugalnas.spaces import FloatArray
 from frugalnas.strategies.labels import Labels
 
-__all__ = ["LEVELS", "METRICS", "TOPS", "calibrated", "in_units", "judged"]
-
 TOPS = (10, 50, 100)
 LEVELS = (0.5, 0.8, 0.95)
 """Of the intervals whose coverage is measured."""

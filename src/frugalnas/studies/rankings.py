@@ -12,8 +12,6 @@ import numpy as np
 from frugalnas.scores.correlation import Correlation
 from frugalnas.spaces import Codes, FloatArray, SearchSpace
 
-__all__ = ["Study", "TableRanking"]
-
 
 @dataclass(frozen=True)
 class TableRanking:

@@ -17,8 +17,6 @@ from frugalnas.spaces import FloatArray
 from frugalnas.studies.assessment import Assessment
 from frugalnas.studies.comparison import Comparison
 
-__all__ = ["ReadComparison", "read_references"]
-
 NAMES = {
     "random": "random",
     "evolution": "evolution",

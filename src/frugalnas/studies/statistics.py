@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from frugalnas.spaces import FloatArray
 
-__all__ = ["PairTest", "bootstrap_interval", "bootstrap_mean", "estimated", "holm", "paired_tests"]
-
 RESAMPLES = 10_000
 
 

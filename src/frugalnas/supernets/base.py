@@ -13,8 +13,6 @@ from frugalnas.networks import skeleton_of
 from frugalnas.registry import import_object
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["Choice", "Supernet", "supernet_of"]
-
 
 @dataclass(frozen=True)
 class Choice:

@@ -11,8 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from frugalnas.spaces import Codes
 from frugalnas.supernets.base import Supernet
 
-__all__ = ["recalibrate"]
-
 
 @torch.no_grad()
 def recalibrate(supernet: Supernet, codes: Codes, batches: Iterable[Tensor]) -> None:

@@ -22,8 +22,6 @@ from frugalnas.spaces.genotype import PRIMITIVES
 from frugalnas.supernets.base import Choice, Supernet
 from frugalnas.supernets.states import State, added, choice_module
 
-__all__ = ["DARTSSupernet", "SearchCell"]
-
 NODES = 4
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
 

@@ -12,8 +12,6 @@ from frugalnas.networks import LayerSkeleton, Place, skeleton_of
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.supernets.base import Choice, Supernet
 
-__all__ = ["ChoiceBlock", "LayeredSupernet", "ShuffleNetSupernet"]
-
 
 class ChoiceBlock(nn.ModuleDict):
     """All choices of one layer, by their values, of which a forward pass takes one.

@@ -12,8 +12,6 @@ from frugalnas.spaces.nasbench201 import OPERATIONS, SOURCE, TARGET
 from frugalnas.supernets.base import Choice, Supernet
 from frugalnas.supernets.states import State, added, choice_module
 
-__all__ = ["NASBench201Supernet", "SearchCell"]
-
 OUTPUT = max(TARGET)
 
 

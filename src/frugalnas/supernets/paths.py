@@ -13,8 +13,6 @@ import numpy as np
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import DARTS, BoolArray, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
 
-__all__ = ["PATHS", "PathSampler", "path_sampler"]
-
 MAX_ROUNDS = 1_000
 """Rounds of rejection after which there seems to be nothing to draw."""
 

@@ -9,8 +9,6 @@ from frugalnas.data.labels import LabelMode
 from frugalnas.errors import FrugalnasError
 from frugalnas.training import Recipe
 
-__all__ = ["SupernetRecipe"]
-
 _OF_NETWORKS = (
     "class_weights",
     "auxiliary",

@@ -10,9 +10,6 @@ from torch import Tensor, nn
 
 from frugalnas.networks.operations import AveragePool, operation
 
-__all__ = ["FastAveragePool", "State", "added", "choice_module"]
-
-
 LARGE = 24
 """Pixels a side of the maps on which pooling is faster as a convolution."""
 

@@ -14,8 +14,6 @@ from frugalnas.supernets.paths import PathSampler
 from frugalnas.supernets.recipe import SupernetRecipe
 from frugalnas.training import Objective, Position, WeightStep
 
-__all__ = ["SupernetStep"]
-
 
 class SupernetStep(WeightStep):
     """A step for `fit`: draws the paths that its position says, and trains the weights on them.

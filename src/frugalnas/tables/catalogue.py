@@ -10,8 +10,6 @@ from frugalnas.tables import hpobench
 from frugalnas.tables.store import MANIFEST, Table
 from frugalnas.trust import opening
 
-__all__ = ["DEFAULT_TABLE", "open_table", "table_folder", "table_names"]
-
 DEFAULT_TABLE = "nasbench201/cifar10"
 
 

@@ -18,8 +18,6 @@ from frugalnas.tables.repeats import collapsed_runs
 from frugalnas.tables.store import MANIFEST, Table, read_manifest
 from frugalnas.trust import reading
 
-__all__ = ["Finding", "examine"]
-
 
 @dataclass(frozen=True)
 class Finding:

@@ -13,8 +13,6 @@ from frugalnas.spaces import SearchSpace
 from frugalnas.tables.catalogue import DEFAULT_TABLE, open_table
 from frugalnas.tables.store import Table
 
-__all__ = ["TableEvaluator"]
-
 
 class TableEvaluator(Evaluator):
     """The validation accuracy, in %, that a table has for the row asked; test results stay in the table.

@@ -11,8 +11,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.tables.catalogue import open_table
 
-__all__ = ["known_quantities"]
-
 Quantity = Callable[[Codes], NDArray[np.float64]]
 
 COSTS = ("training_seconds", "latency_ms", "params", "macs")

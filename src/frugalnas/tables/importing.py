@@ -19,15 +19,6 @@ from frugalnas.tables.formats.parquet import is_text, read_parquet
 from frugalnas.tables.official import not_known, refuse_taken_name
 from frugalnas.tables.store import ROLES, Column, Contents, Table, write_table
 
-__all__ = [
-    "ARCHITECTURE_NAMES",
-    "import_table",
-    "numbers_of",
-    "parse_architectures",
-    "read_columns",
-    "refuse_stray_percentages",
-]
-
 ARCHITECTURE_NAMES = ("architecture", "arch_str", "arch")
 """Columns in which architectures are looked for."""
 MOSTLY = 0.9

@@ -18,8 +18,6 @@ from frugalnas.tables.importing import (
     refuse_stray_percentages,
 )
 
-__all__ = ["Labels", "distinct_labels", "read_labels"]
-
 VALUE_NAMES = ("value", "accuracy", "validation", "val_accuracy", "label")
 """Columns in which values are looked for."""
 ACCURACIES = ("accuracy", "validation", "val_accuracy")

@@ -16,9 +16,6 @@ from frugalnas.tables.catalogue import table_folder, table_names
 from frugalnas.tables.formats.watched import Progress
 from frugalnas.tables.store import Contents, Table, write_table
 
-__all__ = ["import_benchmark", "is_benchmark", "not_known", "refuse_taken_name"]
-
-
 BZIP2, PARQUET, ZIP = b"BZh", b"PAR1", b"PK\x03\x04"
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """How a file begins that was written by torch before version 1.6: its magic number, pickled."""

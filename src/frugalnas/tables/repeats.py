@@ -7,8 +7,6 @@ from numpy.typing import NDArray
 
 from frugalnas.tables.store import Table
 
-__all__ = ["collapsed_runs", "first_run_shift", "repeat_notes"]
-
 COLLAPSED = 20.0
 """Points of accuracy below the best run of the same architecture from which a run counts as collapsed."""
 CERTAIN = 4.0

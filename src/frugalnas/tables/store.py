@@ -20,8 +20,6 @@ from frugalnas.registry import SPACES
 from frugalnas.spaces import Codes, IntArray, SearchSpace
 from frugalnas.spaces.listed import listed_space
 
-__all__ = ["ROLES", "Column", "Contents", "Table", "write_table"]
-
 FORMAT = 1
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces import Codes, SearchSpace
 
-__all__ = ["landscape", "refusal"]
-
 
 def refusal(what: str, call: Callable[..., object], *arguments: object) -> str:
     """The message with which a call is refused; anything but a FrugalnasError with a message fails the test.

@@ -12,8 +12,6 @@ import numpy as np
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["EvaluatorConformance"]
-
 
 class EvaluatorConformance(ABC):
     """Child classes are only required to override `make` and `space`.

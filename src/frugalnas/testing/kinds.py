@@ -18,8 +18,6 @@ from frugalnas.runs.progress import Callback
 from frugalnas.strict_json import to_json
 from frugalnas.testing.checks import refusal
 
-__all__ = ["KindConformance"]
-
 
 class KindConformance(ABC):
     """Child classes are only required to override `begin`.

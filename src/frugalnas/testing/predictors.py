@@ -13,8 +13,6 @@ from frugalnas.predictors import Prediction, Predictor
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import NASBench201, Population, SearchSpace
 
-__all__ = ["PredictorConformance"]
-
 TRAINING_ROWS = 60
 ROUNDING = 1e-4
 """What blocked float32 matrix products may change between one row's answer alone and among others."""

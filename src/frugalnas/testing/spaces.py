@@ -13,8 +13,6 @@ from frugalnas.errors import FrugalnasError, SpaceTooLarge
 from frugalnas.spaces import Codes, Graphs, IntArray, SearchSpace
 from frugalnas.testing.checks import refusal
 
-__all__ = ["SpaceConformance"]
-
 NOT_ARCHITECTURES = ("", "not an architecture", "|||", "\x00", "ü~0", "[1, 2", "{}", "None")
 
 

@@ -17,8 +17,6 @@ from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies import RandomSearch, Strategy
 from frugalnas.testing.checks import landscape, refusal
 
-__all__ = ["StrategyConformance"]
-
 Fate = Callable[[int], bool]
 """Whether the evaluation of the trial with this id fails."""
 

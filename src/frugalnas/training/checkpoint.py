@@ -13,8 +13,6 @@ import torch
 from frugalnas.errors import RunFolderError, Surroundings
 from frugalnas.tensors import read_tensors, write_tensors
 
-__all__ = ["Checkpoint", "Checkpoints", "Stateful"]
-
 _NAME = re.compile(r"step-(\d{9})\.safetensors")
 _TENSOR, _TUPLE, _PAIRS = "__tensor__", "__tuple__", "__pairs__"
 KEPT = 2

@@ -19,8 +19,6 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from frugalnas import errors
 from frugalnas.errors import FrugalnasError, unknown_name
 
-__all__ = ["DEVICES", "PRECISIONS", "Compute", "compiled", "launched", "watching_memory"]
-
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 

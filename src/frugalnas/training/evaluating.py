@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["EvaluationResult", "evaluate"]
-
 
 @dataclass(frozen=True)
 class EvaluationResult:

@@ -19,8 +19,6 @@ from torch import Tensor, nn
 from frugalnas.errors import Diverged, FrugalnasError
 from frugalnas.training.checkpoint import Checkpoints, Stateful
 
-__all__ = ["Batches", "Position", "Step", "fit", "isolated", "reseed"]
-
 _WORDS = 2**32
 CHECK_EVERY = 64
 """Steps between looks at the losses, for which a GPU must be waited for."""

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from frugalnas.errors import FrugalnasError
 from frugalnas.training.recipe import Recipe
 
-__all__ = ["Objective"]
-
 
 class Objective:
     """Mean loss of a batch, from its images, its labels and what a network answers.

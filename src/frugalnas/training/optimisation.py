@@ -15,8 +15,6 @@ from torch.utils.hooks import RemovableHandle
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.training.recipe import TAIL_EPOCHS, Recipe
 
-__all__ = ["LinearTail", "optimizer_for", "schedule_for"]
-
 _LEAST_DIMENSIONS = {"all": 0, "matrices": 2, "kernels": 4}
 
 

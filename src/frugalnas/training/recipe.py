@@ -11,9 +11,6 @@ from typing import Any, ClassVar, Literal, TypeVar, overload
 from frugalnas.errors import FrugalnasError
 from frugalnas.recipe_files import read_recipe, recipe_sources, with_settings
 
-__all__ = ["Recipe", "RecipeT", "load_recipe", "recipes"]
-
-
 RecipeT = TypeVar("RecipeT", bound="Recipe")
 
 

@@ -15,8 +15,6 @@ from frugalnas.training.fit import Position
 from frugalnas.training.objective import Objective
 from frugalnas.training.recipe import Recipe
 
-__all__ = ["WeightStep"]
-
 LEAST = 2
 """Images that pass through a network at a time: of one that is down to a single pixel, batch norms have no variance."""
 

@@ -16,8 +16,6 @@ from frugalnas.trainings.weights import initial_weights
 if TYPE_CHECKING:
     from frugalnas.trainings.supernet import SupernetResult
 
-__all__ = ["ORIGIN", "ORIGIN_FILE", "continued", "read_origin"]
-
 ORIGIN = "origin"
 """What the weights are called from which the first of the runs that continue each other began."""
 ORIGIN_FILE = "weights/origin.safetensors"

@@ -24,8 +24,6 @@ from frugalnas.trainings.kinds import PretrainingKind
 from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.session import Session
 
-__all__ = ["EncoderSession", "PretrainingResult", "pretrain", "read_pretraining"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingResult(Trained):

@@ -17,8 +17,6 @@ from frugalnas.runs.stages import trained_run
 from frugalnas.training import Compute, EvaluationResult, evaluate, watching_memory
 from frugalnas.trainings.images import open_described
 
-__all__ = ["evaluate_run"]
-
 
 def evaluate_run(
     run_dir: Path | str,

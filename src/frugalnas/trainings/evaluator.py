@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from frugalnas.training import Compute
     from frugalnas.trainings.network import TrainingResult
 
-__all__ = ["SELECTIONS", "TrainingEvaluator"]
-
 SELECTIONS = {"best": "best validation accuracy, %", "last5": "mean validation accuracy of the last five epochs, %"}
 """What an architecture may be worth, by name, and what people call it."""
 LAST = 5

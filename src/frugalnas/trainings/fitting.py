@@ -18,8 +18,6 @@ from frugalnas.training import Recipe, RecipeT, load_recipe
 from frugalnas.trainings.teacher import is_import_path
 from frugalnas.trust import allow
 
-__all__ = ["Fitted", "fitted_network", "fitted_supernet", "settled_for"]
-
 CLASSES_OF_UNLABELLED = 10
 """That random labels are drawn from where neither data nor recipe say how many."""
 _FITTING = ("projected", "cell", "uniform")

@@ -30,8 +30,6 @@ from frugalnas.training import (
 from frugalnas.trainings.restart import identity_of
 from frugalnas.trainings.session import Session
 
-__all__ = ["ImageSession", "evaluation_loader", "open_described", "set_up", "training_loader"]
-
 StepT = TypeVar("StepT", bound=WeightStep)
 
 

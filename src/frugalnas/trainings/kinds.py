@@ -18,8 +18,6 @@ from frugalnas.runs.kinds import Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 
-__all__ = ["PretrainingKind", "SupernetKind", "TrainingKind", "weights_file"]
-
 _DEVICE = {"device": str, "devices": int, "precision": str}
 _ON_IMAGES = {
     "space": PART,

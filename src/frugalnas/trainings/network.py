@@ -52,8 +52,6 @@ from frugalnas.trainings.teacher import load_teacher
 from frugalnas.trainings.weights import begin_with, initial_weights, too_large, warm_start
 from frugalnas.trust import give
 
-__all__ = ["NetworkSession", "TrainingResult", "build_network", "counts_of", "load_training", "read_training", "train"]
-
 INITIAL = "checkpoints/initial.safetensors"
 """The weights that a training began with: written once, never again."""
 

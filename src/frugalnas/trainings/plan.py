@@ -22,8 +22,6 @@ from frugalnas.trainings.supernet import build_supernet, random_labels, step_of
 from frugalnas.trainings.weights import too_large
 from frugalnas.trust import give
 
-__all__ = ["Plan", "plan", "plan_pretraining", "plan_supernet"]
-
 TIMED_STEPS = 4
 """Of which the median is taken, after one that sets things up; fewer where they take long."""
 TIMED_SECONDS = 10.0

@@ -11,8 +11,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.runs.folder import RunFolder
 from frugalnas.training import Checkpoints, Compute, Recipe, load_recipe
 
-__all__ = ["identity_of", "moved", "restated"]
-
 
 def moved(folder: RunFolder, device: str) -> None:
     """Have a run go on on another device from now on."""

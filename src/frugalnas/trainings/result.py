@@ -11,8 +11,6 @@ from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import SearchSpace
 
-__all__ = ["Trained", "facts_of"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:

@@ -19,8 +19,6 @@ from frugalnas.runs.progress import Callback
 from frugalnas.training import Checkpoints, Position, Stateful, fit, watching_memory
 from frugalnas.training.fit import Batches
 
-__all__ = ["Book", "Session", "TimeLeft", "run_session"]
-
 SAVE_EVERY_S = 60.0
 FIRST_ESTIMATE = 3
 """Steps that are timed before the time left is estimated; the one before them is passed over, as it sets things up."""

@@ -47,15 +47,6 @@ from frugalnas.trainings.restart import identity_of
 from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.weights import begin_with, initial_weights
 
-__all__ = [
-    "SupernetResult",
-    "SupernetSession",
-    "load_supernet",
-    "read_supernet",
-    "supernet_data",
-    "train_supernet",
-]
-
 
 @dataclass(frozen=True, kw_only=True)
 class SupernetResult(Trained):

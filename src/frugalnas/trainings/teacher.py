@@ -10,8 +10,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import load
 from frugalnas.registry import import_own
 
-__all__ = ["is_import_path", "load_teacher"]
-
 
 def load_teacher(source: str) -> nn.Module:
     """The network to distil from: a model's folder, or `package.module:function` that makes one."""

@@ -15,8 +15,6 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Architecture
 from frugalnas.tensors import digest, read_tensors, write_tensors
 
-__all__ = ["begin_with", "initial_weights", "too_large", "warm_start"]
-
 BEARABLE = 10_000
 """Parameters for each training image above which a network from scratch is warned of."""
 

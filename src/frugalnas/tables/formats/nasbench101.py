@@ -21,8 +21,6 @@ from frugalnas.tables.formats.tfrecord import read_records
 from frugalnas.tables.formats.watched import Progress, Watched, how_many
 from frugalnas.tables.store import Column, Contents
 
-__all__ = ["read_columns", "read_tfrecord"]
-
 CELLS = 423_624
 LICENCE = "Apache-2.0"
 SPLITS = {

@@ -17,8 +17,6 @@ from frugalnas.spaces import Codes, IntArray
 from frugalnas.spaces.cells101 import EDGES, INNER, MAX_EDGES, VERTICES, codes_of
 from frugalnas.tables.formats.tfrecord import BYTES, DOUBLE, VARINT, decode
 
-__all__ = ["BUDGETS", "REPEATS", "Trainings"]
-
 BUDGETS = (108, 4, 12, 36)
 """Epochs."""
 REPEATS = 3

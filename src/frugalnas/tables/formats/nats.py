@@ -22,8 +22,6 @@ from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, Watched, read_watched_torch
 from frugalnas.tables.store import Contents
 
-__all__ = ["read_folder", "read_nasbench201", "read_single", "read_tar"]
-
 META = "meta.pickle.pbz2"
 NATS, NASBENCH201 = ("12", "200"), ("less", "full")
 """What the schedules are called."""

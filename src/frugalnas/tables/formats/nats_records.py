@@ -17,8 +17,6 @@ from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import how_many
 from frugalnas.tables.store import Column, Contents
 
-__all__ = ["EPOCHS", "Record", "make_tables", "take_in"]
-
 EPOCHS = {"12": 12, "200": 200, "less": 12, "full": 200}
 """Of each schedule, as the files name them: NATS-Bench the first two, NAS-Bench-201 the others."""
 LICENCE = "MIT"

@@ -7,8 +7,6 @@ from typing import Any
 
 from frugalnas.limits import within
 
-__all__ = ["is_text", "read_parquet"]
-
 
 def read_parquet(source: Any, where: str, columns: Sequence[str] | None = None) -> Any:
     """The Arrow table in a Parquet file; columns of bytes, as which several programs write text, are text.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["shown"]
-
 _LONGEST = 80
 _MOST_PARTS = 8
 

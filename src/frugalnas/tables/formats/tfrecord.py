@@ -11,8 +11,6 @@ import google_crc32c
 
 from frugalnas.errors import FrugalnasError
 
-__all__ = ["BYTES", "DOUBLE", "VARINT", "decode", "read_records"]
-
 LONGEST = 1 << 20
 """Bytes; a record of a NAS benchmark has hundreds."""
 VARINT, DOUBLE, BYTES = 0, 1, 2

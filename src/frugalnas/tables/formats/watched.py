@@ -11,8 +11,6 @@ from typing import Any
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_torch
 
-__all__ = ["Progress", "Watched", "how_many", "read_watched_torch"]
-
 Progress = Callable[[int, int], None]
 """Is told how much of a file is read, and how much there is, in bytes or records."""
 _REPORT_EVERY = 2**22

@@ -19,8 +19,6 @@ from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import Progress, how_many, read_watched_torch
 from frugalnas.tables.store import Column, Contents
 
-__all__ = ["read_weaknas"]
-
 RUNS = (0, 1, 2)
 AVERAGE = "avg"
 TOLERANCE = 1e-5
