@@ -21,6 +21,11 @@ from hypothesis import HealthCheck, settings
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+# Every test process rewrites the assertions of all tests, and every command that a test starts compiles the package: where
+# the environment forbids to keep what was compiled, that is done anew dozens of times.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile(
     "frugalnas",
     deadline=None,
