@@ -320,7 +320,7 @@ BAD_INPUT = {
     "search --set predictor.membres=3": "membres",
     "search --querys 20": "did you mean --queries",
     "search --space darts": "--evaluator training or your own function",
-    "search --set acquisition.x=3": "unknown part 'acquisition'.*predictor, space, evaluator",
+    "search --set acquisition.x=3": "unknown part of --set 'acquisition'.*predictor, space, evaluator",
     "compare random,weaknas --set wekanas.initial=5": "wekanas",
     "compare random --set random.initail=5": "random.initial",
     # values

@@ -10,7 +10,7 @@ import pytest
 
 from frugalnas.cli.compare_predictors import predictor_descriptions
 from frugalnas.cli.experiment import experiment_names, read_experiment, steps_of
-from frugalnas.cli.options import labelled_names, parse_settings
+from frugalnas.cli.options import labelled_names, settings_of
 from frugalnas.cli.parsing import parse
 from frugalnas.cli.search import strategy_description
 from frugalnas.errors import FrugalnasError
@@ -53,7 +53,7 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
         assert {setting.partition(".")[0] for setting in parsed.set} <= {*labels, "space"}
         for entry in entries:
             assert entry.rpartition("=")[2] in registry.targets
-        settings = parse_settings(parsed.set)
+        settings = settings_of(parsed.set)
         if command[0] == "compare-predictors":
             assert [
                 found["label"]
@@ -70,7 +70,7 @@ def test_every_step_of_a_study_is_a_command_whose_names_exist(name, tmp_path):
 def test_arms_of_the_activation_study_differ_in_their_activation_alone(tmp_path):
     command = steps_of(read_experiment("npenas-activation"), tmp_path)["nasbench101"]
     parsed = parse(command)
-    settings = parse_settings(parsed.set)
+    settings = settings_of(parsed.set)
     arms = {}
     for label, _, name in (entry.partition("=") for entry in parsed.strategies.split(",")):
         made = STRATEGIES.create(strategy_description(name, settings.get(label, {}), {}, {}), NASBench101())

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import convert, parse_settings
+from frugalnas.cli.options import convert, settings_of
+from frugalnas.cli.parsing import option
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import SPACES, constructor_options
@@ -94,17 +95,17 @@ def add_architecture(parser: argparse.ArgumentParser, macro: str = "cifar") -> N
         parser: of the command.
         macro: what the command builds cells of darts into where nobody says it.
     """
-    parser.add_argument(
-        "architecture",
-        metavar="ARCH",
-        help="a known name (frugalnas list --architectures), an architecture string, a JSON file (genotype.json, "
+    option(
+        parser,
+        "architecture ARCH",
+        "a known name (frugalnas list --architectures), an architecture string, a JSON file (genotype.json, "
         "architecture.json), or the folder of a search, a training or a model",
     )
-    parser.add_argument(
-        "--id",
-        type=int,
-        metavar="N",
-        help="where ARCH is the folder of a search: its Nth query in place of the best (frugalnas runs rank)",
+    option(
+        parser,
+        "--id N",
+        "where ARCH is the folder of a search: its Nth query in place of the best (frugalnas runs rank)",
+        int,
     )
     add_sizes(parser, macro)
 
@@ -112,12 +113,12 @@ def add_architecture(parser: argparse.ArgumentParser, macro: str = "cifar") -> N
 def add_sizes(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:
     """Add the options that say which space is meant and how large its networks are."""
     group = parser.add_argument_group("space and sizes of the network")
-    group.add_argument("--space", metavar="NAME", help="space of the architecture, where its name does not say it")
-    group.add_argument("--width", metavar="W", help="channels, or the multiple of them in a space of layers")
-    group.add_argument("--layers", metavar="N", help="cells of the network (in nasbench101 and 201: cells of a stage)")
-    group.add_argument("--input", "--input-size", metavar="PIXELS", help="side of the square images")
-    group.add_argument("--classes", metavar="N", help="classes of the classifier")
-    group.add_argument("--macro", metavar="{cifar,imagenet}", help=f"of darts: what surrounds the cells [{macro}]")
+    option(group, "--space NAME", "space of the architecture, where its name does not say it")
+    option(group, "--width W", "channels, or the multiple of them in a space of layers")
+    option(group, "--layers N", "cells of the network (in nasbench101 and 201: cells of a stage)")
+    option(group, "--input --input-size PIXELS", "side of the square images")
+    option(group, "--classes N", "classes of the classifier")
+    option(group, "--macro {cifar,imagenet}", f"of darts: what surrounds the cells [{macro}]")
 
 
 def find_architecture(
@@ -168,11 +169,7 @@ def sized_space(parsed: argparse.Namespace, settings: Mapping[str, str] | None =
 
 def space_settings(settings: list[str]) -> dict[str, str]:
     """The values of `--set space.NAME=VALUE`; other parts are refused."""
-    parsed = parse_settings(settings)
-    for part in parsed:
-        if part != "space":
-            raise unknown_name("part of --set", part, ("space",))
-    return parsed.get("space", {})
+    return settings_of(settings, ("space",)).get("space", {})
 
 
 def slug(name: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.options import add_evaluator, labelled_names, numbers, settings_of
+from frugalnas.cli.parsing import option
 from frugalnas.cli.search import PRETRAINED_HELP, complete, describe_subject, strategy_description, subject_slug
 from frugalnas.cli.text import watched
 from frugalnas.errors import FrugalnasError
@@ -22,67 +23,57 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Run strategies over the same seeds and initial samples; print accuracy at budgets, queries to the "
         "optimum and tests, and write them with every query (Parquet) and figures."
     )
-    parser.add_argument(
-        "strategies",
-        nargs="?",
-        help="names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart",
+    option(
+        parser, "strategies", "names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart", nargs="?"
     )
-    parser.add_argument(
-        "--read",
+    option(
+        parser,
+        "--read FILE",
+        "in place of strategies: pickled result files of NPENAS, SSNENAS or BANANAS, or folders of them, one trial each",
+        Path,
         nargs="+",
-        type=Path,
-        metavar="FILE",
-        help="in place of strategies: pickled result files of NPENAS, SSNENAS or BANANAS, or folders of them, one trial each",
     )
-    parser.add_argument(
-        "--queries", type=int, default=DEFAULT_QUERIES, metavar="N", help=f"budget of each search [{DEFAULT_QUERIES}]"
-    )
-    parser.add_argument(
-        "--seeds",
-        type=_seeds,
+    option(parser, "--queries N", f"budget of each search [{DEFAULT_QUERIES}]", int, default=DEFAULT_QUERIES)
+    option(
+        parser,
+        "--seeds N|A:B|A,B,...",
+        "a number of seeds from 0, a range A to B-1, or a list [10]",
+        _seeds,
         default="10",
-        metavar="N|A:B|A,B,...",
-        help="a number of seeds from 0, a range A to B-1, or a list [10]",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes [1]")
-    parser.add_argument("--until-optimum", action="store_true", help="end each search at the optimum")
-    parser.add_argument(
-        "--budgets",
-        type=numbers,
-        metavar="A,B,...",
-        help="queries at which values are reported [an eighth, quarter, half and all]",
+    option(parser, "--jobs N", "processes [1]", int, default=1)
+    option(parser, "--until-optimum", "end each search at the optimum", bool)
+    option(
+        parser, "--budgets A,B,...", "queries at which values are reported [an eighth, quarter, half and all]", numbers
     )
     add_evaluator(parser)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="STRATEGY.NAME=VALUE",
-        help="an option of one strategy or its predictor, such as weaknas.round_size=5 or npenas.predictor.members=3, or of "
+    option(
+        parser,
+        "--set STRATEGY.NAME=VALUE",
+        "an option of one strategy or its predictor, such as weaknas.round_size=5 or npenas.predictor.members=3, or of "
         "space or evaluator",
+        list,
     )
-    parser.add_argument(
-        "--pretrained",
-        action="append",
-        default=[],
-        metavar="[STRATEGY=]RUN",
-        help=f"{PRETRAINED_HELP}. With a strategy's name its alone, otherwise of those that have a pre-trained one anyway",
+    option(
+        parser,
+        "--pretrained [STRATEGY=]RUN",
+        f"{PRETRAINED_HELP}. With a strategy's name its alone, otherwise of those that have a pre-trained one anyway",
+        list,
     )
-    parser.add_argument(
-        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the comparison [runs/compare-<subject>]"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(parser, "--run-dir FOLDER", "new folder for the comparison [runs/compare-<subject>]", Path)
+    option(parser, "--quiet", "no progress, only the result", bool)
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Compare, or read what others compared, then show."""
     from frugalnas.runs.folder import unused_name
     from frugalnas.strategies.objectives import parse_objectives
     from frugalnas.studies import compare
 
     if parsed.read:
-        return _read(parsed)
+        _read(parsed)
+        return
     if not parsed.strategies:
         raise FrugalnasError("which strategies? Name some, such as weaknas,random, or give result files to --read")
     named = labelled_names(parsed.strategies, "strategy")
@@ -115,10 +106,10 @@ def run(parsed: argparse.Namespace) -> int:
             run_dir=run_dir,
             callbacks=callbacks,
         )
-    return _show(found, run_dir, parsed.budgets)
+    _show(found, run_dir, parsed.budgets)
 
 
-def _read(parsed: argparse.Namespace) -> int:
+def _read(parsed: argparse.Namespace) -> None:
     """Show the result files of other programs, with the statistics of our own comparisons."""
     from frugalnas.runs.folder import unused_name
     from frugalnas.studies.references import ReadComparison, read_references
@@ -133,10 +124,10 @@ def _read(parsed: argparse.Namespace) -> int:
         _check_budgets(parsed.budgets, read.queries, "the {} queries of these searches")
     elif parsed.budgets:
         raise FrugalnasError("--budgets are of searches, but these files are about fitted predictors; leave it out")
-    return _show(read, folder, parsed.budgets)
+    _show(read, folder, parsed.budgets)
 
 
-def _show(found: Any, run_dir: Path, budgets: list[int] | None) -> int:
+def _show(found: Any, run_dir: Path, budgets: list[int] | None) -> None:
     from frugalnas.report.assessments import assessment_report
     from frugalnas.report.comparisons import comparison_report
     from frugalnas.report.records import page_of
@@ -144,7 +135,6 @@ def _show(found: Any, run_dir: Path, budgets: list[int] | None) -> int:
 
     compared, folder = isinstance(found, Comparison), run_dir / "report"
     print(page_of(comparison_report(found, folder, budgets) if compared else assessment_report(found, folder)).beneath)
-    return 0
 
 
 def _check_budgets(budgets: list[int] | None, most: int, of: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.options import converted, labelled_names, numbers, settings_of
-from frugalnas.cli.text import show_result, watched
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import carried_out
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import PREDICTORS, constructor_options
 
@@ -25,88 +27,67 @@ def add(parser: argparse.ArgumentParser) -> None:
         "what they say of all others against the truth: Kendall's tau, Spearman's correlation, how many of the best are "
         "among the first, errors, whether intervals hold, and tests of every pair."
     )
-    parser.add_argument(
+    option(
+        parser,
         "predictors",
-        nargs="?",
-        help=f"names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart [{DEFAULT}, and with --pretrained "
+        f"names joined by commas (frugalnas list); LABEL=NAME tells two of a name apart [{DEFAULT}, and with --pretrained "
         "a second gin, which starts from that encoder]",
+        nargs="?",
     )
     group = parser.add_argument_group("what is predicted")
-    group.add_argument("--table", metavar="NAME", help=f"table that knows the values [{DEFAULT_TABLE}]")
-    group.add_argument(
-        "--labels",
-        type=Path,
-        metavar="FILE|RUN",
-        help="your own: CSV or Parquet with columns architecture and value, or the folder of a search",
+    option(group, "--table NAME", f"table that knows the values [{DEFAULT_TABLE}]")
+    option(
+        group,
+        "--labels FILE|RUN",
+        "your own: CSV or Parquet with columns architecture and value, or the folder of a search",
+        Path,
     )
-    group.add_argument("--space", metavar="NAME", help="space of the architectures in --labels")
-    group.add_argument(
-        "--column", metavar="NAME", help="validation, test or whole_test of a table; a column of --labels [the first]"
-    )
-    group.add_argument(
-        "--architecture",
-        metavar="COLUMN",
-        help="column of architectures in --labels FILE [architecture, arch_str or arch]",
-    )
-    group.add_argument(
+    option(group, "--space NAME", "space of the architectures in --labels")
+    option(group, "--column NAME", "validation, test or whole_test of a table; a column of --labels [the first]")
+    option(group, "--architecture COLUMN", "column of architectures in --labels FILE [architecture, arch_str or arch]")
+    option(
+        group,
         "--split",
-        choices=("networks", "codes"),
-        default="networks",
-        help="networks: what is predicted are other networks than those learned from; codes: other spellings, as papers draw "
+        "networks: what is predicted are other networks than those learned from; codes: other spellings, as papers draw "
         "NAS-Bench-201's codes, some of which are networks learned from: this flatters tau by 0.03 to 0.06 [networks]",
+        ("networks", "codes"),
+        default="networks",
     )
-    group.add_argument(
-        "--label",
-        metavar="WHICH",
-        help="of a table, what is learned: mean over seeds, random, or a seed's place [mean]",
-    )
-    group.add_argument(
-        "--targets",
-        metavar="HOW",
-        help="what predictors are fitted to: rank, as searches do, standard, or the raw values; for some of them as "
+    option(group, "--label WHICH", "of a table, what is learned: mean over seeds, random, or a seed's place [mean]")
+    option(
+        group,
+        "--targets HOW",
+        "what predictors are fitted to: rank, as searches do, standard, or the raw values; for some of them as "
         "LABEL=HOW,LABEL=HOW,... [rank; raw for those of papers, and for outputs in percent]",
     )
-    group.add_argument(
-        "--held-out", type=int, metavar="N", help="predict N architectures, drawn once, in place of all others"
-    )
-    parser.add_argument(
-        "--budgets",
-        type=numbers,
-        metavar="A,B,...",
-        help="numbers of labels [20,50,100,150,200, as far as there are labels]",
-    )
-    parser.add_argument(
-        "--trials", type=int, default=DEFAULT_TRIALS, metavar="N", help=f"random samples [{DEFAULT_TRIALS}]"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the samples and of the predictors [0]")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes [1]")
-    parser.add_argument(
-        "--pretrained",
-        metavar="RUN",
-        help="encoder of every predictor that takes one and has no other set: ss-ccl or ss-rl, which are pre-trained the first "
+    option(group, "--held-out N", "predict N architectures, drawn once, in place of all others", int)
+    option(parser, "--budgets A,B,...", "numbers of labels [20,50,100,150,200, as far as there are labels]", numbers)
+    option(parser, "--trials N", f"random samples [{DEFAULT_TRIALS}]", int, default=DEFAULT_TRIALS)
+    option(parser, "--seed N", "of the samples and of the predictors [0]", int, default=0)
+    option(parser, "--jobs N", "processes [1]", int, default=1)
+    option(
+        parser,
+        "--pretrained RUN",
+        "encoder of every predictor that takes one and has no other set: ss-ccl or ss-rl, which are pre-trained the first "
         "time, or a run of frugalnas pretrain",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PREDICTOR.NAME=VALUE",
-        help="an option of one predictor, such as mlp.members=5, or of the space",
+    option(
+        parser, "--set PREDICTOR.NAME=VALUE", "an option of one predictor, such as mlp.members=5, or of the space", list
     )
-    parser.add_argument(
+    option(
+        parser,
         "--no-baselines",
-        action="store_true",
-        help="leave out parameters, MACs (where the space counts them) and a random order, which every predictor has to beat",
+        "leave out parameters, MACs (where the space counts them) and a random order, which every predictor has to beat",
+        bool,
     )
-    parser.add_argument("--run-dir", type=Path, metavar="FOLDER", help="new folder [runs/predictors-<subject>]")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(parser, "--run-dir FOLDER", "new folder [runs/predictors-<subject>]", Path)
+    option(parser, "--quiet", "no progress, only the result", bool)
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Assess, then show."""
     from frugalnas.cli.search import describe_space_option
-    from frugalnas.runs.folder import unused_name
     from frugalnas.studies.assessment import AssessmentRun, assess
     from frugalnas.studies.labelled import Labelled
     from frugalnas.tables.catalogue import DEFAULT_TABLE
@@ -137,11 +118,8 @@ def run(parsed: argparse.Namespace) -> int:
     if not parsed.no_baselines:
         predictors += _baselines(labelled.described()["space"], predictors)
     subject = parsed.labels.stem if table is None else table.replace("/", "-")
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"predictors-{subject}")
     options = {name: getattr(parsed, name) for name in ("budgets", "trials", "seed", "jobs")}
-    with watched(run_dir, parsed.quiet, "fits") as callbacks:
-        found = assess(predictors, labelled, **options, run_dir=run_dir, callbacks=callbacks)
-    return show_result(AssessmentRun(), found, run_dir)
+    carried_out(AssessmentRun(), partial(assess, predictors, labelled, **options), parsed, f"predictors-{subject}")
 
 
 def predictor_descriptions(

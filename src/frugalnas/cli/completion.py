@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli.parsing import inner_commands, overview, parser_of
+from frugalnas.cli.parsing import inner_commands, option, overview, parser_of
 from frugalnas.registry import STRATEGIES
 
 
@@ -16,11 +16,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         'bash: eval "$(frugalnas completion bash)" in ~/.bashrc; zsh: frugalnas completion zsh > ~/.zfunc/_frugalnas, with '
         "that folder in fpath; tcsh: frugalnas completion tcsh > ~/.frugalnas.tcsh, which ~/.tcshrc sources."
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="whose script it is")
+    option(parser, "shell", "whose script it is", ("bash", "zsh", "tcsh"))
     parser.set_defaults(run=_completion)
 
 
-def _completion(parsed: argparse.Namespace) -> int:
+def _completion(parsed: argparse.Namespace) -> None:
     import shtab
 
     whole = overview(filled=True)
@@ -32,7 +32,6 @@ def _completion(parsed: argparse.Namespace) -> int:
                 search._add_action(action)
     _name_files(whole)
     print(shtab.complete(whole, shell=parsed.shell))
-    return 0
 
 
 def _name_files(parser: argparse.ArgumentParser) -> None:

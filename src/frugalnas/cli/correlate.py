@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import SCORE_HELP
+from frugalnas.cli.parsing import option
 from frugalnas.cli.score import add_accuracy
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError
-from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.studies.rankings import Study
@@ -32,37 +32,28 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: frugalnas correlate runs/supernet-seed0 runs/supernet-seed1 --table nasbench201/cifar10"
     add_common(parser, "nasbench201/cifar10", "name of a table (frugalnas table list)")
-    parser.add_argument(
-        "--base", action="append", type=int, metavar="N", help="epoch an angle starts from, may be repeated [all kept]"
-    )
-    parser.add_argument(
-        "--epoch",
+    option(parser, "--base N", "epoch an angle starts from, may be repeated [all kept]", int, action="append")
+    option(
+        parser,
+        "--epoch N",
+        "epoch to look after, may be repeated [each; of other scores the last]",
+        int,
         action="append",
-        type=int,
-        metavar="N",
-        help="epoch to look after, may be repeated [each; of other scores the last]",
     )
     parser.set_defaults(run=_correlate)
 
 
 def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
     """Add the options that both commands have."""
-    parser.add_argument("run_dirs", nargs="+", type=Path, metavar="RUN", help="folders of supernets of one space")
-    parser.add_argument("--table", default=table, metavar="NAME", help=f"{what} [{table}]")
-    parser.add_argument(
-        "--against", metavar="COLUMN", help="test, validation or whole_test accuracies [test, where the table has them]"
-    )
-    parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
-    parser.add_argument("--rule", metavar="NAME", help="which weights an angle counts [default]")
-    parser.add_argument(
-        "--sample",
-        type=int,
-        metavar="N",
-        help="architectures of the table [all; 200 where a score takes long for each]",
-    )
+    option(parser, "run_dirs RUN", "folders of supernets of one space", Path, nargs="+")
+    option(parser, "--table NAME", f"{what} [{table}]", default=table)
+    option(parser, "--against COLUMN", "test, validation or whole_test accuracies [test, where the table has them]")
+    option(parser, "--score NAME", SCORE_HELP, default="angle")
+    option(parser, "--rule NAME", "which weights an angle counts [default]")
+    option(parser, "--sample N", "architectures of the table [all; 200 where a score takes long for each]", int)
     add_accuracy(parser)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for CSV file and figures [the first run's report]")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "--out FOLDER", "for CSV file and figures [the first run's report]", Path)
+    option(parser, "--json", "as JSON", bool)
 
 
 def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
@@ -82,7 +73,7 @@ def study_folder(parsed: argparse.Namespace) -> Path:
     return parsed.out or supernet_folder(parsed.run_dirs[0]) / "report"
 
 
-def _correlate(parsed: argparse.Namespace) -> int:
+def _correlate(parsed: argparse.Namespace) -> None:
     from frugalnas.report.rankings import ranking_numbers, ranking_report
     from frugalnas.studies.correlation import correlate
 
@@ -90,8 +81,8 @@ def _correlate(parsed: argparse.Namespace) -> int:
     written = ranking_report(study, study_folder(parsed))
     numbers = ranking_numbers(study)
     if parsed.json:
-        print(to_json(numbers, indent=2))
-        return 0
+        print_json(numbers)
+        return
     print(_against(study))
     print(rule_of(study))
     lines: dict[str, list[dict[str, Any]]] = {}
@@ -104,7 +95,6 @@ def _correlate(parsed: argparse.Namespace) -> int:
     _print_groups(lines)
     print()
     print_files(written)
-    return 0
 
 
 def _against(study: Study) -> str:

@@ -7,17 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.architectures import (
-    Architecture,
-    add_architecture,
-    find_architecture,
-    space_settings,
-)
-from frugalnas.cli.text import print_columns
-from frugalnas.strict_json import to_json
+from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, space_settings
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
+from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
     from frugalnas.networks import NetworkCounts
+    from frugalnas.spaces import SearchSpace
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -28,31 +25,31 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_architecture(parser)
     add_set(parser)
-    parser.add_argument(
-        "--exported",
-        action="store_true",
-        help="also what an exported file keeps: operations that nobody reads are dropped",
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "--exported", "also what an exported file keeps: operations that nobody reads are dropped", bool)
+    option(parser, "--json", "as JSON", bool)
     parser.set_defaults(run=_count)
 
 
 def add_set(parser: argparse.ArgumentParser) -> None:
     """Add the option for further options of a space."""
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="space.NAME=VALUE", help="a further option of the space"
-    )
+    option(parser, "--set space.NAME=VALUE", "a further option of the space", list)
 
 
-def _count(parsed: argparse.Namespace) -> int:
+def cost_rows(space: SearchSpace, params: float, macs: float) -> list[tuple[str, str]]:
+    """Rows on how large a network is."""
+    costs = [("parameters", f"{params / 1e6:,.3f} M"), ("multiply-adds", f"{macs / 1e6:,.3f} M an image")]
+    return [("network", sizes_of(space)), *costs]
+
+
+def _count(parsed: argparse.Namespace) -> None:
     found = find_architecture(parsed, space_settings(parsed.set))
     counts = counted(found)
     further = {} if found.own is None else _further(found)
     exported = _exported(found) if parsed.exported else {}
     if parsed.json:
         plain = {"name": found.name, "space": found.space.name, "architecture": found.text, "sizes": found.sizes}
-        print(to_json({**plain, **asdict(counts), **further, **exported}, indent=2))
-        return 0
+        print_json({**plain, **asdict(counts), **further, **exported})
+        return
     print(f"{found.name}: {found.sizes}\n")
     params, macs = len(f"{counts.params:,}"), len(f"{counts.macs:,}")
     rows = [
@@ -71,7 +68,6 @@ def _count(parsed: argparse.Namespace) -> int:
         print(f"{kept / 1e6:,.2f} M parameters, {macs / 1e6:,.2f} M multiply-adds once exported: {dropped}")
     for quantity, value in further.items():
         print(f"{quantity}: {shown_amount(quantity, value)}")
-    return 0
 
 
 def counted(found: Architecture) -> NetworkCounts:

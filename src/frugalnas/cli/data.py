@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.parsing import parser_of, wording
-from frugalnas.cli.text import print_columns, progress
+from frugalnas.cli.parsing import option, parser_of, wording
+from frugalnas.cli.text import print_columns, print_json, progress
 from frugalnas.errors import FrugalnasError, worded
-from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.data import ImageData
@@ -29,16 +28,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="what a data set or folder has: parts, classes, sizes, what cannot be read",
         description="What a data set or a folder of yours has, and what training would make of it.",
     )
-    info.add_argument("data", metavar="NAME|PATH")
-    info.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
-    info.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
-    info.add_argument(
-        "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
-    )
-    info.add_argument("--input", "--input-size", type=int, metavar="PIXELS", help="side of the network's square images")
-    info.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
-    info.add_argument("--check", action="store_true", help="read every image")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    option(info, "data NAME|PATH")
+    option(info, "--root FOLDER", "where the files of a named data set are", Path)
+    option(info, "--download", "fetch CIFAR into --root where it is not there", bool)
+    option(info, "--split NAME|FILE", "default, half, imagenet-50k, all, or a file [the data's own]")
+    option(info, "--input --input-size PIXELS", "side of the network's square images", int)
+    option(info, "--max-corrupt N", "unreadable images to skip [0]", int, default=0)
+    option(info, "--check", "read every image", bool)
+    option(info, "--json", "as JSON", bool)
     info.set_defaults(run=_info)
     pack = kinds.add_parser(
         "pack",
@@ -46,16 +43,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         description="Write a folder of images (of class folders, of parts, of Parquet files) into an LMDB, byte for byte, "
         "with labels, sorted class names and checksums.",
     )
-    pack.add_argument("folder", type=Path, metavar="FOLDER")
-    pack.add_argument("--to", default="lmdb", choices=("lmdb",), help="[lmdb]")
-    pack.add_argument("--out", type=Path, metavar="FOLDER", help="new folder of the LMDB [<FOLDER>-lmdb]")
-    pack.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to leave out [0]")
-    pack.add_argument("--check", action="store_true", help="decode every image instead of reading its header")
-    pack.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(pack, "folder FOLDER", kind=Path)
+    option(pack, "--to", "[lmdb]", ("lmdb",), default="lmdb")
+    option(pack, "--out FOLDER", "new folder of the LMDB [<FOLDER>-lmdb]", Path)
+    option(pack, "--max-corrupt N", "unreadable images to leave out [0]", int, default=0)
+    option(pack, "--check", "decode every image instead of reading its header", bool)
+    option(pack, "--quiet", "no progress, only the result", bool)
     pack.set_defaults(run=_pack)
 
 
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     from frugalnas.data import DATASETS
 
     typed = wording(parser_of("train"))
@@ -63,7 +60,6 @@ def _list(parsed: argparse.Namespace) -> int:
     print(
         "\nor a path: a folder of class folders, of train/ val/ test/ with class folders, of Parquet files, an LMDB, an .npz"
     )
-    return 0
 
 
 def _info(parsed: argparse.Namespace) -> int:
@@ -73,7 +69,7 @@ def _info(parsed: argparse.Namespace) -> int:
     data = Images(parsed.data, parsed.root, parsed.download, size, split, parsed.max_corrupt).open()
     unreadable = [text for part in data.parts.values() for text in part.check()] if parsed.check else []
     if parsed.json:
-        print(to_json(_plain(data, unreadable), indent=2))
+        print_json(_plain(data, unreadable))
         return int(bool(unreadable))
     rows = [("data", data.name)]
     for name, part in data.parts.items():
@@ -110,7 +106,7 @@ def _plain(data: ImageData, unreadable: list[str]) -> dict[str, Any]:
     }
 
 
-def _pack(parsed: argparse.Namespace) -> int:
+def _pack(parsed: argparse.Namespace) -> None:
     from frugalnas.data import pack_lmdb
 
     folder = parsed.folder.expanduser()
@@ -128,4 +124,3 @@ def _pack(parsed: argparse.Namespace) -> int:
     for note in packed.notes:
         print(worded(note))
     print(f"Train on it with: frugalnas train ARCH --data {packed.path}")
-    return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug, space_settings
 from frugalnas.cli.count import add_set
+from frugalnas.cli.parsing import option
 from frugalnas.errors import FrugalnasError
 
 
@@ -18,12 +19,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_architecture(parser)
     add_set(parser)
-    parser.add_argument("--out", type=Path, metavar="PATH", help="files to write, without suffix [./<name>]")
-    parser.add_argument("--title", help="line above the picture; '' for none [the name]")
+    option(parser, "--out PATH", "files to write, without suffix [./<name>]", Path)
+    option(parser, "--title", "line above the picture; '' for none [the name]")
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Draw, and print what was written."""
     from frugalnas.report.architectures import draw_architecture, draw_genotype
     from frugalnas.report.style import save_figure
@@ -45,4 +46,3 @@ def run(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(f"{path} cannot be written ({error.strerror}); choose another --out") from None
     for file in written:
         print(file)
-    return 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
-from frugalnas.strict_json import to_json
 
 DRAWN = 100_000
 
@@ -20,15 +20,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "have, how many architectures share theirs with another network, how many share the most common one, and how "
         "many networks are written in more than one way."
     )
-    parser.add_argument("space", metavar="SPACE", help="such as nasbench201 (frugalnas list)")
-    parser.add_argument(
-        "--sample", type=int, metavar="N", help=f"look at N random architectures [all; {DRAWN:,} of an endless space]"
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "space SPACE", "such as nasbench201 (frugalnas list)")
+    option(parser, "--sample N", f"look at N random architectures [all; {DRAWN:,} of an endless space]", int)
+    option(parser, "--json", "as JSON", bool)
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Print the table."""
     import numpy as np
 
@@ -47,8 +45,8 @@ def run(parsed: argparse.Namespace) -> int:
     networks = len(np.unique(space.network_ids(codes)))
     if parsed.json:
         content = {"space": space.name, "architectures": len(codes), "networks": networks}
-        print(to_json({**content, "encodings": [asdict(resolution) for resolution in found]}, indent=2))
-        return 0
+        print_json({**content, "encodings": [asdict(resolution) for resolution in found]})
+        return
     print(f"{space.name}: {subject} {len(codes):,} architectures, {networks:,} networks\n")
     rows = [
         [
@@ -61,4 +59,3 @@ def run(parsed: argparse.Namespace) -> int:
     if space.listed_by == "network":
         print("Each network is listed under one code, so that splits are not seen.\n")
     print_columns(rows, ("encoding", "columns", "distinct", "colliding", "largest group", "networks split"))
-    return 0

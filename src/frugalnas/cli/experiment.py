@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.parsing import command_options
+from frugalnas.cli.parsing import command_options, option
 from frugalnas.cli.text import print_columns
 from frugalnas.documents import misfit
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -32,15 +32,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Without a name the studies are listed."
     )
     parser.epilog = "Example: frugalnas experiment ssnenas-fine-tuning-nasbench201 --trials 4 --jobs 2"
-    parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="of a study, or a YAML file like those that come with it"
-    )
-    parser.add_argument(
-        "options",
-        nargs=argparse.REMAINDER,
-        metavar="OPTIONS",
-        help="--out FOLDER: for the study [runs/NAME]; --dry-run: only say which commands it is; --steps A,B: only these; any "
+    option(parser, "name NAME", "of a study, or a YAML file like those that come with it", nargs="?")
+    option(
+        parser,
+        "options OPTIONS",
+        "--out FOLDER: for the study [runs/NAME]; --dry-run: only say which commands it is; --steps A,B: only these; any "
         "other option goes to the commands",
+        nargs=argparse.REMAINDER,
     )
     parser.set_defaults(run=run)
 
@@ -61,9 +59,9 @@ def run(parsed: argparse.Namespace) -> int:
         description=experiment["about"].replace("%", "%%"),
         epilog=f"Steps: {', '.join(steps_of(experiment, out))}. Other options go to the commands that have them.",
     )
-    own.add_argument("--out", type=Path, default=out, metavar="FOLDER", help=f"for the study, a folder a step [{out}]")
-    own.add_argument("--dry-run", action="store_true", help="only say which commands it is")
-    own.add_argument("--steps", metavar="A,B,...", help="only these")
+    option(own, "--out FOLDER", f"for the study, a folder a step [{out}]", Path, default=out)
+    option(own, "--dry-run", "only say which commands it is", bool)
+    option(own, "--steps A,B,...", "only these")
     chosen, overrides = own.parse_known_args(parsed.options)
     steps = steps_of(experiment, chosen.out)
     wanted = list(steps) if chosen.steps is None else [name.strip() for name in chosen.steps.split(",")]
@@ -144,16 +142,16 @@ def _commands(steps: Steps, overrides: list[str], out: Path) -> Steps:
         raise FrugalnasError(f"{overrides[0]!r} is no option; an experiment's options begin with --")
     known = {name: command_options(command) for name, command in steps.items()}
     typed = _options(overrides)
-    for option, _ in typed:
-        if option in PLACES:
-            raise FrugalnasError(f"{option}: steps lie in the folder of the experiment; choose that with --out")
-        if not any(option in options for options in known.values()):
+    for name, _ in typed:
+        if name in PLACES:
+            raise FrugalnasError(f"{name}: steps lie in the folder of the experiment; choose that with --out")
+        if not any(name in options for options in known.values()):
             own = ("--out", "--dry-run", "--steps")
-            every = {option for options in known.values() for option in options if option.startswith("--")}
-            raise unknown_name("option of this experiment", option, [*own, *sorted(every - {*own, *PLACES})])
+            every = {each for options in known.values() for each in options if each.startswith("--")}
+            raise unknown_name("option of this experiment", name, [*own, *sorted(every - {*own, *PLACES})])
     commands = {}
     for name, command in steps.items():
-        whole = [*command, *(word for option, words in typed if option in known[name] for word in words)]
+        whole = [*command, *(word for each, words in typed if each in known[name] for word in words)]
         if (out / name / "config.yaml").is_file():
             kept = dict(each for each in _options(whole) if each[0] in GO_ON)
             commands[name] = ["resume", str(out / name), *itertools.chain(*kept.values())]

@@ -6,6 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
+from frugalnas.cli.parsing import option
 from frugalnas.errors import FrugalnasError
 
 FORMATS = ("onnx", "torch-export", "safetensors")
@@ -17,16 +18,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Write a trained network for use without frugalnas. What is written is read back and compared with "
         "torch before it appears; it carries the preprocessing and the names of the classes."
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
-    parser.add_argument("--format", default="onnx", choices=FORMATS, help="[onnx]")
-    parser.add_argument("--out", type=Path, metavar="PATH", help="file, or folder for safetensors [RUN/export/<name>]")
-    parser.add_argument(
-        "--untrained", action="store_true", help="also where the weights are random, for its speed alone"
-    )
+    option(parser, "run_dir RUN", "folder of a training or a model", Path)
+    option(parser, "--format", "[onnx]", FORMATS, default="onnx")
+    option(parser, "--out PATH", "file, or folder for safetensors [RUN/export/<name>]", Path)
+    option(parser, "--untrained", "also where the weights are random, for its speed alone", bool)
     parser.set_defaults(run=_export)
 
 
-def _export(parsed: argparse.Namespace) -> int:
+def _export(parsed: argparse.Namespace) -> None:
     from frugalnas.networks.exporting import FORMATS, export
     from frugalnas.networks.saving import card_of, load
     from frugalnas.runs.stages import network_of
@@ -56,7 +55,6 @@ def _export(parsed: argparse.Namespace) -> int:
     print(
         f"{written}: {size / 1e6:,.2f} MB, images [batch, 3, {pixels}, {pixels}] to {len(card.classes) or '?'} classes"
     )
-    return 0
 
 
 def _default_path(run_dir: Path, format: str, suffix: str) -> Path:

@@ -10,18 +10,13 @@ from functools import cached_property
 from typing import Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.architectures import (
-    Architecture,
-    add_architecture,
-    find_architecture,
-    space_settings,
-)
+from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, space_settings
 from frugalnas.cli.count import add_set, counted
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.spaces.sizes import sizes_of
-from frugalnas.strict_json import to_json
 
 NARROWEST, WIDEST = 16, 2**14
 """Steps in which some network must be buildable, and up to which a width is looked for."""
@@ -42,14 +37,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_architecture(parser, macro="imagenet")
     add_limit(parser, "such as 'macs<=600M'; several are joined by commas", required=True)
     add_set(parser)
-    parser.add_argument(
-        "--step", type=float, metavar="W", help="between widths [2 in darts, 1 in cells, 0.05 in layers]"
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "--step W", "between widths [2 in darts, 1 in cells, 0.05 in layers]", float)
+    option(parser, "--json", "as JSON", bool)
     parser.set_defaults(run=_fit)
 
 
-def _fit(parsed: argparse.Namespace) -> int:
+def _fit(parsed: argparse.Namespace) -> None:
     from frugalnas.spaces.constraint import Constraint
 
     limits = Constraint.parse(parsed.where)
@@ -64,8 +57,8 @@ def _fit(parsed: argparse.Namespace) -> int:
     best = ladder.largest()
     around = range(max(best - 2, ladder.least), best + 3)
     if parsed.json:
-        print(to_json({"name": found.name, "architecture": found.text, **ladder.costs(best)}, indent=2))
-        return 0
+        print_json({"name": found.name, "architecture": found.text, **ladder.costs(best)})
+        return
     space: Any = ladder.at(best).space
     print(f"{found.name} with {parsed.where}: {sizes_of(space)}\n")
     names = list(ladder.costs(best))
@@ -79,7 +72,6 @@ def _fit(parsed: argparse.Namespace) -> int:
     print(
         f"\nTrain it with: frugalnas train {shlex.quote(parsed.architecture)}{macro} --width {ladder.costs(best)['width']:g} ..."
     )
-    return 0
 
 
 class _Ladder:

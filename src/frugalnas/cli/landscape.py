@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli.text import print_columns
-from frugalnas.strict_json import to_json
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 
 MOST_DISTANCES = 24
 """On the terminal; the CSV file has all."""
@@ -20,20 +20,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         "The mean difference in accuracy of two architectures at each edit distance, and Kendall's tau of "
         "validation and test accuracy among the best: how far a search can trust what is near, and what it measures."
     )
-    parser.add_argument("--table", default=DEFAULT_TABLE, metavar="NAME", help=f"[{DEFAULT_TABLE}]")
-    parser.add_argument(
-        "--encoding", metavar="NAME", help="of zeros and ones, whose differing bits are distances [position-path]"
-    )
-    parser.add_argument(
-        "--sample", type=int, metavar="N", help="architectures, of which all pairs are looked at [all, 16,000 at most]"
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the sample [0]")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="for CSV files and figure [runs/landscape-<table>]")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "--table NAME", f"[{DEFAULT_TABLE}]", default=DEFAULT_TABLE)
+    option(parser, "--encoding NAME", "of zeros and ones, whose differing bits are distances [position-path]")
+    option(parser, "--sample N", "architectures, of which all pairs are looked at [all, 16,000 at most]", int)
+    option(parser, "--seed N", "of the sample [0]", int, default=0)
+    option(parser, "--out FOLDER", "for CSV files and figure [runs/landscape-<table>]", Path)
+    option(parser, "--json", "as JSON", bool)
     parser.set_defaults(run=_landscape)
 
 
-def _landscape(parsed: argparse.Namespace) -> int:
+def _landscape(parsed: argparse.Namespace) -> None:
     from frugalnas.report.landscapes import landscape_report
     from frugalnas.studies.landscape import read_landscape
 
@@ -41,8 +37,8 @@ def _landscape(parsed: argparse.Namespace) -> int:
     written = landscape_report(found, parsed.out or Path("runs") / f"landscape-{parsed.table.replace('/', '-')}")
     roles = list(found.differences)
     if parsed.json:
-        print(to_json(vars(found), indent=2))
-        return 0
+        print_json(vars(found))
+        return
     print(
         f"{found.table}: all pairs of {found.architectures:,} architectures; distances are bits of {found.encoding}\n"
     )
@@ -64,4 +60,3 @@ def _landscape(parsed: argparse.Namespace) -> int:
     else:
         print(f"\n{found.table} does not know both validation and test accuracy: their agreement is left out")
     print("", *written, sep="\n")
-    return 0

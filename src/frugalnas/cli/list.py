@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from frugalnas.cli.parsing import option
 from frugalnas.cli.table import table_states
 from frugalnas.cli.text import print_columns
 
@@ -19,25 +20,25 @@ RECIPES = {
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.description = "What there is, one line each."
-    parser.add_argument("--architectures", action="store_true", help="the published architectures that have a name")
-    parser.add_argument("--recipes", action="store_true", help="the recipes for training, with their sources")
+    option(parser, "--architectures", "the published architectures that have a name", bool)
+    option(parser, "--recipes", "the recipes for training, with their sources", bool)
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Print every registered name with the first line of its documentation."""
     if parsed.architectures:
         from frugalnas.spaces import KNOWN
 
         print_columns([(each.name, each.space, each.source) for each in KNOWN.values()], ("name", "space", "source"))
-        return 0
+        return
     if parsed.recipes:
         from frugalnas.recipe_files import recipe_sources  # which does not import the rooms, and so no torch
 
         for room, purpose in RECIPES.items():
             print(f"\n{purpose}:" if purpose else "", end="\n" * bool(purpose))
             print_columns(list(recipe_sources(room).items()), ("recipe", "source"))
-        return 0
+        return
     from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES
     from frugalnas.searches.scoring import SCORES
     from frugalnas.strategies.acquisition import ACQUISITIONS
@@ -51,4 +52,3 @@ def run(parsed: argparse.Namespace) -> int:
     print(f"\nacquisitions: {', '.join([*ACQUISITIONS, 'uniform'])}")
     print(f"scores: {', '.join(SCORES)}, and sums such as angle+accuracy; these two need a supernet, the others none")
     print("\nfrugalnas list --architectures has published architectures, --recipes settings for training")
-    return 0

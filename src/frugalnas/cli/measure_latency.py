@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli.architectures import (
-    add_sizes,
-    sized_space,
-    slug,
-    space_settings,
-)
+from frugalnas.cli.architectures import add_sizes, sized_space, slug, space_settings
 from frugalnas.cli.count import add_set
+from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, progress
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.sizes import sizes_of
@@ -28,27 +24,23 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_sizes(parser)
     add_set(parser)
-    parser.add_argument(
+    option(
+        parser,
         "--runtime",
+        "what runs the blocks: measure in the one that networks are deployed in [torch]",
+        ("torch", "onnxruntime", "openvino"),
         default="torch",
-        choices=("torch", "onnxruntime", "openvino"),
-        help="what runs the blocks: measure in the one that networks are deployed in [torch]",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images at a time [1]")
-    parser.add_argument("--repeats", type=int, default=30, metavar="N", help="turns, of which the median is taken [30]")
-    parser.add_argument("--seed", type=int, default=0, help="decides which whole networks are timed [0]")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FILE",
-        help="table to write, .json or .yaml [latency-<space>-<runtime>-<device>.json]",
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(parser, "--device", "cpu, cuda, cuda:1, mps [cpu]", default="cpu")
+    option(parser, "--batch N", "images at a time [1]", int, default=1)
+    option(parser, "--repeats N", "turns, of which the median is taken [30]", int, default=30)
+    option(parser, "--seed", "decides which whole networks are timed [0]", int, default=0)
+    option(parser, "--out FILE", "table to write, .json or .yaml [latency-<space>-<runtime>-<device>.json]", Path)
+    option(parser, "--quiet", "no progress, only the result", bool)
     parser.set_defaults(run=_measure)
 
 
-def _measure(parsed: argparse.Namespace) -> int:
+def _measure(parsed: argparse.Namespace) -> None:
     from frugalnas.networks.latency import measure_latency
 
     space = sized_space(parsed, space_settings(parsed.set))
@@ -87,4 +79,3 @@ def _measure(parsed: argparse.Namespace) -> int:
     if table.error > UNCERTAIN * table.networks:
         print("\nThe table is uncertain: measure again on an idle machine, with more --repeats.")
     print(f"\nUse it with: --set space.latency={path} --where 'latency<={table.networks:.3g}'")
-    return 0

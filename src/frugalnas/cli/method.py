@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import add_limit
+from frugalnas.cli.parsing import option
 from frugalnas.cli.training_options import add_data, add_device
 from frugalnas.errors import FrugalnasError
 
@@ -36,72 +37,62 @@ def add(parser: argparse.ArgumentParser, name: str) -> None:
     parser.epilog = f"Example: {kind.example}" if kind.example else None
     group = parser.add_argument_group("what is searched")
     small, large = kind.suited
-    group.add_argument(
-        "--space", metavar="NAME", help=f"[{small} for images up to 64 pixels, else {large}, or the recipe's]"
-    )
+    option(group, "--space NAME", f"[{small} for images up to 64 pixels, else {large}, or the recipe's]")
     add_limit(group, "only networks such as 'macs<=300M,params<=5M', as they are retrained")
     add_data(parser, "the recipe's")
     parser.set_defaults(data=None)
-    parser.add_argument("--input", "--input-size", metavar="PIXELS", help="side of the square images [the data decide]")
+    option(parser, "--input --input-size PIXELS", "side of the square images [the data decide]")
     group = parser.add_argument_group("how it is done")
-    group.add_argument(
-        "--recipe",
+    option(
+        group,
+        "--recipe NAME|FILE",
+        "a paper's settings (frugalnas list --recipes shows them); or your own YAML [default]",
         default="default",
-        metavar="NAME|FILE",
-        help="a paper's settings (frugalnas list --recipes shows them); or your own YAML [default]",
     )
     for part in kind.parts.values():
-        for option, (type_, metavar, help_) in part.options.items():
-            group.add_argument(f"--{option}", type=type_, metavar=metavar, help=help_)
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="STAGE.NAME=VALUE",
-        help="any setting of a stage, such as supernet.epochs=30, retrain.lr=0.01, search.generations=50, score.base=0, "
+        for typed, own in part.options.items():
+            option(group, f"--{typed} {own.metavar}", own.help, own.type)
+    option(
+        group,
+        "--set STAGE.NAME=VALUE",
+        "any setting of a stage, such as supernet.epochs=30, retrain.lr=0.01, search.generations=50, score.base=0, "
         "retrain.space.width=32; space.NAME=VALUE for the networks of all stages",
+        list,
     )
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of every stage [0]")
+    option(group, "--seed N", "of every stage [0]", int, default=0)
     add_device(parser)
     group = parser.add_argument_group("how it is carried out")
-    group.add_argument(
-        "--devices", type=int, default=1, metavar="N", help="GPUs or processes that share each batch [1]"
+    option(group, "--devices N", "GPUs or processes that share each batch [1]", int, default=1)
+    option(group, "--stage", "this one alone; those before it must be finished", choices=kind.stages)
+    option(group, "--dry-run", "train nothing; say what would be done, and how long it takes", bool)
+    option(
+        group, "--run-dir FOLDER", f"of the run; with --stage one that is there [runs/{name}-<data>-seed<seed>]", Path
     )
-    group.add_argument("--stage", choices=kind.stages, help="this one alone; those before it must be finished")
-    group.add_argument(
-        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
-    )
-    group.add_argument(
-        "--run-dir",
-        type=Path,
-        metavar="FOLDER",
-        help=f"of the run; with --stage one that is there [runs/{name}-<data>-seed<seed>]",
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(group, "--quiet", "no progress, only the result", bool)
     kept = {each.dest: parser.get_default(each.dest) for each in parser._actions if each.dest not in (*_HOW, "help")}
     parser.set_defaults(run=partial(_run, name, kind, kept))
 
 
-def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: argparse.Namespace) -> int:
-    from frugalnas.cli.text import show_result, watched
+def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: argparse.Namespace) -> None:
+    from frugalnas.cli.text import carried_out
     from frugalnas.methods.kind import MethodRun
 
+    kind_of_run = MethodRun()
     if parsed.stage is not None and parsed.run_dir is not None and (parsed.run_dir / "config.yaml").exists():
-        said = [option for option, default in kept.items() if getattr(parsed, option) != default]
+        said = [name for name, default in kept.items() if getattr(parsed, name) != default]
         if said:
             raise FrugalnasError(
                 f"{parsed.run_dir} keeps the settings that it began with; leave `{said[0]}` out, or choose another "
                 f"`run_dir` (stages that have not begun: frugalnas resume {parsed.run_dir} --set, --where)"
             )
-        with watched(parsed.run_dir, parsed.quiet, MethodRun.doing) as callbacks:
-            result = MethodRun().resume(parsed.run_dir, callbacks=callbacks, stage=parsed.stage)
-        return show_result(MethodRun(), result, parsed.run_dir)
+        carried_out(kind_of_run, partial(kind_of_run.resume, stage=parsed.stage), parsed, name)
+        return
     from frugalnas.cli.architectures import slug
     from frugalnas.cli.training_options import compute_of, images_of
     from frugalnas.errors import worded
     from frugalnas.methods.method import settle
     from frugalnas.methods.plan import plan_method
-    from frugalnas.runs.folder import taken, unused_name
+    from frugalnas.runs.folder import taken
 
     if parsed.run_dir is not None and parsed.run_dir.exists():
         raise taken(parsed.run_dir)
@@ -115,15 +106,14 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
         kind, space, images, parsed.recipe, settings=settings, where=parsed.where, compute=compute, seed=parsed.seed
     )
     if parsed.dry_run:
-        return _show_plan(plan_method(settled))
+        _show_plan(plan_method(settled))
+        return
     notes = dict.fromkeys(settled.notes)
     for note in notes:
         print(worded(note), file=sys.stderr)
     data = slug(Path(str(settled.method.recipe["data"]).rstrip("/")).name)
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    with watched(run_dir, parsed.quiet, MethodRun.doing, set(notes)) as callbacks:
-        result = MethodRun().begin(settled.method, run_dir, stage=parsed.stage, callbacks=callbacks)
-    return show_result(MethodRun(), result, run_dir)
+    do = partial(kind_of_run.begin, settled.method, stage=parsed.stage)
+    carried_out(kind_of_run, do, parsed, f"{name}-{data}-seed{parsed.seed}", set(notes))
 
 
 def stage_settings(said: Sequence[str]) -> dict[str, Any]:
@@ -145,8 +135,8 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
     settings = stage_settings(parsed.set)
     options = {name.removeprefix("space."): settings.pop(name) for name in list(settings) if name.startswith("space.")}
     for name, part in kind.parts.items():
-        for option in part.options:
-            setting, value = f"{name}.{option.rpartition('-')[2]}", getattr(parsed, option.replace("-", "_"))
+        for typed in part.options:
+            setting, value = f"{name}.{typed.rpartition('-')[2]}", getattr(parsed, typed.replace("-", "_"))
             if value is not None and setting in settings:
                 raise FrugalnasError(f"{setting} is said twice; leave it out of the settings")
             settings |= {} if value is None else {setting: value}
@@ -162,7 +152,7 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
 # -- what is shown -------------------------------------------------------------------------------------------------------
 
 
-def _show_plan(planned: MethodPlan) -> int:
+def _show_plan(planned: MethodPlan) -> None:
     from frugalnas.amounts import shown_amount
     from frugalnas.cli.text import print_columns
     from frugalnas.methods.plan import SAMPLED
@@ -182,4 +172,3 @@ def _show_plan(planned: MethodPlan) -> int:
     rows.append(("time", f"about {duration(planned.seconds)} in all, from a few steps on this device"))
     rows += [("note", note) for note in dict.fromkeys(settled.notes)]
     print_columns(rows)
-    return 0

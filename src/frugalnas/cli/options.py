@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from frugalnas.amounts import number, whole
+from frugalnas.cli.parsing import option
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import NO_OPTIONS, constructor_options
 
@@ -75,22 +76,16 @@ def converted(constructor: Callable[..., Any], texts: Mapping[str, str], part: s
     return {name: convert(constructor, name, text, f"{part}.{name}") for name, text in texts.items()}
 
 
-def parse_settings(settings: Sequence[str]) -> dict[str, dict[str, str]]:
-    """`--set part.name=value` options as {part: {name: value}}."""
+def settings_of(settings: Sequence[str], parts: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+    """`--set part.name=value` options as {part: {name: value}}; where parts are named, others are refused."""
     parsed: dict[str, dict[str, str]] = {}
     for setting in settings:
         match = re.fullmatch(r"(.+?)\.(\w+)=(.*)", setting)
         if match is None:
             raise FrugalnasError(f"--set {setting!r} is not of the form PART.NAME=VALUE, such as predictor.members=5")
         parsed.setdefault(match[1], {})[match[2]] = match[3]
-    return parsed
-
-
-def settings_of(settings: Sequence[str], parts: Sequence[str]) -> dict[str, dict[str, str]]:
-    """The same, where only these parts have settings."""
-    parsed = parse_settings(settings)
     for part in parsed:
-        if part not in parts:
+        if parts and part not in parts:
             raise unknown_name("part of --set", part, parts)
     return parsed
 
@@ -117,54 +112,54 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     from frugalnas.tables.catalogue import DEFAULT_TABLE
 
     group = parser.add_argument_group("what is searched")
-    group.add_argument("--table", metavar="NAME", help=f"table that answers [{DEFAULT_TABLE}] (frugalnas table list)")
-    group.add_argument("--label", help="mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]")
-    group.add_argument(
-        "--evaluator",
-        metavar="NAME",
-        help="training: train each architecture for real, by the options below; or MODULE:NAME, your own Evaluator class or "
+    option(group, "--table NAME", f"table that answers [{DEFAULT_TABLE}] (frugalnas table list)")
+    option(group, "--label", "mean over seeds, random (one run each), or a seed's place: 0, 1, ... [mean]")
+    option(
+        group,
+        "--evaluator NAME",
+        "training: train each architecture for real, by the options below; or MODULE:NAME, your own Evaluator class or "
         "function of an architecture string",
     )
-    group.add_argument("--space", metavar="NAME", help="space, where no table fixes it [nasbench201]")
-    group.add_argument(
-        "--objectives",
-        default="accuracy",
-        metavar="A,B,...",
-        help="accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
+    option(group, "--space NAME", "space, where no table fixes it [nasbench201]")
+    option(
+        group,
+        "--objectives A,B,...",
+        "accuracy, or accuracy,COST for a Pareto front: latency, params, macs, training-time; oracle-test in place of "
         "accuracy shows the search test labels, as a study [accuracy]",
+        default="accuracy",
     )
     add_limit(
         group, "search only architectures such as 'params<=0.5M,macs<=80M', or 'latency<=12ms' where the table has it"
     )
     group = parser.add_argument_group("where a score answers, of a supernet or of untrained networks")
-    group.add_argument("--supernet", metavar="RUN", help="folder of a supernet's run; its space is searched")
-    group.add_argument(
-        "--score",
-        metavar="NAME",
-        help=f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --data",
+    option(group, "--supernet RUN", "folder of a supernet's run; its space is searched")
+    option(
+        group,
+        "--score NAME",
+        f"{SCORE_HELP}; without a supernet not the first two, and naswot and gradnorm need --data",
     )
     add_angle(group)
     group = parser.add_argument_group("where networks answer, trained or not: as for `frugalnas train`")
-    for option, shown, said in _OF_NETWORKS:
-        name = option.rpartition("--")[2].replace("-", "_")
-        how: dict[str, Any] = {"metavar": shown} if shown else {"action": "store_const", "const": "true"}
-        group.add_argument(*option.split(), dest=f"evaluator.{name}", help=said, **how)
+    for typed, said in _OF_NETWORKS:
+        name, _, shown = typed.rpartition("--")[2].partition(" ")
+        how: dict[str, Any] = {} if shown else {"action": "store_const", "const": "true"}
+        option(group, typed, said, dest=f"evaluator.{name.replace('-', '_')}", **how)
 
 
 _OF_NETWORKS = (
-    ("--data", "NAME|PATH", "digits, cifar10, cifar100, or a folder or file of your own images [digits]"),
-    ("--root", "FOLDER", "where the files of a named data set are"),
-    ("--download", "", "fetch CIFAR into --root where it is not there"),
-    ("--split", "NAME|FILE", "which images validate: default, half, or a file"),
-    ("--input --input-size", "PIXELS", "side of the square images"),
-    ("--max-corrupt", "N", "unreadable images to skip [0]"),
-    ("--recipe", "NAME|FILE", "how each is trained [default]"),
-    ("--epochs", "N", "the recipe's epochs"),
-    ("--batch-size", "N", "the recipe's images a step"),
-    ("--lr", "X", "the recipe's learning rate"),
-    ("--device", "NAME", "auto, cpu, cuda or mps [auto]"),
-    ("--precision", "32|bf16|16", "of the arithmetic [32]"),
-    ("--channels-last", "", "memory layout that GPUs' matrix units like"),
+    ("--data NAME|PATH", "digits, cifar10, cifar100, or a folder or file of your own images [digits]"),
+    ("--root FOLDER", "where the files of a named data set are"),
+    ("--download", "fetch CIFAR into --root where it is not there"),
+    ("--split NAME|FILE", "which images validate: default, half, or a file"),
+    ("--input --input-size PIXELS", "side of the square images"),
+    ("--max-corrupt N", "unreadable images to skip [0]"),
+    ("--recipe NAME|FILE", "how each is trained [default]"),
+    ("--epochs N", "the recipe's epochs"),
+    ("--batch-size N", "the recipe's images a step"),
+    ("--lr X", "the recipe's learning rate"),
+    ("--device NAME", "auto, cpu, cuda or mps [auto]"),
+    ("--precision 32|bf16|16", "of the arithmetic [32]"),
+    ("--channels-last", "memory layout that GPUs' matrix units like"),
 )
 """Options of evaluators that build networks; whatever else one takes is set by `--set evaluator.NAME`."""
 
@@ -192,7 +187,7 @@ def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str,
 
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """The option for limits on what an architecture may cost, the same in every command that takes any."""
-    group.add_argument("--where", type=_limit, metavar="LIMIT", required=required, help=what)
+    option(group, "--where LIMIT", what, _limit, required=required)
     group._option_string_actions["--budget"] = group._option_string_actions[
         "--where"
     ]  # as papers call it; not in the help
@@ -209,25 +204,19 @@ def _limit(text: str) -> str:
 
 def add_angle(group: argparse._ArgumentGroup) -> None:
     """Options that say which angle is meant."""
-    group.add_argument(
-        "--rule", metavar="NAME", help="which weights an angle counts, such as rlnas-nasbench201 [default]"
-    )
-    group.add_argument("--base", type=int, metavar="N", help="epoch whose weights an angle starts from [the recipe's]")
-    group.add_argument("--epoch", type=int, metavar="N", help="epoch of the supernet's training [the last]")
+    option(group, "--rule NAME", "which weights an angle counts, such as rlnas-nasbench201 [default]")
+    option(group, "--base N", "epoch whose weights an angle starts from [the recipe's]", int)
+    option(group, "--epoch N", "epoch of the supernet's training [the last]", int)
 
 
 def add_budget(parser: argparse.ArgumentParser, queries: int | None) -> None:
     """Options that say when to stop."""
     shown = "" if queries is None else f" [{queries}, where no --seconds is given]"
-    parser.add_argument("--queries", type=int, metavar="N", help=f"distinct networks to evaluate{shown}")
-    parser.add_argument("--seconds", type=seconds, metavar="S", help="wall time, also as 90s, 5min or 2h")
+    option(parser, "--queries N", f"distinct networks to evaluate{shown}", int)
+    option(parser, "--seconds S", "wall time, also as 90s, 5min or 2h", seconds)
     own = "" if queries is None else " [20]"
-    parser.add_argument(
-        "--max-failures",
-        dest="failures",
-        type=int,
-        metavar="N",
-        help=f"stop when all of the first N evaluations have failed{own}",
+    option(
+        parser, "--max-failures N", f"stop when all of the first N evaluations have failed{own}", int, dest="failures"
     )
 
 

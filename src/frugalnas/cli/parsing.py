@@ -90,6 +90,33 @@ class Parser(argparse.ArgumentParser):
         return self.parse_known_args(arguments)
 
 
+def option(
+    to: argparse._ActionsContainer, typed: str, does: str | None = None, kind: Any = str, **further: Any
+) -> argparse.Action:
+    """Add an option, or an argument that has no dashes, to a command or to a group of its options.
+
+    Args:
+        to: the command's parser, or the group.
+        typed: its names, then what stands for its value: "--input --input-size PIXELS", "run_dir RUN".
+        does: what it does, for `--help`.
+        kind: what reads its text; bool: it is there or not; list: it may be repeated; a tuple: what it may be.
+        further: of `add_argument`, such as `default`.
+    """
+    words = typed.split()
+    names = [word for word in words if word.startswith("-")] or words[:1]
+    if len(words) > len(names):
+        further["metavar"] = words[-1]
+    if kind is bool:
+        further["action"] = "store_true"
+    elif kind is list:
+        further = {"action": "append", "default": [], **further}
+    elif isinstance(kind, tuple):
+        further["choices"] = kind
+    elif kind is not str:
+        further["type"] = kind
+    return to.add_argument(*names, help=does, **further)
+
+
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command by name, with `wording`, by which messages call them as they are typed.
 

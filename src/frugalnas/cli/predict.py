@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, worded
-from frugalnas.strict_json import to_json
 
 TOGETHER = 64
 """Pictures that pass through a network at a time."""
@@ -20,14 +20,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "What a trained network takes pictures for, by the names of the classes, with the preprocessing that "
         "training used."
     )
-    parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a training or a model")
-    parser.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="files, or folders of them")
-    parser.add_argument("--top", type=int, default=3, metavar="N", help="classes to name [3]")
-    parser.add_argument("--json", action="store_true", help="as JSON, one object a picture")
+    option(parser, "run_dir RUN", "folder of a training or a model", Path)
+    option(parser, "pictures PICTURE", "files, or folders of them", Path, nargs="+")
+    option(parser, "--top N", "classes to name [3]", int, default=3)
+    option(parser, "--json", "as JSON, one object a picture", bool)
     parser.set_defaults(run=_predict)
 
 
-def _predict(parsed: argparse.Namespace) -> int:
+def _predict(parsed: argparse.Namespace) -> None:
     if parsed.top < 1:
         raise FrugalnasError(f"--top {parsed.top}: name at least one class")
     pictures = _pictures(parsed.pictures)
@@ -68,12 +68,11 @@ def _predict(parsed: argparse.Namespace) -> int:
         )
     if parsed.json:
         plain = [{"picture": path, "classes": dict(classes)} for path, classes in rows]
-        print(to_json(plain, indent=2))
-        return 0
+        print_json(plain)
+        return
     print_columns([[path, *(f"{name} {100 * share:.1f} %" for name, share in classes)] for path, classes in rows])
     if skipped:
         print(f"{len(skipped)} of {len(pictures)} pictures could not be read and were skipped", file=sys.stderr)
-    return 0
 
 
 def _pictures(paths: list[Path]) -> list[Path]:

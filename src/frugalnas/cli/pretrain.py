@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from frugalnas.cli.options import converted
-from frugalnas.cli.text import show_result, watched
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import carried_out
 from frugalnas.cli.training_options import add_run, compute_of, settings_of, show_plan
 from frugalnas.registry import SPACES
 
@@ -22,32 +23,28 @@ def add(parser: argparse.ArgumentParser) -> None:
         "the run's folder as --pretrained."
     )
     parser.epilog = "Example: frugalnas pretrain ss-ccl --space nasbench101 --out runs/ccl101"
-    parser.add_argument("task", metavar="TASK", choices=TASKS, help=" or ".join(TASKS))
-    parser.add_argument(
-        "--space", default="nasbench201", metavar="NAME", help="whose architectures [nasbench201] (frugalnas list)"
-    )
-    parser.add_argument(
-        "--recipe",
+    option(parser, "task TASK", " or ".join(TASKS), TASKS)
+    option(parser, "--space NAME", "whose architectures [nasbench201] (frugalnas list)", default="nasbench201")
+    option(
+        parser,
+        "--recipe NAME|FILE",
+        "default, paper, another one (frugalnas list --recipes), or your own YAML [default]",
         default="default",
-        metavar="NAME|FILE",
-        help="default, paper, another one (frugalnas list --recipes), or your own YAML [default]",
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any setting of the recipe, such as batch=10000, or of the space, as space.NAME=VALUE",
+    option(parser, "--epochs N", "the recipe's epochs", int)
+    option(
+        parser,
+        "--set NAME=VALUE",
+        "any setting of the recipe, such as batch=10000, or of the space, as space.NAME=VALUE",
+        list,
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order, anchors and pairs [0]")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="[auto]")
+    option(parser, "--seed N", "of weights, order, anchors and pairs [0]", int, default=0)
+    option(parser, "--device", "[auto]", ("auto", "cpu", "cuda", "mps"), default="auto")
     add_run(parser, "<task>-<space>-seed<seed>", "a batch", "--out")
     parser.set_defaults(run=_pretrain)
 
 
-def _pretrain(parsed: argparse.Namespace) -> int:
-    from frugalnas.runs.folder import unused_name
+def _pretrain(parsed: argparse.Namespace) -> None:
     from frugalnas.trainings import PretrainingKind
     from frugalnas.trainings.encoder import pretrain
     from frugalnas.trainings.plan import plan_pretraining
@@ -62,9 +59,7 @@ def _pretrain(parsed: argparse.Namespace) -> int:
         recipe = planned.recipe
         each = f"{recipe.anchors:,} anchors a batch" if recipe.task == "ss-ccl" else f"{recipe.pairs:,} pairs an epoch"
         how = f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch:,}, {each}"
-        return show_plan(planned, [("architectures", f"{planned.architectures:,} of {planned.space.name}")], how)
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"{parsed.task}-{space.name}-seed{parsed.seed}")
-    kind = PretrainingKind()
-    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
-        result = pretrain(space, parsed.task, parsed.recipe, run_dir=run_dir, callbacks=callbacks, **arguments)
-    return show_result(kind, result, run_dir)
+        show_plan(planned, [("architectures", f"{planned.architectures:,} of {planned.space.name}")], how)
+        return
+    do = partial(pretrain, space, parsed.task, parsed.recipe, **arguments)
+    carried_out(PretrainingKind(), do, parsed, f"{parsed.task}-{space.name}-seed{parsed.seed}")

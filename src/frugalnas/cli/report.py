@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from frugalnas.cli.parsing import option
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
@@ -18,14 +20,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "folder: tsne, the regions that were sampled, iteration by iteration, on a plane; dynamics, predicted against true "
         "values, errors, and the chance to sample the best; and the numbers behind them (Parquet).",
     )
-    dynamics.add_argument("run_dir", type=Path, metavar="RUN")
+    option(dynamics, "run_dir RUN", kind=Path)
     dynamics.set_defaults(run=_dynamics)
 
 
-def _dynamics(parsed: argparse.Namespace) -> int:
+def _dynamics(parsed: argparse.Namespace) -> None:
     from frugalnas.report.dynamics_figures import dynamics_report
 
     print(f"replaying {parsed.run_dir}: every predictor is fitted again", file=sys.stderr)
     for path in dynamics_report(parsed.run_dir, lambda text: print(text, file=sys.stderr)):
         print(path)
-    return 0

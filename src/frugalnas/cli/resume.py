@@ -47,7 +47,7 @@ _CHANGES = ("queries", "seconds", "failures", "settings", "where", "epochs", "lr
 """What somebody may want to change; the kind of run says what of it can."""
 
 
-def _resume(parsed: argparse.Namespace) -> int:
+def _resume(parsed: argparse.Namespace) -> None:
     from frugalnas.runs import RunFolder, accept_config, restore_config
 
     run_dir: Path = parsed.run_dir
@@ -62,4 +62,4 @@ def _resume(parsed: argparse.Namespace) -> int:
         changes["settings"] = stage_settings(parsed.settings)
     with watched(run_dir, parsed.quiet, kind.doing) as callbacks, reading(run_dir):
         result = kind.resume(run_dir, callbacks=callbacks, **changes)
-    return show_result(kind, result, run_dir)
+    show_result(kind, result, run_dir)

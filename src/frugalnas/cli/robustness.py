@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from frugalnas.cli.correlate import add_common, heading, options_of, print_files, row_of, rule_of, study_folder
-from frugalnas.cli.text import print_columns
-from frugalnas.strict_json import to_json
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,12 +17,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: frugalnas robustness runs/supernet --table nasbench201"
     add_common(parser, "nasbench201", "a benchmark, whose tables NAME/... are all taken, or tables joined by commas")
-    parser.add_argument("--base", type=int, metavar="N", help="epoch an angle starts from [the recipe's]")
-    parser.add_argument("--epoch", type=int, metavar="N", help="epoch to look after [the last]")
+    option(parser, "--base N", "epoch an angle starts from [the recipe's]", int)
+    option(parser, "--epoch N", "epoch to look after [the last]", int)
     parser.set_defaults(run=_robustness)
 
 
-def _robustness(parsed: argparse.Namespace) -> int:
+def _robustness(parsed: argparse.Namespace) -> None:
     from frugalnas.report.rankings import ranking_numbers, transfer_report
     from frugalnas.studies.correlation import tables_named, transfer
 
@@ -31,8 +31,8 @@ def _robustness(parsed: argparse.Namespace) -> int:
     written = transfer_report(studies, study_folder(parsed))
     numbers = {name: ranking_numbers(study) for name, study in studies.items()}
     if parsed.json:
-        print(to_json(numbers, indent=2))
-        return 0
+        print_json(numbers)
+        return
     rows = []
     for name, known in numbers.items():
         for record in known["rankings"]:
@@ -43,4 +43,3 @@ def _robustness(parsed: argparse.Namespace) -> int:
     print_columns(rows, ("table", "accuracy", *heading(first)))
     print()
     print_files(written)
-    return 0

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, surroundings, unknown_name, worded
-from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.description = "List the runs in a folder, or rank what a search found."
     kinds = parser.add_subparsers(metavar="COMMAND")
     listed = kinds.add_parser("list", help="one line each")
-    listed.add_argument("--root", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs are [runs]")
+    option(listed, "--root FOLDER", "where the runs are [runs]", Path, default=Path("runs"))
     listed.set_defaults(run=_list)
     ranked = kinds.add_parser(
         "rank",
@@ -32,19 +32,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         description="The architectures that a search evaluated, the best first: by their value, or by another "
         "measurement, of trained ones `best` or `last5`. `frugalnas train RUN --id N` retrains one of them.",
     )
-    ranked.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a search")
-    ranked.add_argument(
-        "--by",
+    option(ranked, "run_dir RUN", "folder of a search", Path)
+    option(
+        ranked,
+        "--by NAME",
+        "value, or a metric: best (best validation accuracy), last5 (mean of the last five epochs), ... [value]",
         default="value",
-        metavar="NAME",
-        help="value, or a metric: best (best validation accuracy), last5 (mean of the last five epochs), ... [value]",
     )
-    ranked.add_argument("--top", type=int, default=SHOWN, metavar="N", help=f"how many [{SHOWN}]")
-    ranked.add_argument("--json", action="store_true", help="as JSON, all of them")
+    option(ranked, "--top N", f"how many [{SHOWN}]", int, default=SHOWN)
+    option(ranked, "--json", "as JSON, all of them", bool)
     ranked.set_defaults(run=_rank)
 
 
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     from frugalnas.runs import list_runs
 
     unreadable: dict[Path, Exception] = {}
@@ -56,13 +56,12 @@ def _list(parsed: argparse.Namespace) -> int:
             unreadable[folder.path] = error
     if not rows and not unreadable:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
-        return 0
+        return
     rows += [[str(path), "unreadable", *[""] * 4] for path in unreadable]
     print_columns(rows, COLUMNS)
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
         print(f"\nunreadable: {worded(said)}")
-    return 0
 
 
 def row_of(folder: RunFolder) -> list[str]:
@@ -77,7 +76,7 @@ def row_of(folder: RunFolder) -> list[str]:
 # -- rank ----------------------------------------------------------------------------------------------------------------
 
 
-def _rank(parsed: argparse.Namespace) -> int:
+def _rank(parsed: argparse.Namespace) -> None:
     from frugalnas.runs import RunFolder
     from frugalnas.searches import load_search
 
@@ -85,8 +84,8 @@ def _rank(parsed: argparse.Namespace) -> int:
         raise FrugalnasError(f"--top {parsed.top}: show at least one architecture")
     ranked = _ranked(load_search(parsed.run_dir), parsed.by, parsed.run_dir)
     if parsed.json:
-        print(to_json(ranked, indent=2))
-        return 0
+        print_json(ranked)
+        return
     metrics = sorted({name for row in ranked for name in row["metrics"]})
     headings = ["rank", "id", "value", *metrics, *(["minutes"] if any(row["seconds"] for row in ranked) else [])]
     rows = [_ranked_row(row, metrics, "minutes" in headings) for row in ranked[: parsed.top]]
@@ -102,7 +101,6 @@ def _rank(parsed: argparse.Namespace) -> int:
         print(
             f"Retrain one, here the first: frugalnas train {parsed.run_dir} --id {ranked[0]['id']} --data {data}{recipe}"
         )
-    return 0
 
 
 def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]]:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, parse_settings
+from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, settings_of
+from frugalnas.cli.parsing import option
 from frugalnas.cli.search import describe_space_option, fit_to_data, refuse, supernet_space
-from frugalnas.cli.text import print_columns
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.cli.training_options import add_data
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
-from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
     from frugalnas.scores import Score
@@ -42,63 +42,50 @@ def add(parser: argparse.ArgumentParser) -> None:
         "Examples: frugalnas score runs/supernet --score angle --where 'params<=0.5M' --out angles.csv; "
         "frugalnas score --space darts --score naswot --data digits --sample 50"
     )
-    parser.add_argument(
-        "run_dir",
-        nargs="?",
-        metavar="RUN|SPACE",
-        help="folder of a supernet's run, or of a method's that trained one; or the name of a space, of whose untrained "
+    option(
+        parser,
+        "run_dir RUN|SPACE",
+        "folder of a supernet's run, or of a method's that trained one; or the name of a space, of whose untrained "
         "networks synflow, naswot, gradnorm, params and macs are scores",
+        nargs="?",
     )
-    parser.add_argument(
-        "architectures", nargs="*", metavar="ARCH", help="architectures to score, in the space's notation [the space]"
-    )
-    parser.add_argument("--score", default="angle", metavar="NAME", help=SCORE_HELP)
+    option(parser, "architectures ARCH", "architectures to score, in the space's notation [the space]", nargs="*")
+    option(parser, "--score NAME", SCORE_HELP, default="angle")
     add_angle(parser.add_argument_group("which angle"))
     add_accuracy(parser)
     add_data(parser, None, "of a run its own, of a space none")
     group = parser.add_argument_group("of which architectures")
-    group.add_argument("--codes", type=Path, metavar="FILE", help="a text file, one architecture a line")
-    group.add_argument(
-        "--sample",
-        type=int,
-        metavar="N",
-        help="draw so many [all, where the space can be listed and the score is fast]",
-    )
+    option(group, "--codes FILE", "a text file, one architecture a line", Path)
+    option(group, "--sample N", "draw so many [all, where the space can be listed and the score is fast]", int)
     add_limit(group, "only architectures such as 'macs<=475M'")
-    group.add_argument(
-        "--maximise",
-        action="store_true",
-        help="compute the largest angle of a space of layers or one that can be listed",
-    )
-    group.add_argument("--space", metavar="NAME", help="the space whose untrained networks are scored, without a run")
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="space.NAME=VALUE",
-        help="size of the networks that parameters and multiply-adds refer to, such as space.width=36",
+    option(group, "--maximise", "compute the largest angle of a space of layers or one that can be listed", bool)
+    option(group, "--space NAME", "the space whose untrained networks are scored, without a run")
+    option(
+        group,
+        "--set space.NAME=VALUE",
+        "size of the networks that parameters and multiply-adds refer to, such as space.width=36",
+        list,
     )
     group = parser.add_argument_group("what is shown")
-    group.add_argument("--top", type=int, default=TOP, metavar="N", help=f"the best of them [{TOP}]")
-    group.add_argument("--out", type=Path, metavar="FILE", help="write all scores, .csv or .parquet")
-    group.add_argument("--json", action="store_true", help="as JSON")
+    option(group, "--top N", f"the best of them [{TOP}]", int, default=TOP)
+    option(group, "--out FILE", "write all scores, .csv or .parquet", Path)
+    option(group, "--json", "as JSON", bool)
     parser.set_defaults(run=_run)
 
 
 def add_accuracy(parser: argparse.ArgumentParser) -> None:
     """Add the options of scores that look at images."""
     group = parser.add_argument_group("scores that look at images")
-    group.add_argument(
-        "--images", type=int, default=1_000, metavar="N", help="held-out ones for an accuracy, at most [1000]"
-    )
-    group.add_argument(
+    option(group, "--images N", "held-out ones for an accuracy, at most [1000]", int, default=1_000)
+    option(
+        group,
         "--recalibrate",
+        "recalibrate batch norms for each path, with as many training images [yes]",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="recalibrate batch norms for each path, with as many training images [yes]",
     )
-    group.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, mps [cpu]")
-    group.add_argument("--seed", type=int, default=0, help="of samples, and weights of zero-cost scores [0]")
+    option(group, "--device", "cpu, cuda, cuda:1, mps [cpu]", default="cpu")
+    option(group, "--seed", "of samples, and weights of zero-cost scores [0]", int, default=0)
 
 
 @dataclass(frozen=True)
@@ -139,17 +126,14 @@ class _Scored:
         ]
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def _run(parsed: argparse.Namespace) -> None:
     import numpy as np
 
     from frugalnas.runs.descriptions import build_space
     from frugalnas.searches.scoring import fast, open_score
     from frugalnas.searches.untrained import open_untrained
 
-    settings = parse_settings(parsed.set)
-    for part in settings:
-        if part != "space":
-            raise unknown_name("part of --set", part, ("space",))
+    settings = settings_of(parsed.set, ("space",))
     if parsed.top < 1 or (parsed.sample is not None and parsed.sample < 1):
         raise FrugalnasError("--top and --sample are at least 1")
     if parsed.out is not None and parsed.out.suffix not in (".csv", ".parquet"):
@@ -181,7 +165,8 @@ def _run(parsed: argparse.Namespace) -> int:
             device=parsed.device,
         )
     if parsed.maximise:
-        return _maximise(parsed, space, score)
+        _maximise(parsed, space, score)
+        return
     named = [*parsed.architectures, *_lines(parsed.codes)]
     if named and parsed.sample is not None:
         raise FrugalnasError("--sample draws architectures; leave it out where they are named")
@@ -194,10 +179,9 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.out is not None:
         _write(scored, parsed.out)
     if parsed.json:
-        print(to_json({"which": which, **_numbers(scored), "top": scored.records(parsed.top)}, indent=2))
-        return 0
+        print_json({"which": which, **_numbers(scored), "top": scored.records(parsed.top)})
+        return
     _show(scored, parsed)
-    return 0
 
 
 def _settle_whose(parsed: argparse.Namespace) -> None:
@@ -368,7 +352,7 @@ def _write(scored: _Scored, path: Path) -> None:
         pyarrow.parquet.write_table(table, path, compression="zstd")
 
 
-def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> int:
+def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> None:
     """Show the architecture of the largest angle."""
     from frugalnas.scores import Angle
     from frugalnas.scores.maximise import largest_angle
@@ -380,8 +364,8 @@ def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> i
     found = largest_angle(score.table, space, seed=parsed.seed)
     scored = _scored(space, score, found.code[None], "the largest angle")
     if parsed.json:
-        print(to_json({"certified": found.certified, "at_most": found.at_most, **scored.records(1)[0]}, indent=2))
-        return 0
+        print_json({"certified": found.certified, "at_most": found.at_most, **scored.records(1)[0]})
+        return
     sure = "certified: no architecture has a larger one" if found.certified else f"none is above {found.at_most:.6g}"
     rows = [
         ("score", f"angle, rad: {_how(parsed)}"),
@@ -391,4 +375,3 @@ def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> i
         ("architecture", space.format(found.code)),
     ]
     print_columns(rows)
-    return 0

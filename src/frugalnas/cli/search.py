@@ -15,11 +15,12 @@ from frugalnas.cli.options import (
     convert,
     converted,
     evaluator_settings,
-    parse_settings,
     seconds,
+    settings_of,
 )
+from frugalnas.cli.parsing import option
 from frugalnas.cli.text import show_result, watched
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError
 from frugalnas.registry import EVALUATORS, KINDS, PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 if TYPE_CHECKING:
@@ -51,11 +52,9 @@ def add(parser: argparse.ArgumentParser, strategy: str | None = None) -> None:
     parser.epilog = (
         "`frugalnas search STRATEGY --help` shows the options of that strategy; `frugalnas list` the strategies."
     )
-    parser.add_argument(
-        "strategy", nargs="?", default=DEFAULT_STRATEGY, help=f"name or module:Class [{DEFAULT_STRATEGY}]"
-    )
+    option(parser, "strategy", f"name or module:Class [{DEFAULT_STRATEGY}]", nargs="?", default=DEFAULT_STRATEGY)
     add_budget(parser, DEFAULT_QUERIES)
-    parser.add_argument("--until-optimum", action="store_true", help="stop at the best value of the table")
+    option(parser, "--until-optimum", "stop at the best value of the table", bool)
     add_evaluator(parser)
     if strategy is not None:
         group = parser.add_argument_group(f"options of {strategy}")
@@ -65,35 +64,28 @@ def add(parser: argparse.ArgumentParser, strategy: str | None = None) -> None:
         if "pretrained" not in own:
             said = f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
             shown = said if "predictor" in own else argparse.SUPPRESS  # otherwise refused with what mends it
-            group.add_argument("--pretrained", metavar="RUN", help=shown)
+            option(group, "--pretrained RUN", shown)
     group = parser.add_argument_group("how it is carried out")
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="PART.NAME=VALUE",
-        help="an option of the predictor, space or evaluator, such as predictor.members=5",
+    option(
+        group,
+        "--set PART.NAME=VALUE",
+        "an option of the predictor, space or evaluator, such as predictor.members=5",
+        list,
     )
-    group.add_argument("--workers", type=int, metavar="N", help="evaluate in N processes")
-    group.add_argument(
-        "--timeout", type=seconds, metavar="S", help="stop an evaluation after this time and count it as failed"
-    )
-    group.add_argument(
-        "--run-dir", type=Path, metavar="FOLDER", help="new folder for the run [runs/<strategy>-<subject>-seed<seed>]"
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(group, "--workers N", "evaluate in N processes", int)
+    option(group, "--timeout S", "stop an evaluation after this time and count it as failed", seconds)
+    option(group, "--run-dir FOLDER", "new folder for the run [runs/<strategy>-<subject>-seed<seed>]", Path)
+    option(group, "--quiet", "no progress, only the result", bool)
     parser.set_defaults(run=run)
 
 
-def run(parsed: argparse.Namespace) -> int:
+def run(parsed: argparse.Namespace) -> None:
     """Search, then show what was found."""
     from frugalnas.runs.descriptions import build_evaluator, build_space
+    from frugalnas.runs.folder import unused_name
     from frugalnas.searches import Budget, ProcessExecutor, SerialExecutor, search
 
-    settings = parse_settings(parsed.set)
-    for part in settings:
-        if part not in ("predictor", "space", "evaluator"):
-            raise unknown_name("part", part, ("predictor", "space", "evaluator"))
+    settings = settings_of(parsed.set, ("predictor", "space", "evaluator"))
     options = {
         key.removeprefix("option_"): text
         for key, text in vars(parsed).items()
@@ -122,7 +114,8 @@ def run(parsed: argparse.Namespace) -> int:
     in_processes = parsed.workers is not None or parsed.timeout is not None
     workers = 1 if parsed.workers is None else parsed.workers
     executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
-    run_dir = parsed.run_dir or _free_folder(parsed.strategy, evaluator_description, strategy.seed)
+    name = f"{parsed.strategy.rpartition(':')[2]}-{subject_slug(evaluator_description)}-seed{strategy.seed}"
+    run_dir = parsed.run_dir or unused_name(Path("runs"), name)
     if not parsed.quiet:
         _say_what_it_is(strategy)
         _say_how_else(evaluator)
@@ -130,7 +123,7 @@ def run(parsed: argparse.Namespace) -> int:
     kind = KINDS.create("search")
     with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
         found = search(strategy, evaluator, budget, run_dir=here, executor=executor, callbacks=callbacks)
-    return show_result(kind, found, here)
+    show_result(kind, found, here)
 
 
 def strategy_description(
@@ -358,9 +351,3 @@ def subject_slug(evaluator: dict[str, Any]) -> str:
     from frugalnas.runs.descriptions import subject_of
 
     return subject_of(evaluator).rpartition(":")[2].replace("/", "-")
-
-
-def _free_folder(strategy: str, evaluator: dict[str, Any], seed: int) -> Path:
-    from frugalnas.runs.folder import unused_name
-
-    return unused_name(Path("runs"), f"{strategy.rpartition(':')[2]}-{subject_slug(evaluator)}-seed{seed}")

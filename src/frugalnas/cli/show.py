@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frugalnas.cli.parsing import option
 from frugalnas.cli.runs import COLUMNS, row_of
 from frugalnas.cli.text import print_columns, show_result
 from frugalnas.trust import Untrusted, looking, reading
@@ -18,24 +19,26 @@ if TYPE_CHECKING:
 def add(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.description = "What a run or comparison found, read from its folder."
-    parser.add_argument("run_dir", type=Path, metavar="RUN")
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    option(parser, "run_dir RUN", kind=Path)
+    option(parser, "--json", "as JSON", bool)
     parser.set_defaults(run=_show)
 
 
-def _show(parsed: argparse.Namespace) -> int:
+def _show(parsed: argparse.Namespace) -> None:
     from frugalnas.runs import RunFolder
 
     folder = RunFolder(parsed.run_dir)
     try:
         with looking(), reading(parsed.run_dir):
             kind = folder.kind
-            return show_result(kind, kind.load(folder), parsed.run_dir, as_json=parsed.json)
+            show_result(kind, kind.load(folder), parsed.run_dir, as_json=parsed.json)
+            return
     except Untrusted as why:
-        return _shown_unopened(folder, str(why), as_json=parsed.json)
+        _shown_unopened(folder, str(why), as_json=parsed.json)
+        return
 
 
-def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
+def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> None:
     """Print what a run of somebody's own parts says by itself, without importing these."""
     rows = list(zip(COLUMNS[:-1], row_of(folder), strict=False))
     queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
@@ -43,9 +46,8 @@ def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> int:
         rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))
     if as_json:
         print(json.dumps(dict(rows), indent=2))
-        return 0
+        return
     rows.append(("not opened", why))
     if folder.report.is_dir():
         rows.append(("pictures", ", ".join(sorted(f"report/{path.name}" for path in folder.report.iterdir()))))
     print_columns(rows)
-    return 0

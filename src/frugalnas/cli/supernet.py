@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, slug
 from frugalnas.cli.options import add_limit
-from frugalnas.cli.text import show_result, watched
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import carried_out
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
@@ -42,25 +44,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_limit(train, "only paths such as 'macs<=475M'")
     add_data(train, "digits")
     group = add_recipe(train)
-    group.add_argument("--labels", choices=("true", "random", "random-access"), help="the recipe's labels")
-    group.add_argument(
-        "--paths", metavar="NAME", help="the recipe's sampler of paths: cell, uniform, projected, fair, ..."
-    )
-    group.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of weights, paths, labels, order, augmentation [0]"
-    )
+    option(group, "--labels", "the recipe's labels", ("true", "random", "random-access"))
+    option(group, "--paths NAME", "the recipe's sampler of paths: cell, uniform, projected, fair, ...")
+    option(group, "--seed N", "of weights, paths, labels, order, augmentation [0]", int, default=0)
     add_device(train)
     group = add_run(train, "supernet-<space>-<data>-seed<seed>", "each batch")
-    group.add_argument(
-        "--channels-last", action=argparse.BooleanOptionalAction, default=True, help="memory layout [channels last]"
+    option(
+        group, "--channels-last", "memory layout [channels last]", action=argparse.BooleanOptionalAction, default=True
     )
     train.set_defaults(run=_train)
 
 
-def _train(parsed: argparse.Namespace) -> int:
+def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
     from frugalnas.report.epochs import labels_words
-    from frugalnas.runs.folder import unused_name
     from frugalnas.supernets import SupernetRecipe
     from frugalnas.training import load_recipe
     from frugalnas.trainings import SupernetKind
@@ -90,11 +87,8 @@ def _train(parsed: argparse.Namespace) -> int:
         ]
         how = f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
         beside = [("labels", labels_words(recipe.labels, recipe.classes)), ("paths", str(recipe.paths))]
-        return show_plan(planned, about, how, beside)
+        show_plan(planned, about, how, beside)
+        return
     data = slug(Path(str(parsed.data).rstrip("/")).name)
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"supernet-{space.name}-{data}-seed{parsed.seed}")
-    kind = SupernetKind()
-    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
-        options |= {"run_dir": run_dir, "seed": parsed.seed, "callbacks": callbacks}
-        result = train_supernet(space, images, parsed.recipe, **options)
-    return show_result(kind, result, run_dir)
+    do = partial(train_supernet, space, images, parsed.recipe, seed=parsed.seed, **options)
+    carried_out(SupernetKind(), do, parsed, f"supernet-{space.name}-{data}-seed{parsed.seed}")

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frugalnas.cli.text import print_columns, progress
-from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.strict_json import to_json
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import print_columns, print_json, progress
+from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
     from frugalnas.tables import Table
@@ -23,7 +23,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     listed = kinds.add_parser("list", help="the tables that can be searched")
     listed.set_defaults(run=_list)
     info = kinds.add_parser("info", help="columns, source, licence and units of a table")
-    info.add_argument("name", metavar="NAME")
+    option(info, "name NAME")
     info.set_defaults(run=_info)
     doctor = kinds.add_parser("doctor", help="what is installed, cached or damaged, and the next step")
     doctor.set_defaults(run=_doctor)
@@ -36,33 +36,26 @@ def add(parser: argparse.ArgumentParser) -> None:
         epilog="Example: frugalnas table import results.parquet --name nasbench201/mine --architecture arch_str "
         "--column validation=val200 --column test=test_seed0,test_seed1 --column params=params_M --scale params=1e6",
     )
-    imported.add_argument("file", type=Path)
-    imported.add_argument(
-        "--name", help="of the new table; needed for a file of your own, and put in front of several tables"
-    )
-    imported.add_argument(
-        "--jobs", type=int, metavar="N", help="processes, for a folder with a file per architecture [all cores]"
-    )
-    imported.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(imported, "file", kind=Path)
+    option(imported, "--name", "of the new table; needed for a file of your own, and put in front of several tables")
+    option(imported, "--jobs N", "processes, for a folder with a file per architecture [all cores]", int)
+    option(imported, "--quiet", "no progress, only the result", bool)
     own = imported.add_argument_group("for a file of your own")
-    own.add_argument("--space", metavar="NAME", help="of its architectures, or your own as MODULE:CLASS [nasbench201]")
-    own.add_argument("--set", action="append", metavar="space.NAME=VALUE", help="an option of the space")
-    own.add_argument(
-        "--architecture", metavar="COLUMN", help="column that holds the architectures [architecture, arch_str or arch]"
-    )
-    own.add_argument(
-        "--column",
+    option(own, "--space NAME", "of its architectures, or your own as MODULE:CLASS [nasbench201]")
+    option(own, "--set space.NAME=VALUE", "an option of the space", list, default=None)
+    option(own, "--architecture COLUMN", "column that holds the architectures [architecture, arch_str or arch]")
+    option(
+        own,
+        "--column ROLE=A,B,...",
+        "what a column is, one name per seed: validation, test, training_seconds, latency_ms, params, macs",
+        list,
         dest="columns",
-        action="append",
-        metavar="ROLE=A,B,...",
-        help="what a column is, one name per seed: validation, test, training_seconds, latency_ms, params, macs",
+        default=None,
     )
-    own.add_argument(
-        "--scale", action="append", metavar="ROLE=FACTOR", help="factor to the role's unit: %% for accuracies, s, ms, 1"
-    )
-    own.add_argument("--epochs", type=int, help="of the trainings")
-    own.add_argument("--split", help="the data that validation and test were measured on")
-    own.add_argument("--licence", help="of the numbers")
+    option(own, "--scale ROLE=FACTOR", "factor to the role's unit: %% for accuracies, s, ms, 1", list, default=None)
+    option(own, "--epochs", "of the trainings", int)
+    option(own, "--split", "the data that validation and test were measured on")
+    option(own, "--licence", "of the numbers")
     imported.set_defaults(run=_import)
 
 
@@ -74,20 +67,18 @@ def table_states() -> list[tuple[str, str, str]]:
     return [(found.subject, found.state, found.detail) for found in examine() if found.subject in names]
 
 
-def _list(parsed: argparse.Namespace) -> int:
+def _list(parsed: argparse.Namespace) -> None:
     print_columns(table_states(), ("table", "state", "what it has"))
-    return 0
 
 
-def _info(parsed: argparse.Namespace) -> int:
+def _info(parsed: argparse.Namespace) -> None:
     from frugalnas.tables import open_table
     from frugalnas.tables.repeats import repeat_notes
 
     table = open_table(parsed.name)
     manifest = {key: value for key, value in table.manifest.items() if key not in ("files", "format")}
     notes = {role: said for role in ("validation", "test") if (said := repeat_notes(table, role))}
-    print(to_json({**manifest, "notes": notes, "folder": str(table.folder)}, indent=2))
-    return 0
+    print_json({**manifest, "notes": notes, "folder": str(table.folder)})
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
@@ -110,7 +101,7 @@ OWN = ("space", "set", "architecture", "columns", "scale", "epochs", "split", "l
 """Options that say what an official file says itself."""
 
 
-def _import(parsed: argparse.Namespace) -> int:
+def _import(parsed: argparse.Namespace) -> None:
     from frugalnas.tables import import_benchmark, is_benchmark
 
     if is_benchmark(parsed.file):
@@ -126,11 +117,10 @@ def _import(parsed: argparse.Namespace) -> int:
         tables = [_import_columns(parsed)]
     for table in tables:
         print(f"{table}\n  {_how_to_search(table)}")
-    return 0
 
 
 def _import_columns(parsed: argparse.Namespace) -> Table:
-    from frugalnas.cli.options import parse_settings
+    from frugalnas.cli.options import settings_of
     from frugalnas.cli.search import describe_space_option
     from frugalnas.tables import import_table
     from frugalnas.tables.importing import SUFFIXES
@@ -146,9 +136,7 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
         scale = {role: float(factor) for role, factor in _pairs(parsed.scale, "--scale")}
     except ValueError as error:
         raise FrugalnasError(f"--scale: {error}") from None
-    settings = parse_settings(parsed.set or ())
-    if settings.keys() - {"space"}:
-        raise unknown_name("part", (settings.keys() - {"space"}).pop(), ("space",))
+    settings = settings_of(parsed.set or (), ("space",))
     return import_table(
         parsed.file,
         name=parsed.name,

@@ -12,6 +12,8 @@ from frugalnas.errors import worded
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
+    import argparse
+
     from frugalnas.runs.kinds import RunKind
     from frugalnas.runs.progress import Callback
 
@@ -22,6 +24,11 @@ def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     for line in lines:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def print_json(content: Any) -> None:
+    """Print plain data as JSON."""
+    print(to_json(content, indent=2))
 
 
 @contextmanager
@@ -58,11 +65,31 @@ def watched(run_dir: Path, quiet: bool, doing: str, told: set[str] | None = None
             display.close()
 
 
-def show_result(kind: RunKind, result: Any, run_dir: Path, *, as_json: bool = False) -> int:
+def carried_out(
+    kind: RunKind, do: Callable[..., Any], parsed: argparse.Namespace, name: str, told: set[str] | None = None
+) -> None:
+    """Carry out a run and show what it came to.
+
+    Args:
+        kind: of run.
+        do: what carries it out, given `run_dir` and `callbacks`.
+        parsed: has `run_dir` and `quiet`.
+        name: of the run's folder, where the options say none.
+        told: notes that the display leaves out.
+    """
+    from frugalnas.runs.folder import unused_name
+
+    run_dir = parsed.run_dir or unused_name(Path("runs"), name)
+    with watched(run_dir, parsed.quiet, kind.doing, told) as callbacks:
+        result = do(run_dir=run_dir, callbacks=callbacks)
+    show_result(kind, result, run_dir)
+
+
+def show_result(kind: RunKind, result: Any, run_dir: Path, *, as_json: bool = False) -> None:
     """Print what a run came to, and write what belongs to that; paths are shown as the run's folder was typed."""
     if as_json:
-        print(to_json(kind.numbers(result), indent=2))
-        return 0
+        print_json(kind.numbers(result))
+        return
     page = kind.page(result)
     rows, beneath = page.rows, page.beneath
     if not run_dir.is_absolute():
@@ -73,4 +100,3 @@ def show_result(kind: RunKind, result: Any, run_dir: Path, *, as_json: bool = Fa
         print_columns(rows)
     if beneath:
         print(beneath)
-    return 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import Architecture as Found
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug
-from frugalnas.cli.text import show_result, watched
+from frugalnas.cli.count import cost_rows
+from frugalnas.cli.parsing import option
+from frugalnas.cli.text import carried_out
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
@@ -22,7 +25,6 @@ from frugalnas.cli.training_options import (
     show_plan,
 )
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces.sizes import sizes_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -35,18 +37,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_architecture(parser)
     add_data(parser, "digits")
     group = add_recipe(parser)
-    group.add_argument("--weights", type=Path, metavar="PATH", help="start from these: a run, a model, or a checkpoint")
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation [0]")
+    option(group, "--weights PATH", "start from these: a run, a model, or a checkpoint", Path)
+    option(group, "--seed N", "of weights, order and augmentation [0]", int, default=0)
     add_device(parser)
     group = add_run(parser, "<architecture>-<data>-seed<seed>", "each batch")
-    group.add_argument("--channels-last", action="store_true", help="memory layout that GPUs' matrix units like")
-    group.add_argument("--compile", action="store_true", help="through torch.compile")
+    option(group, "--channels-last", "memory layout that GPUs' matrix units like", bool)
+    option(group, "--compile", "through torch.compile", bool)
     parser.set_defaults(run=_train)
 
 
-def _train(parsed: argparse.Namespace) -> int:
+def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
-    from frugalnas.runs.folder import unused_name
     from frugalnas.spaces import Architecture
     from frugalnas.training import load_recipe
     from frugalnas.trainings import TrainingKind
@@ -63,30 +64,14 @@ def _train(parsed: argparse.Namespace) -> int:
     if parsed.dry_run:
         planned = plan(architecture, images, parsed.recipe, **options)
         recipe = planned.recipe
-        about = [
-            ("architecture", found.name),
-            ("network", sizes_of(planned.space)),
-            ("parameters", f"{planned.params / 1e6:,.3f} M"),
-            ("multiply-adds", f"{planned.macs / 1e6:,.3f} M an image"),
-        ]
+        about = [("architecture", found.name), *cost_rows(planned.space, planned.params, planned.macs)]
         how = f"{parsed.recipe}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
-        return show_plan(planned, about, how)
+        show_plan(planned, about, how)
+        return
     name = slug(found.name) if found.name != found.text else found.space.name
     data = slug(Path(str(parsed.data).rstrip("/")).name)
-    run_dir = parsed.run_dir or unused_name(Path("runs"), f"{name}-{data}-seed{parsed.seed}")
-    kind = TrainingKind()
-    with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
-        result = train(
-            architecture,
-            images,
-            parsed.recipe,
-            run_dir=run_dir,
-            seed=parsed.seed,
-            weights=parsed.weights,
-            callbacks=callbacks,
-            **options,
-        )
-    return show_result(kind, result, run_dir)
+    do = partial(train, architecture, images, parsed.recipe, seed=parsed.seed, weights=parsed.weights, **options)
+    carried_out(TrainingKind(), do, parsed, f"{name}-{data}-seed{parsed.seed}")
 
 
 def _for_data(parsed: argparse.Namespace, settings: dict[str, str], pixels: int) -> Found:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
@@ -23,47 +24,44 @@ def add_data(parser: argparse.ArgumentParser, default: str | None, unsaid: str =
     """Add the options that say which images, and how they are split; without a default they are optional and stay whole."""
     group = parser.add_argument_group("data")
     said = f"[{default or unsaid}]"
-    group.add_argument(
-        "--data",
+    option(
+        group,
+        "--data NAME|PATH",
+        f"digits, cifar10, cifar100, imagenet, imagenet16-120, or a folder or .npz file of your own {said}",
         default=default,
-        metavar="NAME|PATH",
-        help=f"digits, cifar10, cifar100, imagenet, imagenet16-120, or a folder or .npz file of your own {said}",
     )
-    group.add_argument("--root", type=Path, metavar="FOLDER", help="where the files of a named data set are")
-    group.add_argument("--download", action="store_true", help="fetch CIFAR into --root where it is not there")
+    option(group, "--root FOLDER", "where the files of a named data set are", Path)
+    option(group, "--download", "fetch CIFAR into --root where it is not there", bool)
     if default is not None:
-        group.add_argument(
-            "--split", metavar="NAME|FILE", help="default, half, imagenet-50k, all, or a file [the data's own]"
-        )
-        group.add_argument("--split-seed", type=int, metavar="N", help="draw the split with another seed [0]")
-    group.add_argument("--max-corrupt", type=int, default=0, metavar="N", help="unreadable images to skip [0]")
-    group.add_argument("--workers", type=int, default=0, metavar="N", help="processes that read large images [0]")
+        option(group, "--split NAME|FILE", "default, half, imagenet-50k, all, or a file [the data's own]")
+        option(group, "--split-seed N", "draw the split with another seed [0]", int)
+    option(group, "--max-corrupt N", "unreadable images to skip [0]", int, default=0)
+    option(group, "--workers N", "processes that read large images [0]", int, default=0)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where is computed, and how exactly."""
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"), help="[auto]")
-    parser.add_argument("--precision", default="32", choices=("32", "bf16", "16"), help="of the arithmetic [32]")
+    option(parser, "--device", "[auto]", ("auto", "cpu", "cuda", "mps"), default="auto")
+    option(parser, "--precision", "of the arithmetic [32]", ("32", "bf16", "16"), default="32")
 
 
 def add_recipe(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the options that say how weights are trained; their group is returned, for further ones."""
     group = parser.add_argument_group("how it is trained")
-    group.add_argument(
-        "--recipe",
+    option(
+        group,
+        "--recipe NAME|FILE",
+        "published settings (frugalnas list --recipes), or your own YAML [default]",
         default="default",
-        metavar="NAME|FILE",
-        help="published settings (frugalnas list --recipes), or your own YAML [default]",
     )
-    group.add_argument("--epochs", type=int, metavar="N", help="the recipe's epochs")
-    group.add_argument("--batch-size", type=int, metavar="N", help="the recipe's images a step")
-    group.add_argument("--lr", type=float, metavar="X", help="the recipe's learning rate")
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
+    option(group, "--epochs N", "the recipe's epochs", int)
+    option(group, "--batch-size N", "the recipe's images a step", int)
+    option(group, "--lr X", "the recipe's learning rate", float)
+    option(
+        group,
+        "--set NAME=VALUE",
+        "any setting of the recipe, such as augmentation.cutout=8, or of the space, as space.NAME=VALUE",
+        list,
     )
     return group
 
@@ -78,20 +76,18 @@ def add_run(parser: argparse.ArgumentParser, name: str, shared: str, *flags: str
         *flags: further names of `--run-dir`.
     """
     group = parser.add_argument_group("how it is carried out")
-    group.add_argument("--devices", type=int, default=1, metavar="N", help=f"GPUs or processes that share {shared} [1]")
-    group.add_argument(
-        "--dry-run", action="store_true", help="train nothing; say what would be done, and how long it takes"
-    )
+    option(group, "--devices N", f"GPUs or processes that share {shared} [1]", int, default=1)
+    option(group, "--dry-run", "train nothing; say what would be done, and how long it takes", bool)
     group.add_argument(
         *flags, "--run-dir", dest="run_dir", type=Path, metavar="FOLDER", help=f"new folder for the run [runs/{name}]"
     )
-    group.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    option(group, "--quiet", "no progress, only the result", bool)
     return group
 
 
 def show_plan(
     planned: Plan[Any], about: Sequence[tuple[str, str]], how: str, beside: Sequence[tuple[str, str]] = ()
-) -> int:
+) -> None:
     """Print what a training would do.
 
     Args:
@@ -113,7 +109,6 @@ def show_plan(
         *(("data", note) for note in planned.notes),
     ]
     print_columns(rows)
-    return 0
 
 
 def settings_of(

@@ -6,10 +6,11 @@ import argparse
 from pathlib import Path
 
 from frugalnas.cli.architectures import add_sizes, find_architecture, space_settings
+from frugalnas.cli.count import add_set, cost_rows
+from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
-from frugalnas.spaces.sizes import sizes_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -23,30 +24,28 @@ def add(parser: argparse.ArgumentParser) -> None:
         "model's folder that evaluate, predict, export and train --weights take. An encoder that SSNENAS's program "
         "pre-trained becomes a folder that --pretrained takes.",
     )
-    imported.add_argument("file", type=Path, metavar="FILE")
-    imported.add_argument(
-        "--arch",
+    option(imported, "file FILE", kind=Path)
+    option(
+        imported,
+        "--arch ARCH",
+        "its architecture, as for `frugalnas count` [the only known one that fits]",
         dest="architecture",
-        metavar="ARCH",
-        help="its architecture, as for `frugalnas count` [the only known one that fits]",
     )
     add_sizes(imported)
-    imported.add_argument(
-        "--set", action="append", default=[], metavar="space.NAME=VALUE", help="a further option of the space"
+    add_set(imported)
+    option(
+        imported,
+        "--trained-on NAME",
+        "how images were preprocessed: cifar10, cifar100, imagenet, imagenet-abs, imagenet-rlnas [by its size]",
     )
-    imported.add_argument(
-        "--trained-on",
-        metavar="NAME",
-        help="how images were preprocessed: cifar10, cifar100, imagenet, imagenet-abs, imagenet-rlnas [by its size]",
-    )
-    imported.add_argument("--class-names", type=Path, metavar="FILE", help="names of the classes, one a line")
-    imported.add_argument("--match", default="auto", choices=("auto", "names", "order"), help="of tensors [auto]")
-    imported.add_argument("--key", metavar="NAME", help="where the tensors are in the file, where it has several sets")
-    imported.add_argument("--out", type=Path, metavar="FOLDER", help="of the model [models/<name of the file>]")
+    option(imported, "--class-names FILE", "names of the classes, one a line", Path)
+    option(imported, "--match", "of tensors [auto]", ("auto", "names", "order"), default="auto")
+    option(imported, "--key NAME", "where the tensors are in the file, where it has several sets")
+    option(imported, "--out FOLDER", "of the model [models/<name of the file>]", Path)
     imported.set_defaults(run=_import)
 
 
-def _import(parsed: argparse.Namespace) -> int:
+def _import(parsed: argparse.Namespace) -> None:
     from frugalnas.networks.checkpoints import import_weights
     from frugalnas.networks.saving import save_model
 
@@ -56,7 +55,8 @@ def _import(parsed: argparse.Namespace) -> int:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FrugalnasError(f"{folder} is already there; choose another --out")
     if parsed.architecture is None and _is_encoder(parsed):
-        return _import_encoder(parsed, folder)
+        _import_encoder(parsed, folder)
+        return
     space, code = None, None
     if parsed.architecture is not None:
         found = find_architecture(parsed, space_settings(parsed.set))
@@ -76,14 +76,11 @@ def _import(parsed: argparse.Namespace) -> int:
     card = imported.card
     rows = [
         ("architecture", card.architecture),
-        ("network", sizes_of(card.make_space())),
-        ("parameters", f"{card.counts['params'] / 1e6:,.3f} M"),
-        ("multiply-adds", f"{card.counts['macs'] / 1e6:,.3f} M an image"),
+        *cost_rows(card.make_space(), card.counts["params"], card.counts["macs"]),
         *(("note", note) for note in imported.notes),
         ("model", str(folder)),
     ]
     print_columns(rows)
-    return 0
 
 
 def _is_encoder(parsed: argparse.Namespace) -> bool:
@@ -96,7 +93,7 @@ def _is_encoder(parsed: argparse.Namespace) -> bool:
         return False
 
 
-def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
+def _import_encoder(parsed: argparse.Namespace, folder: Path) -> None:
     """A predictor's encoder that was pre-trained by SSNENAS's program."""
     from frugalnas.encoders import save_encoder
     from frugalnas.encoders.published import import_encoder
@@ -112,7 +109,6 @@ def _import_encoder(parsed: argparse.Namespace, folder: Path) -> int:
         ("next", search_with(folder, card.space["name"])),
     ]
     print_columns(rows)
-    return 0
 
 
 def _class_names(path: Path | None) -> list[str] | None:
