@@ -87,6 +87,19 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _unrendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are set up and saved by what a test calls in this process, but as empty files: most tests that draw look at texts
+    and journals alone. A test marked `pictures` gets what a user gets, at least one of every command and all of `tests/report`.
+    """
+    if request.node.get_closest_marker("pictures") is None:
+        from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+        monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: Path(path).write_bytes(b""))
+        monkeypatch.setattr(ConstrainedLayoutEngine, "execute", lambda engine, figure: None)
+
+
 class Outcome(NamedTuple):
     """What a command left behind."""
 

@@ -59,6 +59,7 @@ def photos(tmp_path):
 # -- train, show, evaluate, predict, export ----------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_training_is_shown_listed_and_resumed(cli, trained):
     said = cli("show", trained)
     assert said.code == 0
@@ -109,11 +110,11 @@ def test_prediction_names_classes_as_the_network_does(cli, trained):
     assert said.out.count("%") == 4
 
 
-def test_export_puts_the_file_beside_the_run_or_where_it_is_told(cli, trained):
+def test_export_puts_the_file_beside_the_run_or_where_it_is_told(cli, trained, photos):
     assert cli("export", trained, "--format", "safetensors").code == 0
     assert (trained / "export" / "safetensors" / "architecture.json").exists()
     assert cli("export", trained, "--format", "safetensors", "--out", "out/net").code == 0
-    assert cli("predict", "out/net", trained / "report" / "curves.png").code == 0
+    assert cli("predict", "out/net", photos / "red" / "0.png").code == 0
     assert cli("count", "out/net").out == cli("count", trained).out
 
 
@@ -167,6 +168,7 @@ def test_a_dry_run_says_what_would_be_done_and_leaves_nothing(cli):
 
 
 @pytest.mark.parametrize("command", [("train", "RelativeNAS"), ("supernet", "train", "--space", "darts")], ids=" ".join)
+@pytest.mark.pictures
 def test_images_are_opened_once(cli, command, monkeypatch):
     opened, open_images = [], Images.open
     monkeypatch.setattr(Images, "open", lambda self, **how: opened.append(self) or open_images(self, **how))
@@ -174,7 +176,7 @@ def test_images_are_opened_once(cli, command, monkeypatch):
     assert len(opened) == 1
 
 
-def test_weights_are_imported_and_trained_on(cli, trained):
+def test_weights_are_imported_and_trained_on(cli, trained, photos):
     from frugalnas.networks.saving import load
 
     tensors = {f"module.{name}": tensor for name, tensor in load(trained).state_dict().items()}
@@ -184,7 +186,7 @@ def test_weights_are_imported_and_trained_on(cli, trained):
     assert said.code == 0, said.err
     assert (Path("models/published") / "model.safetensors").exists()
     assert cli("weights", "import", "published.pth.tar", "--arch", CELL, *sizes).code == 2
-    said = cli("predict", "models/published", trained / "report" / "curves.png")
+    said = cli("predict", "models/published", photos / "red" / "0.png")
     assert said.code == 2
     assert "--trained-on" in said.err
 
@@ -292,6 +294,7 @@ def test_the_best_of_a_search_is_fitted_to_another_budget(cli, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize("name", ["RelativeNAS", "AmoebaNet", "Proxyless_GPU", "OFA_WeakNAS_800", "NB101_best"])
+@pytest.mark.pictures
 def test_draw_writes_svg_and_png(cli, name):
     said = cli("draw", name, "--out", "pictures/it.png")
     assert said.code == 0, said.err

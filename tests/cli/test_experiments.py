@@ -182,6 +182,7 @@ def test_equal_paths_nearly_mean_equal_accuracies():
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_validation_and_test_agree_less_among_the_best(fresh_cache, tmp_path, cli):
     space, rng = NASBench201(), np.random.default_rng(0)
     codes = space.sample(400, rng)
@@ -238,6 +239,7 @@ def test_samples_of_nasbench201_come_near_the_space():
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_samplers_are_written_and_drawn(tmp_path, cli):
     said = cli("samplers", "--space", "nasbench201", "--sizes", "20,200", "--trials", "2", "--out", tmp_path)
     assert said.code == 0, said.err

@@ -397,6 +397,7 @@ def test_two_processes_find_what_one_does(task, tmp_path):
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_the_command_pretrains_shows_and_lists(cli, tmp_path):
     run = tmp_path / "runs" / "rl"
     options = ("--epochs", "1", "--set", "share=0.02", "--set", "batch=50", "--quiet")

@@ -47,6 +47,7 @@ def photos(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=name_of)
+@pytest.mark.pictures
 def test_commands_do_what_pages_say(page, tmp_path, monkeypatch, cli):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")

@@ -66,6 +66,7 @@ def images(tmp_path_factory) -> Path:
     return path
 
 
+@pytest.mark.pictures
 def test_a_method_of_ones_own_is_a_command_with_a_plan_stages_resume_and_a_page(images, tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_dir = tmp_path / "run"

@@ -237,6 +237,7 @@ def test_what_a_run_found_is_an_architecture_for_other_commands(whole, cli):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_stages_alone_on_the_command_line(images, tmp_path, cli, without_onnx):
     run_dir = tmp_path / "run"
     tiny = [
@@ -346,6 +347,7 @@ def test_what_would_fail_after_the_supernet_is_refused_before_it(images, setting
         settled(images / "shapes.npz", {**QUICK, **setting}, SPACE)
 
 
+@pytest.mark.pictures
 def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path, cli):
     run_dir = tmp_path / "failed"
     shutil.copytree(whole.run_dir, run_dir, ignore=shutil.ignore_patterns("result.json", "0[234]-*", "report"))

@@ -16,6 +16,8 @@ from frugalnas.report.style import FILLS, INK, PALE, paper_style, save_figure, t
 from frugalnas.spaces.base import Graphs, SearchSpace
 from frugalnas.spaces.nasbench201 import NASBench201
 
+pytestmark = pytest.mark.pictures
+
 SPACE = NASBench201()
 OPTIMUM = [3, 3, 3, 1, 3, 2]
 LABELS = ("none", "skip", "conv 1x1", "conv 3x3", "avg pool")

@@ -14,6 +14,8 @@ from frugalnas.report.correlations import (
     tau_by_epoch,
 )
 
+pytestmark = pytest.mark.pictures
+
 
 def space(n=2000, seed=0):
     """Angles as published ones lie, and accuracies that go with them."""

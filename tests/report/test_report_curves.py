@@ -7,6 +7,8 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.report.curves import optimum_found, regret_curves, search_progress
 from frugalnas.report.style import LINES, save_figure
 
+pytestmark = pytest.mark.pictures
+
 NAN = np.nan
 
 

@@ -18,6 +18,8 @@ from frugalnas.report.training import confusions, training_numbers
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.spaces import DARTS, KNOWN, Genotype, MobileNet, NASBench201, OnceForAll
 
+pytestmark = pytest.mark.pictures
+
 
 def svg_texts(figure, folder) -> list[str]:
     svg, _ = save_figure(figure, folder / "picture")

@@ -489,6 +489,7 @@ def test_scores_other_than_the_angle_are_ranked_after_every_epoch_that_is_named(
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, cli, tmp_path):
     shown = cli("correlate", runs / "seed0", runs / "seed1", "--table", "toy/a", "--out", tmp_path)
     assert shown.code == 0, shown.err
@@ -529,6 +530,7 @@ def test_robustness_covers_the_tables_of_a_benchmark(runs, tables):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_robustness_on_the_command_line(runs, tables, cli, tmp_path):
     shown = cli("robustness", runs / "seed0", "--table", "toy", "--out", tmp_path)
     assert shown.code == 0, shown.err

@@ -288,6 +288,7 @@ def test_costs_are_a_tuple_of_names_each_once(costs):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_a_search_ends_with_its_front_shown_and_drawn(cli):
     said = cli("search", "weaknas", "--objectives", "accuracy,latency", "--queries", 120, "--quiet")
     assert said.code == 0
@@ -361,6 +362,7 @@ def test_failed_queries_are_on_no_front():
 # -- oracle studies ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_an_oracle_study_is_called_one_everywhere(small_table, cli):
     table = small_table("validation", "test", "latency_ms")
     said = cli(
@@ -381,6 +383,7 @@ def test_an_oracle_study_is_called_one_everywhere(small_table, cli):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_a_comparison_of_an_oracle_study_says_so(small_table, cli):
     small_table("validation", "test")
     arguments = ("--table", "small", "--objectives", "oracle-test", "--queries", 20, "--seeds", 2, "--quiet")

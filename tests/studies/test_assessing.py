@@ -182,6 +182,7 @@ def test_a_failure_is_a_row_and_is_told():
         nothing.to_json()
 
 
+@pytest.mark.pictures
 def test_the_command_writes_tables_and_figures_and_lists_the_run(tmp_path, cli, monkeypatch):
     monkeypatch.chdir(tmp_path)
     said = cli("compare-predictors", f"one={SCALED},two={SCALED}", "--set", "two.value=4", "--trials", "2", "--targets", "raw",

@@ -352,6 +352,7 @@ def test_about_nineteen_in_twenty_intervals_hold_the_mean():
 # -- the report --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.pictures
 def test_the_report_has_every_query_and_every_picture(done, tmp_path):
     written = comparison_report(done, tmp_path / "report", [10, 40])
     names = {path.name for path in written}

@@ -208,6 +208,7 @@ def test_runs_without_dynamics_are_refused_with_the_reason(tmp_path, cli):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_the_command_writes_both_figures_and_their_numbers_and_embeds_once(tmp_path, cli, small_embedding, monkeypatch):
     folder = run_of(tmp_path / "run")
     before = contents(folder)
@@ -230,6 +231,7 @@ def test_the_command_writes_both_figures_and_their_numbers_and_embeds_once(tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("queries", "columns"), [(15, 1), (60, 4)])
+@pytest.mark.pictures
 def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, columns):
     dynamics = read_dynamics(run_of(tmp_path / "run", queries=queries, acquisition="uniform", labels="standard"))
     looked = embedding_figure(dynamics, Embedding(dynamics.space))

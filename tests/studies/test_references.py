@@ -170,6 +170,7 @@ def test_compare_read_as_typed(cli, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 def test_compare_read_of_fine_tuning_as_typed(cli, tmp_path):
     tuned = tmp_path / "tuned"
     tuned.mkdir()

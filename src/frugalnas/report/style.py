@@ -134,13 +134,16 @@ def save_figure(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     unsigned: dict[str, dict[str, str | None]] = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
     paths = []
     with paper_style():
+        layout = figure.get_layout_engine()
+        if layout is not None:
+            # Here and once: parts stay where they are in both files, and `savefig` draws nothing just to lay out.
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         for suffix, metadata in unsigned.items():
             # Not `with_suffix`, which would take the ".5" of "rate-0.5" for a suffix.
             path = stem.with_name(f"{stem.name}.{suffix}")
             with draft(path, sync=False) as made:
                 figure.savefig(made, format=suffix, metadata=metadata)
-            # Parts stay where the first file has them: laying out takes as long as drawing.
-            figure.set_layout_engine(None)
             paths.append(path)
     return paths
 

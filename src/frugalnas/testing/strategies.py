@@ -203,19 +203,30 @@ class StrategyConformance(ABC):
     # -- state ---------------------------------------------------------------------------------------------------
 
     def test_continues_exactly_from_a_saved_state(self) -> None:
-        """A state that went through JSON continues with identical trials, pending ones included."""
+        """A state that went through JSON continues with identical trials."""
+        strategy = self.make(3)
+        asked, states = [], [json.dumps(strategy.state_dict())]
+        for _ in range(2 * self.rounds - 1):
+            asked += _advance(strategy, 1, _a_quarter_fails)
+            states.append(json.dumps(strategy.state_dict()))
         for told in range(self.rounds):
-            for pending in (False, True):
-                strategy = self.make(3)
-                _advance(strategy, told, fails=lambda trial: trial % 4 == 3)
-                waiting = [strategy.ask(3), strategy.ask(2)] if pending else []
-                self._same_future(strategy, waiting, f"after {told} rounds{', trials pending' if pending else ''}")
+            restored = self.make(3)
+            restored.load_state_dict(json.loads(states[told]))
+            ahead, end = asked[told : told + self.rounds], states[told + self.rounds]
+            self._goes_the_same_way(restored, ahead, end, f"after {told} rounds")
+
+    def test_continues_exactly_with_trials_pending(self) -> None:
+        """So does one saved while trials are pending, which are told later."""
+        strategy = self.make(3)
+        for point in range(self.rounds):
+            waiting = [strategy.ask(3), strategy.ask(2)]
+            self._same_future(strategy, waiting, f"for the {point + 1}. time, trials pending", rounds=2)
 
     def test_continues_exactly_from_within_the_initial_sample(self) -> None:
         """So does one saved while part of the initial sample is still to be asked for."""
         strategy = self.make(3)
         _tell(strategy, strategy.ask(2))
-        self._same_future(strategy, [strategy.ask(1)], "within the initial sample")
+        self._same_future(strategy, [strategy.ask(1)], "within the initial sample", self.rounds)
 
     def test_saved_state_is_a_snapshot(self) -> None:
         """A saved state does not change as the strategy goes on."""
@@ -226,16 +237,20 @@ class StrategyConformance(ABC):
         _advance(strategy, 2)
         assert state == kept, "a state_dict() changes as the strategy goes on: copy the lists in memory()"
 
-    def _same_future(self, strategy: Strategy, waiting: list[Trials], when: str) -> None:
-        state = json.loads(json.dumps(strategy.state_dict()))
+    def _same_future(self, strategy: Strategy, waiting: list[Trials], when: str, rounds: int) -> None:
+        """Both go on for so many rounds; as their states are alike then, what follows is too."""
         restored = self.make(3)
-        restored.load_state_dict(state)
+        restored.load_state_dict(json.loads(json.dumps(strategy.state_dict())))
         for trials in waiting:
             _tell(strategy, trials)
             _tell(restored, trials)
-        ahead, anew = (_trajectory(_advance(each, self.rounds)) for each in (strategy, restored))
-        assert ahead == anew, f"a strategy saved {when} does not continue as it would have"
-        assert json.dumps(restored.state_dict()) == json.dumps(strategy.state_dict())
+        ahead = _advance(strategy, rounds, _a_quarter_fails)
+        self._goes_the_same_way(restored, ahead, json.dumps(strategy.state_dict()), when)
+
+    def _goes_the_same_way(self, restored: Strategy, ahead: list[Trials], end: str, when: str) -> None:
+        anew = _advance(restored, len(ahead), _a_quarter_fails)
+        assert _trajectory(anew) == _trajectory(ahead), f"a strategy saved {when} does not continue as it would have"
+        assert json.dumps(restored.state_dict()) == end, f"a strategy saved {when} ends in another state"
 
     # -- small spaces --------------------------------------------------------------------------------------------
 
@@ -266,6 +281,10 @@ class StrategyConformance(ABC):
         too_many = tiny.size + 1
         refusal("an initial sample larger than the space", lambda: self.make_on(tiny, initial=too_many))
         refusal("an empty initial sample", lambda: self.make_on(space, initial=0))
+
+
+def _a_quarter_fails(trial: int) -> bool:
+    return trial % 4 == 3
 
 
 def _advance(strategy: Strategy, rounds: int, fails: Fate = lambda trial: False) -> list[Trials]:
