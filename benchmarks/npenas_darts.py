@@ -18,6 +18,7 @@ import pyarrow.parquet
 from PIL import Image
 
 import frugalnas as fn
+from frugalnas.data import Images
 from frugalnas.registry import PREDICTORS
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.searches import load_search, resume, search
@@ -51,14 +52,10 @@ def main() -> None:
     space = DARTS(width=options.width, layers=options.layers)
     evaluator = TrainingEvaluator(
         space,
-        data=str(images),
+        images=Images(images, split="half", input_size=options.input_size),
         recipe="npenas-darts-search",
-        split="half",
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        input_size=options.input_size,
-        width=options.width,
-        layers=options.layers,
+        settings={"epochs": options.epochs, "batch_size": options.batch_size},
+        sizes={"width": options.width, "layers": options.layers},
     )
     predictor = {"name": "gin", "options": {"pretrained": options.pretrained} if options.pretrained else {}}
     strategy = NPENAS(

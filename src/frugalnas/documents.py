@@ -187,10 +187,18 @@ def options_of(constructor: Callable[..., Any]) -> dict[str, Any]:
     """What each option of a constructor takes, as far as its annotations can be read."""
     made: Any = constructor
     function = inspect.unwrap(made.__init__ if isinstance(constructor, type) else made)
-    try:
-        return typing.get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # names that exist for a type checker only
-        return {}
+    unknown: dict[str, Any] = {}  # names that exist for a type checker only
+    while True:
+        try:
+            hints = typing.get_type_hints(function, localns=unknown)
+        except NameError as error:
+            if not error.name or error.name in unknown:
+                return {}
+            unknown[error.name] = Any
+        except (TypeError, AttributeError):
+            return {}
+        else:
+            return {name: hint for name, hint in hints.items() if name != "return"}
 
 
 def check_options(constructor: Callable[..., Any], options: Mapping[str, Any], of: str) -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -136,12 +136,31 @@ class Evaluator(ABC):
         stateful: True where the answer depends on what was evaluated before; such an evaluator is never cached.
         optimum: the best value that any architecture has, where that is known.
         measures: the metrics that it returns, where it knows them beforehand.
+        flat: fields of constructor arguments that are records or mappings, by the names that a person types: the argument, the
+            field, and its type.
     """
 
     vectorised: bool = False
     stateful: bool = False
     optimum: float | None = None
     measures: tuple[str, ...] | None = None
+    flat: ClassVar[Mapping[str, tuple[str, str, Any]]] = {}
+
+    @classmethod
+    def nested(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as the constructor takes them, from such that stand in a row; see `flat`.
+
+        Example:
+            >>> from frugalnas.trainings import TrainingEvaluator
+            >>> TrainingEvaluator.nested({"data": "cifar10", "seed": 1, "epochs": 3, "lr": None})
+            {'seed': 1, 'images': {'spec': 'cifar10'}, 'settings': {'epochs': 3}}
+        """
+        made = {name: value for name, value in options.items() if name not in cls.flat}
+        for name in (name for name in options if name in cls.flat):
+            part, field, _ = cls.flat[name]
+            if options[name] is not None:
+                made[part] = {**(made.get(part) or {}), field: options[name]}
+        return made
 
     @abstractmethod
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:

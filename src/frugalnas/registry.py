@@ -13,6 +13,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Any
@@ -266,7 +267,7 @@ def _same_class(target: str, made: type | Callable[..., Any]) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """`value` as YAML can hold it; predictors become descriptions."""
+    """`value` as YAML can hold it; records become mappings, predictors descriptions."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -275,7 +276,9 @@ def plain(value: Any) -> Any:
         return value
     if hasattr(value, "item"):  # a NumPy scalar
         return value.item()
-    return PREDICTORS.describe(value)  # the only objects that constructors take
+    if is_dataclass(value) and hasattr(value, "to_json"):
+        return plain(value.to_json())
+    return PREDICTORS.describe(value)  # the only other objects that constructors take
 
 
 def _refuse_collision(kind: str, targets: Mapping[str, str], name: str, target: str) -> None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pytest
+import yaml
+from PIL import Image
 
 import frugalnas as fn
+from frugalnas.data import Images
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
 from frugalnas.runs import RunFolder
+from frugalnas.runs.seal import Seal
 from frugalnas.searches import ProcessExecutor, QueryCallback, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
@@ -37,10 +43,19 @@ def space() -> fn.NASBench201:
     return fn.NASBench201(width=2, cells=1)
 
 
-def evaluator(images, **options) -> TrainingEvaluator:
+def evaluator(path, **options) -> TrainingEvaluator:
+    settings = {"epochs": 2, "batch_size": 32}
     return TrainingEvaluator(
-        space(), **{"data": str(images), "epochs": 2, "batch_size": 32, "device": "cpu", **options}
+        space(), **{"images": str(path), "settings": settings, "compute": fn.Compute("cpu"), **options}
     )
+
+
+@pytest.fixture
+def opens(monkeypatch):
+    """What was opened, in order."""
+    seen, open_images = [], Images.open
+    monkeypatch.setattr(Images, "open", lambda self, **how: seen.append(str(self.spec)) or open_images(self, **how))
+    return seen
 
 
 def strategy():
@@ -105,7 +120,7 @@ def test_what_was_trained_is_not_trained_again_and_is_worth_what_is_asked(finish
     assert evaluator(images, select="last5").evaluate(trials, folder).values.tolist() == [first.metrics["last5"]]
 
 
-def test_data_that_are_gone_stop_the_search_and_are_waited_for(finished, images, tmp_path):
+def test_images_are_opened_once_for_all_architectures(finished, images, tmp_path, opens):
     moved = tmp_path / "mine.npz"
     moved.write_bytes(images.read_bytes())
     lost = [moved]
@@ -115,12 +130,91 @@ def test_data_that_are_gone_stop_the_search_and_are_waited_for(finished, images,
             while lost:
                 lost.pop().rename(tmp_path / "away.npz")
 
-    with pytest.raises(Surroundings, match=r"mine\.npz.*then go on"):
-        search(strategy(), evaluator(moved), QUERIES, run_dir=tmp_path / "run", callbacks=[Loses()])
-    assert len(load_search(tmp_path / "run").queries) == 1
-    (tmp_path / "away.npz").rename(moved)
-    assert not any(query.error for query in resume(tmp_path / "run").queries)
+    search(strategy(), evaluator(moved), QUERIES, run_dir=tmp_path / "run", callbacks=[Loses()])
+    assert not moved.exists()
+    assert opens == [str(moved)]
     assert journal(tmp_path / "run") == journal(finished)
+
+
+def test_files_that_are_gone_stop_the_search_and_are_waited_for(tmp_path):
+    """Large images are read while networks are trained."""
+    rng, lost = np.random.default_rng(0), [tmp_path / "photos"]
+    for name in ("a", "b"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = rng.integers(0, 255, (100, 100, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
+
+    class Loses(QueryCallback):
+        def on_query(self, query, ledger):
+            while lost:
+                lost.pop().rename(tmp_path / "away")
+
+    how = {"images": fn.Images(tmp_path / "photos", input_size=100), "settings": {"epochs": 1, "batch_size": 4}}
+    asked = TrainingEvaluator(space(), compute={"device": "cpu"}, **how)
+    with pytest.raises(Surroundings, match=r"photos.*then go on"):
+        search(strategy(), asked, QUERIES, run_dir=tmp_path / "run", callbacks=[Loses()])
+    assert len(load_search(tmp_path / "run").queries) == 1
+    with pytest.raises(FrugalnasError, match="photos"):
+        resume(tmp_path / "run")
+    (tmp_path / "away").rename(tmp_path / "photos")
+    assert [query.error for query in resume(tmp_path / "run").queries] == [None, None]
+
+
+def test_another_process_opens_images_once_for_all_architectures(finished, images, tmp_path, opens):
+    sent = pickle.dumps(evaluator(images, seed=1))
+    assert len(sent) < 10_000
+    code = load_search(finished).queries[0].code
+    del opens[:]
+    for number in range(2):  # a process is sent the evaluator with every architecture
+        told = pickle.loads(sent).evaluate(Trials(code[None], np.zeros(1, np.int64)), tmp_path / str(number))
+        assert told.ok.all()
+    assert opens == [str(images)]
+
+
+IN_A_ROW = """
+    data: {data}
+    recipe: default
+    epochs: 2
+    batch_size: null
+    lr: null
+    settings:
+      batch_size: '32'
+    select: best
+    width: null
+    layers: null
+    root: null
+    download: false
+    split: null
+    input_size: null
+    max_corrupt: 0
+    loaders: 0
+    seed: 0
+    device: cpu
+    precision: '32'
+    channels_last: false
+"""
+
+
+def test_a_run_whose_options_stand_in_a_row_goes_on(cli, finished, images, tmp_path):
+    """Older versions wrote them so."""
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    config["evaluator"]["options"] = yaml.safe_load(IN_A_ROW.format(data=images))
+    (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    Seal(config).write(path)
+    whole = (path / "journal.jsonl").read_bytes()
+    (path / "journal.jsonl").write_bytes(whole[: whole.index(b"\n") + 9])
+    shutil.rmtree(path / "evaluations" / "000002")
+    assert len(load_search(path).queries) == 1
+    assert len(resume(path, evaluator=evaluator(images, settings={"batch_size": "32", "epochs": 2})).queries) == QUERIES
+    assert whole == (path / "journal.jsonl").read_bytes()
+    shown = cli("show", str(path))
+    assert f"training on {images}, recipe default, best validation accuracy, %" in shown.out
+    assert f"--data {images}" in cli("runs", "rank", str(path)).out
+    folder = RunFolder(path)
+    assert folder.kind.row(folder).on == "training:shades.npz"
 
 
 def test_failures_are_rows(images, tmp_path, monkeypatch):
@@ -142,16 +236,20 @@ def test_failures_are_rows(images, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"data": "nowhere/images"}, "nowhere"),
-        ({"data": "cifar10", "root": "nowhere"}, "`evaluator.root`"),
+        ({"images": "nowhere/images"}, "nowhere"),
+        ({"images": {"spec": "cifar10", "root": "nowhere"}}, "`evaluator.root`"),
+        ({"images": {"spec": "digits", "colour": True}}, "input_size"),
+        ({"images": {"spec": "digits", "max_corrupt": "none"}}, "evaluator.images: max_corrupt takes a whole number"),
         ({"recipe": "npenas"}, "npenas-darts-search"),
-        ({"split": "all"}, "`evaluator.split`=default"),
+        ({"images": {"spec": "digits", "split": "all"}}, "`evaluator.split`=default"),
         ({"settings": "clip_norm"}, "NAME=VALUE"),
         ({"settings": "clip=5"}, "clip_norm"),
         ({"select": "first"}, "best, last5"),
-        ({"epochs": 0}, "epochs"),
-        ({"width": 0}, "width"),
-        ({"device": "tpu"}, "cpu"),
+        ({"settings": {"epochs": 0}}, "epochs"),
+        ({"sizes": {"width": 0}}, "width"),
+        ({"sizes": {"depth": 0}}, "layers"),
+        ({"compute": {"device": "tpu"}}, "cpu"),
+        ({"compute": "cpu"}, "fields by name"),
     ],
 )
 def test_what_would_fail_for_every_architecture_is_refused_at_once(images, options, said):
@@ -162,11 +260,11 @@ def test_what_would_fail_for_every_architecture_is_refused_at_once(images, optio
 
 def test_sizes_that_a_space_lacks_are_refused(images):
     with pytest.raises(FrugalnasError, match="leave it out"):
-        TrainingEvaluator(MobileNet(), data=str(images), layers=4)
+        TrainingEvaluator(MobileNet(), images=str(images), sizes={"layers": 4})
 
 
 def test_cells_of_darts_are_compared_in_the_papers_small_networks(images):
-    own = TrainingEvaluator(DARTS(), data=str(images), recipe="npenas-darts-search", split="half", device="cpu")
+    own = TrainingEvaluator(DARTS(), images=fn.Images(images, split="half"), recipe="npenas-darts-search")
     assert (own.trained.width, own.trained.layers) == (16, 8)
     assert (own.space.width, own.space.layers) == (36, 20)
     recipe = load_recipe("npenas-darts-search")
@@ -187,7 +285,7 @@ class TestTraining(EvaluatorConformance):
         self.images = images
 
     def make(self):
-        return evaluator(self.images, epochs=1)
+        return evaluator(self.images, settings={"epochs": 1, "batch_size": 32})
 
     def space(self):
         return space()
@@ -249,7 +347,10 @@ def test_search_and_retrain_as_typed(cli, images, tmp_path):
     assert "test accuracy" not in said.out
     config = RunFolder(run_dir).config
     assert config["evaluator"]["name"] == "training"
-    assert config["evaluator"]["options"]["settings"] == {"augmentation.flip": "true"}
+    options = config["evaluator"]["options"]
+    assert options["settings"] == {"augmentation.flip": "true", "epochs": 1, "batch_size": 32}
+    assert options["sizes"] == {"width": 4, "layers": 3}
+    assert options["images"]["spec"] == str(images)
     final = tmp_path / "final"
     said = cli(
         "train", str(run_dir), "--id", "2", "--data", str(images), "--epochs", "1", "--batch-size", "32",

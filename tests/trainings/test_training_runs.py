@@ -295,9 +295,8 @@ def test_a_diverged_training_goes_on_at_another_rate_only(diverged, tmp_path):
 
 
 def test_a_validation_loss_that_is_no_number_is_a_divergence(tmp_path):
-    told = TrainingEvaluator(tiny().space, settings={**ABSURD, "epochs": 1}, lr=1000.0, width=4, device="cpu").evaluate(
-        Trials(tiny().code[None], np.zeros(1, np.int64)), tmp_path
-    )
+    how = {"settings": {**ABSURD, "epochs": 1, "lr": 1000.0}, "sizes": {"width": 4}, "compute": fn.Compute("cpu")}
+    told = TrainingEvaluator(tiny().space, **how).evaluate(Trials(tiny().code[None], np.zeros(1, np.int64)), tmp_path)
     assert np.isnan(told.values).all()
     assert re.match(r"the val_loss of epoch 1 is nan at learning rate 1000: the training has diverged", told.errors[0])
 

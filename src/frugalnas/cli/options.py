@@ -12,6 +12,7 @@ from typing import Any
 
 from frugalnas.amounts import number, whole
 from frugalnas.cli.parsing import option
+from frugalnas.documents import options_of
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import NO_OPTIONS, constructor_options
 
@@ -24,7 +25,7 @@ def add_constructor_options(
     """Add an option for every keyword-only parameter of a constructor but those left out; their names are returned."""
     documented = (inspect.getmodule(constructor), *reversed(getattr(constructor, "__mro__", (constructor,))))
     described = {name: text for each in documented for name, text in argument_help(each).items()}
-    hints = _type_hints(constructor)
+    hints = options_of(constructor)
     names = []
     for name, parameter in constructor_options(constructor).items():
         if name in leave_out:
@@ -56,13 +57,15 @@ def convert(constructor: Callable[..., Any], name: str, text: str | bool, shown_
     Raises:
         FrugalnasError: naming the option, the value and what is expected.
     """
-    known = constructor_options(constructor)
+    flat, hints = getattr(constructor, "flat", {}), options_of(constructor)
+    by_field = {part for part, *_ in flat.values() if str not in _alternatives(hints[part])}
+    known = [*(own for own in constructor_options(constructor) if own not in by_field), *flat]
     if name not in known:
         full = [shown_as.rpartition(".")[0] + "." + option for option in known]
         raise unknown_name("setting", shown_as, full, "" if known else NO_OPTIONS)
     if isinstance(text, bool):
         return text
-    hint = _type_hints(constructor).get(name, str)
+    hint = flat[name][2] if name in flat else hints.get(name, str)
     try:
         return _value(hint, text)
     except ValueError:
@@ -233,11 +236,6 @@ def argument_help(documented: object) -> dict[str, str]:
         return {}
     entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", section[1], re.MULTILINE | re.DOTALL)
     return {name: " ".join(words.split()).rstrip(".") for name, words in entries}
-
-
-def _type_hints(constructor: Callable[..., Any]) -> dict[str, Any]:
-    # A class carries its hints on __init__, a function on itself.
-    return typing.get_type_hints(constructor.__init__ if isinstance(constructor, type) else constructor)  # type: ignore[misc]
 
 
 def _alternatives(hint: Any) -> list[Any]:

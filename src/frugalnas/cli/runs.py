@@ -96,7 +96,9 @@ def _rank(parsed: argparse.Namespace) -> None:
         print(line)
     config = RunFolder(parsed.run_dir).config
     if config["evaluator"]["name"] == "training":
-        data = config["evaluator"]["options"]["data"]
+        from frugalnas.runs.descriptions import renewed
+
+        data = renewed(config["evaluator"])["options"]["images"]["spec"]
         recipe = " --recipe ssnenas-retrain" * (config["space"]["name"] == "darts" and data != "digits")
         print(
             f"Retrain one, here the first: frugalnas train {parsed.run_dir} --id {ranked[0]['id']} --data {data}{recipe}"

@@ -180,6 +180,7 @@ def describe_subject(
     parsed: argparse.Namespace, settings: dict[str, dict[str, str]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Descriptions of the space and of the evaluator that the options name, with the settings of both."""
+    from frugalnas.runs.descriptions import renewed
     from frugalnas.strategies.objectives import parse_objectives
 
     limits = {"where": parsed.where} if parsed.where else {}
@@ -228,7 +229,7 @@ def describe_subject(
     space = describe_space_option(parsed.space or "nasbench201", settings, limits)
     if parsed.evaluator == "untrained" and "data" in options:
         fit_to_data(space, **{key: options[key] for key in ("data", "root", "max_corrupt") if key in options})
-    return space, {"name": parsed.evaluator, "options": options}
+    return space, renewed({"name": parsed.evaluator, "options": options})
 
 
 def fit_to_data(space: dict[str, Any], data: str, **reading: Any) -> ImageData:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,6 +80,19 @@ class Images:
         """The same images, to be found from any folder."""
         root = None if self.root is None else str(Path(self.root).expanduser().resolve())
         return replace(self, spec=located(self.spec), root=root)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, by the names of the arguments.
+
+        Raises:
+            FrugalnasError: where the split has neither a name nor a file.
+        """
+        if not isinstance(self.split, (str, Path, type(None))):
+            raise FrugalnasError("a split is written down by its name or its file; give `split` as one of these")
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in ((each.name, getattr(self, each.name)) for each in fields(self))
+        }
 
     def open(
         self,

@@ -15,7 +15,7 @@ from frugalnas.report.curves import search_progress
 from frugalnas.report.pareto import front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder
-from frugalnas.runs.descriptions import build_evaluator
+from frugalnas.runs.descriptions import build_evaluator, renewed
 from frugalnas.runs.kinds import Page
 from frugalnas.searches import SearchResult
 from frugalnas.searches.scoring import score_title
@@ -251,7 +251,7 @@ class _Found:
             raise FrugalnasError("this search was not kept in a folder; give it a `run_dir`")
         self.result, self.run_dir = result, result.run_dir
         self.config = RunFolder(self.run_dir).config
-        described = self.config["evaluator"]
+        described = renewed(self.config["evaluator"])
         built = build_evaluator(described, self.result.space) if described["name"] == "table" else None
         self.table = built if isinstance(built, TableEvaluator) else None
         self.standing = None if self.table is None else _standing(self.result, self.table)
@@ -276,7 +276,7 @@ def _told_of(name: str, options: dict[str, Any], table: TableEvaluator | None) -
         from frugalnas.trainings.evaluator import SELECTIONS
 
         selected = SELECTIONS[options["select"]]
-        answered = f"training on {options['data']}, recipe {options['recipe']}, {selected}"
+        answered = f"training on {options['images']['spec']}, recipe {options['recipe']}, {selected}"
         return f"validation accuracy, {options['select']}", answered, selected
     return "value", " ".join([name, *map(str, options.values())]), "value"
 

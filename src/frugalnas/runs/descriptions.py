@@ -33,8 +33,18 @@ def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
     return EVALUATORS.describe(evaluator)
 
 
+def renewed(description: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluator's description as it is written today; in older runs the options of a training stand in a row."""
+    options = description.get("options") or {}
+    if description.get("name") == "training":
+        constructor = EVALUATORS.resolve("training")
+        return {**description, "options": cast(type[Evaluator], constructor).nested(options)}
+    return dict(description)
+
+
 def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
     """The evaluator of a description: a name, `package.module:Class`, or `package.module:function`."""
+    description = renewed(description)
     constructor = EVALUATORS.resolve(description)
     if not isinstance(constructor, type):
         description = {"name": "function", "options": {"function": description["name"]}}
@@ -44,11 +54,11 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 
 def subject_of(description: Mapping[str, Any]) -> str:
     """What an evaluator's description answers from, in a word: table, function, score, images trained on, or own name."""
-    options = description.get("options") or {}
+    options = renewed(description).get("options") or {}
     if description["name"] in ("score", "untrained"):
         return str(options.get("name") or options.get("score") or "synflow")
     if description["name"] == "training":
-        return f"training:{Path(options.get('data', 'digits')).name}"
+        return f"training:{Path(options.get('images', {}).get('spec', 'digits')).name}"
     return str(options.get("table") or options.get("function") or description["name"])
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
 from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
-from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space
+from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, renewed
 from frugalnas.runs.folder import RunFolder
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.executors import Executor, SerialExecutor
@@ -109,9 +109,15 @@ def rebuilt(
     own = {"space": space, "strategy": strategy, "evaluator": built}
     for part in (part for part in given if given[part] is not None):
         described = _DESCRIBERS[part](own[part])
-        if described != config[part]:
+        if described != (_of_today(config[part], space) if part == "evaluator" else config[part]):
             raise RunFolderError(f"{folder.path} was searched with the {part} {config[part]}, not {described}")
     return Parts(strategy, built, budget, executor)
+
+
+def _of_today(description: Mapping[str, Any], space: SearchSpace) -> Mapping[str, Any]:
+    """The description of an evaluator as a run that begins today has it."""
+    older = renewed(description) != description
+    return describe_evaluator(build_evaluator(description, space)) if older else description
 
 
 _DESCRIBERS: dict[str, Callable[[Any], dict[str, Any]]] = {

@@ -2,30 +2,67 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
+from frugalnas.documents import check_options, options_of
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings, told, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import resume_run
 from frugalnas.spaces import Architecture, Codes, SearchSpace
+from frugalnas.strict_json import to_json
 from frugalnas.trust import give
 
 if TYPE_CHECKING:
-    from frugalnas.data import Images
+    from frugalnas.data import ImageData, Images
     from frugalnas.training import Compute
     from frugalnas.trainings.network import TrainingResult
+
+RecordT = TypeVar("RecordT")
 
 SELECTIONS = {"best": "best validation accuracy, %", "last5": "mean validation accuracy of the last five epochs, %"}
 """What an architecture may be worth, by name, and what people call it."""
 LAST = 5
+SIZES = {"width": ("width",), "layers": ("layers", "cells")}
+"""Sizes of networks, and what spaces call them."""
 PROXY = {"width": 16, "layers": 8}
 """Networks in which DARTS, NPENAS and SSNENAS compare cells of the DARTS space on CIFAR-10."""
+
+
+class Flat(NamedTuple):
+    """What an option that stands in a row with others is a field of: on a command line, and in runs of older versions."""
+
+    part: str
+    field: str
+    hint: Any
+
+
+FLAT = {
+    "data": Flat("images", "spec", str),
+    "root": Flat("images", "root", str | None),
+    "download": Flat("images", "download", bool),
+    "split": Flat("images", "split", str | None),
+    "input_size": Flat("images", "input_size", int | None),
+    "max_corrupt": Flat("images", "max_corrupt", int),
+    "loaders": Flat("images", "workers", int),
+    "device": Flat("compute", "device", Literal["auto", "cpu", "cuda", "mps"]),
+    "precision": Flat("compute", "precision", Literal["32", "bf16", "16"]),
+    "channels_last": Flat("compute", "channels_last", bool),
+    "epochs": Flat("settings", "epochs", int | None),
+    "batch_size": Flat("settings", "batch_size", int | None),
+    "lr": Flat("settings", "lr", float | None),
+    "width": Flat("sizes", "width", int | None),
+    "layers": Flat("sizes", "layers", int | None),
+}
+"""Options by the names that a person types."""
 
 
 class TrainingEvaluator(Evaluator):
@@ -34,91 +71,78 @@ class TrainingEvaluator(Evaluator):
     Every trial is a training run, `evaluations/NNNNNN/training` in the search's folder, with journal, checkpoints and
     model; one that was killed goes on where it stopped. Validation images come from the training set; the test images are
     not looked at, they are for the network that is retrained in the end. What fails is a failed row and nothing is ever
-    predicted in its place: no number is a pseudo-label.
+    predicted in its place: no number is a pseudo-label. Images are opened once in each process that trains.
 
     Metrics of an evaluation, for `frugalnas runs rank`: "best" and "last5", the two selections, and "params" and "macs"
     of the network that was trained, which may be smaller than the space's.
 
     Args:
         space: that is searched; it has to build networks.
-        data: "digits", "cifar10", "cifar100", or a folder or file of your own images.
+        images: which, and how they are read: an `Images`, its fields by name, or a name or path alone.
+        compute: where each is trained, and how exactly: a `Compute`, or its fields by name.
         recipe: how each is trained: a name (frugalnas list --recipes) or a YAML file.
-        epochs: the recipe's.
-        batch_size: the recipe's images a step.
-        lr: the recipe's learning rate.
-        settings: further settings of the recipe, as in "augmentation.cutout=8,clip_norm=5".
+        settings: of the recipe, such as {"epochs": 50, "augmentation.cutout": 8}, or "augmentation.cutout=8,clip_norm=5".
         select: what an architecture is worth: best, its best validation accuracy, or last5, the mean of its last five.
-        width: channels of the networks that are trained; none takes the space's, in a CIFAR network of darts 16.
-        layers: cells of them; none takes the space's, in a CIFAR network of darts 8.
-        root: where the files of named data are.
-        download: whether CIFAR may be fetched.
-        split: which images validate: default, half (as in the papers), or a file.
-        input_size: side of the square images.
-        max_corrupt: unreadable images to skip.
-        loaders: processes that read images, for data too large for memory.
+        sizes: of the networks that are trained: "width", their channels, and "layers", their cells; what is not named is
+            the space's, in a CIFAR network of darts 16 channels and 8 cells.
         seed: of weights, order and augmentation, the same for every architecture.
-        device: auto, cpu, cuda or mps.
-        precision: 32, bf16 or 16.
-        channels_last: memory layout that GPUs' matrix units like.
 
     Raises:
         FrugalnasError: before anything is trained, where data, recipe and space do not fit or nothing validates.
     """
 
+    flat = FLAT
     measures = ("best", "last5", "params", "macs")
 
     def __init__(
         self,
         space: SearchSpace,
         *,
-        data: str = "digits",
+        images: Images | Mapping[str, Any] | str = "digits",
+        compute: Compute | Mapping[str, Any] | None = None,
         recipe: str = "default",
-        epochs: int | None = None,
-        batch_size: int | None = None,
-        lr: float | None = None,
         settings: str | Mapping[str, Any] | None = None,
         select: Literal["best", "last5"] = "best",
-        width: int | None = None,
-        layers: int | None = None,
-        root: str | None = None,
-        download: bool = False,
-        split: str | None = None,
-        input_size: int | None = None,
-        max_corrupt: int = 0,
-        loaders: int = 0,
+        sizes: Mapping[str, int | None] | None = None,
         seed: int = 0,
-        device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-        precision: Literal["32", "bf16", "16"] = "32",
-        channels_last: bool = False,
     ) -> None:
+        from frugalnas.data import Images
+        from frugalnas.training import Compute
+
         if select not in SELECTIONS:
             raise unknown_name("evaluator.select", select, SELECTIONS)
         if not space.skeleton:
             raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `skeleton`")
         proxy = PROXY if getattr(space, "macro", None) == "cifar" else {}
+        found = _record(Images, {"spec": images} if isinstance(images, (str, Path)) else images, "images").located()
         self.space = space
-        self.data = data if data == "digits" else _found(data)  # as `data.located`, which needs torch
+        self.images: Images = replace(found, split=_found(found.split) if isinstance(found.split, str) else found.split)
+        where = _record(Compute, compute or {}, "compute")
+        self.compute: Compute = replace(where, channels_last=bool(where.channels_last))
         self.recipe = _found(recipe) if Path(recipe).suffix in (".yaml", ".yml") else recipe
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.lr = lr
         self.settings = _settings(settings)
         give(self.settings)
         self.select = select
-        self.width = proxy.get("width") if width is None else width
-        self.layers = proxy.get("layers") if layers is None else layers
-        self.root = None if root is None else str(Path(root).expanduser().resolve())
-        self.download = download
-        self.split = None if split is None else _found(split)
-        self.input_size = input_size
-        self.max_corrupt = max_corrupt
-        self.loaders = loaders
+        self.sizes = {**proxy, **{name: size for name, size in (sizes or {}).items() if size is not None}}
         self.seed = seed
-        self.device = device
-        self.precision = precision
-        self.channels_last = channels_last
         self.trained = self._sized()
-        self._check()
+        self._data: ImageData | None = None
+        self._data = self._checked()
+        self._normalisation = self._data.normalisation
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Other processes open the images themselves."""
+        return {**self.__dict__, "_data": None}
+
+    @classmethod
+    def nested(cls, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Options as the constructor takes them, from such that stand in a row; see `Evaluator.flat`."""
+        options, images = dict(options), options.get("images")
+        if "settings" in options:
+            options["settings"] = _settings(options["settings"])
+        if isinstance(images, str):
+            options["images"] = {"spec": images}
+        return super().nested(options)
 
     # -- what is trained -----------------------------------------------------------------------------------------------
 
@@ -126,36 +150,31 @@ class TrainingEvaluator(Evaluator):
         """The space of the networks that are trained: without limits, which are those of the space that is searched."""
         known = constructor_options(type(self.space))
         sizes = {}
-        for option, value, names in (("width", self.width, ("width",)), ("layers", self.layers, ("layers", "cells"))):
-            name = next((name for name in names if name in known), None)
-            if value is None:
-                continue
+        for size, value in self.sizes.items():
+            if size not in SIZES:
+                raise unknown_name("size of evaluator.sizes", size, SIZES)
+            name = next((name for name in SIZES[size] if name in known), None)
             if name is None:
                 raise FrugalnasError(
-                    f"evaluator.{option}={value}: networks of {self.space.name} have no such size; leave it out"
+                    f"evaluator.{size}={value}: networks of {self.space.name} have no such size; leave it out"
                 )
             sizes[name] = value
         return self.space.with_options(**sizes) if sizes else self.space
 
-    def _recipe_settings(self) -> dict[str, Any]:
-        own = {"epochs": self.epochs, "batch_size": self.batch_size, "lr": self.lr}
-        return {**(self.settings or {}), **{name: value for name, value in own.items() if value is not None}}
-
-    def _check(self) -> None:
-        """Refuse what would fail for every architecture: a search would spend its budget on it."""
+    def _checked(self) -> ImageData:
+        """The images, opened; what would fail for every architecture is refused, as a search would spend its budget on it."""
         from frugalnas.trainings.fitting import fitted_network
 
         code = self.space.sample(1, np.random.default_rng(0))[0]
         try:
-            self._compute().here()
-            fitted = fitted_network(
-                Architecture(self.trained, code), self._images(), self.recipe, self._recipe_settings(), 1
-            )
+            devices = self.compute.here().devices
+            fitted = fitted_network(Architecture(self.trained, code), self.images, self.recipe, self.settings, devices)
         except FrugalnasError as error:
             said = str(error)
-            for name in constructor_options(
-                type(self)
-            ):  # what is an argument of a training is one of the evaluator here
+            for name in (
+                *FLAT,
+                *constructor_options(type(self)),
+            ):  # an argument of a training is one of the evaluator here
                 said = said.replace(f"`{name}`", f"`evaluator.{name}`")
             raise type(error)(said) from None
         if fitted.data.val is None or not len(fitted.data.val):
@@ -163,6 +182,7 @@ class TrainingEvaluator(Evaluator):
                 f"{fitted.data.name} has no validation images, by which architectures are compared; set "
                 "`evaluator.split`=default or half"
             )
+        return fitted.data
 
     # -- evaluating ----------------------------------------------------------------------------------------------------
 
@@ -189,7 +209,7 @@ class TrainingEvaluator(Evaluator):
         if isinstance(error, FileNotFoundError):
             return Surroundings(f"{error.filename or told(error)} is gone; put it back, then go on")
         try:
-            self._check()
+            self._checked()
         except Exception as missing:  # when the search began, all was well
             return Surroundings(f"{told(missing)}; put the data back as they were, then go on")
         return None
@@ -205,25 +225,14 @@ class TrainingEvaluator(Evaluator):
             return resumed
         return train(
             Architecture(self.trained, code),
-            self._images(),
+            self._data or _open(to_json(self.images.to_json()), to_json(self._normalisation)),
             self.recipe,
             run_dir=path,
-            settings=self._recipe_settings(),
-            compute=self._compute(),
+            settings=self.settings,
+            compute=self.compute,
             seed=self.seed,
             test=False,
         )
-
-    def _images(self) -> Images:
-        from frugalnas.data import Images
-
-        size, split = self.input_size, self.split
-        return Images(self.data, self.root, self.download, size, split, self.max_corrupt, self.loaders)
-
-    def _compute(self) -> Compute:
-        from frugalnas.training import Compute
-
-        return Compute(self.device, 1, self.precision, self.channels_last)
 
     def _row(self, result: TrainingResult) -> dict[str, Any]:
         accuracies = [record["val_accuracy"] for record in result.epochs]
@@ -235,16 +244,38 @@ class TrainingEvaluator(Evaluator):
         }
 
 
+@lru_cache(maxsize=1)
+def _open(images: str, normalisation: str) -> ImageData:
+    """The images, once for all architectures of a process that was sent the evaluator without them."""
+    from frugalnas.data import Images
+
+    return Images(**json.loads(images)).open(normalisation=json.loads(normalisation))
+
+
+def _record(kind: type[RecordT], given: RecordT | Mapping[str, Any], part: str) -> RecordT:
+    """A record as it is, or made from its fields by name."""
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise FrugalnasError(f"evaluator.{part} is {given!r:.100}; give a {kind.__name__}, or its fields by name")
+    known = options_of(kind)
+    for name in given:
+        if name not in known:
+            raise unknown_name(f"field of evaluator.{part}", name, known)
+    check_options(kind, given, f"evaluator.{part}")
+    return kind(**given)
+
+
 def _found(path: str) -> str:
     """A path in full, so that a run can be resumed from another folder; a name as it is."""
     expanded = Path(path).expanduser()
     return str(expanded.resolve()) if expanded.exists() else path
 
 
-def _settings(settings: str | Mapping[str, Any] | None) -> dict[str, Any] | None:
+def _settings(settings: str | Mapping[str, Any] | None) -> dict[str, Any]:
     """Settings of a recipe by name, from text such as "clip_norm=5,augmentation.flip=false"."""
     if settings is None or isinstance(settings, Mapping):
-        return None if settings is None else dict(settings)
+        return dict(settings or {})
     pairs = [setting.strip().partition("=") for setting in settings.split(",")]
     for name, equals, _ in pairs:
         if not name or not equals:
