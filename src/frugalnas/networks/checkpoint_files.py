@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.tensors import read_tensors
 
 _KEYS = ("state_dict", "model_state_dict", "model", "net", "network", "search_model")
 """Where programs keep the tensors, the likeliest first."""
@@ -33,7 +33,7 @@ def read_checkpoint(file: str | Path, key: str | None = None) -> dict[str, Tenso
     path = Path(file)
     if not path.is_file():
         raise FrugalnasError(f"there is no file {path}")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content: Mapping[Any, Any] = read_tensors(path)[0] if path.suffix == ".safetensors" else _read_torch(path)
     sets = {str(name): part for name, part in content.items() if _are_weights(part)}
     if key is not None:
         if key not in sets:
@@ -47,14 +47,6 @@ def read_checkpoint(file: str | Path, key: str | None = None) -> dict[str, Tenso
     if sets:
         raise FrugalnasError(f"{path} holds several sets of tensors: {', '.join(sets)}; say which one (key)")
     raise FrugalnasError(f"{path} holds no weights; its entries are {', '.join(map(str, content)) or 'none'}")
-
-
-def _read_safetensors(path: Path) -> dict[Any, Any]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is not a mapping
-    except (OSError, SafetensorError) as error:
-        raise FrugalnasError(f"{path} is damaged or not a safetensors file ({error})") from None
 
 
 def _read_torch(path: Path) -> dict[Any, Any]:
@@ -74,23 +66,18 @@ def _read_torch(path: Path) -> dict[Any, Any]:
         ):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise FrugalnasError(_why_not_read(path, str(error))) from None
+        if not (blocked := re.search(r"GLOBAL ([\w.]+)", str(error))):
+            raise FrugalnasError(f"{path} is damaged or not a checkpoint of PyTorch") from None
+        raise FrugalnasError(
+            f"{path} holds a Python object of {blocked[1]}, and reading it would run code from the file; in the program that "
+            f"wrote it, save only the weights: torch.save(model.state_dict(), 'weights.pt')"
+        ) from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise FrugalnasError(f"{path} is damaged or not a checkpoint of PyTorch ({reason})") from None
     if not isinstance(content, Mapping):
         raise FrugalnasError(f"{path} holds a {type(content).__name__} instead of a network's state dict")
     return dict(content)
-
-
-def _why_not_read(path: Path, error: str) -> str:
-    blocked = re.search(r"GLOBAL ([\w.]+)", error)
-    if not blocked:
-        return f"{path} is damaged or not a checkpoint of PyTorch"
-    return (
-        f"{path} holds a Python object of {blocked[1]}, and reading it would run code from the file; in the program that wrote "
-        f"it, save only the weights: torch.save(model.state_dict(), 'weights.pt')"
-    )
 
 
 def _are_weights(part: Any) -> bool:

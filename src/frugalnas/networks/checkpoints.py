@@ -281,7 +281,9 @@ def _filled(
         card = replace(card, build={"auxiliary": head})
         network = build_from_card(card)
         wanted = network.state_dict()
-        named = _with_counters(wanted, tensors)
+        counters = {name: tensor for name, tensor in wanted.items() if _is_counter(name)}
+        # PyTorch before 0.4.1 did not write these; they play no part in any answer.
+        named = dict(tensors) if counters.keys() & tensors.keys() else {**counters, **tensors}
         chain = isinstance(skeleton_of(space), LayerSkeleton)
         if match == "order" or (match == "auto" and chain and wanted.keys() != named.keys()):
             named = _by_order(wanted, tensors, source, card.architecture)
@@ -291,12 +293,6 @@ def _filled(
             break
     load_tensors(network, named, source=source, architecture=card.architecture)
     return network, card
-
-
-def _with_counters(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors, and the batch counters that PyTorch before 0.4.1 did not write; they play no part in any answer."""
-    counters = {name: tensor for name, tensor in wanted.items() if _is_counter(name)}
-    return {**counters, **tensors} if not counters.keys() & tensors.keys() else dict(tensors)
 
 
 def _by_order(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -80,14 +81,13 @@ def count_network(network: nn.Module, input_size: int | tuple[int, int, int]) ->
     """
     shape = (3, input_size, input_size) if isinstance(input_size, int) else input_size
     meter = _Meter()
-    with _Stages(network, meter) as stages:
-        _pass_shape(network, shape, meter)
+    stages = _stages(network, shape, meter)
     return NetworkCounts(
         params=_parameters(network),
         macs=meter.macs,
         thop=meter.thop,
         auxiliary_params=sum(each.numel() for name, each in network.named_parameters() if _is_auxiliary(name)),
-        stages=tuple(stage for stage in stages.counts() if stage.params or stage.macs),
+        stages=stages,
     )
 
 
@@ -202,8 +202,9 @@ class _Meter(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _SAME_SHAPE:
             return args[0] if args else kwargs["tensor" if "tensor" in kwargs else "input"]
-        if func in _SUMS and _alike(args):
-            return args[0]
+        if func in _SUMS and len(args) == 2 and all(isinstance(term, Tensor) for term in args):
+            if args[0].shape == args[1].shape:
+                return args[0]
         if func in _CONVOLUTIONS:
             return self._convolution(func, args, kwargs)
         out = func(*args, **kwargs)
@@ -249,11 +250,6 @@ _SAME_SHAPE = {
 """Functions whose result has the shape of their first argument; torch takes long to find that out."""
 
 
-def _alike(terms: tuple[Any, ...]) -> bool:
-    """Whether these are two tensors of one shape."""
-    return len(terms) == 2 and all(isinstance(term, Tensor) for term in terms) and terms[0].shape == terms[1].shape
-
-
 def _convolved(
     input: Tensor,
     weight: Tensor,
@@ -287,44 +283,28 @@ def _pass_shape(network: nn.Module, shape: tuple[int, int, int], meter: _Meter) 
             module.training = training
 
 
-class _Stages:
-    """Notes what each part of a network puts out and multiplies while it is called."""
+def _stages(network: nn.Module, shape: tuple[int, int, int], meter: _Meter) -> tuple[StageCounts, ...]:
+    """What each part of a network that has something to count costs, in the order of the calls as a shape passes."""
+    modules, shapes = dict(_parts(network)), dict[str, tuple[int, ...]]()
+    macs = dict.fromkeys(modules, 0)
 
-    def __init__(self, network: nn.Module, meter: _Meter) -> None:
-        self.modules = dict(_parts(network))
-        self.meter = meter
-        self.shapes: dict[str, tuple[int, ...]] = {}
-        self.macs: dict[str, int] = {}
+    def before(name: str, *_: object) -> None:
+        macs[name] -= meter.macs
 
-    def __enter__(self) -> _Stages:
-        self.hooks = []
-        for name, module in self.modules.items():
-            self.hooks.append(module.register_forward_pre_hook(self._before(name)))
-            self.hooks.append(module.register_forward_hook(self._after(name)))
-        return self
+    def after(name: str, _module: nn.Module, _inputs: object, output: Any) -> None:
+        macs[name] += meter.macs
+        first = output[0] if isinstance(output, tuple | list) else output
+        shapes[name] = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
 
-    def __exit__(self, *_: object) -> None:
-        for hook in self.hooks:
+    hooks = [module.register_forward_pre_hook(partial(before, name)) for name, module in modules.items()]
+    hooks += [module.register_forward_hook(partial(after, name)) for name, module in modules.items()]
+    try:
+        _pass_shape(network, shape, meter)
+    finally:
+        for hook in hooks:
             hook.remove()
-
-    def _before(self, name: str) -> Callable[..., None]:
-        def note(*_: object) -> None:
-            self.macs[name] = self.macs.get(name, 0) - self.meter.macs
-
-        return note
-
-    def _after(self, name: str) -> Callable[..., None]:
-        def note(_module: nn.Module, _inputs: object, output: Any) -> None:
-            self.macs[name] += self.meter.macs
-            first = output[0] if isinstance(output, tuple | list) else output
-            self.shapes[name] = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
-
-        return note
-
-    def counts(self) -> Iterator[StageCounts]:
-        """What was noted, in the order of the calls."""
-        for name, shape in self.shapes.items():
-            yield StageCounts(name, shape, _parameters(self.modules[name]), self.macs[name])
+    stages = (StageCounts(name, shape, _parameters(modules[name]), macs[name]) for name, shape in shapes.items())
+    return tuple(stage for stage in stages if stage.params or stage.macs)
 
 
 def _parts(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:

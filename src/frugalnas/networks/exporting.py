@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.files import draft
+from frugalnas.networks.runtimes import onnx_session, quiet
 from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
@@ -80,18 +79,15 @@ def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, M
     bare = build_from_card(card, auxiliary=None)
     tensors = {name: tensor for name, tensor in tensors_of(network).items() if not name.startswith(_AUXILIARY)}
     load_tensors(bare, tensors, source="the network", architecture=card.architecture)
+    options = card.space.get("options") or {}
+    # A table of latency stays on its machine.
+    bare_space = {**card.space, "options": {**options, "latency": None}} if options.get("latency") else card.space
     return bare.eval(), replace(
         card,
-        space=_without_latency(card.space),
+        space=bare_space,
         build={**card.build, "auxiliary": None},
         provenance=_without_folders(card.provenance),
     )
-
-
-def _without_latency(space: dict[str, Any]) -> dict[str, Any]:
-    """The description of a space without the path of a table of latency, which stays on its machine."""
-    options = space.get("options") or {}
-    return {**space, "options": {**options, "latency": None}} if options.get("latency") else space
 
 
 def _without_folders(said: Any) -> Any:
@@ -146,9 +142,7 @@ def _write_onnx(network: nn.Module, card: ModelCard, size: int, draft: Path) -> 
             raise FrugalnasError(
                 f"export to ONNX needs {package}; install it with: python -m pip install 'frugalnas[torch]'"
             ) from None
-    import onnxruntime
-
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             _program(network, size), dynamo=True, input_names=["images"], output_names=["logits"], verbose=False
         )
@@ -159,9 +153,7 @@ def _write_onnx(network: nn.Module, card: ModelCard, size: int, draft: Path) -> 
         {"classes": _json(card.classes), "preprocessing": _json(card.preprocessing), "card": card.to_json()}
     )
     program.save(draft)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(draft, options, providers=["CPUExecutionProvider"])
+    session = onnx_session(draft)
     return lambda images: torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
 
 
@@ -192,7 +184,7 @@ def _write_program(network: nn.Module, card: ModelCard, size: int, draft: Path) 
         "preprocessing.json": _json(card.preprocessing),
         "card.json": card.to_json(),
     }
-    with _quiet():
+    with quiet():
         torch.export.save(_program(network, size), draft, extra_files=card_files)
         again = torch.export.load(draft).module()
     return lambda images: again(images)
@@ -228,11 +220,3 @@ def _check(network: nn.Module, answer: _Answer, size: int, path: Path) -> None:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch's exporters say about themselves."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -49,19 +51,32 @@ def runner(module: nn.Module, inputs: Tensor, runtime: str) -> Callable[[], Any]
     return run
 
 
-def _in_onnxruntime(module: nn.Module, inputs: Tensor) -> Callable[[], Any]:
-    import onnx  # noqa: F401  # torch's exporter needs it and says so less plainly
-    import onnxruntime
-
-    model = io.BytesIO()
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what exporters say about themselves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The older exporter takes a thirtieth of the time of the newer one, for each of some hundred blocks.
-        torch.onnx.export(module, (inputs,), cast(Any, model), dynamo=False, input_names=["images"])
+        yield
+
+
+def onnx_session(model: Path | bytes, threads: int = 0) -> Any:
+    """An ONNX model, in a file or not, on the processor in ONNX Runtime; 0 threads leave their number to it."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(model.getvalue(), options, providers=["CPUExecutionProvider"])
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _in_onnxruntime(module: nn.Module, inputs: Tensor) -> Callable[[], Any]:
+    import onnx  # noqa: F401  # torch's exporter needs it and says so less plainly
+
+    model = io.BytesIO()
+    with quiet():
+        # The older exporter takes a thirtieth of the time of the newer one, for each of some hundred blocks.
+        torch.onnx.export(module, (inputs,), cast(Any, model), dynamo=False, input_names=["images"])
+    session = onnx_session(model.getvalue(), threads=torch.get_num_threads())
     fed = {"images": inputs.numpy()}
     return lambda: session.run(None, fed)[0]
 
@@ -69,8 +84,7 @@ def _in_onnxruntime(module: nn.Module, inputs: Tensor) -> Callable[[], Any]:
 def _in_openvino(module: nn.Module, inputs: Tensor) -> Callable[[], Any]:
     import openvino
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         model = openvino.convert_model(module, example_input=inputs)
     model.reshape(list(inputs.shape))
     hints = {
