@@ -132,6 +132,11 @@ def printable(text: str) -> str:
     return whole if len(whole) <= LONGEST_MESSAGE else f"{whole[: LONGEST_MESSAGE - len(CUT)]}{CUT}"
 
 
+def quoted(text: str, most: int = 80) -> str:
+    """A text in quotation marks, of a long one the beginning."""
+    return repr(text if len(text) <= most else text[: most - 3] + "...")
+
+
 def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = "") -> FrugalnasError:
     """The error for a name that is not among `choices`: it lists them, nearest first where one is close."""
     listed = list(choices)

@@ -34,7 +34,7 @@ class Registry:
 
     def __init__(self, kind: str, targets: Mapping[str, str], base: str = "builtins:object") -> None:
         self.kind = kind
-        self.base = base
+        self.base, self._base_said = base, "{2} ({0})".format(*base.partition(":"))
         self.plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
         self.noun = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
         self._own = dict(targets)
@@ -62,30 +62,23 @@ class Registry:
         """
         described = {"name": description} if isinstance(description, str) else description
         name = described["name"]
-        if given:
-            give(described)
         if ":" in name:
-            _parts(name)
-        allow(self.kind, described)
-        if ":" in name:
-            constructor = _import_here(name)
-        elif name in self.targets:
-            constructor = import_object(self.targets[name])
+            constructor = import_own(self.kind, described, given=given)
         else:
-            raise unknown_name(
-                self.kind,
-                name,
-                self.targets,
-                ", or give your own as package.module:Class (frugalnas list describes them)",
-            )
+            if given:
+                give(described)
+            allow(self.kind, described)
+            if name not in self.targets:
+                hint = ", or give your own as package.module:Class (frugalnas list describes them)"
+                raise unknown_name(self.kind, name, self.targets, hint)
+            constructor = import_object(self.targets[name])
         fits = issubclass(constructor, import_object(self.base)) if isinstance(constructor, type) else None
         if fits is False or (fits is None and not inspect.isfunction(constructor)):
             raise self._misfit(name)
         return constructor
 
     def _misfit(self, name: str) -> FrugalnasError:
-        base = self.base.partition(":")
-        return FrugalnasError(f"{name!r} is not {self.noun}; derive it from {base[2]} ({base[0]})")
+        return FrugalnasError(f"{name!r} is not {self.noun}; derive it from {self._base_said}")
 
     def create(self, description: str | Mapping[str, Any], *arguments: Any, given: bool = False) -> Any:
         """The object that a name, or a description `{"name": ..., "options": {...}}`, stands for.
@@ -104,7 +97,7 @@ class Registry:
         if not isinstance(options, Mapping) or not isinstance(description.get("name"), str):
             raise FrugalnasError(
                 f"cannot make {self.noun} from {description!r}; give a name, {{'name': ..., 'options': {{...}}}}, or an object "
-                f"of a class derived from {self.base.partition(':')[2]} ({self.base.partition(':')[0]})"
+                f"of a class derived from {self._base_said}"
             )
         name = description["name"]
         constructor = self.resolve(description, given=given)
@@ -132,8 +125,7 @@ class Registry:
         if isinstance(given, str):
             return {"name": given}
         if isinstance(given, type) or inspect.isfunction(given):
-            own = f"{given.__module__}:{given.__qualname__}"
-            name = next((name for name, target in self.targets.items() if _same_class(target, given)), own)
+            name = self._name_of(given)
             _refuse_local(name)
             self.resolve(name, given=True)
             return {"name": name}
@@ -148,19 +140,29 @@ class Registry:
         Constructor arguments are read from the attributes of the same name. What no other process could import is named all
         the same (see `is_local`), and then `create` refuses the description.
         """
-        own = f"{type(made).__module__}:{type(made).__qualname__}"
-        name = next((name for name, target in self.targets.items() if _same_class(target, type(made))), own)
         options = {}
         for option in constructor_options(type(made)):
             if not hasattr(made, option):
                 raise FrugalnasError(
-                    f"{own} must keep its constructor argument {option!r} as an attribute to be written down"
+                    f"{_path_of(type(made))} must keep its constructor argument {option!r} as an attribute to be written down"
                 )
-            options[option] = _noted(getattr(made, option))
-        described = {"name": name, "options": options}
+            value = getattr(made, option)
+            try:
+                options[option] = plain(value)
+            except (FrugalnasError, TypeError, ValueError):  # what YAML cannot hold is its class, marked as local
+                options[option] = f"{_path_of(type(value))}.<locals>"
+        described = {"name": self._name_of(type(made)), "options": options}
         if import_paths(described) and not is_local(described):
             remember(self.kind, described)  # the object is here, so its code has run here
         return described
+
+    def _name_of(self, made: type | Callable[..., Any]) -> str:
+        """The registered name of a class or function, or else its import path."""
+        for name, target in self.targets.items():
+            module_name, _, attribute = target.partition(":")
+            if attribute == made.__qualname__ and made.__module__.startswith(module_name):
+                return name
+        return _path_of(made)
 
     def summary(self, name: str) -> str:
         """The first line of the docstring behind a name."""
@@ -183,12 +185,8 @@ def is_local(description: Any) -> bool:
     )
 
 
-def _noted(value: Any) -> Any:
-    """`value` as YAML can hold it, or the name of its class, marked as local, where it is an object that YAML cannot."""
-    try:
-        return plain(value)
-    except (FrugalnasError, TypeError, ValueError):
-        return f"{type(value).__module__}:{type(value).__qualname__}.<locals>"
+def _path_of(made: type | Callable[..., Any]) -> str:
+    return f"{made.__module__}:{made.__qualname__}"
 
 
 def import_object(path: str) -> Any:
@@ -209,23 +207,20 @@ def import_object(path: str) -> Any:
     return found
 
 
-def import_own(kind: str, path: str, *, given: bool = False) -> Any:
-    """The object at an import path that is no registered name; one from a file is asked about first.
+def import_own(kind: str, described: str | Mapping[str, Any], *, given: bool = False) -> Any:
+    """The object at an import path that is no registered name, looked for in the current folder last.
 
     Args:
         kind: what it is to be, such as "teacher".
-        path: `package.module:name`.
+        described: `package.module:name`, or a description with it; one from a file is asked about first.
         given: whether a person gave it, or code.
     """
+    described = {"name": described} if isinstance(described, str) else described
     if given:
-        give(path)
+        give(described)
+    path = described["name"]
     _parts(path)
-    allow(kind, {"name": path})
-    return _import_here(path)
-
-
-def _import_here(path: str) -> Any:
-    """The object at an import path, looked for in the current folder last."""
+    allow(kind, described)
     outermost = path.partition(":")[0].partition(".")[0]
     if outermost not in sys.modules and importlib.util.find_spec(outermost) is None:
         sys.path.append(os.getcwd())
@@ -259,11 +254,6 @@ def _refuse_local(path: str) -> None:
             f"{path} is of a script, a notebook or a function, where no name finds it again; move it to the top of a module that "
             f"can be imported, or give the object itself in Python"
         )
-
-
-def _same_class(target: str, made: type | Callable[..., Any]) -> bool:
-    module_name, _, attribute = target.partition(":")
-    return attribute == made.__qualname__ and made.__module__.startswith(module_name)
 
 
 def plain(value: Any) -> Any:
@@ -314,6 +304,12 @@ SKELETONS = Registry(
     base="frugalnas.networks.skeleton:Skeleton",
 )
 
+
+def _presets(*names: str) -> dict[str, str]:
+    """Strategies with a paper's settings, functions of these names."""
+    return {name: f"frugalnas.methods.presets:{name.replace('-', '_')}" for name in names}
+
+
 STRATEGIES = Registry(
     "strategy",
     {
@@ -324,21 +320,11 @@ STRATEGIES = Registry(
         "genetic": "frugalnas.strategies:GeneticSearch",
         "genetic-paper": "frugalnas.strategies:genetic_paper",
         "weaknas": "frugalnas.strategies:WeakNAS",
-        "weaknas-paper": "frugalnas.methods.presets:weaknas_paper",
-        "weaknas-ssccl": "frugalnas.methods.presets:weaknas_ssccl",
         "npenas": "frugalnas.strategies:NPENAS",
-        "npenas-paper": "frugalnas.methods.presets:npenas_paper",
-        "npenas-fixed": "frugalnas.methods.presets:npenas_fixed",
-        "npenas-bo": "frugalnas.methods.presets:npenas_bo",
-        "npenas-oracle": "frugalnas.methods.presets:npenas_oracle",
-        "npenas-ssrl": "frugalnas.methods.presets:npenas_ssrl",
-        "npenas-ssrl-fixed": "frugalnas.methods.presets:npenas_ssrl_fixed",
-        "npenas-ssccl": "frugalnas.methods.presets:npenas_ssccl",
-        "npenas-ssccl-fixed": "frugalnas.methods.presets:npenas_ssccl_fixed",
+        **_presets("weaknas-paper", "weaknas-ssccl", "npenas-paper", "npenas-fixed", "npenas-bo", "npenas-oracle"),
+        **_presets("npenas-ssrl", "npenas-ssrl-fixed", "npenas-ssccl", "npenas-ssccl-fixed"),
         "ssnenas": "frugalnas.methods.presets:npenas_ssccl",
-        "bananas": "frugalnas.methods.presets:bananas",
-        "bananas-adjacency": "frugalnas.methods.presets:bananas_adjacency",
-        "bananas-position": "frugalnas.methods.presets:bananas_position",
+        **_presets("bananas", "bananas-adjacency", "bananas-position"),
     },
     base="frugalnas.strategies:Strategy",
 )
@@ -399,13 +385,7 @@ PREDICTORS = Registry(
 )
 
 # What `frugalnas resume` carries on with where a run has stages.
-METHODS = Registry(
-    "method",
-    {
-        "rlnas": "frugalnas.methods.rlnas:RLNAS",
-    },
-    base="frugalnas.runs.stages:Method",
-)
+METHODS = Registry("method", {"rlnas": "frugalnas.methods.rlnas:RLNAS"}, base="frugalnas.runs.stages:Method")
 
 # What is carried through, as config.yaml names it: `resume`, `show`, `runs list` and stages know kinds by these.
 KINDS = Registry(

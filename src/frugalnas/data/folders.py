@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -190,14 +189,12 @@ class Tree:
 
     def below(self, folder: Path) -> list[Path]:
         """The image files anywhere below a folder, those of each folder together, in sorted order."""
-        return [file for inner in self._all_below(folder) for file in self.files[inner]]
-
-    def _all_below(self, folder: Path) -> Iterator[Path]:
-        waiting = [folder]
+        files, waiting = [], [folder]
         while waiting:
             inner = waiting.pop()
-            yield inner
+            files += self.files[inner]
             waiting += reversed(self.folders[inner])
+        return files
 
     def _walk(self, top: Path, real_top: str) -> None:
         waiting = [(top, real_top)]

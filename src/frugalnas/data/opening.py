@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from frugalnas.cache import cached_array
 from frugalnas.data.augmentation import Augmentation
@@ -140,15 +141,15 @@ class Images:
                 f"enlarged images of {size} x {size} pixels are often learnt a little better: `input_size`={_TINY}, at "
                 f"{round((_TINY / size) ** 2)} times the work"
             )
-        resize = resize or (size if small or size <= _SMALL else round(size * 8 / 7))
+        little = small or size <= _SMALL
+        resize = resize or (size if little else round(size * 8 / 7))
         if resize < size:
             raise FrugalnasError(
                 f"resize is {resize}, below the input size {size} that is cut out of the resized image"
             )
-        how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation}
-        if found.white is not None:
-            how["white"] = found.white
-        if (small or size <= _SMALL) and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
+        whitened = {} if found.white is None else {"white": found.white}
+        how: dict[str, Any] = {"input_size": size, "resize": resize, "interpolation": interpolation, **whitened}
+        if little and sum(map(len, found.parts.values())) * 3 * size**2 <= _LARGEST_IN_MEMORY:
             found.parts = {
                 name: _in_memory(name, part, how, corruption, self.workers) for name, part in found.parts.items()
             }
@@ -178,16 +179,15 @@ class Images:
             )
         if "test" in parts and "test" not in found.parts:
             notes.append(f"{len(parts['test'])} images held out for the test")
-        fixed = {key: how[key] for key in ("mean", "std", "channels") if key in how}
         description = {
             "spec": str(found.location or self.spec),
             "root": None if self.root is None else str(Path(self.root).expanduser().absolute()),
             "input_size": size,
             "resize": resize,
             "interpolation": interpolation,
-            "normalisation": fixed,
+            "normalisation": {key: how[key] for key in ("mean", "std", "channels") if key in how},
             "max_corrupt": self.max_corrupt,
-            **({} if found.white is None else {"white": found.white}),
+            **whitened,
         }
         return ImageData(
             name=found.name,
@@ -201,7 +201,11 @@ class Images:
             normalisation=normalisation,
             again=again,
             workers=self.workers,
-            suggested=_suggested(found, size, small),
+            suggested=Augmentation(
+                pad=max(1, size // 8) if little else 0,
+                resized_crop=None if little else 0.08,
+                flip=0.5 if found.mirrored else 0.0,
+            ),
             mirrored=found.mirrored,
             corruption=corruption,
         )
@@ -223,8 +227,7 @@ def opened(data: Images | ImageData | str | Path, normalisation: str = "measured
     """
     if isinstance(data, ImageData):
         return data if data.normalisation == normalisation else data.again(normalisation=normalisation)
-    images = data if isinstance(data, Images) else Images(data)
-    return images.located().open(normalisation=normalisation)
+    return (data if isinstance(data, Images) else Images(data)).located().open(normalisation=normalisation)
 
 
 def _looked_at(found: Found) -> tuple[int, bool, bool]:
@@ -256,8 +259,7 @@ def _set_white(found: Found, white: float | None, workers: int) -> None:
 
     def one(source: ImageSource, index: int) -> ValueRange | None:
         try:
-            content = source.encoded(index)
-            with open_image(content, "") as image:
+            with open_image(source.encoded(index), "") as image:
                 return range_of(image, source.name(index)) if is_deep(image) else None
         except CorruptImage:
             return None  # noted where it is read in earnest
@@ -305,7 +307,7 @@ def _in_memory(
         return source
     wrong: dict[int, str] = {}
 
-    def one(index: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def one(index: int) -> NDArray[np.uint8]:
         try:
             image = source.load(index)
         except CorruptImage as error:
@@ -313,48 +315,35 @@ def _in_memory(
             return np.zeros((3, size, size), dtype=np.uint8)
         return to_tensor(fit_square(image, size, how["resize"], how["interpolation"])).numpy()
 
-    def all_of_them() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    def whole() -> NDArray[np.uint8]:
         pixels = np.empty((len(source), 3, size, size), dtype=np.uint8)
         for index, image in enumerate(_for_each(source, one, workers)):
             pixels[index] = image
         for index in sorted(wrong):
             corruption.reasons[(name, index)] = wrong[index]
         corruption.refuse()
+        if wrong:
+            raise _Incomplete(pixels)
         return pixels
 
-    pixels = _cached(source, how, all_of_them, wrong)
-    # The encoded bytes of Parquet files need not stay in memory for the sake of names.
-    names = f"{name} image" if isinstance(source, ParquetImages) else source
+    names: str | ImageSource = source
+    try:
+        if isinstance(source, ParquetImages):  # which take long for what they are, and need not stay for their names
+            names = f"{name} image"
+            key = "-".join(str(how[part]) for part in ("input_size", "resize", "interpolation", "white") if part in how)
+            pixels = np.array(cached_array(f"pixels-1-{source.digest()[:24]}-{key}", whole), dtype=np.uint8)
+        else:
+            pixels = whole()
+    except _Incomplete as incomplete:
+        pixels = incomplete.pixels
     return ArrayImages(torch.from_numpy(pixels), source.labels, names, source.digest())
 
 
-def _cached(
-    source: ImageSource,
-    how: Mapping[str, Any],
-    make: Callable[[], np.ndarray[Any, np.dtype[np.uint8]]],
-    wrong: Mapping[int, str],
-) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Decoded pixels; those of Parquet files, which take long for what they are, are kept in the cache."""
-    if not isinstance(source, ParquetImages):
-        return make()
-    key = "-".join(str(how[name]) for name in ("input_size", "resize", "interpolation", "white") if name in how)
-    key = f"{source.digest()[:24]}-{key}"
+class _Incomplete(Exception):
+    """Decoded images of which some could not be read, which is said each time: they are not for the cache."""
 
-    class Unfit(Exception):
-        pass
-
-    made = []
-
-    def whole() -> np.ndarray[Any, np.dtype[np.uint8]]:
-        made.append(make())
-        if wrong:
-            raise Unfit
-        return made[0]
-
-    try:
-        return np.array(cached_array(f"pixels-1-{key}", whole), dtype=np.uint8)
-    except Unfit:  # what is unreadable is said each time
-        return made[0]
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
 
 
 def _statistics(
@@ -380,22 +369,19 @@ def _statistics(
         if len(chosen) < len(train):
             notes.append(f"mean and standard deviation are those of {len(chosen)} of the {len(train)} training images")
     # Sums of whole numbers: the same on every machine.
-    total, squares, pixels = torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), 0
+    counts = torch.zeros(3, 256, dtype=torch.int64)
     for start in range(0, len(chosen), 1000):
         images = _readable(train, chosen[start : start + 1000], corruption)
-        counts = torch.stack([torch.bincount(images[:, c].reshape(-1), minlength=256) for c in range(3)])
-        values = torch.arange(256)
-        total += (counts * values).sum(1)
-        squares += (counts * values**2).sum(1)
-        pixels += images[:, 0].numel()
-    mean = total.double() / max(pixels, 1)
-    std = (squares.double() / max(pixels, 1) - mean**2).clamp(min=0).sqrt()
+        counts += torch.stack([torch.bincount(images[:, c].reshape(-1), minlength=256) for c in range(3)])
+    values, pixels = torch.arange(256), max(int(counts[0].sum()), 1)
+    mean = (counts * values).sum(1).double() / pixels
+    std = ((counts * values**2).sum(1).double() / pixels - mean**2).clamp(min=0).sqrt()
     if not (std > 0).all():
         raise FrugalnasError("the training images are all of one colour; there is nothing to learn from them")
     return {"mean": (mean / 255).tolist(), "std": (std / 255).tolist()}
 
 
-def _readable(train: Part, chosen: np.ndarray[Any, np.dtype[np.int64]], corruption: Corruption) -> torch.Tensor:
+def _readable(train: Part, chosen: NDArray[np.int64], corruption: Corruption) -> torch.Tensor:
     if train.in_memory:
         return train.read(chosen)
     images = []
@@ -425,10 +411,3 @@ def _fingerprint(found: Found) -> str:
         hashed.update(f"{name} {len(source)} {source.digest()}".encode())
         hashed.update(b"" if source.labels is None else np.ascontiguousarray(source.labels).data)
     return hashed.hexdigest()[:32]
-
-
-def _suggested(found: Found, size: int, small: bool) -> Augmentation:
-    flip = 0.5 if found.mirrored else 0.0
-    if small or size <= _SMALL:
-        return Augmentation(pad=max(1, size // 8), flip=flip)
-    return Augmentation(resized_crop=0.08, flip=flip)

@@ -202,9 +202,8 @@ class _Meter(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _SAME_SHAPE:
             return args[0] if args else kwargs["tensor" if "tensor" in kwargs else "input"]
-        if func in _SUMS and len(args) == 2 and all(isinstance(term, Tensor) for term in args):
-            if args[0].shape == args[1].shape:
-                return args[0]
+        if func in _SUMS and _alike(args):
+            return args[0]
         if func in _CONVOLUTIONS:
             return self._convolution(func, args, kwargs)
         out = func(*args, **kwargs)
@@ -248,6 +247,11 @@ _SAME_SHAPE = {
     *(nn.functional.hardswish, nn.functional.hardsigmoid, nn.functional.silu),
 }
 """Functions whose result has the shape of their first argument; torch takes long to find that out."""
+
+
+def _alike(terms: tuple[Any, ...]) -> bool:
+    """Whether these are two tensors of one shape."""
+    return len(terms) == 2 and all(isinstance(term, Tensor) for term in terms) and terms[0].shape == terms[1].shape
 
 
 def _convolved(

@@ -17,7 +17,7 @@ from frugalnas.spaces.darts_encodings import darts_adjacency, darts_paths, darts
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes, table_path
+from frugalnas.spaces.sizes import checked_sizes, with_latency
 
 Space = TypeVar("Space", bound="DARTS")
 
@@ -103,8 +103,7 @@ class DARTS(FactoredSpace):
         self.input_size = sizes["input_size"] if input_size is None else input_size
         self.classes = sizes["classes"] if classes is None else classes
         checked_sizes(self, width=1, layers=1, input_size=1, classes=1)
-        self.latency = table_path(self, latency)
-        self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
+        self.latency, self.quantities = with_latency(self, latency, "params", "macs", "thop")
         self.counted_for = (
             f"{macro} network of width {self.width}, {self.layers} cells, {self.input_size}x{self.input_size} images"
         )

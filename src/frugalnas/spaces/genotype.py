@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, quoted
 
 PRIMITIVES = (
     "none",
@@ -84,12 +84,12 @@ class Genotype:
         stripped = text.strip()
         if not stripped.startswith(("{", "Genotype")):
             raise FrugalnasError(
-                f"{_shown(text)} is no genotype; write Genotype(normal=[('sep_conv_3x3', 0), ...], ...)"
+                f"{quoted(text)} is no genotype; write Genotype(normal=[('sep_conv_3x3', 0), ...], ...)"
             )
         try:
             fields = read_json(stripped, "the genotype") if stripped.startswith("{") else _arguments(stripped)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-            raise FrugalnasError(f"cannot read the genotype {_shown(text)}: {_reason(error)}") from None
+            raise FrugalnasError(f"cannot read the genotype {quoted(text)}: {_reason(error)}") from None
         return cls.from_fields(fields)
 
     @classmethod
@@ -173,10 +173,6 @@ def _range(states: tuple[int, ...]) -> str:
     """As the DARTS programs print it: a range where it is one."""
     whole = range(states[0], states[0] + len(states))
     return f"range({whole.start}, {whole.stop})" if states == tuple(whole) else str(list(states))
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")
 
 
 def _reason(error: Exception) -> str:

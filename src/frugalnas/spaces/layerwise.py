@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, quoted, unknown_name
 from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes, table_path
+from frugalnas.spaces.sizes import checked_sizes, with_latency
 
 MBCONVS = ("mb3_k3", "mb6_k3", "mb3_k5", "mb6_k5", "mb3_k7", "mb6_k7")
 """Inverted residuals by expansion and kernel, in the order of RLNAS and ABS."""
@@ -73,7 +73,6 @@ class LayerSpace(FactoredSpace):
         self.stages = None if stages is None else tuple(tuple(stage) for stage in stages)
         self.skeleton = skeleton
         self.width, self.input_size, self.classes = width, input_size, classes
-        self.latency = table_path(self, latency)
         checked_sizes(self, width=0.0, input_size=1, classes=1)
         for place, layer in enumerate(self.layers):
             if not layer or len(set(layer)) < len(layer) or any(not word or word.split() != [word] for word in layer):
@@ -90,7 +89,8 @@ class LayerSpace(FactoredSpace):
                     f"stages of {name} has {list(stage)}; it lists layers from 0 to {len(self.layers) - 1} of equal shape, "
                     "among which the identity can be moved"
                 )
-        self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ())) if skeleton else ()
+        self.latency, counted = with_latency(self, latency, "params", "macs", "thop")
+        self.quantities = counted if skeleton else ()
         self.counted_for = f"network of width {width:g}, {input_size}x{input_size} images" if skeleton else ""
 
     def format(self, code: Codes) -> str:
@@ -107,7 +107,7 @@ class LayerSpace(FactoredSpace):
         if len(bare) > 1 and bare[0] + bare[-1] in ("[]", "()"):
             bare = bare[1:-1]
         words = bare.replace(",", " ").split()
-        shown = repr(text if len(text) <= 80 else text[:77] + "...")
+        shown = quoted(text)
         if len(words) != self.genes:
             raise FrugalnasError(
                 f"cannot read the {self.name} architecture {shown}: it has {len(words)} layers, the space has {self.genes}"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, quoted, unknown_name
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.cells101 import (
@@ -240,5 +240,4 @@ def _from_json(text: str) -> Codes:
 
 
 def _unreadable(text: str, why: str) -> FrugalnasError:
-    shown = text if len(text) <= 120 else text[:117] + "..."
-    return FrugalnasError(f"cannot read the NAS-Bench-101 cell {shown!r}: {why}")
+    return FrugalnasError(f"cannot read the NAS-Bench-101 cell {quoted(text, 120)}: {why}")

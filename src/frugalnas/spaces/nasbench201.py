@@ -14,7 +14,7 @@ from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.hashing import mixed
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.paths import path_positions, path_sequences
-from frugalnas.spaces.sizes import benchmark_network, checked_sizes, table_path
+from frugalnas.spaces.sizes import benchmark_network, checked_sizes, with_latency
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NONE, SKIP, CONV1X1, CONV3X3, POOL = range(5)
@@ -87,8 +87,7 @@ class NASBench201(SearchSpace):
         latency: str | None = None,
     ) -> None:
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
-        self.latency = table_path(self, latency)
-        self.quantities = ("params", "macs", *(("latency",) if latency else ()))
+        self.latency, self.quantities = with_latency(self, latency, "params", "macs")
         checked_sizes(self, width=2, cells=1, input_size=3, classes=1)
         self.counted_for = benchmark_network(self, (16, 5, 32, 10), "stage")
         self.allowed: BoolArray = np.ones((6, 5), np.bool_)

@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, quoted, unknown_name
 from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
-from frugalnas.spaces.sizes import checked_sizes, table_path
+from frugalnas.spaces.sizes import checked_sizes, with_latency
 
 STAGES, LAYERS, LEAST = 5, 4, 2
 KERNELS = (3, 5, 7)
@@ -63,11 +63,10 @@ class OnceForAll(FactoredSpace):
     ) -> None:
         if sampler not in SAMPLERS:
             raise unknown_name("sampler of once-for-all", sampler, SAMPLERS)
+        self.sampler = sampler
         self.width, self.input_size, self.classes = width, input_size, classes
         checked_sizes(self, width=0.0, input_size=1, classes=1)
-        self.sampler = sampler
-        self.latency = table_path(self, latency)
-        self.quantities = ("params", "macs", "thop", *(("latency",) if latency else ()))
+        self.latency, self.quantities = with_latency(self, latency, "params", "macs", "thop")
         self.counted_for = f"network of width {width:g}, {input_size}x{input_size} images"
         self.allowed = np.ones((STAGES * LAYERS, NONE + 1), np.bool_)
         self.allowed[np.arange(STAGES * LAYERS) % LAYERS < LEAST, NONE] = False
@@ -116,7 +115,7 @@ class OnceForAll(FactoredSpace):
         where it is there: it must be the input size.
         """
         text = known_text(text, self.name)
-        shown, fields = _shown(text), _fields(text)
+        shown, fields = quoted(text), _fields(text)
         parts: dict[str, Any] = {}
         for field, length in (("ks", STAGES * LAYERS), ("e", STAGES * LAYERS), ("d", STAGES)):
             parts[field] = fields.get(field)
@@ -181,10 +180,6 @@ def _stages() -> tuple[tuple[tuple[int, ...], Codes], ...]:
     return tuple((tuple(range(first, first + LAYERS)), stage) for first in range(0, STAGES * LAYERS, LAYERS))
 
 
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else text[:77] + "...")
-
-
 def _fields(text: str) -> dict[str, Any]:
     """The entries of a network as Once-for-All's programs keep it in JSON, or print it in Python's notation."""
     try:
@@ -193,7 +188,7 @@ def _fields(text: str) -> dict[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         raise FrugalnasError(
-            f'cannot read the Once-for-All network {_shown(text)}; write {{"ks": [20 kernels], "e": [20 expansions], "d": '
+            f'cannot read the Once-for-All network {quoted(text)}; write {{"ks": [20 kernels], "e": [20 expansions], "d": '
             f"[5 depths]}}"
         )
     return fields

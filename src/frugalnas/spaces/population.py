@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -61,27 +62,21 @@ class Population:
         self.known = dict(known or {})
         self.codes = np.array(space.as_codes(codes))
         self.codes.setflags(write=False)
-        self._network_ids: NDArray[np.uint64] | None = None
         self._encoded: dict[tuple[str, ...], Distinct] = {}
-        self._graphs: Graphs | None = None
         self._computed: dict[Hashable, Any] = {}
 
     def __len__(self) -> int:
         return len(self.codes)
 
-    @property
+    @cached_property
     def network_ids(self) -> NDArray[np.uint64]:
         """A number that two architectures share exactly when they are the same network, shape [n]."""
-        if self._network_ids is None:
-            self._network_ids = self.space.network_ids(self.codes)
-        return self._network_ids
+        return self.space.network_ids(self.codes)
 
-    @property
+    @cached_property
     def graphs(self) -> Graphs:
         """The architectures as graphs, as the space draws them."""
-        if self._graphs is None:
-            self._graphs = self.space.graphs(self.codes)
-        return self._graphs
+        return self.space.graphs(self.codes)
 
     def quantity(self, name: str) -> FloatArray:
         """A quantity that the space counts, such as "params", or that is known otherwise, shape [n]."""
@@ -120,11 +115,11 @@ class Population:
     def take(self, rows: IntArray) -> Population:
         """The architectures in `rows`, with the graphs and encodings that are already known."""
         part = Population(self.space, self.codes[rows], self.known)
-        if self._network_ids is not None:
-            part._network_ids = self._network_ids[rows]
-        if self._graphs is not None:
-            known = self._graphs
-            part._graphs = Graphs(known.adjacency[rows], known.operations[rows], known.names)
+        if "network_ids" in self.__dict__:
+            part.network_ids = self.network_ids[rows]
+        if "graphs" in self.__dict__:
+            known = self.graphs
+            part.graphs = Graphs(known.adjacency[rows], known.operations[rows], known.names)
         for key, encoded in self._encoded.items():
             kept, inverse = np.unique(encoded.inverse[rows], return_inverse=True)
             part._encoded[key] = Distinct(encoded.rows[kept], inverse.ravel())

@@ -41,15 +41,15 @@ def benchmark_network(space: Any, standard: tuple[int, int, int, int], parts: st
     return f"network of width {width}, {cells} cells a {parts}, {side}x{side} images, {classes} classes"
 
 
-def table_path(space: Any, latency: Any) -> str | None:
-    """The absolute path of a space's latency table, so that a run that uses it goes on from any folder."""
+def with_latency(space: Any, latency: Any, *counted: str) -> tuple[str | None, tuple[str, ...]]:
+    """The absolute path of a space's latency table, so that a run that uses it goes on from any folder, and what is counted."""
     if latency is None:
-        return None
+        return None, counted
     if not isinstance(latency, (str, os.PathLike)):
         raise FrugalnasError(
             f"latency of {space.name} is {latency!r}; it is the path of a table, which frugalnas measure-latency writes"
         )
-    return os.path.abspath(os.path.expanduser(latency))
+    return os.path.abspath(os.path.expanduser(latency)), (*counted, "latency")
 
 
 def sizes_of(space: Any) -> str:
