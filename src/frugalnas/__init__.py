@@ -31,7 +31,7 @@ _HOMES = {
     "frugalnas.methods.rlnas": ("RLNAS", "rlnas"),
     "frugalnas.networks": ("build", "count_network", "load"),
     "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
-    "frugalnas.runs.kinds": ("resume_run",),
+    "frugalnas.runs.kinds": ("RunKind", "load_run", "resume_run"),
     "frugalnas.runs.progress": ("Progress",),
     "frugalnas.searches": (
         "Budget",
@@ -104,6 +104,8 @@ if TYPE_CHECKING:
     from frugalnas.predictors import Prediction as Prediction
     from frugalnas.predictors import Predictor as Predictor
     from frugalnas.predictors import Ridge as Ridge
+    from frugalnas.runs.kinds import RunKind as RunKind
+    from frugalnas.runs.kinds import load_run as load_run
     from frugalnas.runs.kinds import resume_run as resume_run
     from frugalnas.runs.progress import Progress as Progress
     from frugalnas.scores import Angle as Angle
