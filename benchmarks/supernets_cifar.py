@@ -12,7 +12,7 @@ import numpy as np
 
 import frugalnas as fn
 from frugalnas.data import SplitSpec
-from frugalnas.searches.scoring import open_score
+from frugalnas.searches.supernet_scores import open_score
 from frugalnas.trainings.supernet import train_supernet
 
 SPACES = {

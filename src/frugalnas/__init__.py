@@ -42,7 +42,7 @@ _HOMES = {
         "resume",
         "search",
     ),
-    "frugalnas.searches.scoring": ("ScoreEvaluator", "open_score"),
+    "frugalnas.searches.supernet_scores": ("ScoreEvaluator", "open_score"),
     "frugalnas.trainings.supernet": ("SupernetResult", "load_supernet", "train_supernet"),
     "frugalnas.trainings.network": ("TrainingResult", "train"),
     "frugalnas.searches.untrained": ("UntrainedEvaluator", "open_untrained"),
@@ -119,8 +119,8 @@ if TYPE_CHECKING:
     from frugalnas.searches import load_search as load_search
     from frugalnas.searches import resume as resume
     from frugalnas.searches import search as search
-    from frugalnas.searches.scoring import ScoreEvaluator as ScoreEvaluator
-    from frugalnas.searches.scoring import open_score as open_score
+    from frugalnas.searches.supernet_scores import ScoreEvaluator as ScoreEvaluator
+    from frugalnas.searches.supernet_scores import open_score as open_score
     from frugalnas.searches.untrained import UntrainedEvaluator as UntrainedEvaluator
     from frugalnas.searches.untrained import open_untrained as open_untrained
     from frugalnas.spaces import DARTS as DARTS

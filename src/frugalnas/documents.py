@@ -8,11 +8,12 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.limits import LIMITS, within
 
+RecordT = TypeVar("RecordT")
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "nothing"}
 
 
@@ -199,6 +200,29 @@ def options_of(constructor: Callable[..., Any]) -> dict[str, Any]:
             return {}
         else:
             return {name: hint for name, hint in hints.items() if name != "return"}
+
+
+def record(kind: type[RecordT], given: RecordT | Mapping[str, Any], of: str) -> RecordT:
+    """A record as it is, or made from its fields by name.
+
+    Args:
+        kind: its class.
+        given: it, or plain data.
+        of: what it is called, for the error.
+
+    Raises:
+        FrugalnasError: for anything else, an unknown field, or a value of the wrong kind.
+    """
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise FrugalnasError(f"{of} is {given!r:.100}; give a {kind.__name__}, or its fields by name")
+    known = options_of(kind)
+    for name in given:
+        if name not in known:
+            raise unknown_name(f"field of {of}", name, known)
+    check_options(kind, given, of)
+    return kind(**given)
 
 
 def check_options(constructor: Callable[..., Any], options: Mapping[str, Any], of: str) -> None:

@@ -333,7 +333,7 @@ EVALUATORS = Registry(
     "evaluator",
     {
         "table": "frugalnas.tables:TableEvaluator",
-        "score": "frugalnas.searches.scoring:ScoreEvaluator",
+        "score": "frugalnas.searches.supernet_scores:ScoreEvaluator",
         "training": "frugalnas.trainings.evaluator:TrainingEvaluator",
         "untrained": "frugalnas.searches.untrained:UntrainedEvaluator",
         "function": "frugalnas.evaluation:FunctionEvaluator",

@@ -164,7 +164,7 @@ def test_the_winner_is_the_retrained_network_with_the_best_validation_accuracy(w
 
 
 def test_those_retrained_have_the_largest_angles_of_the_whole_space(whole):
-    from frugalnas.searches.scoring import open_score
+    from frugalnas.searches.supernet_scores import open_score
 
     score = open_score(whole.run_dir, "angle")
     codes = alive(SPACE, SPACE.enumerate())

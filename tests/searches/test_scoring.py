@@ -22,9 +22,10 @@ from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
 from frugalnas.searches import Budget, QueryCallback, resume, search
-from frugalnas.searches.scoring import SCORES, ZERO_COST, ScoreEvaluator, ZeroCostScore, fast, open_score
+from frugalnas.searches.scoring import SCORES, ZERO_COST, ZeroCostScore, fast
+from frugalnas.searches.supernet_scores import Looking, ScoreEvaluator, open_score
 from frugalnas.strategies import RandomSearch
-from frugalnas.studies.correlation import Looking, correlate, tables_named, transfer
+from frugalnas.studies.correlation import correlate, tables_named, transfer
 from frugalnas.supernets import supernet_of
 from frugalnas.tables import Column, Contents, open_table, write_table
 from frugalnas.tables.catalogue import table_folder
@@ -112,9 +113,9 @@ def test_accuracy_is_that_of_the_path_on_the_images_held_out(runs):
     with torch.no_grad():
         paths = run.space.canonical(CODES)  # codes of one network have one score
         right = [(supernet(images, code).argmax(1) == labels).double().mean() for code in paths]
-    score = open_score(run.run_dir, "accuracy", recalibrate=False)
+    score = open_score(run.run_dir, "accuracy", looking=Looking(recalibrate=False))
     np.testing.assert_allclose(score(CODES), 100 * np.array(right), atol=1e-9)
-    recalibrated = open_score(run.run_dir, "accuracy", images=100)
+    recalibrated = open_score(run.run_dir, "accuracy", looking=Looking(images=100))
     assert recalibrated.images == 100
     assert np.ptp(recalibrated(CODES)) > 0
 
@@ -135,7 +136,7 @@ def test_a_methods_run_stands_for_the_supernet_that_it_trained(runs, tmp_path):
 
 
 def test_zero_cost_scores_and_sums_by_rank(runs):
-    together = open_score(runs / "seed0", "synflow+naswot+gradnorm", reference=4, images=32)
+    together = open_score(runs / "seed0", "synflow+naswot+gradnorm", reference=4, looking=Looking(images=32))
     parts = together.parts(CODES)
     assert sorted(parts) == ["gradnorm", "naswot", "synflow"]
     assert all(np.isfinite(values).all() for values in parts.values())
@@ -158,7 +159,7 @@ def test_zero_cost_scores_and_sums_by_rank(runs):
         ({"epoch": 9}, "has done 3 of 3 epochs"),
         ({"rule": "abs-darts"}, "is for darts, not for nasbench201"),
         ({"space": fn.DARTS()}, "supernet of nasbench201, but darts is scored"),
-        ({"name": "accuracy", "images": 0}, "at least one image"),
+        ({"name": "accuracy", "looking": Looking(images=0)}, "at least one image"),
     ],
 )
 def test_what_a_run_cannot_answer_is_said_with_the_mend(runs, options, said):
@@ -217,6 +218,13 @@ def test_an_interrupted_search_ends_as_if_it_had_not_been(runs, tmp_path):
         begin("cut", [Interrupt()])
     resume(tmp_path / "cut")
     assert (tmp_path / "cut" / "journal.jsonl").read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+
+
+def test_options_of_older_runs_stand_in_a_row(runs):
+    row = {"supernet": str(runs / "seed0"), "name": "angle", "rule": None, "base": 0, "epoch": 2, "recalibrate": False}
+    row |= {"images": 1000, "reference": None, "seed": 3, "device": "cpu", "initial": None}
+    built = build_evaluator({"name": "score", "options": row}, SPACE)
+    assert (built.base, built.epoch, built.looking) == (0, 2, Looking(recalibrate=False, seed=3))
 
 
 def test_a_search_whose_supernet_was_moved_says_where_it_was(runs, tmp_path):

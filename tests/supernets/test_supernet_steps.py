@@ -13,7 +13,17 @@ import torch.nn.functional as F  # noqa: N812
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.supernets import PATHS, SupernetRecipe, SupernetStep, path_sampler, supernet_of
-from frugalnas.training import Checkpoints, Compute, Objective, Position, fit, launched, optimizer_for, schedule_for
+from frugalnas.training import (
+    Checkpoints,
+    Compute,
+    Length,
+    Objective,
+    Position,
+    fit,
+    launched,
+    optimizer_for,
+    schedule_for,
+)
 
 SPACE = fn.NASBench201(width=2, cells=1, input_size=8)
 RESTRICTED = np.ones((6, 5), bool)
@@ -155,11 +165,9 @@ class Training:
             self.step,
             self.state,
             self.batches,
-            epochs=2,
-            steps_per_epoch=self.steps_per_epoch,
+            length=Length(2, self.steps_per_epoch),
             seed=0,
-            checkpoints=None if folder is None else Checkpoints(folder, {}),
-            save_every=0.0,
+            checkpoints=None if folder is None else Checkpoints(folder, {}, every=0.0),
             on_step=on_step,
         )
 

@@ -17,6 +17,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.training import (
     Checkpoints,
     Compute,
+    Length,
     Objective,
     Position,
     Recipe,
@@ -372,7 +373,7 @@ class Toy:
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.01)
         self.means = []
         self.stop_at = stop_at
-        self.checkpoints = Checkpoints(folder, {"architecture": "toy"})
+        self.checkpoints = Checkpoints(folder, {"architecture": "toy"}, every=0.0)
 
     def batches(self, epoch, first):
         for step in range(first, 5):
@@ -393,11 +394,9 @@ class Toy:
             self.step,
             {"network": self.network, "optimizer": self.optimizer},
             self.batches,
-            epochs=3,
-            steps_per_epoch=5,
+            length=Length(3, 5),
             seed=1,
             checkpoints=self.checkpoints,
-            save_every=0.0,
             on_epoch=lambda epoch, means: self.means.append((epoch, means["loss"])),
         )
         return self

@@ -58,7 +58,7 @@ def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
 
 def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
     """What both commands pass on."""
-    from frugalnas.studies.correlation import Looking
+    from frugalnas.searches.supernet_scores import Looking
 
     if parsed.sample is not None and parsed.sample < 2:
         raise FrugalnasError(f"--sample {parsed.sample}: a ranking needs two architectures at least")
@@ -68,7 +68,7 @@ def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
 
 def study_folder(parsed: argparse.Namespace) -> Path:
     """Where files are written."""
-    from frugalnas.searches.scoring import supernet_folder
+    from frugalnas.searches.supernet_scores import supernet_folder
 
     return parsed.out or supernet_folder(parsed.run_dirs[0]) / "report"
 

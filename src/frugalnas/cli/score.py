@@ -130,7 +130,8 @@ def _run(parsed: argparse.Namespace) -> None:
     import numpy as np
 
     from frugalnas.runs.descriptions import build_space
-    from frugalnas.searches.scoring import fast, open_score
+    from frugalnas.searches.scoring import fast
+    from frugalnas.searches.supernet_scores import Looking, open_score
     from frugalnas.searches.untrained import open_untrained
 
     settings = settings_of(parsed.set, ("space",))
@@ -152,18 +153,9 @@ def _run(parsed: argparse.Namespace) -> None:
     else:
         refuse(parsed, given, "goes with a space; a supernet's run has its own images")
         space = supernet_space(parsed.run_dir, None, settings, parsed.where)
-        score = open_score(
-            parsed.run_dir,
-            parsed.score,
-            space=space,
-            rule=parsed.rule,
-            base=parsed.base,
-            epoch=parsed.epoch,
-            recalibrate=parsed.recalibrate,
-            images=parsed.images,
-            seed=parsed.seed,
-            device=parsed.device,
-        )
+        looking = Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device)
+        angle = {name: getattr(parsed, name) for name in ("rule", "base", "epoch")}
+        score = open_score(parsed.run_dir, parsed.score, space=space, looking=looking, **angle)
     if parsed.maximise:
         _maximise(parsed, space, score)
         return
@@ -319,7 +311,7 @@ def _shown(name: str, value: float) -> str:
 
 def _how(parsed: argparse.Namespace) -> str:
     """From which weights to which."""
-    from frugalnas.searches.scoring import angle_base, supernet_folder
+    from frugalnas.searches.supernet_scores import angle_base, supernet_folder
     from frugalnas.trainings.supernet import load_supernet
 
     if parsed.run_dir is None:

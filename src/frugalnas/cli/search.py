@@ -259,7 +259,7 @@ def _scored(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Descriptions of a supernet's space, at the sizes and under the limits of the options, and of what scores it."""
     from frugalnas.runs.descriptions import describe_evaluator, describe_space
-    from frugalnas.searches.scoring import ScoreEvaluator
+    from frugalnas.searches.supernet_scores import ScoreEvaluator
 
     if parsed.supernet is None:
         raise FrugalnasError(
@@ -271,7 +271,7 @@ def _scored(
     options = converted(EVALUATORS.resolve("score"), settings.get("evaluator", {}), "evaluator")
     named = {"supernet": str(parsed.supernet), "name": parsed.score or "angle"}
     named |= {name: getattr(parsed, name) for name in ("rule", "base", "epoch") if getattr(parsed, name) is not None}
-    evaluator = ScoreEvaluator(space, **{**options, **named})
+    evaluator = ScoreEvaluator(space, **ScoreEvaluator.nested({**options, **named}))
     return describe_space(space), describe_evaluator(evaluator)
 
 
@@ -285,7 +285,7 @@ def supernet_space(
     """
     from frugalnas.runs.descriptions import build_space
     from frugalnas.runs.folder import RunFolder
-    from frugalnas.searches.scoring import supernet_folder
+    from frugalnas.searches.supernet_scores import supernet_folder
 
     own = RunFolder(supernet_folder(run_dir)).config["space"]
     if name not in (None, own["name"]):
@@ -323,7 +323,7 @@ def _say_what_it_is(strategy: Strategy) -> None:
 def _say_how_else(evaluator: Evaluator) -> None:
     """Before a search by a score: what can be known without one."""
     from frugalnas.scores import Angle
-    from frugalnas.searches.scoring import ScoreEvaluator
+    from frugalnas.searches.supernet_scores import ScoreEvaluator
 
     if not isinstance(evaluator, ScoreEvaluator):
         return

@@ -80,7 +80,7 @@ def _name(space: SearchSpace, recipe: PretrainingRecipe, seed: int) -> str:
 
 def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: int, device: str, folder: Path) -> None:
     from frugalnas.encoders.pretraining import pretraining_for  # loads the training room, which takes seconds
-    from frugalnas.training import Checkpoints, Compute, fit
+    from frugalnas.training import Checkpoints, Compute, Length, fit
 
     print(
         f"pre-training an encoder of {space.name} ({recipe.task}, recipe {recipe.name}, {recipe.epochs} epochs), once; it "
@@ -95,8 +95,7 @@ def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: 
         pretraining,
         pretraining.state,
         pretraining.batches,
-        epochs=recipe.epochs,
-        steps_per_epoch=pretraining.steps_per_epoch,
+        length=Length(recipe.epochs, pretraining.steps_per_epoch),
         seed=seed,
         checkpoints=Checkpoints(draft / "checkpoints", pretraining.identity),
         on_step=lambda position: said.step(position.done + 1),

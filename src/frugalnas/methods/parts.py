@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
     from frugalnas.runs.stages import Stages
     from frugalnas.searches.result import SearchResult
-    from frugalnas.searches.scoring import ScoreEvaluator
+    from frugalnas.searches.supernet_scores import ScoreEvaluator
     from frugalnas.spaces import Codes
     from frugalnas.strategies import Strategy
     from frugalnas.supernets import SupernetRecipe
@@ -181,10 +181,11 @@ class Score(Part):
 
     def of(self, supernet: SupernetResult) -> ScoreEvaluator:
         """What answers a search with it."""
-        from frugalnas.searches.scoring import ScoreEvaluator
+        from frugalnas.searches.supernet_scores import ScoreEvaluator
 
         space, seed = self.method.spaces.retrained, self.method.seed
-        return ScoreEvaluator(space, supernet=str(supernet.run_dir), seed=seed, **self.settings)
+        options = {"supernet": str(supernet.run_dir), "seed": seed, **self.settings}
+        return ScoreEvaluator(space, **ScoreEvaluator.nested(options))
 
     def best_of(self, found: SearchResult, asked: ScoreEvaluator) -> Finalists:
         """The best by the score: of the whole space where it can be listed, else of those that a search found."""

@@ -93,7 +93,7 @@ def method_report(run: MethodResult) -> list[Path]:
 
 def _certainty(run: MethodResult) -> Certainty | None:
     """How sure the angle's ranking is; None for other scores, of which nothing is known before the last epoch."""
-    from frugalnas.searches.scoring import open_score
+    from frugalnas.searches.supernet_scores import open_score
 
     supernets = run.results.get("supernet", ())
     if score_unit(run)[0] != "angle" or not supernets:

@@ -34,10 +34,10 @@ def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
 
 
 def renewed(description: Mapping[str, Any]) -> dict[str, Any]:
-    """An evaluator's description as it is written today; in older runs the options of a training stand in a row."""
+    """An evaluator's description as it is written today; in older runs some options stand in a row."""
     options = description.get("options") or {}
-    if description.get("name") == "training":
-        constructor = EVALUATORS.resolve("training")
+    if description.get("name") in ("score", "training"):
+        constructor = EVALUATORS.resolve(description["name"])
         return {**description, "options": cast(type[Evaluator], constructor).nested(options)}
     return dict(description)
 

@@ -6,8 +6,8 @@
 - `Ledger`, `Query`: what was paid for. `QueryCallback`: looks on; `runs.progress` has what looks on at any run.
 - `replay`: the rounds of a run of WeakNAS or NPENAS seen again, from its journal.
 
-What answers a search besides tables lives in `searches.scoring` (a supernet) and `searches.untrained` (networks that nobody has
-trained).
+What answers a search besides tables lives in `searches.supernet_scores` and `searches.untrained` (networks that nobody has
+trained); `searches.scoring` is what they have in common.
 """
 
 from frugalnas.searches.budget import Budget

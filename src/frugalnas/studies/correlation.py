@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ from frugalnas.scores import Angle, Score, rule_for
 from frugalnas.scores.angle import Weighting
 from frugalnas.scores.combined import combine
 from frugalnas.scores.correlation import correlation
-from frugalnas.searches.scoring import IMAGES, angle_base, fast, open_score, supernet_folder
+from frugalnas.searches.scoring import fast
+from frugalnas.searches.supernet_scores import Looking, angle_base, open_score, supernet_folder
 from frugalnas.spaces import Codes, FloatArray
 from frugalnas.studies.rankings import Study, TableRanking
 from frugalnas.tables import Table, open_table, table_names
@@ -29,23 +30,6 @@ AGAINST = ("test", "validation", "whole_test")
 SAMPLE = 200
 """Architectures of the table that a score is held against which takes long for each."""
 BASELINES = ("params", "macs")
-
-
-@dataclass(frozen=True)
-class Looking:
-    """How networks are looked at, where a score does so.
-
-    Attributes:
-        recalibrate: whether batch norms are recalibrated for each path before its accuracy is measured.
-        images: held-out images for an accuracy.
-        seed: of samples of architectures, and weights of zero-cost scores.
-        device: where.
-    """
-
-    recalibrate: bool = True
-    images: int = IMAGES
-    seed: int = 0
-    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -244,7 +228,7 @@ def _parts(
 ) -> Iterator[_Source]:
     """Each part of a sum after one epoch, and the sum itself."""
     parts = tuple(
-        open_score(run.run_dir, name, rule=rule, base=base, epoch=epoch, **asdict(looking)) for name in _names(score)
+        open_score(run.run_dir, name, rule=rule, base=base, epoch=epoch, looking=looking) for name in _names(score)
     )
     for members in (*((part,) for part in parts), *([parts] if len(parts) > 1 else [])):
         names = [part.name for part in members]

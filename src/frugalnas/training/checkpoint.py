@@ -53,10 +53,12 @@ class Checkpoints:
         folder: made when the first one is written.
         identity: plain values that say whose state this is, such as architecture, recipe and seed; a checkpoint with
             others is refused.
+        every: seconds between those that are written within an epoch; there is one at the end of each epoch too.
+        writes: whether this process writes them; one of several that train together does.
     """
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, identity: Mapping[str, Any], *, every: float = 60.0, writes: bool = True) -> None:
+        self.folder, self.every, self.writes = Path(folder), every, writes
         self.identity = json.loads(json.dumps(identity))
 
     def write(self, step: int, state: Mapping[str, Any], extra: Mapping[str, Any]) -> Path:

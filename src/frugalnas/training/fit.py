@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,18 @@ class Position:
         return self.epochs * self.steps_per_epoch
 
 
+class Length(NamedTuple):
+    """How long a training is.
+
+    Attributes:
+        epochs: in all.
+        steps: of each, which are its batches.
+    """
+
+    epochs: int
+    steps: int
+
+
 Step = Callable[[Any, Position], Mapping[str, Tensor]]
 """Trains on one batch; answers sums over the batch's images by name, "images" among them, as detached scalars."""
 Batches = Callable[[int, int], Iterable[Any]]
@@ -62,14 +74,11 @@ def fit(
     state: Mapping[str, Stateful],
     batches: Batches,
     *,
-    epochs: int,
-    steps_per_epoch: int,
+    length: Length,
     seed: int,
     checkpoints: Checkpoints | None = None,
-    save_every: float = 60.0,
     on_epoch: Callable[[int, dict[str, float]], None] = lambda epoch, means: None,
     on_step: Callable[[Position], None] = lambda position: None,
-    writes: bool = True,
     stream: int = 0,
     mend: Callable[[], str] = lambda: ": the training has diverged; lower lr",
 ) -> None:
@@ -81,21 +90,20 @@ def fit(
         step: what one batch does; several optimisers, accumulated gradients, architecture steps are its own affair.
         state: all that steps change, by name: network, optimisers, averages, and what `on_epoch` remembers.
         batches: of an epoch, from a step on.
-        epochs: in all.
-        steps_per_epoch: how many batches an epoch has.
+        length: how many epochs of how many steps.
         seed: of everything random within steps.
         checkpoints: where the state is kept; None keeps nothing.
-        save_every: seconds between checkpoints within an epoch; there is one at the end of each epoch too.
         on_epoch: is told the epoch (from 0) and the means over its images of what `step` answered, before the checkpoint
             that ends it: after a kill it may be told of the last epoch again.
         on_step: is told after every step where it was.
-        writes: whether this process writes the checkpoints; one of several that train together does.
         stream: of random numbers; processes that train together have different ones.
         mend: what is said of a divergence and what to do about it, at the time.
 
     Raises:
         Diverged: where a loss, a weight or a running statistic is not finite.
     """
+    epochs, steps_per_epoch = length
+    writing = checkpoints if checkpoints is not None and checkpoints.writes else None
     first, sums = _take_up(state, checkpoints, steps_per_epoch)
     saved = time.monotonic()
     losses = _Losses(mend)
@@ -111,17 +119,17 @@ def fit(
                 losses.add(position, values)
                 on_step(position)
                 last = number + 1 == steps_per_epoch
-                if checkpoints is not None and writes and not last and time.monotonic() - saved > save_every:
+                if writing is not None and not last and time.monotonic() - saved > writing.every:
                     losses.check(state)
-                    _save(checkpoints, state, position.done + 1, sums)
+                    _save(writing, state, position.done + 1, sums)
                     saved = time.monotonic()
             losses.check(state)
             totals = {name: float(value) for name, value in sums.items()}
             images = totals.pop("images")
             on_epoch(epoch, {name: value / images for name, value in totals.items()})
             sums = {}
-            if checkpoints is not None and writes:
-                _save(checkpoints, state, (epoch + 1) * steps_per_epoch, sums)
+            if writing is not None:
+                _save(writing, state, (epoch + 1) * steps_per_epoch, sums)
                 saved = time.monotonic()
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from frugalnas.documents import check_options, options_of
+from frugalnas.documents import record
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings, told, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.registry import constructor_options
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from frugalnas.data import ImageData, Images
     from frugalnas.training import Compute
     from frugalnas.trainings.network import TrainingResult
-
-RecordT = TypeVar("RecordT")
 
 SELECTIONS = {"best": "best validation accuracy, %", "last5": "mean validation accuracy of the last five epochs, %"}
 """What an architecture may be worth, by name, and what people call it."""
@@ -114,10 +112,12 @@ class TrainingEvaluator(Evaluator):
         if not space.skeleton:
             raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `skeleton`")
         proxy = PROXY if getattr(space, "macro", None) == "cifar" else {}
-        found = _record(Images, {"spec": images} if isinstance(images, (str, Path)) else images, "images").located()
+        found = record(
+            Images, {"spec": images} if isinstance(images, (str, Path)) else images, "evaluator.images"
+        ).located()
         self.space = space
         self.images: Images = replace(found, split=_found(found.split) if isinstance(found.split, str) else found.split)
-        where = _record(Compute, compute or {}, "compute")
+        where = record(Compute, compute or {}, "evaluator.compute")
         self.compute: Compute = replace(where, channels_last=bool(where.channels_last))
         self.recipe = _found(recipe) if Path(recipe).suffix in (".yaml", ".yml") else recipe
         self.settings = _settings(settings)
@@ -250,20 +250,6 @@ def _open(images: str, normalisation: str) -> ImageData:
     from frugalnas.data import Images
 
     return Images(**json.loads(images)).open(normalisation=json.loads(normalisation))
-
-
-def _record(kind: type[RecordT], given: RecordT | Mapping[str, Any], part: str) -> RecordT:
-    """A record as it is, or made from its fields by name."""
-    if isinstance(given, kind):
-        return given
-    if not isinstance(given, Mapping):
-        raise FrugalnasError(f"evaluator.{part} is {given!r:.100}; give a {kind.__name__}, or its fields by name")
-    known = options_of(kind)
-    for name in given:
-        if name not in known:
-            raise unknown_name(f"field of evaluator.{part}", name, known)
-    check_options(kind, given, f"evaluator.{part}")
-    return kind(**given)
 
 
 def _found(path: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 from frugalnas.errors import Diverged
 from frugalnas.runs.folder import DIVERGED, RunFolder
 from frugalnas.runs.progress import Callback
-from frugalnas.training import Checkpoints, Position, Stateful, fit, watching_memory
+from frugalnas.training import Checkpoints, Length, Position, Stateful, fit, watching_memory
 from frugalnas.training.fit import Batches
 
 SAVE_EVERY_S = 60.0
@@ -137,7 +137,9 @@ class Session(ABC):
 
     def run(self) -> None:
         """Train to the end."""
-        checkpoints = Checkpoints(self.folder.path / "checkpoints", self.identity)
+        checkpoints = Checkpoints(
+            self.folder.path / "checkpoints", self.identity, every=SAVE_EVERY_S, writes=self.first
+        )
         found = checkpoints.latest()
         done = 0 if found is None else found.step
         records = [] if found is None else found.state["book"]["records"]
@@ -152,14 +154,11 @@ class Session(ABC):
                 self.step,
                 self.state,
                 self.batches,
-                epochs=self.epochs,
-                steps_per_epoch=self.steps_per_epoch,
+                length=Length(self.epochs, self.steps_per_epoch),
                 seed=self.seed,
                 checkpoints=checkpoints,
-                save_every=SAVE_EVERY_S,
                 on_epoch=self._on_epoch,
                 on_step=self._on_step,
-                writes=self.first,
                 stream=self.fabric.global_rank,
                 mend=self.mend,
             )
