@@ -11,12 +11,17 @@ import os
 import signal
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.kinds import Page, Row, RunKind
+from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Codes, SearchSpace
 
 NOT_CALLABLE = 3
@@ -170,3 +175,33 @@ class Weighing(Evaluator):
 
 class NotAnEvaluator:
     """Has nothing to do with architectures."""
+
+
+class Drawing(RunKind):
+    """A kind of run that can be told to draw more."""
+
+    name = "user_code:Drawing"
+    config = {"draws": int}  # noqa: RUF012
+    changes = ("draws",)
+
+    def change(self, folder: RunFolder, draws: int | None = None, **others: Any) -> None:
+        if draws is not None:
+            folder.write_config({**folder.config, "draws": draws})
+
+    def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
+        with folder.held():
+            for number in range(len(self.load(folder)), folder.config["draws"]):
+                folder.append({"drawn": number})
+            folder.close()
+
+    def load(self, folder: RunFolder) -> list[int]:
+        return [line["drawn"] for line in folder.lines()]
+
+    def finished(self, folder: RunFolder) -> bool:
+        return len(self.load(folder)) == folder.config["draws"]
+
+    def row(self, folder: RunFolder) -> Row:
+        return Row("numbers", str(len(self.load(folder))))
+
+    def page(self, result: list[int]) -> Page:
+        return Page([("drawn", str(len(result)))])

@@ -132,6 +132,11 @@ def printable(text: str) -> str:
     return whole if len(whole) <= LONGEST_MESSAGE else f"{whole[: LONGEST_MESSAGE - len(CUT)]}{CUT}"
 
 
+def a(noun: str) -> str:
+    """A noun with its article: "an assessment"."""
+    return f"a{'n' * (noun[:1] in 'aeiou')} {noun}"
+
+
 def quoted(text: str, most: int = 80) -> str:
     """A text in quotation marks, of a long one the beginning."""
     return repr(text if len(text) <= most else text[: most - 3] + "...")
@@ -155,6 +160,8 @@ def missing_extra(error: ModuleNotFoundError) -> FrugalnasError | None:
     return FrugalnasError(f"this needs {module}; install it with: python -m pip install 'frugalnas[{_EXTRAS[module]}]'")
 
 
+NAMED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)`(?:=([\w.\[\]+-]*[\w\]]))?")
+"""An argument in a message: its name, and the value that it is given there, if any."""
 _WORDING: ContextVar[Callable[[str], str]] = ContextVar("frugalnas.wording", default=str)
 
 

@@ -468,8 +468,8 @@ def test_a_comparison_keeps_its_budget(cli):
     assert cli("compare", "random", "--queries", 12, "--seeds", 2, "--quiet", "--run-dir", "run").code == 0
     said = cli("resume", "run", "--queries", 20)
     assert said.code == 2
-    assert "run is a comparison, which cannot change --queries any more; it takes --jobs" in said.err
-    assert "cannot change --epochs any more" in cli("resume", "run", "--epochs", 20).err
+    assert "run is a comparison, which cannot change --queries; it keeps its budget; start another one" in said.err
+    assert "cannot change --epochs; it takes --jobs" in cli("resume", "run", "--epochs", 20).err
 
 
 OPTIONS = [

@@ -136,10 +136,12 @@ def test_a_study_runs_step_by_step_and_does_not_run_again_what_is_finished(tmp_p
     [
         (["ssnenas-gedd"], "did you mean 'ssnenas-ged'"),
         (["nowhere.yaml"], "cannot be read"),
-        (["npenas-landscape", "--trials", "3"], "unknown option of this experiment '--trials'"),
+        (["npenas-landscape", "--trials", "3"], "unrecognized arguments: --trials 3"),
+        (["npenas-landscape", "--smple", "3"], "did you mean --sample?"),
+        (["npenas-landscape", "--steps"], "frugalnas: argument --steps: expected one argument (frugalnas experiment"),
         (["npenas-landscape", "--steps", "nasbench102"], "did you mean 'nasbench101'"),
         (["npenas-landscape", "--run-dir", "x"], "choose that with --out"),
-        (["npenas-landscape", "quick"], "'quick' is no option"),
+        (["npenas-landscape", "quick"], "unrecognized arguments: quick"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -147,6 +149,14 @@ def test_a_study_that_cannot_run_is_refused(cli, arguments, expected):
     said = cli("experiment", *arguments)
     assert said.code == 2
     assert expected in said.err
+
+
+def test_options_of_a_study_may_stand_before_its_name(cli):
+    orders = [["--dry-run", "--jobs", "3", "npenas-scaling"], ["npenas-scaling", "--jobs=3", "--dry-run"]]
+    first, second = (cli("experiment", *arguments) for arguments in orders)
+    assert first.code == 0, first.err
+    assert first.out == second.out
+    assert first.out.count(" --jobs 3 ") == 3
 
 
 def test_studies_are_listed(cli):

@@ -11,6 +11,7 @@ import user_code
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.searches import Budget, load_search, resume, search
 from frugalnas.searches import loop as loop_module
@@ -92,3 +93,62 @@ def test_tensors_of_an_evaluator_lie_beside_the_state(tmp_path):
     longer = resume(tmp_path / "run", budget=Budget(20))
     assert longer.values[:12].tolist() == whole.values.tolist()
     assert longer.values.tolist() == sorted(longer.values.tolist())
+
+
+DATA = {"spec": "digits", "fingerprint": "0"}
+ON_IMAGES = {
+    "space": {"name": "nasbench201"},
+    "data": DATA,
+    "recipe": {"name": "default", "epochs": 2, "batch_size": 8},
+    "seed": 0,
+    "device": {"device": "cpu", "devices": 1, "precision": "32"},
+}
+CONFIGS = {
+    "training": {**ON_IMAGES, "architecture": "0", "name": "0", "counts": {"params": 1.0, "macs": 1.0}},
+    "supernet": {**ON_IMAGES, "initial": "0"},
+    "pretraining": {**ON_IMAGES, "task": "ss-ccl"},
+    "method": {"method": {"name": "rlnas", "options": {}}},
+    "assessment": {
+        "space": {"name": "nasbench201"},
+        "predictors": [{"name": "gin"}],
+        "truth": {"column": None},
+        "budgets": [20],
+        "trials": 1,
+        "seed": 0,
+        "held_out": None,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "way"),
+    [
+        (
+            "training",
+            "--queries",
+            "run is a training, which cannot change --queries; it has none; --epochs has it go on",
+        ),
+        ("supernet", "--seconds", "which cannot change --seconds; it has none; --epochs has it go on for longer"),
+        ("pretraining", "--epochs", "cannot change --epochs; it keeps its recipe; start another one for more"),
+        ("method", "--queries", "its search ends with its generations: --set search.generations=N, as long as"),
+        ("method", "--epochs", "--set supernet.epochs=N, --set retrain.epochs=N"),
+        ("method", "--lr", "which cannot change --lr; it takes --set, --where, --device, --stage"),
+        ("assessment", "--queries", "run is an assessment, which cannot change --queries; predictors are compared at"),
+        ("assessment", "--device=cpu", "which cannot change --device; it takes --jobs"),
+        ("training", "--jobs", "which cannot change --jobs; it takes --device, --epochs, --lr"),
+    ],
+)
+def test_what_a_kind_cannot_change_is_refused_with_the_way_out(kind, change, way, tmp_path, cli):
+    RunFolder.create(tmp_path / "run", {"frugalnas": "0", "kind": kind, **CONFIGS[kind]})
+    said = cli("resume", tmp_path / "run", change, *([] if "=" in change else [9]))
+    assert said.code == 2
+    assert way in said.err
+
+
+def test_a_kind_of_ones_own_is_told_its_own_changes(tmp_path, cli):
+    user_code.Drawing().start(tmp_path / "run", {"draws": 2})
+    said = cli("resume", tmp_path / "run", "--set", "draws=4", "--trust")
+    assert said.code == 0, said.err
+    assert len(list(RunFolder(tmp_path / "run").lines())) == 4
+    assert "it takes --set draws" in cli("resume", tmp_path / "run", "--epochs", 3).err
+    assert "cannot change drawn; it takes --set draws" in cli("resume", tmp_path / "run", "--set", "drawn=4").err

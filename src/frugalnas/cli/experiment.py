@@ -6,26 +6,53 @@ import argparse
 import itertools
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.parsing import command_options, option
+from frugalnas.cli.parsing import command_actions, option
 from frugalnas.cli.text import print_columns
 from frugalnas.documents import misfit
 from frugalnas.errors import FrugalnasError, unknown_name
 
 Steps = dict[str, list[str]]
 """The arguments of each command, by the name of its step, which is that of its folder too."""
-PLACES = ("--run-dir", "--help")
-"""Options of commands that an experiment has no use for."""
-GO_ON = ("--quiet", "--jobs")
+DECIDES = "name"
+OWN = ("--out", "--dry-run", "--steps", "--run-dir", "--help", "--trust", "-h")
+"""Options that commands have, too, but which are here the study's."""
+GO_ON = ("--quiet", "--jobs", "--trust")
 """Those that `frugalnas resume` takes too."""
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
+class _Passed(argparse.Action):
+    """Keeps an option with its words, for the commands that have it."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, parsed: argparse.Namespace, values: Any, typed: str | None = None
+    ) -> None:
+        words = [values] if isinstance(values, str) else values
+        parsed.passed = [*parsed.passed, (typed, [str(typed), *words])]
+
+
+class _Misplaced(argparse.Action):
+    """Refuses a folder for a single command."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> None:
+        parser.error("--run-dir: steps lie in the folder of the experiment; choose that with --out")
+
+
+def candidates(words: Sequence[str | None]) -> list[str | None]:
+    """The study that is meant by words, some of which are values of options."""
+    return [next((word for word in words if word and _is_study(word)), words[0])]
+
+
+def _is_study(word: str) -> bool:
+    return word in experiment_names() or Path(word).suffix in (".yaml", ".yml")
+
+
+def add(parser: argparse.ArgumentParser, name: str | None = None) -> None:
+    """Add what the command takes, with the options that the commands of a study have."""
     parser.description = (
         "Run a study: its commands one after the other, each into a folder of its own. What is finished is not run "
         "again, what was interrupted goes on. Options override those of every command of the study that has them. "
@@ -33,14 +60,27 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = "Example: frugalnas experiment ssnenas-fine-tuning-nasbench201 --trials 4 --jobs 2"
     option(parser, "name NAME", "of a study, or a YAML file like those that come with it", nargs="?")
-    option(
-        parser,
-        "options OPTIONS",
-        "--out FOLDER: for the study [runs/NAME]; --dry-run: only say which commands it is; --steps A,B: only these; any "
-        "other option goes to the commands",
-        nargs=argparse.REMAINDER,
-    )
-    parser.set_defaults(run=run)
+    option(parser, "--out FOLDER", "for the study, a folder a step [runs/NAME]", Path)
+    option(parser, "--dry-run", "only say which commands it is", bool)
+    option(parser, "--steps A,B,...", "only these")
+    parser.add_argument("--run-dir", action=_Misplaced, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run, passed=[])
+    if name is None:
+        return
+    experiment = read_experiment(name)
+    steps = steps_of(experiment, Path("runs"))
+    parser.description = experiment["about"]
+    parser.epilog = f"Steps: {', '.join(steps)}."
+    group = parser.add_argument_group("options of its commands")
+    added = set(OWN)
+    for action in (each for command in steps.values() for each in command_actions(command)):
+        names = [each for each in action.option_strings if each not in added]
+        added.update(names)
+        if names:
+            metavar = action.metavar or (f"{{{','.join(action.choices)}}}" if action.choices else names[0][2:].upper())
+            group.add_argument(
+                *names, action=_Passed, nargs=action.nargs, metavar=metavar, help=action.help, dest="passed"
+            )
 
 
 def run(parsed: argparse.Namespace) -> int:
@@ -51,30 +91,19 @@ def run(parsed: argparse.Namespace) -> int:
         print_columns([[name, read_experiment(name)["about"]] for name in experiment_names()])
         return 0
     experiment = read_experiment(parsed.name)
-    out = Path("runs") / Path(parsed.name).stem
-    own = argparse.ArgumentParser(
-        prog=f"frugalnas experiment {parsed.name}",
-        usage="%(prog)s [OPTIONS]",
-        allow_abbrev=False,
-        description=experiment["about"].replace("%", "%%"),
-        epilog=f"Steps: {', '.join(steps_of(experiment, out))}. Other options go to the commands that have them.",
-    )
-    option(own, "--out FOLDER", f"for the study, a folder a step [{out}]", Path, default=out)
-    option(own, "--dry-run", "only say which commands it is", bool)
-    option(own, "--steps A,B,...", "only these")
-    chosen, overrides = own.parse_known_args(parsed.options)
-    steps = steps_of(experiment, chosen.out)
-    wanted = list(steps) if chosen.steps is None else [name.strip() for name in chosen.steps.split(",")]
+    out = parsed.out or Path("runs") / Path(parsed.name).stem
+    steps = steps_of(experiment, out)
+    wanted = list(steps) if parsed.steps is None else [name.strip() for name in parsed.steps.split(",")]
     for name in wanted:
         if name not in steps:
             raise unknown_name(f"step of {parsed.name}", name, steps)
-    commands = _commands(steps, overrides, chosen.out)
+    commands = _commands(steps, [*parsed.passed, *[("--trust", ["--trust"])] * parsed.trust], out)
     print(f"{parsed.name}: {experiment['about']}\nfrom: {experiment['source']}", file=sys.stderr)
     for name in steps:
         if name in wanted:
             line = f"frugalnas {shlex.join(commands[name])}"
-            print(line if chosen.dry_run else f"\n{line}", file=sys.stdout if chosen.dry_run else sys.stderr)
-            code = 0 if chosen.dry_run else main(commands[name])
+            print(line if parsed.dry_run else f"\n{line}", file=sys.stdout if parsed.dry_run else sys.stderr)
+            code = 0 if parsed.dry_run else main(commands[name])
             if code:
                 return code
     return 0
@@ -133,30 +162,20 @@ def _filled(text: str, values: Mapping[str, Any]) -> str:
     return text
 
 
-def _commands(steps: Steps, overrides: list[str], out: Path) -> Steps:
+def _commands(steps: Steps, typed: Sequence[tuple[str, list[str]]], out: Path) -> Steps:
     """Each command into its folder, with the options that it has of those that were typed; argparse takes the last of two.
 
     Where the folder has a run, it goes on, with what `frugalnas resume` takes of the options.
     """
-    if overrides and not overrides[0].startswith("--"):
-        raise FrugalnasError(f"{overrides[0]!r} is no option; an experiment's options begin with --")
-    known = {name: command_options(command) for name, command in steps.items()}
-    typed = _options(overrides)
-    for name, _ in typed:
-        if name in PLACES:
-            raise FrugalnasError(f"{name}: steps lie in the folder of the experiment; choose that with --out")
-        if not any(name in options for options in known.values()):
-            own = ("--out", "--dry-run", "--steps")
-            every = {each for options in known.values() for each in options if each.startswith("--")}
-            raise unknown_name("option of this experiment", name, [*own, *sorted(every - {*own, *PLACES})])
     commands = {}
     for name, command in steps.items():
-        whole = [*command, *(word for each, words in typed if each in known[name] for word in words)]
+        known = {each for action in command_actions(command) for each in action.option_strings}
+        whole = [*command, *(word for each, words in typed if each in known for word in words)]
         if (out / name / "config.yaml").is_file():
             kept = dict(each for each in _options(whole) if each[0] in GO_ON)
             commands[name] = ["resume", str(out / name), *itertools.chain(*kept.values())]
         else:
-            commands[name] = [*whole, "--run-dir" if "--run-dir" in known[name] else "--out", str(out / name)]
+            commands[name] = [*whole, "--run-dir" if "--run-dir" in known else "--out", str(out / name)]
     return commands
 
 

@@ -190,10 +190,7 @@ def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str,
 
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """The option for limits on what an architecture may cost, the same in every command that takes any."""
-    option(group, "--where LIMIT", what, _limit, required=required)
-    group._option_string_actions["--budget"] = group._option_string_actions[
-        "--where"
-    ]  # as papers call it; not in the help
+    option(group, "--where --budget LIMIT", what, _limit, required=required)
 
 
 def _limit(text: str) -> str:

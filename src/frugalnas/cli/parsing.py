@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import frugalnas
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import NAMED, FrugalnasError, unknown_name
 
 _Number = TypeVar("_Number", int, float)
 
@@ -153,10 +153,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
 
 
-def command_options(arguments: Sequence[str]) -> set[str]:
-    """The options that a command has: `--seed`, `--out`, ..."""
+def command_actions(arguments: Sequence[str]) -> list[argparse.Action]:
+    """What a command takes."""
     name, *said = arguments or [""]
-    return set(_leaf(parser_of(name, _readings(name, said)[0]), said)._option_string_actions)
+    return _leaf(parser_of(name, _readings(name, said)[0]), said)._actions
 
 
 def parser_of(name: str, decided: str | None = None) -> Parser:
@@ -283,7 +283,4 @@ def wording(parser: argparse.ArgumentParser) -> Callable[[str], str]:
         setting = "." in name if "." in form else bool(form)
         return f"{'--set ' * setting}{name}" + (f"={value}" if value is not None else "")
 
-    return lambda text: _NAMED.sub(named, text)
-
-
-_NAMED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)`(?:=([\w.\[\]+-]*[\w\]]))?")
+    return lambda text: NAMED.sub(named, text)

@@ -118,7 +118,7 @@ class Images:
             FrugalnasError: where nothing usable is found; it says what to do.
         """
         if self.input_size is not None and self.input_size < 1:
-            raise FrugalnasError(f"input_size is {self.input_size}; give the side of the square input in pixels")
+            raise FrugalnasError(f"`input_size` {self.input_size}: give the side of the square input in pixels")
         if interpolation not in RESAMPLING:
             raise unknown_name("interpolation", interpolation, RESAMPLING)
         if white is not None and not 0 < white < float("inf"):

@@ -124,6 +124,13 @@ class MethodRun(RunKind):
     config: ClassVar[Mapping[str, Any]] = {"method": {"name": str, "options": Mapping[str, Any]}}
     line: ClassVar[Mapping[str, Any]] = {"stage": str, "kind": str, "folder": str}
     changes = ("settings", "where", "device", "stage")
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("queries", "seconds"),
+            "its search ends with its generations: `search.generations`=N, as long as the search has not begun",
+        ),
+        "epochs": "each of its trainings has its own: `supernet.epochs`=N, `retrain.epochs`=N, as long as it has not begun",
+    }
     report = "frugalnas.report.methods:method_page"
     doing = "carrying out"
     staged = True

@@ -312,7 +312,7 @@ class Retraining(Trained):
         from frugalnas.trainings.plan import plan
 
         if not self.top:
-            why = "`retrain.top` is 0" if self.method.labelled else "the images have no labels"
+            why = "`retrain.top`=0" if self.method.labelled else "the images have no labels"
             return StagePlan(self.stage, f"nothing: {why}; the network is exported untrained")
         planned = plan(self._middle(MIDDLE_OF), self.images, **self.how)
         said = (

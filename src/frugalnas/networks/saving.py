@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from frugalnas import __version__
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, a
 from frugalnas.files import draft
 from frugalnas.networks.skeleton import build
 from frugalnas.registry import KINDS, SPACES
@@ -268,7 +268,7 @@ def _why_not(run_dir: Path) -> str:
     found = re.search(r"^kind: (\w+)$", (run_dir / "config.yaml").read_text(errors="replace"), re.MULTILINE)
     if found is None or found[1] not in KINDS.targets:
         return ": it is a run of another kind; frugalnas train makes one"
-    return f": it is a {found[1]}; {KINDS.create(found[1]).no_network.format(run=run_dir)}"
+    return f": it is {a(found[1])}; {KINDS.create(found[1]).no_network.format(run=run_dir)}"
 
 
 def _weights_file(path: Path) -> Path:

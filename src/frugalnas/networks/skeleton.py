@@ -93,7 +93,7 @@ def skeleton_of(space: SearchSpace) -> Skeleton:
     """
     if not space.skeleton:
         raise FrugalnasError(
-            f"{space.name} does not say how its networks are built; set its `skeleton` to the import path of a Skeleton"
+            f"{space.name} does not say how its networks are built; set its attribute skeleton to the import path of a Skeleton"
         )
     made: Skeleton = SKELETONS.create(space.skeleton, space, given=True)  # the space's class says it, no file
     return made

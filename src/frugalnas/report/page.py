@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from frugalnas.errors import NAMED
+
 MAGNIFIED = 1.75
 """Pixels of the page for each point of a figure."""
 
@@ -56,8 +58,15 @@ def tag(name: str, *pieces: str, **attributes: str) -> Markup:
     said = "".join(
         f' {"class" if key == "cls" else key}="{html.escape(value)}"' for key, value in attributes.items() if value
     )
-    inner = "".join(piece if isinstance(piece, Markup) else html.escape(piece) for piece in pieces)
+    inner = "".join(piece if isinstance(piece, Markup) else _escaped(piece, name) for piece in pieces)
     return Markup(f"<{name}{said}>{inner}</{name}>")
+
+
+def _escaped(text: str, inside: str) -> str:
+    """A text as HTML; arguments that it names in backticks are code, whatever command makes the page."""
+    escaped = html.escape(text)
+    verbatim = inside in ("pre", "code", "title")
+    return escaped if verbatim else NAMED.sub(lambda found: f"<code>{found[0].replace('`', '')}</code>", escaped)
 
 
 def html_page(

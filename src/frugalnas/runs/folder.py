@@ -17,7 +17,7 @@ from typing import IO, Any
 import yaml
 
 from frugalnas.documents import fits
-from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, a, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
 from frugalnas.runs.fields import NoRun, check_config, check_line
 from frugalnas.runs.seal import (
@@ -107,7 +107,7 @@ class RunFolder:
     def expect(self, kind: str) -> None:
         """Refuse a run of another kind."""
         if self.config["kind"] != kind:
-            raise RunFolderError(f"{self.path} is a {self.config['kind']}, not a {kind}")
+            raise RunFolderError(f"{self.path} is {a(self.config['kind'])}, not {a(kind)}")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Replace the configuration, whole or not at all."""

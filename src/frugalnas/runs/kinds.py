@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import frugalnas
-from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings
+from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings, a
 from frugalnas.registry import import_object
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
@@ -50,6 +50,7 @@ class RunKind(ABC):
         config: what config.yaml must say, as `frugalnas.documents.misfit` takes it.
         line: what a line of the journal must hold; None where the kind checks that itself.
         changes: what `resume` may be told, by the names of `change`'s arguments.
+        instead: why something else cannot be changed, and what to do in its place, by the same names.
         report: import path of the function of a result that makes its page, where `page` does not.
         doing: what goes on, for the display of how far it is.
         no_network: why a run of this kind has no trained network, and what has one; {run} is its folder.
@@ -60,6 +61,7 @@ class RunKind(ABC):
     config: ClassVar[Mapping[str, Any]]
     line: ClassVar[Mapping[str, Any] | None] = None
     changes: ClassVar[tuple[str, ...]] = ()
+    instead: ClassVar[Mapping[str, str]] = {}
     report: ClassVar[str] = ""
     doing: ClassVar[str] = "running"
     no_network: ClassVar[str] = "frugalnas train makes one"
@@ -107,7 +109,7 @@ class RunKind(ABC):
             query: of a search, the number of the query that it was; None: the best.
         """
         which = "has no one architecture" if query is None else "asks for no architectures one by one"
-        raise FrugalnasError(f"{folder.path} is a {self.name}, which {which}; give a search or a training")
+        raise FrugalnasError(f"{folder.path} is {a(self.name)}, which {which}; give a search or a training")
 
     def change(self, folder: RunFolder, **changes: Any) -> Mapping[str, Any] | None:  # noqa: B027
         """Write down what a resumed run is to do otherwise, see `changes`; what is returned is handed to `carry`."""
@@ -162,9 +164,8 @@ class RunKind(ABC):
         for name in changes:
             if name not in self.changes:
                 takes = ", ".join(f"`{known}`" for known in self.changes) or "nothing"
-                raise RunFolderError(
-                    f"{run_dir} is a {self.name}, which cannot change `{name}` any more; it takes {takes}"
-                )
+                way = self.instead.get(name, f"it takes {takes}")
+                raise RunFolderError(f"{run_dir} is {a(self.name)}, which cannot change `{name}`; {way}")
         return self.carried(folder, callbacks, **(self.change(folder, **changes) or {}))
 
     def carried(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> Any:

@@ -42,6 +42,7 @@ class SearchRun(RunKind):
     changes = ("queries", "seconds", "failures")
     report = "frugalnas.report.searches:search_page"
     doing = "searching"
+    instead: ClassVar[Mapping[str, str]] = {"epochs": "`queries` gives it a larger budget"}
     no_network = "train what it found: frugalnas train {run} --data FOLDER"
 
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> SearchResult:

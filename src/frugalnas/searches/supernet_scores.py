@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.documents import options_of, record
-from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, surroundings, told
+from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, a, surroundings, told
 from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
 from frugalnas.scores import Angle, Score, angle_table, rule_for
@@ -273,7 +273,7 @@ def supernet_folder(run_dir: Path | str) -> Path:
     if folder.kind.staged:
         raise RunFolderError(f"{path} has trained no supernet yet; continue it with: frugalnas resume {path}")
     raise RunFolderError(
-        f"{path} is a {folder.kind.name}, not a supernet; train one with: frugalnas supernet train (frugalnas runs list "
+        f"{path} is {a(folder.kind.name)}, not a supernet; train one with: frugalnas supernet train (frugalnas runs list "
         "shows which there are)"
     )
 

@@ -197,6 +197,9 @@ class AssessmentRun(Grid):
     """An assessment of predictors: a fit for each trial, budget and predictor."""
 
     name = "assessment"
+    instead: ClassVar = dict.fromkeys(
+        ("queries", "seconds"), "predictors are compared at `budgets` of labels; start another one for other budgets"
+    )
     config: ClassVar = {
         "space": PART,
         "predictors": [{**PART, "label?": str, "targets?": str | None}],

@@ -206,6 +206,9 @@ class ComparisonRun(Grid):
     """A comparison of strategies: a search for each seed and strategy."""
 
     name = "comparison"
+    instead: ClassVar = dict.fromkeys(
+        ("queries", "seconds"), "it keeps its budget; start another one for a larger budget"
+    )
     config: ClassVar = {
         "space": PART,
         "strategies": [{**PART, "label?": str}],

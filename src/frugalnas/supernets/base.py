@@ -113,7 +113,7 @@ def supernet_of(space: SearchSpace) -> Supernet:
     skeleton = skeleton_of(space)
     if not skeleton.supernet:
         raise FrugalnasError(
-            f"{space.name} has no supernet: {type(skeleton).__name__} names none in its attribute `supernet`; take "
+            f"{space.name} has no supernet: {type(skeleton).__name__} names none in its attribute supernet; take "
             f"nasbench201, darts, a layer-wise space, or name your own there"
         )
     made: Supernet = import_object(skeleton.supernet)(space)

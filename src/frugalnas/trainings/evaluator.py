@@ -110,7 +110,9 @@ class TrainingEvaluator(Evaluator):
         if select not in SELECTIONS:
             raise unknown_name("evaluator.select", select, SELECTIONS)
         if not space.skeleton:
-            raise FrugalnasError(f"{space.name} builds no networks, so nothing can be trained; set its `skeleton`")
+            raise FrugalnasError(
+                f"{space.name} builds no networks, so nothing can be trained; set its attribute skeleton"
+            )
         proxy = PROXY if getattr(space, "macro", None) == "cifar" else {}
         found = record(
             Images, {"spec": images} if isinstance(images, (str, Path)) else images, "evaluator.images"

@@ -49,6 +49,9 @@ class SessionKind(RunKind):
 
     line: ClassVar[Mapping[str, Any]] = _EPOCH
     changes: ClassVar[tuple[str, ...]] = ("device", "epochs", "lr")
+    instead: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("queries", "seconds"), "it has none; `epochs` has it go on for longer"
+    )
     session: ClassVar[str]
     reads: ClassVar[str]
     recipe: ClassVar[str] = "frugalnas.training:Recipe"
@@ -188,6 +191,10 @@ class PretrainingKind(SessionKind):
         "device": str | Mapping[str, Any],
     }
     changes: ClassVar[tuple[str, ...]] = ("device",)
+    instead: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("epochs", "lr"), "it keeps its recipe; start another one for more"),
+        **dict.fromkeys(("queries", "seconds"), "it has none, and it keeps its epochs; start another one for more"),
+    }
     report = "frugalnas.report.epochs:pretraining_page"
     plain = "frugalnas.report.epochs:pretraining_numbers"
     session = "frugalnas.trainings.encoder:EncoderSession"

@@ -194,8 +194,8 @@ def check_compile(recipe: Recipe, compute: Compute) -> None:
     """Refuse what would compile a network again and again."""
     if compute.compile and recipe.drop_path and recipe.drop_path_ramp:
         raise FrugalnasError(
-            "with a drop-path probability that grows, `compile` would compile the network anew in every epoch; set "
-            "`drop_path_ramp`=false, or `drop_path`=0, or leave `compile` out"
+            "with a drop-path probability that grows, `compile` would compile the network anew in every epoch; take "
+            "`drop_path_ramp`=false or `drop_path`=0, or leave `compile` out"
         )
 
 

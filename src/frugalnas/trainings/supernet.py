@@ -187,7 +187,7 @@ def train_supernet(
         raise taken(Path(run_dir))
     compute = compute.here(channels_last=True)
     if compute.compile:
-        raise FrugalnasError("supernets, whose path changes with every step, are not compiled; set `compile` to false")
+        raise FrugalnasError("supernets, whose path changes with every step, are not compiled; leave `compile` out")
     fitted = fitted_supernet(space, data, recipe, settings, compute.devices)
     supernet = build_supernet(fitted.space, seed)
     first, origin = ({}, {}) if continue_from is None else continued(supernet, load_supernet(continue_from))
