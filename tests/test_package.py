@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -149,15 +150,18 @@ def test_the_package_says_that_it_is_typed():
 # -- floors ------------------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def imports_of(path: Path) -> list[tuple[int, str]]:
     """Line and full name of every frugalnas module that a file imports, wherever in it; not for type checkers only."""
-    tree = ast.parse(path.read_text())
+    nodes = [
+        node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, (ast.If, ast.Import, ast.ImportFrom))
+    ]
     ignored = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             ignored.update(id(inner) for inner in ast.walk(node))
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if id(node) in ignored:
             continue
         if isinstance(node, ast.Import):
