@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces.distances import edit_distances, packed
+from frugalnas.testing import KindConformance
 from frugalnas.training import Compute, Position, launched, read_tensors, write_tensors
 from frugalnas.trainings.encoder import pretrain
 
@@ -415,3 +418,12 @@ def test_the_command_pretrains_shows_and_lists(cli, tmp_path):
     assert "ss-rl, recipe ssrl-default-nasbench201" in said.out
     assert json.loads(cli("show", run, "--json").out)["finished"]
     assert "1 of 1 epochs" in cli("runs", "list", "--root", tmp_path / "runs").out
+
+
+@pytest.mark.slow
+class TestPretrainingKind(KindConformance):
+    kept = ("journal.jsonl", "card.json", "*.safetensors")
+    kills = 3
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        return pretrain(fn.NASBench201(), run_dir=run_dir, settings=TINY, callbacks=callbacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from frugalnas.errors import RunFolderError
 from frugalnas.evaluation import FunctionEvaluator
 from frugalnas.methods.kind import MethodRun
 from frugalnas.runs import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import (
     Method,
     Stages,
@@ -21,6 +23,7 @@ from frugalnas.runs.stages import (
     trained_run,
 )
 from frugalnas.searches import QueryCallback, search
+from frugalnas.testing import KindConformance
 
 calls: list[str] = []
 
@@ -165,3 +168,13 @@ def test_nothing_stays_behind_where_nothing_has_begun(tmp_path):
     with pytest.raises(FrugalnasError):
         MethodRun().begin(TwoSearches(queries=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class TestMethod(KindConformance):
+    """A method of three searches, killed in any of them."""
+
+    kept = ("journal.jsonl", "result.json", "stages/*/journal.jsonl")
+    kills = 4
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        return MethodRun().begin(TwoSearches(queries=4), run_dir, callbacks=callbacks)

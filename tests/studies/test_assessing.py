@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from frugalnas.predictors import Prediction
 from frugalnas.report.assessments import assessment_table
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import load_run, resume_run
+from frugalnas.runs.progress import Callback
 from frugalnas.scores.calibration import coverage, gaussian_nll
 from frugalnas.scores.correlation import kendall_tau, top_precision
 from frugalnas.searches import search
@@ -26,6 +29,7 @@ from frugalnas.studies.labelled import Subject
 from frugalnas.studies.metrics import calibrated, in_units, judged
 from frugalnas.tables import TableEvaluator, open_table
 from frugalnas.tables.labels import read_labels
+from frugalnas.testing import KindConformance
 
 SCALED, FLAT, FUSSY = (f"user_predictors:{name}" for name in ("Scaled", "Flat", "Fussy"))
 SMALL = {"labelled": Labelled("nasbench201/cifar10", held_out=300), "budgets": [20, 40], "trials": 3}
@@ -374,3 +378,13 @@ def test_the_column_of_architectures_is_named(tmp_path):
         read_labels(file, space)
     with pytest.raises(FrugalnasError, match="a table has no columns"):
         Labelled("nasbench201/cifar10", architecture="cell")
+
+
+class TestAssessment(KindConformance):
+    """Two predictors on two samples each."""
+
+    kills = 3
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        how = {**SMALL, "budgets": [20], "trials": 2}
+        return assess(["ridge", "nearest"], run_dir=run_dir, callbacks=callbacks, **how)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from frugalnas.studies import Comparison, compare
 from frugalnas.studies.comparison import ComparisonRun
 from frugalnas.studies.statistics import bootstrap_mean, holm
 from frugalnas.tables import TableEvaluator
+from frugalnas.testing import KindConformance
 
 SPACE = NASBench201()
 NAN = np.nan
@@ -395,3 +398,14 @@ def test_a_comparison_in_which_everything_failed_has_a_report(tmp_path, cli):
         json.loads(shown.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     else:
         assert "no GPU is free" in said.err or "no evaluation succeeded" in said.err
+
+
+class TestComparison(KindConformance):
+    """Four searches, a line each, which says how long it took."""
+
+    measured = ("seconds",)
+    kills = 3
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        how = {"evaluator": "table", "queries": 12, "seeds": 2}
+        return compare(["random", "regularized-evolution"], run_dir=run_dir, callbacks=callbacks, **how)

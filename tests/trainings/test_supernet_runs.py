@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from frugalnas.runs.kinds import resume_run
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import DARTS
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
+from frugalnas.testing import KindConformance
 from frugalnas.training import load_recipe, read_tensors, recipes, write_tensors
 from frugalnas.trainings import session as trainer_module
 from frugalnas.trainings.fitting import fitted_supernet
@@ -463,3 +466,12 @@ def test_supernets_of_other_spaces_train(space, tmp_path):
     )
     assert result.finished
     assert result.epochs[0]["angle"] > 0
+
+
+@pytest.mark.slow
+class TestSupernetKind(KindConformance):
+    kept = ("journal.jsonl", "split.json", "weights/*", "triples/*")
+    kills = 3
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        return train_supernet(SPACE, run_dir=run_dir, settings=QUICK, compute=CPU, callbacks=callbacks)

@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from frugalnas.runs import progress as run_progress
 from frugalnas.runs.kinds import resume_run
 from frugalnas.runs.progress import Callback, Progress, duration
 from frugalnas.spaces import DARTS
+from frugalnas.testing import KindConformance
 from frugalnas.training import read_tensors
 from frugalnas.trainings import session as trainer_module
 from frugalnas.trainings.evaluation import evaluate_run
@@ -470,3 +473,12 @@ def test_data_that_changed_are_refused(tmp_path):
     np.savez(tmp_path / "mine.npz", images=images[::-1], labels=np.arange(60) % 3)
     with pytest.raises(RunFolderError, match="have changed since"):
         resume_run(tmp_path / "run")
+
+
+@pytest.mark.slow
+class TestTrainingKind(KindConformance):
+    kept = ("journal.jsonl", "split.json", "test.json")
+    kills = 3
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        return train(tiny(), run_dir=run_dir, settings=QUICK, callbacks=callbacks)

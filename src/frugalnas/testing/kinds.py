@@ -22,15 +22,19 @@ from frugalnas.testing.checks import refusal
 class KindConformance(ABC):
     """Child classes are only required to override `begin`.
 
-    A run is begun once for each test; what is on disk whenever something has happened is what a kill would have left there.
+    A run is begun once for all tests; what is on disk whenever something has happened is what a kill would have left there.
 
     Attributes:
-        kept: files of the run's folder that are the same however often it was killed.
+        kept: files of the run's folder that are the same however often it was killed, as patterns of `Path.glob`.
+        measured: fields of their lines that hold measured times, which are never the same twice: all else is compared.
         kills: how many places of the run are tried at most, evenly spaced; the first and the last always are.
     """
 
     kept: tuple[str, ...] = ("journal.jsonl",)
+    measured: tuple[str, ...] = ()
     kills: int = 8
+
+    _begun: tuple[TemporaryDirectory[str], list[Path]]
 
     @abstractmethod
     def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> Any:
@@ -51,6 +55,7 @@ class KindConformance(ABC):
                         journal.write_bytes(journal.read_bytes()[:-5])
                     resume_run(run)
                     found = self._bytes(run)
+                    assert found.keys() == wanted.keys(), f"other files are there after a kill at event {place + 1}"
                     for name in wanted:
                         assert found[name] == wanted[name], f"{name} differs after a kill at event {place + 1}"
 
@@ -101,15 +106,38 @@ class KindConformance(ABC):
     @contextmanager
     def _run(self) -> Iterator[tuple[Path, list[Path]]]:
         """The folder of a whole run, and copies of it as it was after each event."""
-        with TemporaryDirectory() as temporary:
-            run = Path(temporary) / "run"
+        own = type(self)
+        if "_begun" not in vars(own):
+            temporary = TemporaryDirectory()
+            run = Path(temporary.name) / "begun"
             camera = _Camera(run)
             self.begin(run, [camera])
-            assert camera.shots, "no callback was told anything: carry() calls on_record or on_progress"
-            yield run, camera.shots
+            own._begun = temporary, camera.shots
+        temporary, shots = own._begun
+        assert shots, "no callback was told anything: carry() calls on_record or on_progress"
+        whole = Path(temporary.name) / "run"
+        shutil.copytree(whole.with_name("begun"), whole)
+        try:
+            yield whole, shots
+        finally:
+            for left in (whole, *whole.parent.glob("killed-*")):
+                shutil.rmtree(left)
 
-    def _bytes(self, run: Path) -> dict[str, bytes]:
-        return {name: (run / name).read_bytes() for name in self.kept}
+    def _bytes(self, run: Path) -> dict[str, Any]:
+        """What is compared of each file: its bytes, or where times are measured what else its lines say."""
+        paths = sorted(path for pattern in self.kept for path in run.glob(pattern))
+        assert paths, f"none of the files that are the same is there: {', '.join(self.kept)}"
+        found: dict[str, Any] = {path.relative_to(run).as_posix(): path.read_bytes() for path in paths}
+        if not self.measured:
+            return found
+        left_out = {*self.measured, "sum"}  # a line's sum is of its times, too
+        return {
+            name: [
+                {field: value for field, value in json.loads(line).items() if field not in left_out}
+                for line in content.splitlines()
+            ]
+            for name, content in found.items()
+        }
 
     def _numbers(self, run: Path) -> Mapping[str, Any]:
         folder = RunFolder(run)
