@@ -8,10 +8,10 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.limits import LIMITS, within
+from frugalnas.limits import LIMITS, most, variable_of, within
 
 RecordT = TypeVar("RecordT")
 WORDS = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", type(None): "nothing"}
@@ -104,6 +104,12 @@ def _loader_class() -> Any:
     return Loader
 
 
+class Whole(NamedTuple):
+    """A type hint: a whole number of 0 or more, up to one of `frugalnas.limits` where its name is given."""
+
+    limit: str = ""
+
+
 # -- kinds -------------------------------------------------------------------------------------------------------------
 
 
@@ -115,6 +121,8 @@ def fits(value: Any, hint: Any) -> bool:
         hint: a type; a mapping of names to hints, which the value must have (but for those with a question mark); or a list
             with the hint of its parts.
     """
+    if isinstance(hint, Whole):
+        return fits(value, int) and 0 <= value <= (most(hint.limit) if hint.limit else value)
     if isinstance(hint, Mapping):
         return not misfit(value, hint)
     if isinstance(hint, list):
@@ -171,6 +179,9 @@ def misfit(value: Any, wanted: Mapping[str, Any]) -> str:
 def said(hint: Any) -> str:
     """A type hint in words."""
     inner = typing.get_args(hint)
+    if isinstance(hint, Whole):
+        up = f" to {most(hint.limit):,.0f} (set {variable_of(hint.limit)} to raise it)" if hint.limit else " or more"
+        return f"a whole number of 0{up}"
     if isinstance(hint, list):
         return f"a list, each {said(hint[0])}"
     if typing.get_origin(hint) is Literal:

@@ -152,6 +152,19 @@ def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = ""
     return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")
 
 
+def expect(value: object, kind: type | tuple[type, ...], noun: str, such: str) -> None:
+    """Refuse an argument that is something else.
+
+    Args:
+        value: that was given.
+        kind: of which it must be.
+        noun: what that is called.
+        such: what to give instead.
+    """
+    if not isinstance(value, kind):
+        raise FrugalnasError(f"{printable(repr(value))} is no {noun}; give {such}")
+
+
 def missing_extra(error: ModuleNotFoundError) -> FrugalnasError | None:
     """The error that says which line installs a module that is not there; None where no extra of frugalnas brings it."""
     module = (error.name or "").partition(".")[0]

@@ -51,7 +51,7 @@ LIMITS = {
 
 def most(name: str) -> float:
     """The largest accepted number, by the name of its limit; what the environment says of it, or the default."""
-    variable = _variable(name)
+    variable = variable_of(name)
     try:
         return float(os.environ.get(variable, LIMITS[name].most))
     except ValueError:
@@ -72,10 +72,11 @@ def within(name: str, number: float, where: str) -> None:
     limit = most(name)
     if not number <= limit:
         raise FrugalnasError(
-            f"{where} asks for {number:,.0f} {LIMITS[name].noun}; the limit is {limit:,.0f} (set {_variable(name)} to raise "
+            f"{where} asks for {number:,.0f} {LIMITS[name].noun}; the limit is {limit:,.0f} (set {variable_of(name)} to raise "
             f"it)"
         )
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """What raises a limit in the environment."""
     return f"FRUGALNAS_LIMIT_{name.upper().replace('-', '_')}"

@@ -108,6 +108,14 @@ CONFIGS = {
     "supernet": {**ON_IMAGES, "initial": "0"},
     "pretraining": {**ON_IMAGES, "task": "ss-ccl"},
     "method": {"method": {"name": "rlnas", "options": {}}},
+    "comparison": {
+        "space": {"name": "nasbench201"},
+        "strategies": [{"name": "random"}],
+        "evaluator": {"name": "table"},
+        "queries": 20,
+        "seeds": [0],
+        "until_optimum": False,
+    },
     "assessment": {
         "space": {"name": "nasbench201"},
         "predictors": [{"name": "gin"}],
@@ -152,3 +160,35 @@ def test_a_kind_of_ones_own_is_told_its_own_changes(tmp_path, cli):
     assert len(list(RunFolder(tmp_path / "run").lines())) == 4
     assert "it takes --set draws" in cli("resume", tmp_path / "run", "--epochs", 3).err
     assert "cannot change drawn; it takes --set draws" in cli("resume", tmp_path / "run", "--set", "drawn=4").err
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "why"),
+    [
+        ("training", {"seed": -1}, "seed is -1, not a whole number of 0 or more"),
+        (
+            "assessment",
+            {"trials": 10**6},
+            r"trials is 1000000, not a whole number of 0 to 100,000 \(set FRUGALNAS_LIMIT_TRIALS",
+        ),
+        ("comparison", {"seeds": [0, -1]}, "seeds is .*, not a list, each a whole number of 0 or more"),
+        ("comparison", {"queries": 10**9}, "set FRUGALNAS_LIMIT_QUERIES"),
+    ],
+)
+def test_a_kind_says_which_numbers_its_configuration_takes(kind, change, why, tmp_path):
+    with pytest.raises(FrugalnasError, match=why):
+        RunFolder.create(tmp_path / "run", {"kind": kind, **CONFIGS[kind], **change})
+
+
+def test_a_run_of_a_kind_that_cannot_be_imported_is_listed_by_what_its_folder_says(tmp_path, cli):
+    user_code.Drawing().start(tmp_path / "mine", {"draws": 2})
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "config.yaml").write_text("kind: nowhere:Kind\n")
+    for why in ("which loading would import and run", "cannot import 'nowhere'"):
+        said = cli("runs", "list", "--root", tmp_path)
+        assert said.code == 0, said.err
+        assert "unreadable" not in said.out
+        assert any(str(tmp_path / "lost") in line and "nowhere:Kind" in line for line in said.out.splitlines())
+        assert f"not opened: {tmp_path / 'lost'}: " in said.out
+        assert why in said.out
+        cli("resume", tmp_path / "lost", "--trust")  # after which it is known to be trusted

@@ -451,11 +451,24 @@ def test_devices_that_are_not_there():
     if not torch.cuda.is_available():
         with pytest.raises(FrugalnasError, match=r"'cuda' was asked for, but torch .* finds none"):
             Compute("cuda").here()
-    with pytest.raises(FrugalnasError, match="unknown device 'gpu'"):
-        Compute("gpu").here()
     with pytest.raises(FrugalnasError, match="needs a GPU"):
         Compute("cpu", 1, "16").here()
     assert Compute("cpu", 2).here().device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"device": "gpu"}, "unknown device 'gpu'"),
+        ({"devices": 0}, "`devices` 0: it must be at least 1"),
+        ({"devices": "2"}, "devices takes a whole number, not '2'"),
+        ({"precision": "64"}, "unknown precision '64'"),
+        ({"precision": 32}, "precision takes text, not 32"),
+    ],
+)
+def test_what_no_machine_has_is_refused_when_it_is_written_down(wrong, why):
+    with pytest.raises(FrugalnasError, match=why):
+        Compute(**wrong)
 
 
 def test_out_of_memory_says_what_to_lower():

@@ -33,6 +33,7 @@ from frugalnas.spaces import DARTS
 from frugalnas.testing import KindConformance
 from frugalnas.training import read_tensors
 from frugalnas.trainings import session as trainer_module
+from frugalnas.trainings.encoder import pretrain
 from frugalnas.trainings.evaluation import evaluate_run
 from frugalnas.trainings.evaluator import TrainingEvaluator
 from frugalnas.trainings.network import load_training, train
@@ -482,3 +483,18 @@ class TestTrainingKind(KindConformance):
 
     def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
         return train(tiny(), run_dir=run_dir, settings=QUICK, callbacks=callbacks)
+
+
+@pytest.mark.parametrize(
+    ("begin", "given", "why"),
+    [
+        (fn.train, fn.NASBench201(), "is no architecture; give one of a space"),
+        (fn.train_supernet, "nasbench201", "'nasbench201' is no search space; give one such as"),
+        (pretrain, 201, "201 is no search space"),
+        (fn.rlnas, 201, "201 is no search space; give one such as .*, its name"),
+    ],
+)
+def test_another_first_argument_is_refused(begin, given, why, tmp_path):
+    with pytest.raises(FrugalnasError, match=why):
+        begin(given, run_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json
-from frugalnas.errors import FrugalnasError, surroundings, unknown_name, worded
+from frugalnas.errors import FrugalnasError, RunFolderError, surroundings, unknown_name, worded
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
@@ -57,11 +57,22 @@ def _list(parsed: argparse.Namespace) -> None:
     if not rows and not unreadable:
         print(f"no runs in {parsed.root}; `frugalnas search` and `frugalnas train` make one")
         return
-    rows += [[str(path), "unreadable", *[""] * 4] for path in unreadable]
+    own = {path: _own_kind(path, why) for path, why in unreadable.items()}
+    rows += [[str(path), kind or "unreadable", *[""] * 4] for path, kind in own.items()]
     print_columns(rows, COLUMNS)
     for path, why in unreadable.items():
         said = str(why) if isinstance(why, FrugalnasError) else f"{path}: {surroundings(why) or repr(why)}"
-        print(f"\nunreadable: {worded(said)}")
+        print(f"\nnot opened: {path}: {worded(said)}" if own[path] else f"\nunreadable: {worded(said)}")
+
+
+def _own_kind(path: Path, why: Exception) -> str:
+    """The kind that a run's folder names, where that is somebody's own class, which cannot be imported here; else ""."""
+    from frugalnas.runs.seal import read_config
+
+    if isinstance(why, RunFolderError) or not isinstance(why, FrugalnasError):
+        return ""
+    kind = read_config(path)["kind"]
+    return kind if ":" in kind else ""
 
 
 def row_of(folder: RunFolder) -> list[str]:

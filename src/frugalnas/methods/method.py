@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, expect
 from frugalnas.methods.parts import Part
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.registry import KINDS
@@ -239,6 +239,8 @@ def settle(
     from frugalnas.spaces import SearchSpace
     from frugalnas.training import Compute
 
+    if space is not None:
+        expect(space, (str, SearchSpace), "search space", "one such as frugalnas.NASBench201(), its name, or None")
     given = data if isinstance(data, Images) else Images(data or "")
     own = space if isinstance(space, SearchSpace) else None
     said: dict[str, Any] = {"space": space, "data": str(given.spec), "where": where}

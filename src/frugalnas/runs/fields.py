@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.documents import fits, misfit
 from frugalnas.errors import RunFolderError
-from frugalnas.limits import within
 from frugalnas.registry import KINDS
 from frugalnas.trust import reading
 
@@ -41,10 +40,6 @@ def check_config(path: Path, config: Any) -> RunKind:
         raise RunFolderError(
             f"{where} does not describe a {name}: {wrong}; put back what was there, or start another run"
         )
-    if min([config.get("seed") or 0, *config.get("seeds", ())], default=0) < 0:
-        raise RunFolderError(f"{where}: a seed is 0 or more")
-    for number in ("queries", "trials"):
-        within(number, config.get(number) or 0, f"{where}, {number}")
     return kind
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, expect
 from frugalnas.evaluation import Evaluator
 from frugalnas.registry import EXECUTORS, STRATEGIES, import_object
 from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space, subject_of
@@ -142,10 +142,7 @@ def search(
     """
     if not isinstance(budget, Budget):
         budget = Budget(queries=budget)
-    if not isinstance(strategy, Strategy):
-        raise FrugalnasError(
-            f"{strategy!r} is no strategy; give one of a space, such as frugalnas.WeakNAS(space, seed=0)"
-        )
+    expect(strategy, Strategy, "strategy", "one of a space, such as frugalnas.WeakNAS(space, seed=0)")
     callbacks = notebook_progress() if callbacks is None else callbacks
     parts = Parts(strategy, as_evaluator(evaluator, strategy.space), budget, executor or SerialExecutor())
     check_parts(*parts, kept=run_dir is not None)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from frugalnas.documents import Whole
 from frugalnas.errors import FrugalnasError, surroundings, told, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import fitted, predicted, predicted_mean
@@ -205,8 +206,8 @@ class AssessmentRun(Grid):
         "predictors": [{**PART, "label?": str, "targets?": str | None}],
         "truth": {"table?": str, "labels?": str, "label?": str, "column": str | None, "repeated?": int},
         "budgets": list[int],
-        "trials": int,
-        "seed": int,
+        "trials": Whole("trials"),
+        "seed": Whole(),
         "held_out": int | None,
     }
     line: ClassVar = {

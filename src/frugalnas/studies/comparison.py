@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.documents import Whole
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluator
 from frugalnas.registry import STRATEGIES, plain
@@ -213,8 +214,8 @@ class ComparisonRun(Grid):
         "space": PART,
         "strategies": [{**PART, "label?": str}],
         "evaluator": PART,
-        "queries": int,
-        "seeds": list[int],
+        "queries": Whole("queries"),
+        "seeds": [Whole()],
         "until_optimum": bool,
     }
     doing = "searches"

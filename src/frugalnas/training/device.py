@@ -17,6 +17,7 @@ from torch import distributed, nn
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from frugalnas import errors
+from frugalnas.documents import check_options
 from frugalnas.errors import FrugalnasError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -42,6 +43,16 @@ class Compute:
     channels_last: bool | None = None
     compile: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse what no machine has."""
+        check_options(Compute, asdict(self), "compute")
+        if self.device not in DEVICES:
+            raise unknown_name("device", self.device, DEVICES)
+        if self.precision not in PRECISIONS:
+            raise unknown_name("precision", self.precision, PRECISIONS)
+        if self.devices < 1:
+            raise FrugalnasError(f"`devices` {self.devices}: it must be at least 1")
+
     def here(self, *, channels_last: bool = False) -> Compute:
         """This with nothing left open, on this machine.
 
@@ -52,10 +63,6 @@ class Compute:
             FrugalnasError: where this machine has no such device, or not so many.
         """
         device, devices, precision = self.device, self.devices, self.precision
-        if device not in DEVICES:
-            raise unknown_name("device", device, DEVICES)
-        if precision not in PRECISIONS:
-            raise unknown_name("precision", precision, PRECISIONS)
         there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
         if device == "auto":
             device = next(kind for kind in ("cuda", "mps", "cpu") if there[kind])
@@ -64,8 +71,6 @@ class Compute:
                 f"device {device!r} was asked for, but torch {torch.__version__} finds none on this machine; take "
                 f"`device`=cpu, or install the driver and a torch build for it"
             )
-        if devices < 1:
-            raise FrugalnasError(f"devices is {devices}; it must be at least 1")
         found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, devices)
         if devices > found:
             raise FrugalnasError(f"{devices} devices were asked for, but this machine has {found}; lower `devices`")

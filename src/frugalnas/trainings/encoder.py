@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 
 from frugalnas.encoders.pretraining import pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, expect
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder, taken
 from frugalnas.runs.progress import Callback
@@ -73,6 +73,7 @@ def pretrain(
     """
     if Path(run_dir).exists():
         raise taken(Path(run_dir))
+    expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
     compute = exact(compute)
     if space.enumerable:

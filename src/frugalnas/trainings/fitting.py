@@ -10,7 +10,7 @@ from typing import Any, Generic
 import torch
 
 from frugalnas.data import Augmentation, ImageData, Images, mirrored_is_no_loss, opened
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, expect
 from frugalnas.networks import build
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
@@ -58,6 +58,7 @@ def fitted_network(
     Raises:
         FrugalnasError: where they do not fit.
     """
+    expect(architecture, Architecture, "architecture", "one of a space: frugalnas.Architecture(space, code)")
     wanted = load_recipe(recipe, settings)
     if wanted.teacher is not None and is_import_path(wanted.teacher):
         allow("teacher", {"name": wanted.teacher})
@@ -86,6 +87,7 @@ def fitted_supernet(
     Raises:
         FrugalnasError: where they do not fit.
     """
+    expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
     wanted = load_recipe(recipe, settings, kind=SupernetRecipe)
     found = opened(data, wanted.normalisation)
     wanted, decided = settled_for(wanted, found, devices)

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+from frugalnas.documents import Whole
 from frugalnas.errors import Diverged
 from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import build_space
@@ -23,7 +24,7 @@ _ON_IMAGES = {
     "space": PART,
     "data": {"spec": str, "fingerprint": str, "workers?": int, "input_size?": int | None, "root?": str | None},
     "recipe": {"epochs": int, "batch_size": int, "name": str},
-    "seed": int,
+    "seed": Whole(),
     "device": _DEVICE,
     "notes?": list[str],
 }
@@ -187,7 +188,7 @@ class PretrainingKind(SessionKind):
         "space": PART,
         "task": str,
         "recipe": {"epochs": int, "name": str},
-        "seed": int,
+        "seed": Whole(),
         "device": str | Mapping[str, Any],
     }
     changes: ClassVar[tuple[str, ...]] = ("device",)

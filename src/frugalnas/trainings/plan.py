@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from frugalnas.data import ImageData, Images
 from frugalnas.encoders.pretraining import pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
+from frugalnas.errors import expect
 from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.supernets import SupernetRecipe
 from frugalnas.training import Compute, Objective, Position, Recipe, WeightStep, isolated, watching_memory
@@ -123,6 +124,7 @@ def plan_pretraining(
     seed: int = 0,
 ) -> Plan[PretrainingRecipe]:
     """What `pretrain` would do with these arguments; a few steps are timed on one device, and nothing is written."""
+    expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
     compute = exact(compute)
     pretraining = pretraining_for(_one_device(compute), space, chosen, seed)
