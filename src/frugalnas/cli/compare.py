@@ -94,18 +94,10 @@ def run(parsed: argparse.Namespace) -> None:
         complete(strategy, evaluator)
     _check_budgets(parsed.budgets, parsed.queries, "--queries, {}")
     run_dir = (parsed.run_dir or unused_name(Path("runs"), f"compare-{subject_slug(evaluator)}")).absolute()
+    how: dict[str, Any] = {name: getattr(parsed, name) for name in ("queries", "seeds", "jobs", "until_optimum")}
     with watched(run_dir, parsed.quiet, "searches") as callbacks:
-        found = compare(
-            strategies,
-            evaluator=evaluator,
-            space=space,
-            queries=parsed.queries,
-            seeds=parsed.seeds,
-            jobs=parsed.jobs,
-            until_optimum=parsed.until_optimum,
-            run_dir=run_dir,
-            callbacks=callbacks,
-        )
+        how |= {"evaluator": evaluator, "space": space, "run_dir": run_dir, "callbacks": callbacks}
+        found = compare(strategies, **how)
     _show(found, run_dir, parsed.budgets)
 
 

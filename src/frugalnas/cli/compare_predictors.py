@@ -103,16 +103,8 @@ def run(parsed: argparse.Namespace) -> None:
     settings = settings_of(parsed.set, (*named, "space"))
     predictors = _with_targets(predictor_descriptions(named, settings, parsed.pretrained, learnt), parsed.targets)
     table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
-    labelled = Labelled(
-        table,
-        parsed.labels,
-        parsed.space,
-        parsed.column,
-        parsed.architecture,
-        parsed.label or "mean",
-        parsed.split,
-        parsed.held_out,
-    )
+    said = {name: getattr(parsed, name) for name in ("labels", "space", "column", "architecture", "split", "held_out")}
+    labelled = Labelled(table, label=parsed.label or "mean", **said)
     if parsed.space is not None or "space" in settings:
         labelled = replace(labelled, space=describe_space_option(labelled.described()["space"], settings))
     if not parsed.no_baselines:

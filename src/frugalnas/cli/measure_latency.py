@@ -47,16 +47,9 @@ def _measure(parsed: argparse.Namespace) -> None:
     path = parsed.out or Path(f"latency-{slug(space.name)}-{parsed.runtime}-{slug(parsed.device)}.json")
     if not path.parent.is_dir():
         raise FrugalnasError(f"--out {path}: there is no folder {path.parent}; make it, or choose another file")
+    options = {name: getattr(parsed, name) for name in ("runtime", "device", "batch", "repeats", "seed")}
     with progress("measuring", parsed.quiet) as on_progress:
-        table = measure_latency(
-            space,
-            runtime=parsed.runtime,
-            device=parsed.device,
-            batch=parsed.batch,
-            repeats=parsed.repeats,
-            seed=parsed.seed,
-            progress=on_progress,
-        )
+        table = measure_latency(space, **options, progress=on_progress)
     table.save(path)
     taken = sorted(table.blocks.values())
     assert table.networks is not None

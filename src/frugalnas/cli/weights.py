@@ -63,15 +63,8 @@ def _import(parsed: argparse.Namespace) -> None:
         space, code = found.space, found.code
     elif parsed.space or parsed.set:
         raise FrugalnasError("--space and --set go with --arch, which says what the tensors belong to")
-    imported = import_weights(
-        parsed.file,
-        space,
-        code,
-        trained_on=parsed.trained_on,
-        classes=_class_names(parsed.class_names),
-        match=parsed.match,
-        key=parsed.key,
-    )
+    how = {name: getattr(parsed, name) for name in ("trained_on", "match", "key")}
+    imported = import_weights(parsed.file, space, code, classes=_class_names(parsed.class_names), **how)
     save_model(folder, imported.network, imported.card)
     card = imported.card
     rows = [

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.ticker import MaxNLocator
-
-from frugalnas.report.method_figures import supernet_figure
+from frugalnas.report.method_figures import epoch_axis, supernet_figure
 from frugalnas.report.style import COLUMN, LINES, drawing, save_figure
 from frugalnas.report.training import how_far
 from frugalnas.runs.kinds import Page
@@ -49,19 +47,11 @@ def supernet_page(result: SupernetResult) -> Page:
 
 def supernet_numbers(result: SupernetResult) -> dict[str, Any]:
     """What the training of a supernet came to as plain data."""
-    recipe = result.recipe
     return {
         "space": result.space.name,
-        "finished": result.finished,
-        "diverged": result.diverged,
-        "epochs": list(result.epochs),
-        "total_epochs": result.total_epochs,
-        "labels": recipe.labels,
-        "classes": recipe.classes,
-        "paths": recipe.paths,
-        "bases": list(result.bases),
-        "initial": result.initial,
-        "seconds": result.seconds,
+        **{name: getattr(result, name) for name in ("finished", "diverged", "epochs", "total_epochs")},
+        **{name: getattr(result.recipe, name) for name in ("labels", "classes", "paths")},
+        **{name: getattr(result, name) for name in ("bases", "initial", "seconds")},
     }
 
 
@@ -92,16 +82,12 @@ def pretraining_page(result: PretrainingResult) -> Page:
 
 def pretraining_numbers(result: PretrainingResult) -> dict[str, Any]:
     """What a pre-training came to as plain data."""
-    recipe = result.recipe
     return {
         "space": result.space.name,
-        "task": recipe.task,
-        "recipe": recipe.to_json(),
-        "seed": result.seed,
-        "finished": result.finished,
-        "diverged": result.diverged,
-        "epochs": list(result.epochs),
-        "total_epochs": recipe.epochs,
+        "task": result.recipe.task,
+        "recipe": result.recipe.to_json(),
+        **{name: getattr(result, name) for name in ("seed", "finished", "diverged", "epochs")},
+        "total_epochs": result.recipe.epochs,
         "seconds": result.seconds,
     }
 
@@ -125,10 +111,8 @@ def _draw(result: PretrainingResult) -> Path:
         for axes, key, label, color in pens:
             values = [record[f"train_{key}"] for record in result.epochs]
             axes.plot(epochs, values, color=color, marker="o" if len(epochs) == 1 else None, markersize=3)
-            axes.set(xlabel="epoch", ylabel=label)
-            axes.set_xlim(0, max(epochs) * 1.015 + 0.2 * (len(epochs) == 1))
+            axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
-            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
             axes.grid(axis="y")
-            axes.set_axisbelow(True)
+            epoch_axis(axes, epochs)
     return save_figure(figure, result.run_dir / "report" / "pretraining")[0]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -15,6 +16,7 @@ from frugalnas.spaces import FloatArray
 
 HEIGHT = 2.35
 BINS = 60
+NOTE: dict[str, Any] = {"textcoords": "offset points", "size": 6.5}
 FOLLOWED = 5
 """Architectures whose ranks are drawn."""
 
@@ -28,22 +30,20 @@ def supernet_figure(epochs: Sequence[Mapping[str, Any]], classes: int, labels: s
         axes.plot(places, [record["train_loss"] for record in epochs], color=LINES[0], marker=marker, markersize=3)
         chance = float(np.log(classes))
         axes.axhline(chance, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        axes.set(xlabel="epoch", ylabel=f"training loss ({labels} labels)")
+        axes.set_ylabel(f"training loss ({labels} labels)")
         axes.annotate(
-            f"guessing: ln {classes}",
-            (0, chance),
-            (3, 2),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            size=6.5,
-            color=GREY,
-            ha="left",
+            f"guessing: ln {classes}", (0, chance), (3, 2), ("axes fraction", "data"), color=GREY, ha="left", **NOTE
         )
-        axes.set_xlim(0, max(places) * 1.015 + 0.2 * (len(places) == 1))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(axis="y")
-        axes.set_axisbelow(True)
+        epoch_axis(axes, places)
     return figure
+
+
+def epoch_axis(axes: Axes, epochs: Sequence[int]) -> None:
+    """Have the x axis show epochs, from before the first one on."""
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0, max(epochs) * 1.015 + 0.2 * (len(epochs) == 1))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
 
 
 def score_figure(sure: Certainty, name: str) -> Figure:
@@ -62,12 +62,11 @@ def score_figure(sure: Certainty, name: str) -> Figure:
             "the winner",
             (winner, 1),
             (-3 if right else 3, -2),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            size=6.5,
+            ("data", "axes fraction"),
             color=LINES[3],
             ha="right" if right else "left",
             va="top",
+            **NOTE,
         )
         what = "networks" if sure.whole else "networks of a sample"
         axes.set(xlabel=name, ylabel=what)
@@ -104,7 +103,6 @@ def rank_figure(sure: Certainty) -> Figure:
         axes.set(xlabel="epoch of the supernet", ylabel=f"rank among {len(sure.scores):,}")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(axis="y")
-        axes.set_axisbelow(True)
         handles, labels = axes.get_legend_handles_labels()
         figure.legend(
             handles[::-1], labels[::-1], loc="outside lower center", ncols=3, handlelength=1.4, columnspacing=1.0

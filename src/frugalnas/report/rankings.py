@@ -30,12 +30,7 @@ def ranking_rows(study: Study) -> list[dict[str, Any]]:
                 "table": study.table,
                 "accuracy": study.column,
                 "run": str(ranking.run),
-                "group": ranking.group,
-                "seed": ranking.seed,
-                "score": ranking.score,
-                "base": ranking.base,
-                "rule": ranking.rule,
-                "epoch": ranking.epoch,
+                **{name: getattr(ranking, name) for name in ("group", "seed", "score", "base", "rule", "epoch")},
                 **_statistics(ranking.correlation),
                 "winner": study.space.format(study.codes[ranking.correlation.winner]),
                 "winner_accuracy": ranking.value,
@@ -59,9 +54,7 @@ def ranking_numbers(study: Study) -> dict[str, Any]:
             lines.append(
                 {
                     "name": study.name(line),
-                    "group": line[0],
-                    "score": line[1],
-                    "base": line[2],
+                    **dict(zip(("group", "score", "base"), line, strict=True)),
                     "rule": members[0].rule,
                     "epoch": epoch,
                     "seeds": [ranking.seed for ranking in members],
@@ -161,11 +154,7 @@ def _same(study: Study, ranking: TableRanking) -> TableRanking:
 def _statistics(known: Correlation) -> dict[str, Any]:
     """Every statistic by a name that fits a column."""
     return {
-        "architectures": known.architectures,
-        "tau": known.tau,
-        "position_tau": known.position_tau,
-        "spearman": known.spearman,
-        "within": known.within,
+        **{name: getattr(known, name) for name in ("architectures", "tau", "position_tau", "spearman", "within")},
         **{f"within_{group.params:.0f}": group.tau for group in known.groups},
         **{f"top{top.k}_precision": top.precision for top in known.top},
         **{f"top{top.k}_accuracy": top.value for top in known.top},

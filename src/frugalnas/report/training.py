@@ -39,22 +39,16 @@ PAIRS = 12
 
 def training_numbers(result: TrainingResult) -> dict[str, Any]:
     """What a training came to as plain data."""
-    last = result.epochs[-1] if result.epochs else {}
     return {
         "run": str(result.run_dir),
         "architecture": result.space.format(result.code),
         "name": result.architecture,
         "space": result.space.name,
         "code": [int(value) for value in result.code],
-        "params": result.params,
-        "macs": result.macs,
-        "finished": result.finished,
-        "diverged": result.diverged,
+        **{name: getattr(result, name) for name in ("params", "macs", "finished", "diverged")},
         "epochs": len(result.epochs),
-        "total_epochs": result.total_epochs,
-        "selected": result.selected,
-        "seconds": result.seconds,
-        "last": last,
+        **{name: getattr(result, name) for name in ("total_epochs", "selected", "seconds")},
+        "last": result.epochs[-1] if result.epochs else {},
         "test": None if result.test is None else result.test.to_json(),
         "notes": list(result.notes),
     }

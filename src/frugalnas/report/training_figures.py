@@ -163,7 +163,6 @@ def _curves(axes: Axes, epochs: FloatArray, records: Sequence[Mapping[str, Any]]
             marker = "o" if len(epochs) == 1 else None
             axes.plot(epochs, values, color=colour, label=said, marker=marker, markersize=3)
     axes.grid(axis="y")
-    axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 

@@ -108,10 +108,7 @@ class Assessment:
             raise FrugalnasError(f"no predictor could be fitted; the last one said: {errors[-1]}")
         samples = {budget: {metric: self.sample(metric, budget) for metric in METRICS} for budget in self.budgets}
         numbers: dict[str, Any] = {
-            "subject": self.subject,
-            "quantity": self.quantity,
-            "architectures": self.architectures,
-            "trials": self.trials,
+            **{name: getattr(self, name) for name in ("subject", "quantity", "architectures", "trials")},
             "budgets": list(self.budgets),
             "repeated": self.repeated,
             "targets": dict(zip(self.predictors, self.targets, strict=False)),
