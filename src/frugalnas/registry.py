@@ -310,6 +310,18 @@ def _presets(*names: str) -> dict[str, str]:
     return {name: f"frugalnas.methods.presets:{name.replace('-', '_')}" for name in names}
 
 
+# What holds all networks of a space: its skeleton names an entry in `Skeleton.supernet`.
+SUPERNETS = Registry(
+    "supernet",
+    {
+        "nasbench201": "frugalnas.supernets.nasbench201:NASBench201Supernet",
+        "darts": "frugalnas.supernets.darts:DARTSSupernet",
+        "layered": "frugalnas.supernets.layered:LayeredSupernet",
+        "shufflenet": "frugalnas.supernets.layered:ShuffleNetSupernet",
+    },
+    base="frugalnas.supernets.base:Supernet",
+)
+
 STRATEGIES = Registry(
     "strategy",
     {

@@ -118,8 +118,8 @@ def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
     config: Any = None
     with suppress(OSError, ValueError):
         config = read_yaml((folder / "config.yaml").read_text(encoding="utf-8"), str(folder))
-    kind = config.get("kind") if isinstance(config, dict) else None
-    if kind == "pretraining":
+    kind, task = (config.get("kind"), config.get("task")) if isinstance(config, dict) else (None, None)
+    if task is not None:
         return FrugalnasError(
             f"the pre-training in {folder} has not finished; continue it with: frugalnas resume {folder}"
         )

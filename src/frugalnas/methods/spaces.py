@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frugalnas.data import ImageData
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.recipe import MethodRecipe
 from frugalnas.registry import SPACES
@@ -16,6 +15,9 @@ from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.scores.live_paths import LivePaths
 from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
+
+if TYPE_CHECKING:
+    from frugalnas.data import ImageData
 
 SMALL = 64
 """Pixels up to which images are small: darts has its networks for CIFAR then."""

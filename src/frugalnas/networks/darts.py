@@ -278,7 +278,7 @@ class DARTSSkeleton(Skeleton):
     """DARTS's networks: the stem of the space's macro-structure, `layers` cells, two of them reductions, classifier."""
 
     space: DARTS
-    supernet = "frugalnas.supernets.darts:DARTSSupernet"
+    supernet = "darts"
 
     def build(
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0

@@ -131,7 +131,7 @@ class LayerSkeleton(Skeleton):
     """
 
     places: Sequence[Place]
-    supernet = "frugalnas.supernets.layered:LayeredSupernet"
+    supernet = "layered"
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)

@@ -110,7 +110,7 @@ class NASBench201Skeleton(Skeleton):
     """
 
     space: NASBench201
-    supernet = "frugalnas.supernets.nasbench201:NASBench201Supernet"
+    supernet = "nasbench201"
 
     def build(
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0

@@ -83,7 +83,7 @@ class ShuffleNetSkeleton(LayerSkeleton):
         space: has `width`, `input_size` and `classes`.
     """
 
-    supernet = "frugalnas.supernets.layered:ShuffleNetSupernet"
+    supernet = "shufflenet"
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__(space)

@@ -43,7 +43,8 @@ class Skeleton(ABC):
         space: the space, which carries the sizes: width, input size, classes and what else its constructor takes.
 
     Attributes:
-        supernet: import path of the `supernets.Supernet` that holds every choice; empty where there is none.
+        supernet: what holds every choice: a name in `registry.SUPERNETS`, or the import path of a `supernets.Supernet`; empty
+            where there is none.
     """
 
     supernet: str = ""

@@ -20,6 +20,7 @@ from frugalnas.report.page import (
     table,
     tag,
 )
+from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
@@ -257,13 +258,11 @@ def _notation(text: str) -> Markup:
 def _costs(run: MethodResult) -> Markup:
     total = run.seconds or 1.0
     rows = []
-    left = {kind: iter(results) for kind, results in run.results.items()}
     for stage in run.stages:
-        result = next(left[stage.kind])
-        scored = stage.kind == "search"
-        what = f"{len(result.queries):,} architectures scored" if scored else f"{len(result.epochs)} epochs"
-        done = what if stage.finished else f"{what} so far"
-        rows.append([stage.name, done, duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"])
+        folder = RunFolder(stage.path)
+        rows.append(
+            [stage.name, folder.kind.row(folder).done, duration(stage.seconds), f"{100 * stage.seconds / total:.0f} %"]
+        )
     rows.append([tag("strong", "all"), "", duration(run.seconds), ""])
     return table(["stage", "done", "time", "share"], rows, 2)
 

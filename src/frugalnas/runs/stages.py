@@ -224,7 +224,7 @@ def network_of(run_dir: Path | str) -> Path:
         RunFolderError: where the method has no network yet.
     """
     path = Path(run_dir)
-    if not (path / "config.yaml").is_file() or RunFolder(path).config["kind"] != "method":
+    if not (path / "config.yaml").is_file() or not RunFolder(path).kind.staged:
         return path
     result = read_result(path)
     if result is None:
