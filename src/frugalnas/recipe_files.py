@@ -119,17 +119,11 @@ def _folder(package: str) -> Traversable:
 def _hints(kind: type) -> dict[str, Any]:
     """What each setting takes: a type, a union with None, a tuple of words, whole numbers in a row, or dict."""
     hints = typing.get_type_hints(kind)
-    return {each.name: _form(hints[each.name]) for each in dataclasses.fields(kind)}
-
-
-def _form(hint: Any) -> Any:
-    plain = hint in (int, float, bool, str) or typing.get_origin(hint) in (
-        Literal,
-        types.UnionType,
-        typing.Union,
-        tuple,
-    )
-    return hint if plain else dict
+    plain, forms = (int, float, bool, str), (Literal, types.UnionType, typing.Union, tuple)
+    return {
+        each.name: hint if (hint := hints[each.name]) in plain or typing.get_origin(hint) in forms else dict
+        for each in dataclasses.fields(kind)
+    }
 
 
 def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:

@@ -93,7 +93,9 @@ def allow(kind: str, description: Mapping[str, Any]) -> None:
     known = will.trusting or will.given.issuperset(paths) or _digest(kind, description) in _remembered()
     if not known and will.asks:
         paths = sorted({*paths, *_written_in(will.file)} - will.given)  # one question for all that the file names
-        known = _says_yes(where, _found(paths))
+        print(f"{where} what loading would import and run:", *_found(paths), sep="\n  ", file=sys.stderr)
+        print("Import it? [y/N] ", end="", file=sys.stderr, flush=True)
+        known = sys.stdin.readline().strip().lower() in ("y", "yes")
     if not known:
         raise Untrusted(
             f"{where} {', '.join(_found(paths))}, which loading would import and run; if you trust whoever wrote it, add "
@@ -220,9 +222,3 @@ def _written_in(file: str | None) -> set[str]:
             if file is not None and place.is_file() and place.stat().st_size <= most("yaml-bytes"):
                 named |= import_paths(place.read_text(encoding="utf-8"))
     return named
-
-
-def _says_yes(where: str, found: list[str]) -> bool:
-    print(f"{where} what loading would import and run:", *found, sep="\n  ", file=sys.stderr)
-    print("Import it? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -105,13 +105,19 @@ class Loader:
             FrugalnasError: where more images are unreadable than the user allowed.
         """
         order = self.order(number)
-        labels = self._labels_of(number)
+        labels = self._labels
+        if self.labels is not None:
+            drawn = torch.from_numpy(self.labels(len(self.part), number))
+            labels = drawn.to(self.device) if self.on_device else drawn
         steps = range(first_step, len(self))
         batches = [order[step * self.batch_size : (step + 1) * self.batch_size] for step in steps]
         if self.on_device:
             for step, chosen in zip(steps, batches, strict=True):
                 rows = self._rows(len(chosen))
-                images = self._from_memory(chosen[rows], number, step, rows, len(chosen))
+                positions = torch.from_numpy(self.part.indices[chosen[rows]]).to(self.device)
+                assert self._pixels is not None
+                pixels = self._pixels.index_select(0, positions)
+                images = self._finished(pixels, number, step, rows, len(chosen))
                 yield images, labels.index_select(0, torch.from_numpy(chosen[rows]).to(self.device))
             return
         try:
@@ -132,22 +138,10 @@ class Loader:
             return np.arange(len(self.part))
         return np.random.default_rng([self.seed, number, _ORDER]).permutation(len(self.part))
 
-    def _labels_of(self, number: int) -> torch.Tensor:
-        """The labels of the part's images in an epoch, where the images are."""
-        if self.labels is None:
-            return self._labels
-        drawn = torch.from_numpy(self.labels(len(self.part), number))
-        return drawn.to(self.device) if self.on_device else drawn
-
     def _rows(self, count: int) -> IntArray:
         """Which images of a batch of `count` this process has."""
         rank, processes = self.share
         return np.arange(rank, count, processes)
-
-    def _from_memory(self, chosen: IntArray, number: int, step: int, rows: IntArray, count: int) -> torch.Tensor:
-        assert self._pixels is not None
-        positions = torch.from_numpy(self.part.indices[chosen]).to(self.device)
-        return self._finished(self._pixels.index_select(0, positions), number, step, rows, count)
 
     def _finished(self, images: torch.Tensor, number: int, step: int, rows: IntArray, count: int) -> torch.Tensor:
         how = dict(self.part.preprocessing)

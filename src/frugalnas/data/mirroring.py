@@ -55,7 +55,9 @@ def measured(data: ImageData) -> NDArray[np.float64]:
     pixels, kept = [], []
     for index in rng.permutation(len(data.train))[:_MOST].tolist():
         try:
-            pixels.append(_small(data.train.read([index])))
+            image = data.train.read([index]).float()
+            small = torch.nn.functional.interpolate(image, (_SIDE, _SIDE), mode="bilinear", antialias=True)
+            pixels.append(small / 127.5 - 1)  # around 0
             kept.append(index)
         except CorruptImage:
             continue  # noted where it is read in earnest
@@ -75,12 +77,6 @@ def measured(data: ImageData) -> NDArray[np.float64]:
     chance = share + 2 * np.sqrt(share * (1 - share) / len(labels))
     plain, mirrored = 100 * right.max(axis=1) / len(labels)
     return np.array([plain, mirrored, 100 * chance, len(labels)])
-
-
-def _small(image: torch.Tensor) -> torch.Tensor:
-    """Pixels around 0, float32 [1, 3, 16, 16]."""
-    side = (_SIDE, _SIDE)
-    return torch.nn.functional.interpolate(image.float(), side, mode="bilinear", antialias=True) / 127.5 - 1
 
 
 def _guesses(taught: NDArray[np.float32], wanted: NDArray[np.float64], held: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -42,7 +42,9 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
                 f"{name} is not in {root} (neither {folder}, {archive} nor train-*.parquet); name its folder with `root`, or "
                 f"add `download`=True"
             )
-    kind = _torchvision(name)
+    from torchvision import datasets
+
+    kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     parts: dict[str, ImageSource] = {}
     classes: tuple[str, ...] = ()
     for part in ("train", "test"):
@@ -61,12 +63,6 @@ def find_cifar(name: str, root: Path | None, download: bool) -> Found:
         parts[part] = ArrayImages(pixels, np.asarray(made.targets, dtype=np.int64), f"{name} {part} image")
         classes = tuple(made.classes)
     return Found(name, classes, parts, name, input_size=32, official_order=True, mirrored=True)
-
-
-def _torchvision(name: str) -> Any:
-    from torchvision import datasets
-
-    return {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
 
 
 _TRAIN = [f"train_data_batch_{number}" for number in range(1, 11)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.data.sources import Found, ImageSource, IntArray, part_of
+from frugalnas.data.sources import Found, ImageSource, part_of
 from frugalnas.errors import FrugalnasError, surroundings
 from frugalnas.limits import within
 
@@ -38,8 +38,11 @@ class ParquetImages(ImageSource):
         self.loaded: dict[int, Any] = {}
         self.labels = None
         if label:
-            read = [_whole_numbers(file, label, _read(file, label)) for file in files]
-            self.labels = np.concatenate(read)
+            read = [_read(file, label).to_numpy(zero_copy_only=False) for file in files]
+            for file, numbers in zip(files, read, strict=True):
+                if not np.issubdtype(numbers.dtype, np.integer):
+                    raise FrugalnasError(f"{file}: column {label} must hold whole numbers, without gaps")
+            self.labels = np.concatenate(read).astype(np.int64)
         self._digest = ""
 
     def __len__(self) -> int:
@@ -190,10 +193,3 @@ def _images(column: Any) -> Any:
 def _damaged(file: Path, error: Exception) -> FrugalnasError:
     first = (str(error).splitlines() or [type(error).__name__])[0]
     return surroundings(error) or FrugalnasError(f"{file}: not a Parquet file that can be read ({first})")
-
-
-def _whole_numbers(file: Path, label: str, column: Any) -> IntArray:
-    values = column.to_numpy(zero_copy_only=False)
-    if not np.issubdtype(values.dtype, np.integer):
-        raise FrugalnasError(f"{file}: column {label} must hold whole numbers, without gaps")
-    return values.astype(np.int64)

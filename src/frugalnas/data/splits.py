@@ -85,7 +85,8 @@ class Split:
         written: dict[str, Any] = {}
         implied: set[str] = set()
         for part, (origin, indices) in self.parts.items():
-            rest = _rest(self.sizes[origin], self.skipped.get(origin, ()), self._others(part, origin))
+            others = [images for name, (source, images) in self.parts.items() if name != part and source == origin]
+            rest = _rest(self.sizes[origin], self.skipped.get(origin, ()), others)
             is_rest = origin not in implied and np.array_equal(rest, indices)
             implied |= {origin} if is_rest else set()
             written[part] = {"from": origin, "images": None if is_rest else indices.tolist()}
@@ -97,9 +98,6 @@ class Split:
                 "parts": written,
             }
         )
-
-    def _others(self, part: str, origin: str) -> list[IntArray]:
-        return [images for name, (source, images) in self.parts.items() if name != part and source == origin]
 
     @classmethod
     def from_json(cls, text: str) -> Split:

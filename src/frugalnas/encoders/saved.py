@@ -93,7 +93,15 @@ def load_encoder(path: Path | str, space: SearchSpace, **expected: object) -> tu
                 f"the encoder in {folder} has {name} {card.encoder.get(name)!r}, and {value!r} was asked for; leave {name} out, "
                 f"or pre-train one with: frugalnas pretrain {card.task} --space {own} --set {name}={value}"
             )
-    return _with_weights(folder, card), card
+    path, mend = folder / WEIGHTS_FILE, f"delete {folder}, and pre-train the encoder again"
+    tensors, _ = read_tensors(path, mend)
+    try:
+        encoder = GINEncoder(**card.encoder)
+        encoder.load_state_dict(tensors)
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise FrugalnasError(f"{path} is damaged, or not what its card says ({reason}); {mend}") from None
+    return encoder.eval(), card
 
 
 def _read_card(folder: Path, space: SearchSpace) -> EncoderCard:
@@ -128,17 +136,3 @@ def _no_encoder(folder: Path, space: SearchSpace) -> FrugalnasError:
         f"{found}; pre-train one with: frugalnas pretrain ss-ccl --space {space.name} --out FOLDER, or take ss-ccl or ss-rl for "
         f"the one in the cache"
     )
-
-
-def _with_weights(folder: Path, card: EncoderCard) -> GINEncoder:
-    path = folder / WEIGHTS_FILE
-    tensors, _ = read_tensors(path, f"delete {folder}, and pre-train the encoder again")
-    try:
-        encoder = GINEncoder(**card.encoder)
-        encoder.load_state_dict(tensors)
-    except (RuntimeError, TypeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise FrugalnasError(
-            f"{path} is damaged, or not what its card says ({reason}); delete {folder}, and pre-train the encoder again"
-        ) from None
-    return encoder.eval()

@@ -24,7 +24,7 @@ from frugalnas.cache import cached_array
 from frugalnas.encoders.gin import GINEncoder, GINLayer
 from frugalnas.encoders.graphs import check_directions, edges_of, graph_tensors
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces import BoolArray, Codes, Graphs, IntArray, Population, SearchSpace
+from frugalnas.spaces import BoolArray, Graphs, IntArray, Population
 from frugalnas.spaces.hashing import Words, mixed
 
 BLOCK = 8_192
@@ -149,7 +149,8 @@ def shared_vertices(
     """The tables of a population: made once, and remembered by it; those of a whole space are kept in the cache."""
 
     def make() -> SharedVertices:
-        if not _is_whole(population.space, population.codes):
+        space, size = population.space, len(population)
+        if not (size >= DENSE and space.enumerable and size == space.size):  # others will ask for the whole space
             return SharedVertices(population.graphs, layers, directions, isolated_edges=isolated_edges)
         return _kept(population, layers, directions, isolated_edges)
 
@@ -180,11 +181,6 @@ def embed(
         result = vectors if head is None else head(vectors)
     encoder.train(was_training)
     return result
-
-
-def _is_whole(space: SearchSpace, codes: Codes) -> bool:
-    """Whether these are as many architectures as a space has that lists them: others will ask for the same ones."""
-    return len(codes) >= DENSE and space.enumerable and len(codes) == space.size
 
 
 def _kept(population: Population, layers: int, directions: str, isolated_edges: bool) -> SharedVertices:

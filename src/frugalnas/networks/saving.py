@@ -242,7 +242,13 @@ def load_tensors(
 
 
 def _refuse_others(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor], source: str, architecture: str) -> None:
-    differences = _differences(wanted, found)
+    differences = []
+    for name, tensor in wanted.items():
+        if name not in found:
+            differences.append(f"{name} is missing")
+        elif found[name].shape != tensor.shape:
+            differences.append(f"{name} has shape {list(found[name].shape)} instead of {list(tensor.shape)}")
+    differences += [f"{name} has no place" for name in found if name not in wanted]
     if differences:
         named = f"of {architecture}" if architecture else "of this network"
         raise FrugalnasError(f"the weights in {source} are not {named}: {first_of(differences)}")
@@ -279,14 +285,3 @@ def first_of(differences: Sequence[str]) -> str:
     """The first three, and how many more there are, for an error's one line."""
     more = f"; and {len(differences) - 3} more" if len(differences) > 3 else ""
     return "; ".join(differences[:3]) + more
-
-
-def _differences(wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """What keeps `found` from being loaded, in the order of the network."""
-    said = []
-    for name, tensor in wanted.items():
-        if name not in found:
-            said.append(f"{name} is missing")
-        elif found[name].shape != tensor.shape:
-            said.append(f"{name} has shape {list(found[name].shape)} instead of {list(tensor.shape)}")
-    return said + [f"{name} has no place" for name in found if name not in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -88,7 +89,7 @@ def _data(path: Path, file: BinaryIO) -> IO[bytes]:
     """The archive's pickle. Its claimed sizes bound what is read; what is there is read by blocks."""
     try:
         archive = zipfile.ZipFile(file)
-        members = [member for member in archive.infolist() if _holds_data(member.filename)]
+        members = [member for member in archive.infolist() if re.fullmatch(r"([^/]*/)?data\.pkl", member.filename)]
         if len(members) == 1 and members[0].compress_type == zipfile.ZIP_STORED:
             return archive.open(members[0])
     except Exception as error:  # a damaged archive can raise nearly anything
@@ -96,10 +97,6 @@ def _data(path: Path, file: BinaryIO) -> IO[bytes]:
     if len(members) != 1:
         raise FrugalnasError(f"{path}: a zip archive with {len(members)} members data.pkl; torch.save writes one")
     raise FrugalnasError(f"{path}: {members[0].filename} is compressed; torch.save never does that")
-
-
-def _holds_data(name: str) -> bool:
-    return name == "data.pkl" or (name.endswith("/data.pkl") and name.count("/") == 1)
 
 
 def _read_older(path: Path, file: BinaryIO, on_item: OnItem | None, on_bytes: Callable[[int], None]) -> Any:

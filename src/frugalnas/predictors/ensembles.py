@@ -67,6 +67,8 @@ class Ensemble(Regressor):
 
         Members see standardised values, whose scale their learning rates and tolerances are made for.
         """
+        from sklearn.exceptions import ConvergenceWarning  # takes long to import
+
         inputs = self.training_inputs(population)
         self._offset, self._scale = float(np.mean(values)), max(float(np.std(values)), 1e-12)
         targets = ((values - self._offset) / self._scale).astype(np.float32)
@@ -77,7 +79,7 @@ class Ensemble(Regressor):
             member = self._member(int(rng.integers(2**31)))
             with interruptible(), warnings.catch_warnings():
                 # A weak predictor that stops at its iteration limit is what was asked for.
-                warnings.filterwarnings("ignore", category=_convergence_warning())
+                warnings.filterwarnings("ignore", category=ConvergenceWarning)
                 self._fitted.append(member.fit(inputs[rows], targets[rows]))
         return self
 
@@ -135,10 +137,3 @@ def positive(**values: float) -> None:
     for name, value in values.items():
         if not 0 < value < math.inf:
             raise FrugalnasError(f"{name} is {value}; it is a number above 0")
-
-
-def _convergence_warning() -> type[Warning]:
-    from sklearn.exceptions import ConvergenceWarning
-
-    warning: type[Warning] = ConvergenceWarning
-    return warning

@@ -206,9 +206,10 @@ class GaussianProcess(Predictor):
 
     def _shape(self, distances: Matrix, *, sloping: bool = False) -> tuple[Matrix, Matrix | None]:
         """Kernel values, in place of distances in length scales, and their derivative by the log of the length scale."""
-        return (
-            _matern(distances, self.smoothness, sloping) if self.kernel == "matern" else _gaussian(distances, sloping)
-        )
+        if self.kernel == "matern":
+            return _matern(distances, self.smoothness, sloping)
+        kernel: Matrix = np.exp(-distances * distances)
+        return kernel, 2.0 * distances * distances * kernel if sloping else None
 
     def _loss(self, parameters: Matrix, squares: Matrix, centred: Matrix) -> tuple[float, Matrix]:
         """Negative log marginal likelihood plus priors, and its gradient, by log length scale and log noise."""
@@ -393,8 +394,3 @@ def _matern(r: Matrix, smoothness: float, sloping: bool) -> tuple[Matrix, Matrix
     r += 1.0
     r *= decay
     return r, None if slope is None else slope * decay
-
-
-def _gaussian(r: Matrix, sloping: bool) -> tuple[Matrix, Matrix | None]:
-    kernel: Matrix = np.exp(-r * r)
-    return kernel, 2.0 * r * r * kernel if sloping else None

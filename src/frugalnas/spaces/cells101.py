@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from hashlib import md5
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,7 +119,8 @@ def labelled_cells(*, everywhere: bool = False) -> Codes:
         operations = np.array(list(product(range(3), repeat=vertices - 2)), np.int8).reshape(
             3 ** (vertices - 2), vertices - 2
         )
-        for places in _placements(vertices - 2) if everywhere else [tuple(range(1, vertices - 1))]:
+        first = tuple(range(1, vertices - 1))
+        for places in combinations(range(1, OUTPUT), vertices - 2) if everywhere else [first]:
             at = (0, *places, OUTPUT)
             codes = np.zeros((len(shapes), len(operations), EDGES + INNER), np.int8)
             for gene in range(vertices * (vertices - 1) // 2):
@@ -128,11 +129,6 @@ def labelled_cells(*, everywhere: bool = False) -> Codes:
             codes[:, :, [EDGES + place - 1 for place in places]] = operations
             parts.append(codes.reshape(-1, EDGES + INNER))
     return np.concatenate(parts)
-
-
-def _placements(inner: int) -> list[tuple[int, ...]]:
-    """Every rising choice of `inner` of the five inner vertices, the first ones first."""
-    return [places for places in product(range(1, OUTPUT), repeat=inner) if list(places) == sorted(set(places))]
 
 
 def _full_graphs(vertices: int) -> IntArray:

@@ -91,16 +91,10 @@ def darts_paths(codes: Codes) -> BoolArray:
         for path in PATHS:
             start = (place * len(INPUTS) + path[0]) * SEQUENCES
             for genes in product(*(_genes_of(node) for node in path[1:])):
-                _mark_sequence(found, cell, path, genes, start)
+                values = cell[:, list(genes)].astype(np.intp)
+                rows = np.flatnonzero(((values // OPS == path[:-1]) & (values % OPS != NONE)).all(axis=1))
+                found[rows, start + (values[rows] % OPS + 1) @ OPS ** np.arange(len(genes))] = True
     return found
-
-
-def _mark_sequence(found: BoolArray, cell: Codes, path: tuple[int, ...], genes: tuple[int, ...], start: int) -> None:
-    """Mark the operations of these genes where they make up this path."""
-    values = cell[:, list(genes)].astype(np.intp)
-    rows = np.flatnonzero(((values // OPS == path[:-1]) & (values % OPS != NONE)).all(axis=1))
-    places = OPS ** np.arange(len(genes))
-    found[rows, start + (values[rows] % OPS + 1) @ places] = True
 
 
 def darts_adjacency(graphs: Graphs) -> BoolArray:

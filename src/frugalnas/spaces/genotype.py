@@ -89,7 +89,8 @@ class Genotype:
         try:
             fields = read_json(stripped, "the genotype") if stripped.startswith("{") else _arguments(stripped)
         except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
-            raise FrugalnasError(f"cannot read the genotype {quoted(text)}: {_reason(error)}") from None
+            reason = getattr(error, "msg", None) or str(error) or type(error).__name__
+            raise FrugalnasError(f"cannot read the genotype {quoted(text)}: {reason}") from None
         return cls.from_fields(fields)
 
     @classmethod
@@ -173,7 +174,3 @@ def _range(states: tuple[int, ...]) -> str:
     """As the DARTS programs print it: a range where it is one."""
     whole = range(states[0], states[0] + len(states))
     return f"range({whole.start}, {whole.stop})" if states == tuple(whole) else str(list(states))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "msg", None) or str(error) or type(error).__name__

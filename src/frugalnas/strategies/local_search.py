@@ -53,14 +53,10 @@ class LocalSearch(Strategy):
         unfinished = self.whole_neighbourhood and self._here is not None and (self._queue or self._pending)
         waiting = len(self._values) < self.initial or unfinished
         if self._better is not None and not waiting:
-            self._move()
-
-    def _move(self) -> None:
-        assert self._better is not None
-        self._here, self._better = self._better, None
-        around = self.space.neighbours(self._here[0][None])[0]
-        around = around[self.rng.permutation(len(around))]
-        self._queue = list(around[self.unasked(around)])
+            self._here, self._better = self._better, None
+            around = self.space.neighbours(self._here[0][None])[0]
+            around = around[self.rng.permutation(len(around))]
+            self._queue = list(around[self.unasked(around)])
 
     def memory(self) -> dict[str, Any]:
         """Where the search stands, the best step found from there, and what is left to try."""

@@ -138,7 +138,9 @@ class NPENAS(Guided):
 
     def _predictor(self) -> tuple[Predictor, NDArray[np.float64]]:
         """The predictor of this round, fitted anew where that is due, and the labels that it was fitted to."""
-        if self._due():
+        before, now = self._told_at_fit, len(self._values)
+        grown = now > before and now >= self.refit_growth * before * (1 - ROUNDING)
+        if not before or (grown and (self.fixed is None or before < self.fixed)):
             self._told_at_fit, self._fit_seed = len(self._values), int(self.rng.integers(2**31))
             self._fitted = None
         if self._fitted is None:
@@ -150,13 +152,6 @@ class NPENAS(Guided):
     def _learnt(self) -> NDArray[np.float64]:
         """What the predictor was told that the first architectures are worth, shape [told at the last fit]."""
         return with_worst(self.values[: self._told_at_fit])
-
-    def _due(self) -> bool:
-        before, now = self._told_at_fit, len(self._values)
-        if not before:
-            return True
-        enough = self.refit_growth * before * (1 - ROUNDING)
-        return now > before and now >= enough and (self.fixed is None or before < self.fixed)
 
     # -- children ------------------------------------------------------------------------------------------------
 

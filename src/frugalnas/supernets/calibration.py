@@ -24,7 +24,9 @@ def recalibrate(supernet: Supernet, codes: Codes, batches: Iterable[Tensor]) -> 
         codes: the path, shape [genes] or [draws, genes].
         batches: of images, each shape [n, 3, height, width], on the supernet's device.
     """
-    norms = _norms(supernet, codes)
+    choices = _within(supernet.get_submodule(choice.prefix) for choice in supernet.choices())
+    others = choices - _within(supernet.path_modules(codes))
+    norms = [module for module in supernet.modules() if isinstance(module, _BatchNorm) and module not in others]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -37,13 +39,6 @@ def recalibrate(supernet: Supernet, codes: Codes, batches: Iterable[Tensor]) -> 
         supernet.eval()
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-
-
-def _norms(supernet: Supernet, codes: Codes) -> list[_BatchNorm]:
-    """The batch norms that a path comes by."""
-    choices = _within(supernet.get_submodule(choice.prefix) for choice in supernet.choices())
-    others = choices - _within(supernet.path_modules(codes))
-    return [module for module in supernet.modules() if isinstance(module, _BatchNorm) and module not in others]
 
 
 def _within(modules: Iterable[nn.Module]) -> set[nn.Module]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces import DARTS, BoolArray, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
+from frugalnas.spaces import DARTS, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
 
 MAX_ROUNDS = 1_000
 """Rounds of rejection after which there seems to be nothing to draw."""
@@ -74,17 +74,13 @@ class PerCell(PathSampler):
         kept = np.zeros((0, self.space.genes), self.space.code_type)
         for _ in range(MAX_ROUNDS):
             drawn = self.space.sample(2 * self.draws, rng)
-            kept = np.concatenate([kept, drawn[self._fed(drawn)]])
+            if isinstance(self.space, NASBench201):
+                present = drawn != 0
+                drawn = drawn[present[:, 0] & present[:, 1:3].any(axis=1) & present[:, 3:6].any(axis=1)]
+            kept = np.concatenate([kept, drawn])
             if len(kept) >= self.draws:
                 return kept[None, : self.draws]
         raise _misfit("cell", self.space, "hardly any code has an input that is not none at every node", "uniform")
-
-    def _fed(self, codes: Codes) -> BoolArray:
-        if not isinstance(self.space, NASBench201):
-            return np.ones(len(codes), np.bool_)
-        present = codes != 0
-        fed: BoolArray = present[:, 0] & present[:, 1:3].any(axis=1) & present[:, 3:6].any(axis=1)
-        return fed
 
 
 class DepthUniform(PathSampler):

@@ -40,7 +40,11 @@ class Finding:
 
 def examine() -> list[Finding]:
     """The state of every package and table that frugalnas can use; every checksum is computed again."""
-    return [*_packages(), *(_table(name) for name in table_names()), *_drafts()]
+    root = cache_folder() / "tables"
+    left = [path for path in root.rglob(".*") if path.is_dir()] if root.is_dir() else []
+    killed = "left behind by an import that was killed"
+    drafts = [Finding(path.name, "absent", killed, f"remove {path}") for path in left]
+    return [*_packages(), *(_table(name) for name in table_names()), *drafts]
 
 
 def _packages() -> list[Finding]:
@@ -92,10 +96,3 @@ def _table(name: str) -> Finding:
     collapsed = tuple(f"a {role} run collapsed: {said}" for role in accuracies for said in collapsed_runs(table, role))
     detail = f"{len(table):,} architectures of {table.space.name}, {known}{missing}; cached, {size:,} bytes"
     return Finding(name, "ok", detail, notes=collapsed)
-
-
-def _drafts() -> list[Finding]:
-    """Folders left behind by an import that was killed."""
-    root = cache_folder() / "tables"
-    left = [path for path in root.rglob(".*") if path.is_dir()] if root.is_dir() else []
-    return [Finding(path.name, "absent", "left behind by an import that was killed", f"remove {path}") for path in left]

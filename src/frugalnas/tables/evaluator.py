@@ -57,7 +57,12 @@ class TableEvaluator(Evaluator):
             raise unknown_name("objective of a table", objective, ROLE_OF)
         self.objective = objective
         if ROLE_OF[objective] not in self.opened.columns:
-            raise self._no_such_column()
+            step = ""
+            if objective == "oracle-test" and ROLE_OF["accuracy"] in self.opened.columns:
+                step = "; official files have them (frugalnas table import --help says which)"
+            elif ROLE_OF["oracle-test"] in self.opened.columns:
+                step = "; search it as an oracle study with `objectives` oracle-test"
+            raise FrugalnasError(f"{self.table} has no {ROLE_OF[objective]} accuracies{step}")
         self.labels = self.opened.labels(ROLE_OF[objective], self.label, seed)
         self._measured = {role: self.opened.labels(role) for role in MEASURED if role in self.opened.columns}
         self.measures = tuple(self._measured)
@@ -80,13 +85,6 @@ class TableEvaluator(Evaluator):
             for value, row in zip(values, rows, strict=True)
         )
         return Evaluations(values, metrics, errors)
-
-    def _no_such_column(self) -> FrugalnasError:
-        other = next((name for name, role in ROLE_OF.items() if role in self.opened.columns), None)
-        step = f"; search it as an oracle study with `objectives` {other}" if other == "oracle-test" else ""
-        if other == "accuracy":
-            step = "; official files have them (frugalnas table import --help says which)"
-        return FrugalnasError(f"{self.table} has no {ROLE_OF[self.objective]} accuracies{step}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Other processes map the files themselves instead of receiving a copy.
