@@ -137,6 +137,13 @@ def a(noun: str) -> str:
     return f"a{'n' * (noun[:1] in 'aeiou')} {noun}"
 
 
+def at_least(least: float, **values: float | None) -> None:
+    """Refuse numbers below a bound, and what is no number; None is none."""
+    for name, value in values.items():
+        if value is not None and not value >= least:
+            raise FrugalnasError(f"{name} is {value}; it is at least {least:g}")
+
+
 def quoted(text: str, most: int = 80) -> str:
     """A text in quotation marks, of a long one the beginning."""
     return repr(text if len(text) <= most else text[: most - 3] + "...")

@@ -332,7 +332,7 @@ BAD_INPUT = {
     "search --queries 5": "initial sample of 10",
     "search --queries 6000": "5,044",
     "search --queries 20 --initial 30": "initial sample of 30",
-    "search --initial 0": "initial sample of 0",
+    "search --initial 0": "initial is 0; it is at least 1",
     "search --initial 100000": "initial|networks",
     "search --initial ten": "--initial: 'ten' is not INTEGER",
     "search --initial 1.5": "INTEGER",

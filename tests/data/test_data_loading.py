@@ -303,7 +303,7 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 def test_loaders_that_cannot_work_are_refused(digits):
     for options, message in [
         ({"batch_size": 0}, "batch_size is 0"),
-        ({"batch_size": 8, "seed": -1}, "seed -1: seeds are 0 or more"),
+        ({"batch_size": 8, "seed": -1}, "seed is -1; it is at least 0"),
         ({"batch_size": 9, "share": (0, 2)}, "shared evenly by 2"),
         ({"batch_size": 8, "workers": -1}, "workers is -1"),
     ]:

@@ -160,7 +160,7 @@ def test_an_encoder_is_built_again_from_its_config():
     [
         (lambda: GINEncoder(7, directions="out"), "'out'.*in.*both"),
         (lambda: GINEncoder(7, activation="tanh"), "'tanh'.*relu"),
-        (lambda: GINEncoder(7, width=0), "width of a GIN is 0"),
+        (lambda: GINEncoder(7, width=0), "width is 0"),
         (lambda: GlobalVertexGCN(7, dropout=1.0), "dropout is 1.0"),
         (lambda: GINEncoder(6)(graph_tensors(population(fn.NASBench201(), 3))), "6 operations.*have 7.*another space"),
     ],

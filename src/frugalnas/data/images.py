@@ -14,7 +14,7 @@ from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.preprocessing import CorruptImage, fit_square, to_tensor
 from frugalnas.data.sources import ArrayImages, ImageSource, IntArray
 from frugalnas.data.splits import Split
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 
 _FIRST_NAMED = 3
 _SKIPPED_NAMED = 20
@@ -28,8 +28,7 @@ class Corruption:
     """
 
     def __init__(self, limit: int) -> None:
-        if limit < 0:
-            raise FrugalnasError(f"max_corrupt is {limit}; give 0 or more images that may be skipped")
+        at_least(0, max_corrupt=limit)
         self.limit = limit
         self.reasons: dict[tuple[str, int], str] = {}
 

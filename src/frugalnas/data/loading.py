@@ -19,7 +19,7 @@ from frugalnas.data.images import Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
 from frugalnas.data.sources import ArrayImages, IntArray
-from frugalnas.errors import FrugalnasError, surroundings
+from frugalnas.errors import FrugalnasError, at_least, surroundings
 
 _ORDER, _BATCH, _IMAGE = 1, 2, 3  # which draws a generator is for; random labels have 4
 
@@ -59,16 +59,12 @@ class Loader:
         labels: RandomLabels | None = None,
     ) -> None:
         rank, processes = share
-        if batch_size < 1:
-            raise FrugalnasError(f"batch_size is {batch_size}; give at least 1")
-        if seed < 0:
-            raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
+        at_least(1, batch_size=batch_size)
+        at_least(0, seed=seed, workers=workers)
         if batch_size % processes or not 0 <= rank < processes:
             raise FrugalnasError(f"a batch of {batch_size} images cannot be shared evenly by {processes} processes")
         if not len(part):
             raise FrugalnasError(f"the {part.name} part has no images")
-        if workers < 0:
-            raise FrugalnasError(f"workers is {workers}; give 0 or more")
         self.part = part
         self.batch_size = batch_size
         self.augmentation = augmentation

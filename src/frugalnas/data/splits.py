@@ -12,7 +12,7 @@ import numpy as np
 
 from frugalnas.data.sources import PARTS, Found, IntArray
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, unknown_name
 from frugalnas.limits import within
 
 
@@ -43,8 +43,7 @@ class SplitSpec:
                 raise FrugalnasError(
                     f"split: {share} is {value!r}; give a share of the images from 0 up to, not including, 1"
                 )
-        if self.val_per_class is not None and self.val_per_class < 1:
-            raise FrugalnasError(f"split: val_per_class is {self.val_per_class!r}; give at least 1")
+        at_least(1, val_per_class=self.val_per_class)
 
 
 SPLITS: dict[str, SplitSpec] = {

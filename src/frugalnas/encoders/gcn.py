@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frugalnas.encoders.graphs import GraphTensors, check_sizes
-from frugalnas.errors import FrugalnasError
+from frugalnas.encoders.graphs import GraphTensors
+from frugalnas.errors import FrugalnasError, at_least
 
 
 class BidirectionalGCN(nn.Module):
@@ -88,7 +88,7 @@ class GlobalVertexGCN(nn.Module):
 
 
 def _check(kinds: int, width: int, layers: int, dropout: float) -> None:
-    check_sizes("graph convolutional network", kinds=kinds, width=width, layers=layers)
+    at_least(1, kinds=kinds, width=width, layers=layers)
     if not 0 <= dropout < 1:
         raise FrugalnasError(f"dropout is {dropout!r}; it has to be at least 0 and below 1")
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions, check_sizes
-from frugalnas.errors import unknown_name
+from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions
+from frugalnas.errors import at_least, unknown_name
 
 ACTIVATIONS = {"relu": torch.relu, "celu": torch.celu}
 IN_PLACE = {"relu": torch.relu_, "celu": torch.celu_}
@@ -69,7 +69,7 @@ class GINEncoder(nn.Module):
         self, kinds: int, *, width: int = 32, layers: int = 3, directions: str = "in", activation: str = "relu"
     ) -> None:
         super().__init__()
-        check_sizes("GIN", kinds=kinds, width=width, layers=layers)
+        at_least(1, kinds=kinds, width=width, layers=layers)
         check_directions(directions)
         if activation not in ACTIVATIONS:
             raise unknown_name("activation", activation, ACTIVATIONS)

@@ -111,13 +111,6 @@ def edges_of(graphs: Graphs, isolated_edges: bool) -> BoolArray:
     return adjacency | (first[:, None] & (alone & ~first)[:, None])
 
 
-def check_sizes(what: str, **sizes: int) -> None:
-    """Refuses sizes that no network has."""
-    for name, value in sizes.items():
-        if value < 1:
-            raise FrugalnasError(f"{name} of a {what} is {value!r}; it has to be 1 or more")
-
-
 def check_directions(directions: str) -> None:
     """Refuses what is not one of `DIRECTIONS`."""
     if directions not in DIRECTIONS:

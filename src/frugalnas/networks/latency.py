@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from frugalnas.documents import read_json, read_yaml
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
 from frugalnas.networks.runtimes import runner
@@ -178,8 +178,7 @@ def measure_latency(
     Raises:
         FrugalnasError: where the device or runtime is not there, or its memory does not hold a batch.
     """
-    if batch < 1 or repeats < 1:
-        raise FrugalnasError(f"batch and repeats are at least 1, not {batch} and {repeats}")
+    at_least(1, batch=batch, repeats=repeats)
     place = _device(device)
     skeleton = skeleton_of(space)
     blocks = list(skeleton.blocks())

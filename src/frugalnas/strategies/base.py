@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
@@ -51,10 +51,8 @@ class Strategy(ABC):
     costs: tuple[str, ...] = ()
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
-        if seed < 0:
-            raise FrugalnasError(f"seed {seed}: seeds are 0 or more")
-        if initial < 1:
-            raise FrugalnasError(f"initial sample of {initial}: a strategy starts from at least one architecture")
+        at_least(0, seed=seed)
+        at_least(1, initial=initial)
         if initial > space.distinct:
             raise FrugalnasError(
                 f"initial sample of {initial} is larger than {space!r}, which has {space.distinct:,} distinct networks; "

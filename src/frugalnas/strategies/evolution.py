@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.evaluation import Evaluations, Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy
@@ -42,8 +42,7 @@ class Evolution(Strategy):
         edits: int = 1,
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
-        if tournament < 1 or population < 1 or edits < 1:
-            raise FrugalnasError("population, tournament and edits are at least 1")
+        at_least(1, population=population, tournament=tournament, edits=edits)
         self.population = population
         self.tournament = tournament
         self.edits = edits

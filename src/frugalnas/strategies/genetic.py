@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, unknown_name
 from frugalnas.spaces import DARTS, Codes, IntArray, SearchSpace
 from frugalnas.strategies.base import Strategy
 
@@ -52,8 +52,7 @@ class GeneticSearch(Strategy):
         crossovers: int = 25,
         mutation_rate: float = 0.1,
     ) -> None:
-        if population < 1 or parents < 1:
-            raise FrugalnasError(f"population {population} and parents {parents}: both are at least 1")
+        at_least(1, population=population, parents=parents)
         if mutations < 0 or crossovers < 0 or mutations + crossovers > population:
             raise FrugalnasError(
                 f"{mutations} mutations and {crossovers} crossovers do not fit into a population of {population}; "

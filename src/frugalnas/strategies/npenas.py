@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import predicted
 from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
@@ -80,9 +80,7 @@ class NPENAS(Guided):
         self.round_size, self.candidates, self.parents = round_size, candidates, parents
         self.tournament, self.mutations, self.children = tournament, mutations, children
         self.edits, self.refit_growth = edits, refit_growth
-        for name in _COUNTS:
-            if (value := getattr(self, name)) is not None and not value >= 1:
-                raise FrugalnasError(f"{name} is {value}; it is at least 1")
+        at_least(1, **{name: getattr(self, name) for name in _COUNTS})
         if candidates < round_size:
             raise FrugalnasError(
                 f"{candidates} candidates are too few for rounds of {round_size}; rank at least as many"

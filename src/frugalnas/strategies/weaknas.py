@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import predicted, predicted_mean
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
@@ -88,11 +88,7 @@ class WeakNAS(Guided):
         pool: int = 10_000,
         costs: tuple[str, ...] = (),
     ) -> None:
-        for name, value in (("round_size", round_size), ("top_start", top_start), ("top_rounds", top_rounds)):
-            if value < 1:
-                raise FrugalnasError(f"{name} is {value}; it is at least 1")
-        if not refit_growth >= 1:
-            raise FrugalnasError(f"refit_growth is {refit_growth}; it is at least 1")
+        at_least(1, round_size=round_size, top_start=top_start, top_rounds=top_rounds, refit_growth=refit_growth)
         if refit_growth > 1 and keep_old != "all":
             raise FrugalnasError(f"refit_growth {refit_growth} needs keep_old all: what keeps {keep_old} does not grow")
         if top_end is not None and not 1 <= top_end <= top_start:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 from frugalnas.data.labels import LabelMode
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.training import Recipe
 
 _OF_NETWORKS = (
@@ -61,8 +61,7 @@ class SupernetRecipe(Recipe):
                 "optimizer_options has fused and dampening: torch's fused step cannot begin with a weight whose first gradient "
                 "comes late, as in supernets, unless its momentum is undamped; leave one of them out"
             )
-        if self.angle_base is not None and self.angle_base < 0:
-            raise FrugalnasError(f"angle_base is {self.angle_base}; it must be 0 or more")
+        at_least(0, angle_base=self.angle_base)
         if any(epoch < 0 for epoch in self.base_epochs):
             raise FrugalnasError(f"base_epochs are {list(self.base_epochs)}; none may be below 0")
         if self.schedule_epochs is not None and self.schedule_epochs < (self.epochs or 0):

@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.pickles import read_pickle
 from frugalnas.tables.formats.nats_records import Record, make_tables, take_in
 from frugalnas.tables.formats.shown import shown
@@ -46,8 +46,7 @@ def read_folder(path: Path | str, on_progress: Progress, *, jobs: int = 1) -> li
         FrugalnasError: naming the file and what is wrong with it.
     """
     path = Path(path)
-    if jobs < 1:
-        raise FrugalnasError(f"jobs is a number of processes from 1, not {jobs}")
+    at_least(1, jobs=jobs)
     try:
         names = sorted(
             entry.name for entry in path.iterdir() if entry.name == META or _index_of(entry.name) is not None
