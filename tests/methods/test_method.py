@@ -16,7 +16,7 @@ from frugalnas.methods.method import ImageMethod
 from frugalnas.methods.parts import GeneticSearch, Retraining
 from frugalnas.registry import METHODS
 from frugalnas.runs.stages import Stages
-from frugalnas.scores.counts import Counted
+from frugalnas.scores.base import Counted
 
 QUICK = {"search.generations": 1, "search.population": 12, "search.parents": 4}
 

@@ -12,10 +12,9 @@ from torch import nn
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import build
-from frugalnas.scores.base import Score
+from frugalnas.scores.base import Counted, Score
 from frugalnas.scores.cached import CachedScore
 from frugalnas.scores.combined import combine
-from frugalnas.scores.counts import Counted
 from frugalnas.scores.zero_cost import NASWOT, GradientNorm, SynFlow
 from frugalnas.spaces import DARTS, MobileNet, NASBench201, OnceForAll, ShuffleNet
 

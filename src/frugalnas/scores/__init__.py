@@ -12,9 +12,8 @@ Those that run networks import torch, and stay in modules of their own: `accurac
 """
 
 from frugalnas.scores.angle import Angle, AngleTable, Weighting, angle_table
-from frugalnas.scores.base import Score
+from frugalnas.scores.base import Counted, Score
 from frugalnas.scores.combined import Combined, combine
-from frugalnas.scores.counts import Counted
 from frugalnas.scores.maximise import MaximumAngle, largest_angle
 from frugalnas.scores.rules import RULES, AngleRule, rule_for
 from frugalnas.scores.triples import tensor_names, triples

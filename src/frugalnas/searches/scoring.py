@@ -13,7 +13,6 @@ from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.scores import Score, rule_for
 from frugalnas.scores.combined import Combined, combine
-from frugalnas.scores.counts import Counted
 from frugalnas.spaces import Codes, SearchSpace
 
 if TYPE_CHECKING:

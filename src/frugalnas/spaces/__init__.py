@@ -19,9 +19,8 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 - `Graphs`: the same architectures as directed graphs with an operation at each vertex.
 """
 
-from frugalnas.spaces.architecture import Architecture
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
-from frugalnas.spaces.base import SearchSpace
+from frugalnas.spaces.base import Architecture, SearchSpace
 from frugalnas.spaces.darts import DARTS
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import Genotype

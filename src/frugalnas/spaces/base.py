@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
@@ -349,3 +350,23 @@ class SearchSpace(Limitable):
         if quantity not in self.quantities:
             raise self._uncounted(quantity)
         return self.counts(quantity, np.atleast_2d(self.as_codes(codes)))
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """An architecture of a space.
+
+    Attributes:
+        space: that it belongs to; it carries the sizes of the network.
+        code: its genes, shape [genes].
+        name: what to call it; None calls it by its text.
+    """
+
+    space: SearchSpace
+    code: Codes
+    name: str | None = None
+
+    @property
+    def text(self) -> str:
+        """It in the field's notation."""
+        return self.space.format(self.code)
