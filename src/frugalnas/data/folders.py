@@ -206,7 +206,11 @@ class Tree:
                 with os.scandir(folder) as entries:
                     listed = [entry for entry in entries if not entry.name.startswith(".")]
             except OSError as error:
-                raise surroundings(error) or _unlisted(folder, error) from None
+                gone = isinstance(error, FileNotFoundError) and Surroundings(
+                    f"{folder} is no longer there; put it back"
+                )
+                known = surroundings(error) or gone
+                raise known or FrugalnasError(f"{folder}: cannot be listed ({error.strerror or error})") from None
             for entry in listed:
                 path = folder / readable_name(entry.name, folder)
                 image = entry.name.lower().endswith(SUFFIXES)
@@ -249,12 +253,6 @@ class Tree:
             return
         self._real[real] = link
         self.files[link.parent].append(link)
-
-
-def _unlisted(folder: Path, error: OSError) -> FrugalnasError:
-    if isinstance(error, FileNotFoundError):
-        return Surroundings(f"{folder} is no longer there; put it back")
-    return FrugalnasError(f"{folder}: cannot be listed ({error.strerror or error})")
 
 
 def readable_name(name: str, folder: Path) -> str:

@@ -130,7 +130,13 @@ def latency_table(space: SearchSpace) -> tuple[float, NDArray[np.float64]]:
         table = _from_proxyless(path, proxyless, skeleton)
     else:
         table = LatencyTable.load(path)
-        _refuse_other_sizes(path, table, space)
+        measured = table.space.get("options") or {}
+        for size in SIZES:
+            if size in measured and getattr(space, size, measured[size]) != measured[size]:
+                raise FrugalnasError(
+                    f"{path} was measured for {size}={measured[size]!r}, not {getattr(space, size)!r}; "
+                    "measure this space with frugalnas measure-latency"
+                )
     wanted = [block for block in skeleton.blocks() if space.allowed[block.gene, block.value]]
     missing = list(dict.fromkeys(block.key for block in wanted if block.key not in table.blocks))
     if missing:
@@ -180,6 +186,10 @@ def measure_latency(
     """
     at_least(1, batch=batch, repeats=repeats)
     place = _device(device)
+    try:
+        description = described(space)
+    except FrugalnasError:  # a space that no other process can import is known by its name
+        description = {"name": space.name, "options": {}}
     skeleton = skeleton_of(space)
     blocks = list(skeleton.blocks())
     distinct = {block.key: block for block in blocks}
@@ -210,7 +220,7 @@ def measure_latency(
         repeats=repeats,
         networks=float(np.median(whole)),
         error=float(np.sqrt(np.mean(off**2))),
-        space=_description(space),
+        space=description,
         runtime=runtime,
     )
 
@@ -283,23 +293,6 @@ def _words(device: torch.device) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _description(space: SearchSpace) -> dict[str, Any]:
-    try:
-        return described(space)
-    except FrugalnasError:  # a space that no other process can import is known by its name
-        return {"name": space.name, "options": {}}
-
-
-def _refuse_other_sizes(path: str | Path, table: LatencyTable, space: SearchSpace) -> None:
-    measured = table.space.get("options") or {}
-    for size in SIZES:
-        if size in measured and getattr(space, size, measured[size]) != measured[size]:
-            raise FrugalnasError(
-                f"{path} was measured for {size}={measured[size]!r}, not {getattr(space, size)!r}; "
-                "measure this space with frugalnas measure-latency"
-            )
 
 
 def _read(path: str | Path) -> dict[str, Any]:

@@ -89,6 +89,10 @@ def correlation(
     """
     scores, truth = _checked(scores, truth)
     within, groups = (float("nan"), ()) if params is None else within_groups(scores, truth, params)
+    tops = []
+    for k in (k for k in top if 2 * k <= len(scores)):
+        chosen, best = _membership(scores, k), _membership(truth, k)
+        tops.append(TopCorrelation(k, float((chosen * best).sum()) / k, float((chosen * truth).sum()) / k))
     return Correlation(
         len(scores),
         kendall_tau(scores, truth),
@@ -96,7 +100,7 @@ def correlation(
         spearman(scores, truth),
         within,
         groups,
-        tuple(_top(scores, truth, k) for k in top if 2 * k <= len(scores)),
+        tuple(tops),
         int(np.argmax(scores)),
     )
 
@@ -227,11 +231,6 @@ def _untied(values: FloatArray) -> float:
     """How many pairs of values differ."""
     counts = np.unique(values, return_counts=True)[1].astype(np.float64)
     return float(len(values) * (len(values) - 1) / 2 - (counts * (counts - 1) / 2).sum())
-
-
-def _top(scores: FloatArray, truth: FloatArray, k: int) -> TopCorrelation:
-    chosen, best = _membership(scores, k), _membership(truth, k)
-    return TopCorrelation(k, float((chosen * best).sum()) / k, float((chosen * truth).sum()) / k)
 
 
 def _membership(values: FloatArray, k: int) -> FloatArray:

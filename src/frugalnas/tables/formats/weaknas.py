@@ -281,16 +281,15 @@ def _is_cell(key: Any) -> bool:
     count = len(matrix)
     if not (2 <= count <= VERTICES and len(operations) == count):
         return False
-    if not all(isinstance(row, (tuple, list)) and len(row) == count and all(map(_is_bit, row)) for row in matrix):
+    if not all(isinstance(row, (tuple, list)) and len(row) == count for row in matrix):
+        return False
+    numbers = (int, float, np.integer, np.floating, np.bool_)
+    if not all(isinstance(bit, numbers) and bit in (0, 1) for row in matrix for bit in row):
         return False
     if not all(isinstance(name, (int, str, np.integer)) for name in operations):
         return False
     ends = operations[0] in FIRST and operations[-1] in LAST
     return ends and all(name in INNER_OPERATIONS for name in operations[1:-1])
-
-
-def _is_bit(value: object) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating, np.bool_)) and value in (0, 1)
 
 
 def _cells201(path: Path, keys: list[Any]) -> Codes:
