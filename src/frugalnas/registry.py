@@ -91,8 +91,7 @@ class Registry:
         Raises:
             FrugalnasError: for an unknown name or option, or an import path that nobody here has given (`Untrusted`).
         """
-        if isinstance(description, str):
-            description = {"name": description}
+        description = {"name": description} if isinstance(description, str) else description
         options = description.get("options") or {} if isinstance(description, Mapping) else None
         if not isinstance(options, Mapping) or not isinstance(description.get("name"), str):
             raise FrugalnasError(
@@ -118,10 +117,8 @@ class Registry:
         Raises:
             FrugalnasError: for a class that another process cannot find, and for anything else.
         """
-        if isinstance(given, Mapping):
-            found: dict[str, Any] = plain(given)
-            if "name" in found:
-                return found
+        if isinstance(given, Mapping) and "name" in given:
+            return dict(plain(given))
         if isinstance(given, str):
             return {"name": given}
         if isinstance(given, type) or inspect.isfunction(given):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
-from frugalnas.scores import Score, rule_for
+from frugalnas.scores import Counted, Score, rule_for
 from frugalnas.scores.combined import Combined, combine
 from frugalnas.spaces import Codes, SearchSpace
 
