@@ -378,7 +378,7 @@ def test_folders_that_cannot_be_used_say_why(tmp_path, make, message):
         ("digitz", {}, "did you mean 'digits'"),
         ("./nowhere", {}, "is not there"),
         ("digits", {"split": "thirds"}, "unknown split 'thirds'"),
-        ("digits", {"input_size": 0}, "input_size is 0"),
+        ("digits", {"input_size": 0}, "`input_size` 0: give the side"),
         ("digits", {"normalisation": "z"}, "unknown normalisation"),
         ("digits", {"interpolation": "nearest"}, "unknown interpolation"),
         ("digits", {"max_corrupt": -1}, "max_corrupt is -1"),
