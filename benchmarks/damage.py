@@ -28,7 +28,8 @@ import numpy as np
 
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
-from frugalnas.searches import QueryCallback, loop, resume, search
+from frugalnas.runs.progress import Callback
+from frugalnas.searches import loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution
 from frugalnas.tables import TableEvaluator
@@ -63,7 +64,7 @@ class Kind:
     seconds: float
 
 
-class Stop(QueryCallback):
+class Stop(Callback):
     """Ctrl-C at a query, and time for a kill to come."""
 
     def __init__(self, at: int, pause: float) -> None:

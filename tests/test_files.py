@@ -203,9 +203,9 @@ def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path, monkeypatch):
 def test_a_run_folder_that_is_removed_meanwhile_is_named_and_does_not_come_back(tmp_path):
     import shutil
 
-    from frugalnas.searches import QueryCallback
+    from frugalnas.runs.progress import Callback
 
-    class Remove(QueryCallback):
+    class Remove(Callback):
         def on_query(self, query, ledger):
             if len(ledger) == 3:
                 shutil.rmtree(tmp_path / "run")

@@ -12,6 +12,7 @@ import signal
 import time
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Page, Row, RunKind
 from frugalnas.runs.progress import Callback
+from frugalnas.searches import SerialExecutor
 from frugalnas.spaces import Codes, SearchSpace
+from frugalnas.strategies import Strategy
 
 NOT_CALLABLE = 3
 
@@ -171,6 +174,69 @@ class Weighing(Evaluator):
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         self.weights = state["weights"]
+
+
+class Thorough(Evaluator):
+    """A network is worth as much as it was evaluated thoroughly."""
+
+    stateful = True
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        return Evaluations(np.zeros(len(trials)) if trials.fidelity is None else trials.fidelity)
+
+    def state_dict(self) -> dict[str, object]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, object]) -> None:
+        pass
+
+
+class Paired(Strategy):
+    """Slow learns from fast: of each pair that is evaluated, the slower takes over a gene of the faster.
+
+    Args:
+        thorough: whether each pair is evaluated more thoroughly than those before.
+    """
+
+    round_size = 2
+
+    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 4, thorough: bool = False) -> None:
+        super().__init__(space, seed=seed, initial=initial)
+        self.thorough = thorough
+        self.learners: list[list[int]] = []
+
+    def ask(self, n: int | None = None) -> Trials:
+        trials = super().ask(n)
+        if not self.learners:
+            return trials
+        fidelity = np.full(len(trials), float(len(self.values))) if self.thorough else None
+        return replace(trials, group=np.zeros(len(trials), np.int64), fidelity=fidelity)
+
+    def propose(self, n: int) -> Codes:
+        pair = self.rng.choice(len(self.learners), 2, replace=False)
+        return self.space.mutate(self.space.as_codes([self.learners[learner] for learner in pair]), self.rng)
+
+    def learn(self, trials: Trials, evaluations: Evaluations) -> None:
+        if trials.group is None:
+            self.learners.extend(trials.codes.tolist())
+            return
+        for number in np.unique(trials.group):
+            slow, fast = sorted(np.flatnonzero(trials.group == number), key=lambda row: evaluations.values[row])
+            moved, gene = trials.codes[slow].copy(), self.rng.integers(self.space.genes)
+            moved[gene] = trials.codes[fast, gene]
+            self.learners = [*self.learners[1:], moved.tolist()]
+
+    def memory(self) -> dict[str, object]:
+        return {"learners": self.learners}
+
+    def remember(self, memory: dict[str, object]) -> None:
+        self.learners = memory["learners"]
+
+
+class InFours(SerialExecutor):
+    """Has room for four at once, as an executor of four processes has, and takes one after the other."""
+
+    workers = 4
 
 
 class NotAnEvaluator:

@@ -28,8 +28,12 @@ class Trials:
     Attributes:
         codes: shape [n, genes].
         ids: the strategy's own number for each trial, shape [n].
-        group: which trials belong together, such as the pairs of RelativeNAS, shape [n]; None where each is by itself.
-        fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, shape [n]; None: as it always does.
+        group: which trials belong together, such as the pairs of RelativeNAS, shape [n]; None where each is by itself. Numbers
+            mean something within one `ask`. A search joins no further trials to such a round, however many workers
+            are idle, so that a strategy hears of it before it is asked again; one that wants more at once asks for more groups.
+        fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, shape [n]; NaN in a row, and None: as it
+            always does. Only stateful evaluators are asked with one: a search knows the queries of others by their
+            network, and would answer the second fidelity with the first.
     """
 
     codes: Codes
@@ -47,12 +51,21 @@ class Trials:
         return Trials(self.codes[rows], self.ids[rows], group, fidelity)
 
     def joined(self, more: Trials) -> Trials:
-        """These and further ones of the same strategy."""
+        """These and further ones of the same strategy.
+
+        Groups of the two stay apart, under new numbers; a trial without one becomes a group of its own.
+        """
+        both, group, fidelity = (self, more), None, None
+        if any(each.group is not None for each in both):
+            own = [
+                np.arange(len(each)) if each.group is None else np.unique(each.group, return_inverse=True)[1]
+                for each in both
+            ]
+            group = np.concatenate([own[0], own[1] + own[0].max(initial=-1) + 1])
+        if any(each.fidelity is not None for each in both):
+            unsaid = [np.full(len(each), np.nan) if each.fidelity is None else each.fidelity for each in both]
+            fidelity = np.concatenate(unsaid)
         codes, ids = np.concatenate([self.codes, more.codes]), np.concatenate([self.ids, more.ids])
-        group = None if self.group is None or more.group is None else np.concatenate([self.group, more.group])
-        fidelity = (
-            None if self.fidelity is None or more.fidelity is None else np.concatenate([self.fidelity, more.fidelity])
-        )
         return Trials(codes, ids, group, fidelity)
 
 
@@ -133,7 +146,8 @@ class Evaluator(ABC):
 
     Attributes:
         vectorised: True where a whole round is best evaluated in one call; otherwise rows come one at a time.
-        stateful: True where the answer depends on what was evaluated before; such an evaluator is never cached.
+        stateful: True where the answer depends on more than the network, such as on what was evaluated before, or on a trial's
+            fidelity; such an evaluator is never cached, and every answer of it is a query.
         optimum: the best value that any architecture has, where that is known.
         measures: the metrics that it returns, where it knows them beforehand.
         flat: fields of constructor arguments that are records or mappings, by the names that a person types: the argument, the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
-from frugalnas.searches import Budget, load_search, resume, search
+from frugalnas.searches import Budget, ProcessExecutor, load_search, resume, search
 from frugalnas.searches import loop as loop_module
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RegularizedEvolution, WeakNAS
@@ -42,6 +43,64 @@ class TestStatefulSearch(KindConformance):
     def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
         strategy = RegularizedEvolution(SPACE, initial=4, population=4)
         return search(strategy, user_code.Counting(), 16, run_dir=run_dir, callbacks=callbacks)
+
+
+class TestPairedSearch(KindConformance):
+    """Pairs are told as pairs, also where there is room for two of them at once."""
+
+    kills = 40
+
+    @pytest.fixture(autouse=True)
+    def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(loop_module, "STATE_INTERVAL_S", 0.0)
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        strategy, executor = user_code.Paired(SPACE), user_code.InFours()
+        return search(strategy, user_code.worth, 10, run_dir=run_dir, executor=executor, callbacks=callbacks)
+
+
+class TestSearchByFidelity(TestPairedSearch):
+    """Each pair is evaluated more thoroughly than those before."""
+
+    def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
+        strategy = user_code.Paired(SPACE, thorough=True)
+        return search(strategy, user_code.Thorough(), 10, run_dir=run_dir, callbacks=callbacks)
+
+
+def test_pairs_go_the_same_way_whatever_the_number_of_workers(tmp_path):
+    ways = [
+        search(user_code.Paired(SPACE), user_code.worth, 20, run_dir=tmp_path / name, executor=executor).codes.tolist()
+        for name, executor in (("1", None), ("4", ProcessExecutor(workers=4)), ("in fours", user_code.InFours()))
+    ]
+    assert ways[0] == ways[1] == ways[2]
+
+
+def test_pairs_are_told_under_their_own_numbers_beside_trials_without_a_group():
+    """A round without groups leaves room, which is filled by a round that has some."""
+    told = []
+
+    class Mixed(user_code.Paired):
+        def ask(self, n=None):
+            trials = super().ask(n)
+            return trials if trials.ids[0] < 5 else replace(trials, group=np.full(len(trials), 7))
+
+        def learn(self, trials, evaluations):
+            told.append(None if trials.group is None else trials.group.tolist())
+            super().learn(trials, evaluations)
+
+    class InSevens(user_code.InFours):
+        workers = 7
+
+    search(Mixed(SPACE, initial=5), user_code.worth, 9, executor=InSevens())
+    assert told == [None, [7, 7], [7, 7]]
+
+
+def test_a_fidelity_is_given_to_stateful_evaluators_alone():
+    """Answers of others are kept by their network, whatever the fidelity."""
+    found = search(user_code.Paired(SPACE, thorough=True), user_code.Thorough(), 10)
+    assert found.values.tolist() == [0, 0, 0, 0, 4, 4, 6, 6, 8, 8]
+    with pytest.raises(FrugalnasError, match=r"asks for a fidelity.*by its network alone.*stateful = True"):
+        search(user_code.Paired(SPACE, thorough=True), user_code.worth, 10)
 
 
 def test_a_stateful_search_without_its_state_begins_anew(tmp_path):

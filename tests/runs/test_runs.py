@@ -20,7 +20,8 @@ from frugalnas.registry import STRATEGIES
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, build_space
 from frugalnas.runs.folder import unused_name
-from frugalnas.searches import Budget, ProcessExecutor, QueryCallback, load_search, resume, search
+from frugalnas.runs.progress import Callback
+from frugalnas.searches import Budget, ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, Strategy, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -259,7 +260,7 @@ def test_every_strategy_survives_failures(kind):
 def test_every_query_reaches_the_callbacks_in_order(tmp_path):
     seen = []
 
-    class Watch(QueryCallback):
+    class Watch(Callback):  # any callback will do
         def on_start(self, done, total, notes=()):
             seen.append(("start", done, total))
 

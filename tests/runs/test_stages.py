@@ -22,7 +22,7 @@ from frugalnas.runs.stages import (
     read_result,
     trained_run,
 )
-from frugalnas.searches import QueryCallback, search
+from frugalnas.searches import search
 from frugalnas.testing import KindConformance
 
 calls: list[str] = []
@@ -56,7 +56,7 @@ class TwoSearches(Method):
         return {"best": max(result.best.value for result in better), "network": "stages/02-narrow-1"}
 
 
-class Interrupting(QueryCallback):
+class Interrupting(Callback):
     """An interruption of one stage after so many queries."""
 
     def __init__(self, stage: str, after: int) -> None:

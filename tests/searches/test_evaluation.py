@@ -165,6 +165,21 @@ def test_part_of_the_trials() -> None:
     assert len(trials.take([])) == 0
 
 
+def test_joined_trials_keep_groups_apart_and_fidelities() -> None:
+    codes = NASBench201().sample(4, np.random.default_rng(0))
+    plain, pair = (
+        Trials(codes[:2], np.arange(2)),
+        Trials(codes[2:], np.arange(2, 4), np.array([7, 7]), np.array([3.0, 9.0])),
+    )
+    assert plain.joined(plain).group is plain.joined(plain).fidelity is None
+    assert pair.joined(pair).group.tolist() == [0, 0, 1, 1]
+    assert pair.joined(plain).group.tolist() == [0, 0, 1, 2]
+    both = plain.joined(pair)
+    assert both.group.tolist() == [0, 1, 2, 2]
+    np.testing.assert_array_equal(both.fidelity, [np.nan, np.nan, 3, 9])
+    np.testing.assert_array_equal(both.ids, np.arange(4))
+
+
 # -- functions as evaluators -----------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluations, FunctionEvaluator
-from frugalnas.searches import Budget, QueryCallback, load_search, loop, resume, search
+from frugalnas.runs.progress import Callback
+from frugalnas.searches import Budget, load_search, loop, resume, search
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, RegularizedEvolution, WeakNAS
 from frugalnas.tables import TableEvaluator
@@ -39,7 +40,7 @@ def journal(folder: Path) -> bytes:
     return (folder / "journal.jsonl").read_bytes()
 
 
-class Snapshots(QueryCallback):
+class Snapshots(Callback):
     """Keeps the state file as it was after each query."""
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +51,7 @@ class Snapshots(QueryCallback):
         self.states.append(self.file.read_bytes() if self.file.exists() else None)
 
 
-class InterruptAt(QueryCallback):
+class InterruptAt(Callback):
     """Ctrl-C once so many queries are counted."""
 
     def __init__(self, query: int) -> None:
@@ -239,7 +240,7 @@ def test_random_search_looks_ahead_without_a_trace():
                 plain.tell(asked, Evaluations(np.ones(1)))
 
 
-@pytest.mark.parametrize("callbacks", [(), (QueryCallback(),)])
+@pytest.mark.parametrize("callbacks", [(), (Callback(),)])
 def test_a_replayed_random_search_has_the_same_state_and_ends_where_it_ended(tmp_path, callbacks):
     run = tmp_path / "run"
     search(RandomSearch(SPACE, seed=5), TableEvaluator(), 700, run_dir=run)

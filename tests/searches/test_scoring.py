@@ -18,10 +18,11 @@ from frugalnas.evaluation import Trials
 from frugalnas.report.rankings import ranking_numbers
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
+from frugalnas.runs.progress import Callback
 from frugalnas.scores import Angle, angle_table, rule_for, zero_cost
 from frugalnas.scores.correlation import kendall_tau
 from frugalnas.scores.zero_cost import ZeroCost
-from frugalnas.searches import Budget, QueryCallback, resume, search
+from frugalnas.searches import Budget, resume, search
 from frugalnas.searches.scoring import SCORES, ZERO_COST, ZeroCostScore, fast
 from frugalnas.searches.supernet_scores import Looking, ScoreEvaluator, open_score
 from frugalnas.strategies import RandomSearch
@@ -202,7 +203,7 @@ class TestScoreEvaluator(EvaluatorConformance):
         return ScoreEvaluator(SPACE, supernet=self.supernet, name="angle+synflow", reference=4)
 
 
-class Interrupt(QueryCallback):
+class Interrupt(Callback):
     def on_query(self, query, ledger):
         if len(ledger) == 13:
             raise KeyboardInterrupt

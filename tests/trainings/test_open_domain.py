@@ -16,8 +16,9 @@ from frugalnas.data import Images
 from frugalnas.errors import FrugalnasError, Surroundings
 from frugalnas.evaluation import Trials
 from frugalnas.runs import RunFolder
+from frugalnas.runs.progress import Callback
 from frugalnas.runs.seal import Seal
-from frugalnas.searches import ProcessExecutor, QueryCallback, load_search, resume, search
+from frugalnas.searches import ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
 from frugalnas.testing import EvaluatorConformance
@@ -125,7 +126,7 @@ def test_images_are_opened_once_for_all_architectures(finished, images, tmp_path
     moved.write_bytes(images.read_bytes())
     lost = [moved]
 
-    class Loses(QueryCallback):
+    class Loses(Callback):
         def on_query(self, query, ledger):
             while lost:
                 lost.pop().rename(tmp_path / "away.npz")
@@ -145,7 +146,7 @@ def test_files_that_are_gone_stop_the_search_and_are_waited_for(tmp_path):
             pixels = rng.integers(0, 255, (100, 100, 3)).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
 
-    class Loses(QueryCallback):
+    class Loses(Callback):
         def on_query(self, query, ledger):
             while lost:
                 lost.pop().rename(tmp_path / "away")

@@ -15,7 +15,11 @@ DRAW_EVERY_S = 0.1
 
 
 class Callback:
-    """Is told what happens in a run of any kind; override what is of interest. An exception stops the run."""
+    """Is told what happens in a run of any kind; override what is of interest. An exception stops the run.
+
+    One that defines `on_query(query, ledger)` besides is told by a search of every query that was evaluated (or, while
+    resuming, read back) and counted: a `searches.Query`, and the `searches.Ledger` that it is the last of.
+    """
 
     def on_start(self, done: int, total: int | None, notes: Sequence[str] = ()) -> None:
         """The run begins.

@@ -3,7 +3,7 @@
 - `search`: goes on until the budget is spent; `SearchResult` is what comes out. `resume` continues a run to the same journal as if
   it had never been interrupted, `load_search` reads it.
 - `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen.
-- `Ledger`, `Query`: what was paid for. `QueryCallback`: looks on; `runs.progress` has what looks on at any run.
+- `Ledger`, `Query`: what was paid for. `runs.progress.Callback`: looks on, as at any run.
 - `replay`: the rounds of a run of WeakNAS or NPENAS seen again, from its journal.
 
 What answers a search besides tables lives in `searches.supernet_scores` and `searches.untrained` (networks that nobody has
@@ -11,7 +11,6 @@ trained); `searches.scoring` is what they have in common.
 """
 
 from frugalnas.searches.budget import Budget
-from frugalnas.searches.callbacks import QueryCallback
 from frugalnas.searches.executors import Executor, ProcessExecutor, SerialExecutor
 from frugalnas.searches.ledger import Ledger, Query
 from frugalnas.searches.replay import replay
@@ -24,7 +23,6 @@ __all__ = [
     "Ledger",
     "ProcessExecutor",
     "Query",
-    "QueryCallback",
     "SearchResult",
     "SerialExecutor",
     "load_search",

@@ -8,14 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from frugalnas.runs.progress import Callback
-from frugalnas.searches.ledger import Ledger, Query
-
-
-class QueryCallback(Callback):
-    """Is told of every query besides; override what is of interest. An exception stops the search."""
-
-    def on_query(self, query: Query, ledger: Ledger) -> None:
-        """A query was evaluated (or, while resuming, read back) and counted."""
 
 
 class NotebookProgress(Callback):

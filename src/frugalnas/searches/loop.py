@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,6 @@ from frugalnas.files import scratch
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.searches.budget import Budget
-from frugalnas.searches.callbacks import QueryCallback
 from frugalnas.searches.executors import Executor
 from frugalnas.searches.ledger import Ledger, Queries, journal_lines, read_queries, usual_error
 from frugalnas.searches.result import SearchResult
@@ -144,7 +144,8 @@ class Loop:
             if stop is not None:
                 self._take_state()
                 return stop
-            trials = self._ask()
+            rounds = self._ask()
+            trials = reduce(Trials.joined, rounds)
             if not len(trials):
                 return "the space is exhausted"
             before = len(self.ledger)
@@ -152,7 +153,10 @@ class Loop:
             if evaluations is None:
                 # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
                 return self._stop() or "the budget is spent"
-            self.strategy.tell(trials, evaluations)
+            start = 0
+            for asked in [trials] if trials.group is None else rounds:  # groups under the strategy's own numbers
+                self.strategy.tell(asked, evaluations.take(slice(start, start + len(asked))))
+                start += len(asked)
             fruitless = fruitless + 1 if len(self.ledger) == before else 0
             if fruitless == FRUITLESS_ASKS:
                 return f"{FRUITLESS_ASKS:,} asks in a row brought no new network"
@@ -180,21 +184,27 @@ class Loop:
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.started
 
-    def _ask(self) -> Trials:
-        """A round, or as many rounds as keep every worker busy."""
+    def _ask(self) -> list[Trials]:
+        """A round, or as many rounds as keep every worker busy; none follows one that has groups."""
         # One thread, so that a trajectory does not depend on how many cores the machine has.
         with self.threads.limit(limits=1):
             if self.unplayed and self.executor.workers == 1:
-                return self.strategy.ask_rounds(len(self.journal) - self.played)
-            trials = self.strategy.ask()
-            while 0 < len(trials) < self.executor.workers:
-                more = self.strategy.ask(self.executor.workers - len(trials))
+                return [self.strategy.ask_rounds(len(self.journal) - self.played)]
+            rounds = [self.strategy.ask()]
+            idle = self.executor.workers - len(rounds[0])
+            while len(rounds[0]) and rounds[-1].group is None and idle > 0:
+                more = self.strategy.ask(idle)
                 if not len(more):
                     break
-                trials = trials.joined(more)
-        if trials.fidelity is not None and not self.evaluator.stateful:
-            raise FrugalnasError("a fidelity needs an evaluator that answers each trial anew: one with stateful = True")
-        return trials
+                rounds.append(more)
+                idle -= len(more)
+        if not self.evaluator.stateful and any(trials.fidelity is not None for trials in rounds):
+            raise FrugalnasError(
+                f"{type(self.strategy).__name__} asks for a fidelity, but ledger and journal know a query by its network alone: "
+                f"asked for again at another fidelity, it would be answered from the record. An evaluator with stateful = True, "
+                f"of which every answer counts, takes fidelities; its state_dict may be empty"
+            )
+        return rounds
 
     def _evaluate(self, trials: Trials) -> Evaluations | None:
         """The answers to a round, new networks in order; None where the budget ended before the last of them."""
@@ -291,7 +301,7 @@ class Loop:
             self._write_timing()
         best = self.ledger.best_value
         for callback in self.callbacks:
-            if isinstance(callback, QueryCallback):
+            if hasattr(callback, "on_query"):
                 callback.on_query(self.ledger.queries[-1], self.ledger)
             callback.on_progress(len(self.ledger), f"best {'none yet' if best is None else format(best, '.3f')}")
 
