@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -43,7 +43,7 @@ class Registry:
     def targets(self) -> dict[str, str]:
         """Import path of every name, installed packages' entry points included."""
         targets = dict(self._own)
-        for point in entry_points(group=f"frugalnas.{self.plural}"):
+        for point in _installed(tuple(sys.path)).select(group=f"frugalnas.{self.plural}"):
             _refuse_collision(self.kind, targets, point.name, point.value)
             targets[point.name] = point.value
         return targets
@@ -164,6 +164,12 @@ class Registry:
     def summary(self, name: str) -> str:
         """The first line of the docstring behind a name."""
         return (inspect.getdoc(self.resolve(name)) or "").split("\n")[0]
+
+
+@cache
+def _installed(path: tuple[str, ...]) -> Any:
+    """Entry points of the packages on the path of imports; looking through them takes as long as a table takes to open."""
+    return entry_points()
 
 
 def is_local(description: Any) -> bool:

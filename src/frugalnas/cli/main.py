@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names of folders that are no UTF-8
+    gc.set_threshold(10_000)  # what is imported stays: looking through it again and again takes a twentieth of a search
     return copy_context().run(_main, arguments)  # what is trusted, and how messages are worded, is of this command
 
 
