@@ -313,6 +313,15 @@ def _presets(*names: str) -> dict[str, str]:
     return {name: f"frugalnas.methods.presets:{name.replace('-', '_')}" for name in names}
 
 
+# What networks cost, block by block: spaces ask by these names where modules are measured.
+MEASUREMENTS = Registry(
+    "measurement",
+    {
+        "counts": "frugalnas.networks.counting:cost_table",
+        "latency": "frugalnas.networks.latency:latency_table",
+    },
+)
+
 # What holds all networks of a space: its skeleton names an entry in `Skeleton.supernet`.
 SUPERNETS = Registry(
     "supernet",

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import import_object
+from frugalnas.registry import MEASUREMENTS
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
 from frugalnas.spaces.bands import BandSampler
 from frugalnas.spaces.base import SearchSpace
@@ -74,9 +74,9 @@ class FactoredSpace(SearchSpace):
         whole: FactoredSpace = self._whole if isinstance(self._whole, FactoredSpace) else self
         if quantity not in whole._tables:
             if quantity == "latency":
-                fixed, table = import_object("frugalnas.networks.latency:latency_table")(whole)
+                fixed, table = MEASUREMENTS.resolve("latency")(whole)
             else:
-                fixed, table = import_object("frugalnas.networks.counting:cost_table")(whole, quantity)
+                fixed, table = MEASUREMENTS.resolve("counts")(whole, quantity)
             whole._tables[quantity] = float(fixed), np.asarray(table, np.float64)
         return whole._tables[quantity]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import import_object
+from frugalnas.registry import MEASUREMENTS
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.hashing import mixed
@@ -183,7 +183,8 @@ class NASBench201(SearchSpace):
 
     @cached_property
     def _latencies(self) -> tuple[float, NDArray[np.float64]]:
-        return import_object("frugalnas.networks.latency:latency_table")(self._whole or self)
+        found: tuple[float, NDArray[np.float64]] = MEASUREMENTS.resolve("latency")(self._whole or self)
+        return found
 
 
 def live_edges(codes: Codes) -> BoolArray:
