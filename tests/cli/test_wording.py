@@ -61,6 +61,7 @@ def test_what_messages_name_in_backticks_can_be_typed():
     [
         ("train 0", "take `drop_path_ramp`=false or `compile`", "take --set drop_path_ramp=false or --compile"),
         ("train 0", "`input_size` 0: give the side", "--input 0: give the side"),
+        ("train 0", "take `input_size`=17 or more", "take --input 17 or more"),
         ("resume run", "run `stage` supernet first", "run --stage supernet first"),
         ("resume run", "`search.generations`=9, not `epochs`", "--set search.generations=9, not --epochs"),
         ("search --budget macs<=80M", "`where` macs<=80M", "--where macs<=80M"),

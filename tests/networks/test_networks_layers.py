@@ -248,7 +248,7 @@ def test_the_last_convolution_keeps_its_channels_below_width_one():
 @pytest.mark.parametrize("make", SPACES)
 def test_images_that_are_too_small_are_refused_with_the_least_size(make):
     space = make(input_size=16)
-    with pytest.raises(FrugalnasError, match=r"input 16x16 is too small .* set input_size to 17 or more"):
+    with pytest.raises(FrugalnasError, match=r"input 16x16 is too small .* take `input_size`=17 or more"):
         build(space, space.sample(1, np.random.default_rng(0))[0])
 
 
@@ -311,7 +311,7 @@ def test_paths_are_dropped_where_there_is_a_shortcut():
     network = build(space, np.zeros(21, np.int8), drop_path=0.3)
     rates = [module.p for module in network.modules() if isinstance(module, StochasticDepth)]
     assert rates == [0.3] * 15
-    with pytest.raises(FrugalnasError, match="set drop_path to 0"):
+    with pytest.raises(FrugalnasError, match="take `drop_path`=0"):
         build(ShuffleNet(), np.zeros(20, np.int8), drop_path=0.1)
 
 

@@ -268,7 +268,7 @@ def _auxiliary_head(
     if halved(input_size, halvings) < least:
         raise FrugalnasError(
             f"an input of {input_size}x{input_size} is too small for the auxiliary head, which needs "
-            f"{least}x{least} pixels behind the last reduction; set input_size to {(least - 1) * 2**halvings + 1} or more, or "
+            f"{least}x{least} pixels behind the last reduction; take `input_size`={(least - 1) * 2**halvings + 1} or more, or "
             f"leave the auxiliary head out"
         )
     return AuxiliaryHead(network.auxiliary_inputs, classes, stride, macro == "cifar" or kind == "pdarts")

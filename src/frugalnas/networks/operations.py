@@ -226,5 +226,5 @@ def refuse_small_input(what: str, side: int, halvings: int) -> None:
     if side < least:
         raise FrugalnasError(
             f"input {side}x{side} is too small for {what}, which halves it {halvings} times; "
-            f"set input_size to {least} or more"
+            f"take `input_size`={least} or more"
         )

@@ -76,7 +76,7 @@ class Skeleton(ABC):
             )
         if drop_path:
             raise FrugalnasError(
-                f"networks of {self.space.name} have no path that could be dropped; set drop_path to 0, not {drop_path:g}"
+                f"networks of {self.space.name} have no path that could be dropped; take `drop_path`=0, not {drop_path:g}"
             )
 
     def blocks(self) -> Iterator[Block]:

@@ -86,7 +86,8 @@ def _images(space: SearchSpace, name: str, data: ImageData | str | Path | None, 
     sized = getattr(space, "input_size", data.input_size)
     if sized != data.input_size:
         raise FrugalnasError(
-            f"{data.name} was opened at {data.input_size} pixels, networks of {space.name} take {sized}; set input_size"
+            f"{data.name} was opened at {data.input_size} pixels, networks of {space.name} have {sized}: open it with "
+            f"`input_size`={sized}"
         )
     return data
 

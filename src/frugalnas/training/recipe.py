@@ -121,7 +121,7 @@ class Recipe:
         if (self.mixup or self.cutmix) and self.batch_size % 2:
             raise FrugalnasError(f"mixup and cutmix need an even batch_size, not {self.batch_size}")
         if (self.mixup or self.cutmix) and self.class_weights:
-            raise FrugalnasError("mixup and cutmix mix classes: set class_weights to false")
+            raise FrugalnasError("mixup and cutmix mix classes: take `class_weights`=false")
 
     def settled(self: RecipeT, images: int, devices: int = 1) -> RecipeT:
         """This recipe with nothing left open, for so many training images.
