@@ -63,7 +63,7 @@ def test_images_that_are_too_small_are_refused(space: DARTS) -> None:
     halvings = 5 if getattr(space, "macro", "") == "imagenet" else 2
     least = 2 ** (halvings - 1) + 1
     assert build(space.with_options(input_size=least), code).eval()(images(least)).shape == (2, space.classes)
-    with pytest.raises(FrugalnasError, match=rf"`input_size`={least} or more"):
+    with pytest.raises(FrugalnasError, match=rf"input_size.*[ =]{least}"):
         build(space.with_options(input_size=least - 1), code)
 
 
