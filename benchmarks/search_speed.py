@@ -49,6 +49,7 @@ def as_process(tree: Path) -> tuple[float, str]:
 
 def _run(tree: Path, code: str, *arguments: str) -> str:
     variables = {**os.environ, "PYTHONPATH": str(tree / "src"), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package is compiled once, not at each start
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], env=variables, check=True, capture_output=True, text=True
     )
