@@ -253,16 +253,18 @@ def test_recipes_that_do_not_fit_are_refused(name, settings, said):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("devices", "settings", "said"),
     [
-        ({"compute": Compute(devices=0)}, "devices"),
-        ({"settings": {"share": 1e-5}}, r"1 architectures, batch 4,000, and each device needs two; raise share"),
-        ({"settings": {"min_negatives": 4_000}}, r"min_negatives is 4000.*fewer in a batch of 4000; lower it"),
+        (0, {}, "devices"),
+        (1, {"share": 1e-5}, r"1 architectures, batch 4,000, and each device needs two; raise share"),
+        (1, {"min_negatives": 4_000}, r"min_negatives is 4000.*fewer in a batch of 4000; lower it"),
     ],
 )
-def test_what_no_step_can_be_made_of_is_refused_before_anything_is_written(options, said, tmp_path):
+def test_what_no_step_can_be_made_of_is_refused_before_anything_is_written(devices, settings, said, tmp_path):
     with pytest.raises(FrugalnasError, match=said):
-        pretrain(fn.NASBench201(), "ss-ccl", run_dir=tmp_path / "run", **options)
+        pretrain(
+            fn.NASBench201(), "ss-ccl", run_dir=tmp_path / "run", settings=settings, compute=Compute(devices=devices)
+        )
     assert not (tmp_path / "run").exists()
 
 

@@ -309,7 +309,7 @@ def test_paper_settings_search() -> None:
         ({"keep_old": "some"}, "none"),
         ({"labels": "ranks"}, "rank"),
         ({"predictor": "gausian-process"}, "gaussian-process"),
-        ({"initial": 0}, "at least one"),
+        ({"initial": 0}, "initial is 0; it is at least 1"),
         ({"initial": 20_000}, "5,044 distinct networks"),
     ],
 )
