@@ -1,7 +1,6 @@
 """A kind of run of your own: frugalnas resumes, shows and lists it as its own.
 
-python examples/own_kind.py runs/census; PYTHONPATH=examples frugalnas resume runs/census; frugalnas show runs/census
-pytest examples/test_own_kind.py        # frugalnas's conformance suite on it
+python examples/own_kind.py runs/census; PYTHONPATH=examples frugalnas resume runs/census; pytest examples/test_own_kind.py
 """
 
 from __future__ import annotations
