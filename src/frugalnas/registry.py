@@ -19,7 +19,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from frugalnas.documents import check_options
-from frugalnas.errors import FrugalnasError, missing_extra, unknown_name
+from frugalnas.errors import FrugalnasError, a, missing_extra, unknown_name
 from frugalnas.trust import allow, file_read, give, import_paths, reading, remember
 
 
@@ -36,7 +36,7 @@ class Registry:
         self.kind = kind
         self.base, self._base_said = base, "{2} ({0})".format(*base.partition(":"))
         self.plural = kind[:-1] + "ies" if kind.endswith("y") else kind + "s"
-        self.noun = f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
+        self.noun = a(kind)
         self._own = dict(targets)
 
     @cached_property

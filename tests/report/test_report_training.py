@@ -14,9 +14,10 @@ from matplotlib.patches import FancyBboxPatch
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture, draw_genotype, draw_layers
 from frugalnas.report.style import save_figure
-from frugalnas.report.training import confusions, training_numbers
+from frugalnas.report.training import confusions
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.spaces import DARTS, KNOWN, Genotype, MobileNet, NASBench201, OnceForAll
+from frugalnas.trainings.network import TrainingResult
 
 pytestmark = pytest.mark.pictures
 
@@ -204,7 +205,7 @@ def test_confusions_are_the_most_frequent_ones():
 
 
 def test_numbers_are_plain_data():
-    said = training_numbers(training(3))
+    said = TrainingResult.to_json(training(3))
     assert (said["epochs"], said["selected"], said["params"]) == (3, 2, 1_000_000)
     assert said["architecture"].startswith("|nor_conv_3x3~0|")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -52,8 +52,6 @@ the argument may be, the likeliest first, given all words that could be it. `add
 """
 
 
-_OF_METHODS = ("rlnas",)
-"""Commands of methods, which one module makes; those of other packages, or added by hand, are `registry.METHODS`."""
 _KEEP_TO_THEMSELVES = ("show", "list")
 """Commands that import nothing that a file names."""
 _HELP = ("-h", "--help")
@@ -175,8 +173,10 @@ def _fill(name: str, parser: argparse.ArgumentParser, decided: str | None = None
 
 
 def _module(name: str) -> Any:
-    if name in COMMANDS and name not in _OF_METHODS:
-        return importlib.import_module(f"frugalnas.cli.{name.replace('-', '_')}")
+    """The module of a command; methods, also those of other packages, share one."""
+    own = f"frugalnas.cli.{name.replace('-', '_')}"
+    if name in COMMANDS and importlib.util.find_spec(own) is not None:
+        return importlib.import_module(own)
     from frugalnas.registry import METHODS
 
     if name not in METHODS.targets:

@@ -10,8 +10,7 @@ Nothing is imported here: a page needs few of its neighbours, and each of these 
   (`dynamics_figure`), over an embedding of the space (`embedding_figure`); `dynamics_report` writes both.
 - `architectures`: any architecture (`draw_architecture`): two cells (`draw_genotype`), a strip of layers (`draw_layers`), or a
   graph (`draw_cell` of `cells`, arranged by `layout`).
-- `training`: what a training came to, as a page (`training_report`) with the figures of `training_figures`, and as data
-  (`training_numbers`).
+- `training`: what a training came to, as a page (`training_report`) with the figures of `training_figures`.
 - `correlations` and `rankings`: how well scores of supernets rank a table; `methods`: the page of a method's run.
 - `curves`: `regret_curves`, `optimum_found`, `search_progress`.
 - `style`: how all of them look, and any of them as SVG and PNG (`save_figure`).

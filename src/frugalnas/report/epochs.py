@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from frugalnas.report.method_figures import epoch_axis, supernet_figure
 from frugalnas.report.style import COLUMN, LINES, drawing, save_figure
@@ -45,16 +45,6 @@ def supernet_page(result: SupernetResult) -> Page:
     return Page(rows)
 
 
-def supernet_numbers(result: SupernetResult) -> dict[str, Any]:
-    """What the training of a supernet came to as plain data."""
-    return {
-        "space": result.space.name,
-        **{name: getattr(result, name) for name in ("finished", "diverged", "epochs", "total_epochs")},
-        **{name: getattr(result.recipe, name) for name in ("labels", "classes", "paths")},
-        **{name: getattr(result, name) for name in ("bases", "initial", "seconds")},
-    }
-
-
 def labels_words(labels: str, classes: int | None) -> str:
     """Where a supernet's labels come from, for people."""
     said = {"true": "true", "random": "random, one for every image", "random-access": "random, anew in every epoch"}
@@ -78,18 +68,6 @@ def pretraining_page(result: PretrainingResult) -> Page:
     if result.finished:
         rows.append(("next", search_with(result.run_dir, result.space.name)))
     return Page(rows)
-
-
-def pretraining_numbers(result: PretrainingResult) -> dict[str, Any]:
-    """What a pre-training came to as plain data."""
-    return {
-        "space": result.space.name,
-        "task": result.recipe.task,
-        "recipe": result.recipe.to_json(),
-        **{name: getattr(result, name) for name in ("seed", "finished", "diverged", "epochs")},
-        "total_epochs": result.recipe.epochs,
-        "seconds": result.seconds,
-    }
 
 
 def search_with(folder: Path, space: str) -> str:

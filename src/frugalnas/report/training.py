@@ -37,23 +37,6 @@ PAIRS = 12
 """Confused pairs of classes that the page lists."""
 
 
-def training_numbers(result: TrainingResult) -> dict[str, Any]:
-    """What a training came to as plain data."""
-    return {
-        "run": str(result.run_dir),
-        "architecture": result.space.format(result.code),
-        "name": result.architecture,
-        "space": result.space.name,
-        "code": [int(value) for value in result.code],
-        **{name: getattr(result, name) for name in ("params", "macs", "finished", "diverged")},
-        "epochs": len(result.epochs),
-        **{name: getattr(result, name) for name in ("total_epochs", "selected", "seconds")},
-        "last": result.epochs[-1] if result.epochs else {},
-        "test": None if result.test is None else result.test.to_json(),
-        "notes": list(result.notes),
-    }
-
-
 def confusions(evaluation: EvaluationResult, most: int = PAIRS) -> list[tuple[str, str, int, float]]:
     """The pairs of classes confused most often: class, what it was taken for, images, % of the class; most images first."""
     confusion = np.array(evaluation.confusion)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +12,6 @@ from types import NoneType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frugalnas.documents import Whole
 from frugalnas.errors import FrugalnasError
@@ -26,6 +24,7 @@ from frugalnas.runs.shown import Shown
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.run import search
 from frugalnas.spaces import FloatArray, SearchSpace
+from frugalnas.spaces.arrays import without_nan
 from frugalnas.strategies import Strategy
 from frugalnas.studies.grid import Grid, Key, Line, label_of
 from frugalnas.studies.statistics import PairTest, bootstrap_mean, estimated, paired_tests
@@ -285,7 +284,7 @@ class ComparisonRun(Grid):
         entry = next(entry for entry in config["strategies"] if label_of(entry) == label)
         budget = Budget(queries=config["queries"], until_optimum=config["until_optimum"])
         found = search(_strategy(entry, space, seed), evaluator, budget)
-        told = zip(found.codes.tolist(), _null_for_nan(found.values), strict=True)
+        told = zip(found.codes.tolist(), without_nan(found.values), strict=True)
         line = {
             "strategy": label,
             "seed": seed,
@@ -296,7 +295,7 @@ class ComparisonRun(Grid):
                 {"code": code, "value": value, "error": found.told.errors.get(row)}
                 for row, (code, value) in enumerate(told)
             ],
-            "metrics": {name: _null_for_nan(found.told.metric(name)) for name in found.told.names},
+            "metrics": {name: without_nan(found.told.metric(name)) for name in found.told.names},
         }
         return line, None
 
@@ -339,10 +338,6 @@ def _strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> Strate
     options = {**(entry.get("options") or {}), "seed": seed}
     made: Strategy = STRATEGIES.create({"name": entry["name"], "options": options}, space)
     return made
-
-
-def _null_for_nan(column: NDArray[np.float64]) -> list[float | None]:
-    return [value if math.isfinite(value) else None for value in column.tolist()]
 
 
 def _test(evaluator: TableEvaluator, line: Line) -> float:

@@ -38,6 +38,17 @@ class PretrainingResult(Trained):
 
     recipe: PretrainingRecipe
 
+    def to_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "space": self.space.name,
+            "task": self.recipe.task,
+            "recipe": self.recipe.to_json(),
+            **{name: getattr(self, name) for name in ("seed", "finished", "diverged", "epochs")},
+            "total_epochs": self.recipe.epochs,
+            "seconds": self.seconds,
+        }
+
 
 def pretrain(
     space: SearchSpace,

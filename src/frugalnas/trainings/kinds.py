@@ -43,7 +43,6 @@ class SessionKind(RunKind):
         session: import path of the class that carries one out.
         reads: import path of the function that reads a result from a folder.
         recipe: import path of the class of recipe.
-        plain: import path of the function that makes plain data of a result.
         unused: whether some weights have no gradient in a step.
         again: what to do about a training that diverged; {run} is its folder.
     """
@@ -56,7 +55,6 @@ class SessionKind(RunKind):
     session: ClassVar[str]
     reads: ClassVar[str]
     recipe: ClassVar[str] = "frugalnas.training:Recipe"
-    plain: ClassVar[str]
     doing = "training"
     unused: ClassVar[bool] = False
     again: ClassVar[str] = "frugalnas resume {run} --lr X goes on from there at another rate"
@@ -72,11 +70,6 @@ class SessionKind(RunKind):
     def load(self, folder: RunFolder) -> Any:
         """The result so far, from the folder alone."""
         return import_object(self.reads)(folder)
-
-    def numbers(self, result: Any) -> dict[str, Any]:
-        """A result as plain data."""
-        numbers: dict[str, Any] = import_object(self.plain)(result)
-        return numbers
 
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
         """Carry a training to its end on its devices; several open their own images."""
@@ -131,7 +124,6 @@ class TrainingKind(SessionKind):
     }
     line: ClassVar[Mapping[str, Any]] = {**_EPOCH, "val_loss?": float | None, "val_accuracy?": float | None}
     report = "frugalnas.report.training:training_page"
-    plain = "frugalnas.report.training:training_numbers"
     no_network = "one has it at its end: frugalnas resume {run} continues it"
     session = "frugalnas.trainings.network:NetworkSession"
     reads = "frugalnas.trainings.network:read_training"
@@ -163,7 +155,6 @@ class SupernetKind(SessionKind):
     name = "supernet"
     config: ClassVar[Mapping[str, Any]] = {**_ON_IMAGES, "initial": str}
     report = "frugalnas.report.epochs:supernet_page"
-    plain = "frugalnas.report.epochs:supernet_numbers"
     no_network = "rank its architectures with frugalnas score {run}, then train one"
     session = "frugalnas.trainings.supernet:SupernetSession"
     reads = "frugalnas.trainings.supernet:read_supernet"
@@ -197,7 +188,6 @@ class PretrainingKind(SessionKind):
         **dict.fromkeys(("queries", "seconds"), "it has none, and it keeps its epochs; start another one for more"),
     }
     report = "frugalnas.report.epochs:pretraining_page"
-    plain = "frugalnas.report.epochs:pretraining_numbers"
     session = "frugalnas.trainings.encoder:EncoderSession"
     reads = "frugalnas.trainings.encoder:read_pretraining"
     again = "pre-train anew at a lower rate"

@@ -83,6 +83,22 @@ class TrainingResult(Trained):
         """The folder of the finished model, which `load` and `frugalnas export` read."""
         return self.run_dir / "model"
 
+    def to_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "run": str(self.run_dir),
+            "architecture": self.space.format(self.code),
+            "name": self.architecture,
+            "space": self.space.name,
+            "code": [int(value) for value in self.code],
+            **{name: getattr(self, name) for name in ("params", "macs", "finished", "diverged")},
+            "epochs": len(self.epochs),
+            **{name: getattr(self, name) for name in ("total_epochs", "selected", "seconds")},
+            "last": self.epochs[-1] if self.epochs else {},
+            "test": None if self.test is None else self.test.to_json(),
+            "notes": list(self.notes),
+        }
+
 
 def train(
     architecture: Architecture,

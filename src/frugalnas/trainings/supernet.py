@@ -62,6 +62,15 @@ class SupernetResult(Trained):
     recipe: SupernetRecipe
     initial: str
 
+    def to_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {
+            "space": self.space.name,
+            **{name: getattr(self, name) for name in ("finished", "diverged", "epochs", "total_epochs")},
+            **{name: getattr(self.recipe, name) for name in ("labels", "classes", "paths")},
+            **{name: getattr(self, name) for name in ("bases", "initial", "seconds")},
+        }
+
     @property
     def bases(self) -> tuple[int, ...]:
         """Epochs whose weights are kept and from which an angle to the last epoch's weights can be measured."""
