@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -175,8 +175,12 @@ def _fill(name: str, parser: argparse.ArgumentParser, decided: str | None = None
 def _module(name: str) -> Any:
     """The module of a command; methods, also those of other packages, share one."""
     own = f"frugalnas.cli.{name.replace('-', '_')}"
-    if name in COMMANDS and importlib.util.find_spec(own) is not None:
-        return importlib.import_module(own)
+    if name in COMMANDS:
+        try:
+            return importlib.import_module(own)
+        except ModuleNotFoundError as error:
+            if error.name != own:
+                raise
     from frugalnas.registry import METHODS
 
     if name not in METHODS.targets:
