@@ -410,7 +410,15 @@ PREDICTORS = Registry(
 )
 
 # What `frugalnas resume` carries on with where a run has stages.
-METHODS = Registry("method", {"rlnas": "frugalnas.methods.rlnas:RLNAS"}, base="frugalnas.runs.stages:Method")
+METHODS = Registry(
+    "method",
+    {
+        "rlnas": "frugalnas.methods.rlnas:RLNAS",
+        "spos": "frugalnas.methods.spos:SPOS",
+        "fairnas": "frugalnas.methods.fairnas:FairNAS",
+    },
+    base="frugalnas.runs.stages:Method",
+)
 
 # What is carried through, as config.yaml names it: `resume`, `show`, `runs list` and stages know kinds by these.
 KINDS = Registry(

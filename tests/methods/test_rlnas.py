@@ -13,7 +13,6 @@ import pytest
 import frugalnas as fn
 from frugalnas.data import Images
 from frugalnas.errors import FrugalnasError
-from frugalnas.methods import conclusion
 from frugalnas.methods.conclusion import best_of
 from frugalnas.methods.kind import MethodRun, load_method
 from frugalnas.methods.method import settle
@@ -49,35 +48,6 @@ QUICK = {
 SPACE = fn.NASBench201(width=2, cells=1)
 CPU = Compute("cpu")
 EDGE = "|none~0|+|none~0|none~1|+|{}~0|none~1|none~2|"
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Squares, bars and dots, with labels and without."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(90) % 3
-    pictures = rng.integers(0, 60, (90, 8, 8, 3), np.uint8)
-    pictures[labels == 0, 2:6, 2:6] += 150
-    pictures[labels == 1, :, 3:5] += 150
-    folder = tmp_path_factory.mktemp("images")
-    np.savez(folder / "shapes.npz", images=pictures, labels=labels)
-    np.savez(folder / "unlabelled.npz", images=pictures)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def without_onnx():
-    """A machine that cannot write ONNX, which takes longer than all the rest."""
-    write = conclusion.export
-
-    def refusing(network, card, path, format="onnx"):
-        if format == "onnx":
-            raise FrugalnasError("export to ONNX needs onnx")
-        return write(network, card, path, format)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conclusion, "export", refusing)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -377,14 +347,14 @@ def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path
 
 
 def test_recipes_of_the_paper_are_whole():
-    assert set(method_recipes()) == {
-        "default",
+    of_rlnas = {name for name in method_recipes() if name.startswith("rlnas")}
+    assert of_rlnas == {
         "rlnas-nasbench201-cifar10",
         "rlnas-darts-cifar10",
         "rlnas-darts-imagenet",
         "rlnas-mobilenet-imagenet",
     }
-    for name in method_recipes():
+    for name in of_rlnas | {"default"}:
         recipe = load_method_recipe(RLNAS, name)
         assert load_method_recipe(RLNAS, recipe.to_json()) == recipe
         assert load_recipe(recipe["supernet"]["recipe"], kind=SupernetRecipe).labels == "random"

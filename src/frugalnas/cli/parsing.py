@@ -32,6 +32,8 @@ COMMANDS = {
     "measure-latency": "a latency table of this machine for a space",
     "draw": "an architecture as a picture, SVG and PNG",
     "rlnas": "find an architecture for images without labels, then train it",
+    "spos": "find an architecture by its accuracy in a supernet of single paths, then train it",
+    "fairnas": "the same, with a supernet whose every step trains all choices equally",
     "supernet": "train the supernet of a space",
     "pretrain": "pre-train a predictor's encoder on the architectures of a space",
     "export": "a trained network as ONNX, torch.export or safetensors",

@@ -103,7 +103,9 @@ class FactorizedReduce(nn.Module):
         shifted = x
         if x.shape[2] % 2 or x.shape[3] % 2:
             shifted = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        out: Tensor = self.bn(torch.cat([self.conv_1(x[:, :, ::2, ::2]), self.conv_2(shifted[:, :, 1::2, 1::2])], dim=1))
+        out: Tensor = self.bn(
+            torch.cat([self.conv_1(x[:, :, ::2, ::2]), self.conv_2(shifted[:, :, 1::2, 1::2])], dim=1)
+        )
         return out
 
 
