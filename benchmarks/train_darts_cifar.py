@@ -16,8 +16,7 @@ from pathlib import Path
 import frugalnas as fn
 from frugalnas.report.training import training_report
 from frugalnas.spaces import DARTS
-from frugalnas.trainings.network import train
-from frugalnas.trainings.plan import plan
+from frugalnas.trainings.network import proposed_training, train
 
 
 def main() -> None:
@@ -42,10 +41,12 @@ def main() -> None:
         for file in (*options.cifar10.glob("train-00000*"), *options.cifar10.glob("test*")):
             shutil.copy(file, folder)
         architecture, compute = fn.Architecture(space, code, options.architecture), fn.Compute(channels_last=True)
-        one = plan(architecture, folder, "cifar", settings={**settings, "epochs": 1}, compute=compute)
+        proposal = proposed_training(architecture, folder, "cifar", settings={**settings, "epochs": 1}, compute=compute)
+        one, counts = proposal.plan(), proposal.config["counts"]
         epochs = max(int(60 * options.minutes / one.seconds), 1)
         print(
-            f"{one.params:,} parameters, {one.macs / 1e6:.1f} M MACs; {one.seconds:.0f} s an epoch, so {epochs} epochs"
+            f"{counts['params']:,} parameters, {counts['macs'] / 1e6:.1f} M MACs; {one.seconds:.0f} s an epoch, so "
+            f"{epochs} epochs"
         )
         result = train(
             architecture,

@@ -16,7 +16,6 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.methods.conclusion import best_of
 from frugalnas.methods.kind import MethodRun, load_method
 from frugalnas.methods.method import settle
-from frugalnas.methods.plan import plan_method
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
 from frugalnas.methods.rlnas import RLNAS, rlnas
 from frugalnas.methods.spaces import alive, smallest, spaces_of
@@ -401,14 +400,14 @@ def test_the_smallest_of_a_space_that_cannot_be_listed():
 
 
 def test_an_estimate_of_the_whole_plan_is_the_sum_of_its_stages(images):
-    planned = plan_method(settled(images / "shapes.npz", {**QUICK, "retrain.top": 2}, SPACE))
-    supernet, search, retrain = planned.stages
-    assert [stage.stage for stage in planned.stages] == ["supernet", "search", "retrain"]
-    assert planned.seconds == pytest.approx(supernet.seconds + retrain.seconds)
-    assert min(supernet.seconds, retrain.seconds) > 0
-    assert retrain.said.startswith("2 from scratch, each 2 epochs")
-    assert "40 architectures" in search.said
-    assert planned.share == 1
+    planned = MethodRun().proposed(settled(images / "shapes.npz", {**QUICK, "retrain.top": 2}, SPACE).method).plan()
+    assert list(planned.stages) == ["supernet", "search", "retrain"]
+    assert planned.seconds == pytest.approx(planned.stages["supernet"] + planned.stages["retrain"])
+    assert min(planned.stages["supernet"], planned.stages["retrain"]) > 0
+    said = dict(planned.rows)
+    assert said["retrain"].startswith("2 from scratch, each 2 epochs")
+    assert "40 architectures" in said["search"]
+    assert "budget" not in said
 
 
 # -- who wins ------------------------------------------------------------------------------------------------------------

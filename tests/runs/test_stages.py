@@ -56,6 +56,10 @@ class TwoSearches(Method):
         return {"best": max(result.best.value for result in better), "network": "stages/02-narrow-1"}
 
 
+def begun(method, run_dir, stage=None, callbacks=()):
+    return MethodRun().proposed(method, stage=stage).start(run_dir=run_dir, callbacks=callbacks)
+
+
 class Interrupting(Callback):
     """An interruption of one stage after so many queries."""
 
@@ -79,7 +83,7 @@ def journals(run_dir: Path) -> dict[str, str]:
 def whole(tmp_path_factory):
     """A run that nothing interrupted."""
     run_dir = tmp_path_factory.mktemp("whole") / "run"
-    concluded = MethodRun().begin(TwoSearches(), run_dir).concluded
+    concluded = begun(TwoSearches(), run_dir).concluded
     return run_dir, concluded
 
 
@@ -103,7 +107,7 @@ def test_stages_are_runs_in_folders_of_their_own(whole):
 def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp_path, stage, after):
     run_dir = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        MethodRun().begin(TwoSearches(), run_dir, callbacks=[Interrupting(stage, after)])
+        begun(TwoSearches(), run_dir, callbacks=[Interrupting(stage, after)])
     assert read_result(run_dir) is None
     with pytest.raises(RunFolderError, match="has no network yet; continue it with: frugalnas resume"):
         trained_run(run_dir)
@@ -124,7 +128,7 @@ def test_a_finished_run_is_only_read(whole):
 
 def test_one_stage_alone(whole, tmp_path):
     run_dir = tmp_path / "run"
-    assert MethodRun().begin(TwoSearches(), run_dir, stage="broad").concluded is None
+    assert begun(TwoSearches(), run_dir, stage="broad").concluded is None
     assert [stage.name for stage in load_stages(run_dir)] == ["broad"]
     with pytest.raises(
         FrugalnasError, match="`stage` report needs narrow-1, which is not finished; run `stage` narrow"
@@ -147,14 +151,14 @@ def test_a_stage_whose_folder_is_removed_is_carried_out_again(whole, tmp_path):
 
 def test_bad_requests_say_what_to_do(whole, tmp_path):
     with pytest.raises(FrugalnasError, match="unknown stage 'narow'; did you mean 'narrow'"):
-        MethodRun().begin(TwoSearches(), tmp_path / "run", stage="narow")
+        begun(TwoSearches(), tmp_path / "run", stage="narow")
     with pytest.raises(
         FrugalnasError, match="`stage` narrow needs broad, which is not finished; run `stage` broad first"
     ):
-        MethodRun().begin(TwoSearches(), tmp_path / "run", stage="narrow")
+        begun(TwoSearches(), tmp_path / "run", stage="narrow")
     assert not (tmp_path / "run").exists()
     with pytest.raises(RunFolderError, match="is already there; continue it with: frugalnas resume"):
-        MethodRun().begin(TwoSearches(), whole[0])
+        begun(TwoSearches(), whole[0])
     with pytest.raises(RunFolderError, match="is a search, not a method"):
         MethodRun().resume(whole[0] / "stages" / "01-broad")
     damaged = tmp_path / "damaged"
@@ -166,7 +170,7 @@ def test_bad_requests_say_what_to_do(whole, tmp_path):
 
 def test_nothing_stays_behind_where_nothing_has_begun(tmp_path):
     with pytest.raises(FrugalnasError):
-        MethodRun().begin(TwoSearches(queries=1), tmp_path / "run")
+        begun(TwoSearches(queries=1), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -177,4 +181,4 @@ class TestMethod(KindConformance):
     kills = 4
 
     def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> object:
-        return MethodRun().begin(TwoSearches(queries=4), run_dir, callbacks=callbacks)
+        return begun(TwoSearches(queries=4), run_dir, callbacks=callbacks)

@@ -20,6 +20,7 @@ from PIL import Image
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.runs import RunFolder
+from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.kinds import resume_run
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import DARTS
@@ -30,8 +31,7 @@ from frugalnas.trainings import session as trainer_module
 from frugalnas.trainings.fitting import fitted_supernet
 from frugalnas.trainings.kinds import weights_file
 from frugalnas.trainings.network import load_training
-from frugalnas.trainings.plan import plan_supernet
-from frugalnas.trainings.supernet import SupernetSession, load_supernet, train_supernet
+from frugalnas.trainings.supernet import SupernetSession, load_supernet, proposed_supernet, train_supernet
 
 SPACE = fn.NASBench201(width=2, cells=1)
 CPU = fn.Compute("cpu")
@@ -363,10 +363,12 @@ def test_without_a_word_an_angle_starts_after_a_quarter_of_the_epochs(epochs, ba
 
 
 def test_a_plan_says_what_would_happen():
-    found = plan_supernet(SPACE, settings=QUICK, compute=CPU)
-    assert (found.steps_per_epoch, found.steps) == (2, 6)
+    proposal = proposed_supernet(SPACE, settings=QUICK, compute=CPU)
+    found = proposal.plan()
+    assert (dict(found.rows)["steps"], found.steps) == ("6: 2 an epoch", 6)
     with torch.device("meta"):
-        assert found.params == sum(weight.numel() for weight in supernet_of(found.space).parameters())
+        whole = supernet_of(build_space(proposal.config["space"]))
+    assert proposal.config["params"] == sum(weight.numel() for weight in whole.parameters())
     assert found.seconds > 0
 
 

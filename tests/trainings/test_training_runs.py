@@ -36,8 +36,7 @@ from frugalnas.trainings import session as trainer_module
 from frugalnas.trainings.encoder import pretrain
 from frugalnas.trainings.evaluation import evaluate_run
 from frugalnas.trainings.evaluator import TrainingEvaluator
-from frugalnas.trainings.network import load_training, train
-from frugalnas.trainings.plan import plan
+from frugalnas.trainings.network import load_training, proposed_training, train
 from frugalnas.trainings.weights import too_large
 
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
@@ -341,11 +340,14 @@ def test_growing_drop_path_is_not_compiled_anew_every_epoch(tmp_path):
 
 
 def test_a_plan_says_what_would_happen():
-    found = plan(tiny(), settings=QUICK)
-    assert found.images == {"train": 1455, "val": 162, "test": 180}
-    assert (found.steps_per_epoch, found.steps, found.space.input_size) == (2, 4, 8)
+    proposal = proposed_training(tiny(), settings=QUICK)
+    found = proposal.plan()
+    said = dict(found.rows)
+    assert said["images"] == "1,455 train, 162 val, 180 test"
+    assert (said["steps"], found.steps) == ("4: 2 an epoch", 4)
+    assert "8x8 pixels" in said["network"]
     assert found.seconds > 0
-    assert found.recipe.augmentation["pad"] == 1
+    assert proposal.config["recipe"]["augmentation"]["pad"] == 1
 
 
 def test_a_network_far_too_large_for_its_images_is_warned_of():

@@ -10,11 +10,9 @@ from frugalnas.amounts import shown_amount
 from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, space_settings
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json
-from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
     from frugalnas.networks import NetworkCounts
-    from frugalnas.spaces import SearchSpace
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +31,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def add_set(parser: argparse.ArgumentParser) -> None:
     """Add the option for further options of a space."""
     option(parser, "--set space.NAME=VALUE", "a further option of the space", list)
-
-
-def cost_rows(space: SearchSpace, params: float, macs: float) -> list[tuple[str, str]]:
-    """Rows on how large a network is."""
-    costs = [("parameters", f"{params / 1e6:,.3f} M"), ("multiply-adds", f"{macs / 1e6:,.3f} M an image")]
-    return [("network", sizes_of(space)), *costs]
 
 
 def _count(parsed: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
-    from frugalnas.methods.plan import MethodPlan
 
 _HOW = ("stage", "run_dir", "dry_run", "quiet", "trust", "device")
 """Options that a run does not keep from its beginning."""
@@ -74,7 +73,7 @@ def add(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: argparse.Namespace) -> None:
-    from frugalnas.cli.text import carried_out
+    from frugalnas.cli.text import begun, carried_out
     from frugalnas.methods.kind import MethodRun
 
     kind_of_run = MethodRun()
@@ -91,11 +90,10 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
     from frugalnas.cli.training_options import compute_of, images_of
     from frugalnas.errors import worded
     from frugalnas.methods.method import settle
-    from frugalnas.methods.plan import plan_method
-    from frugalnas.runs.folder import taken
+    from frugalnas.runs.folder import fresh
 
-    if parsed.run_dir is not None and parsed.run_dir.exists():
-        raise taken(parsed.run_dir)
+    if parsed.run_dir is not None:
+        fresh(parsed.run_dir)
     space, settings = _settings(kind, parsed)
     if parsed.split_seed is not None:
         raise FrugalnasError(
@@ -105,15 +103,11 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
     settled = settle(
         kind, space, images, parsed.recipe, settings=settings, where=parsed.where, compute=compute, seed=parsed.seed
     )
-    if parsed.dry_run:
-        _show_plan(plan_method(settled))
-        return
-    notes = dict.fromkeys(settled.notes)
-    for note in notes:
+    proposal = kind_of_run.proposed(settled.method, stage=parsed.stage, notes=tuple(dict.fromkeys(settled.notes)))
+    for note in () if parsed.dry_run else proposal.notes:
         print(worded(note), file=sys.stderr)
     data = slug(Path(str(settled.method.recipe["data"]).rstrip("/")).name)
-    do = partial(kind_of_run.begin, settled.method, stage=parsed.stage)
-    carried_out(kind_of_run, do, parsed, f"{name}-{data}-seed{parsed.seed}", set(notes))
+    begun(proposal, parsed, f"{name}-{data}-seed{parsed.seed}", set(proposal.notes))
 
 
 def stage_settings(said: Sequence[str]) -> dict[str, Any]:
@@ -147,28 +141,3 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
     return SPACES.create(
         {"name": parsed.space, "options": converted(SPACES.resolve(parsed.space), options, "space")}
     ), settings
-
-
-# -- what is shown -------------------------------------------------------------------------------------------------------
-
-
-def _show_plan(planned: MethodPlan) -> None:
-    from frugalnas.amounts import shown_amount
-    from frugalnas.cli.text import print_columns
-    from frugalnas.methods.plan import SAMPLED
-    from frugalnas.runs.progress import duration
-    from frugalnas.spaces.sizes import sizes_of
-
-    settled, space = planned.settled, planned.settled.method.spaces.retrained
-    where = settled.method.recipe["where"]
-    whole = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
-    rows = [("space", f"{sizes_of(space)}: {whole} architectures" + (f" within {where}" if where else ""))]
-    if where:
-        least = ", ".join(f"{name} from {shown_amount(name, value)}" for name, value in planned.least.items())
-        share = f"{100 * planned.share:.3g} %" if planned.share else f"fewer than one in {SAMPLED:,}"
-        rows.append(("budget", f"can be met: {share} of the architectures do; {least}"))
-    rows.append(("images", ", ".join(f"{len(part):,} {name}" for name, part in settled.data.parts.items())))
-    rows += [(stage.stage, stage.said) for stage in planned.stages]
-    rows.append(("time", f"about {duration(planned.seconds)} in all, from a few steps on this device"))
-    rows += [("note", note) for note in dict.fromkeys(settled.notes)]
-    print_columns(rows)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from typing import Any
 
 from frugalnas.cli.options import converted
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import carried_out
-from frugalnas.cli.training_options import add_run, compute_of, settings_of, show_plan
+from frugalnas.cli.text import begun
+from frugalnas.cli.training_options import add_run, compute_of, settings_of
 from frugalnas.registry import SPACES
 
 TASKS = ("ss-ccl", "ss-rl")
@@ -45,21 +44,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _pretrain(parsed: argparse.Namespace) -> None:
-    from frugalnas.trainings import PretrainingKind
-    from frugalnas.trainings.encoder import pretrain
-    from frugalnas.trainings.plan import plan_pretraining
+    from frugalnas.trainings.encoder import proposed_pretraining
 
     settings, options = settings_of(parsed, ("epochs",))
     space = SPACES.create(parsed.space)
     if options:
         space = SPACES.create({"name": parsed.space, "options": converted(type(space), options, "space")})
     arguments: dict[str, Any] = {"settings": settings, "seed": parsed.seed, "compute": compute_of(parsed)}
-    if parsed.dry_run:
-        planned = plan_pretraining(space, parsed.task, parsed.recipe, **arguments)
-        recipe = planned.recipe
-        each = f"{recipe.anchors:,} anchors a batch" if recipe.task == "ss-ccl" else f"{recipe.pairs:,} pairs an epoch"
-        how = f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch:,}, {each}"
-        show_plan(planned, [("architectures", f"{planned.architectures:,} of {planned.space.name}")], how)
-        return
-    do = partial(pretrain, space, parsed.task, parsed.recipe, **arguments)
-    carried_out(PretrainingKind(), do, parsed, f"{parsed.task}-{space.name}-seed{parsed.seed}")
+    proposal = proposed_pretraining(space, parsed.task, parsed.recipe, **arguments)
+    begun(proposal, parsed, f"{parsed.task}-{space.name}-seed{parsed.seed}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, slug
 from frugalnas.cli.options import add_limit
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import carried_out
+from frugalnas.cli.text import begun
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
@@ -20,10 +19,8 @@ from frugalnas.cli.training_options import (
     compute_of,
     images_of,
     settings_of,
-    show_plan,
 )
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces.sizes import sizes_of
 
 DEFAULT_SPACE = "nasbench201"
 
@@ -57,12 +54,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
-    from frugalnas.report.epochs import labels_words
     from frugalnas.supernets import SupernetRecipe
     from frugalnas.training import load_recipe
-    from frugalnas.trainings import SupernetKind
-    from frugalnas.trainings.plan import plan_supernet
-    from frugalnas.trainings.supernet import train_supernet
+    from frugalnas.trainings.supernet import proposed_supernet
 
     settings, space_settings = settings_of(parsed, ("epochs", "batch_size", "lr", "labels", "paths", "classes"))
     parsed.classes = None  # the space's are the recipe's
@@ -78,17 +72,6 @@ def _train(parsed: argparse.Namespace) -> None:
     if parsed.where:
         # A limit is on networks for these images.
         space = space.with_options(input_size=images.input_size).where(parsed.where)
-    if parsed.dry_run:
-        planned = plan_supernet(space, images, parsed.recipe, **options)
-        recipe = planned.recipe
-        about = [
-            ("supernet", sizes_of(planned.space)),
-            ("parameters", f"{planned.params / 1e6:,.3f} M, of all choices"),
-        ]
-        how = f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
-        beside = [("labels", labels_words(recipe.labels, recipe.classes)), ("paths", str(recipe.paths))]
-        show_plan(planned, about, how, beside)
-        return
     data = slug(Path(str(parsed.data).rstrip("/")).name)
-    do = partial(train_supernet, space, images, parsed.recipe, seed=parsed.seed, **options)
-    carried_out(SupernetKind(), do, parsed, f"supernet-{space.name}-{data}-seed{parsed.seed}")
+    proposal = proposed_supernet(space, images, parsed.recipe, seed=parsed.seed, **options)
+    begun(proposal, parsed, f"supernet-{space.name}-{data}-seed{parsed.seed}")

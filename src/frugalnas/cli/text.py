@@ -14,7 +14,7 @@ from frugalnas.strict_json import to_json
 if TYPE_CHECKING:
     import argparse
 
-    from frugalnas.runs.kinds import RunKind
+    from frugalnas.runs.kinds import Proposal, RunKind
     from frugalnas.runs.progress import Callback
 
 
@@ -63,6 +63,14 @@ def watched(run_dir: Path, quiet: bool, doing: str, told: set[str] | None = None
     finally:
         for display in shown:
             display.close()
+
+
+def begun(proposal: Proposal, parsed: argparse.Namespace, name: str, told: set[str] | None = None) -> None:
+    """Carry out a run that was proposed and show what it came to; with `--dry-run`, say what it would do; see `carried_out`."""
+    if parsed.dry_run:
+        print_columns(proposal.plan().rows)
+    else:
+        carried_out(proposal.kind, proposal.start, parsed, name, told)
 
 
 def carried_out(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import Architecture as Found
 from frugalnas.cli.architectures import add_architecture, find_architecture, slug
-from frugalnas.cli.count import cost_rows
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import carried_out
+from frugalnas.cli.text import begun
 from frugalnas.cli.training_options import (
     LARGE,
     add_data,
@@ -22,7 +20,6 @@ from frugalnas.cli.training_options import (
     compute_of,
     images_of,
     settings_of,
-    show_plan,
 )
 from frugalnas.errors import FrugalnasError
 
@@ -50,9 +47,7 @@ def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
     from frugalnas.spaces import Architecture
     from frugalnas.training import load_recipe
-    from frugalnas.trainings import TrainingKind
-    from frugalnas.trainings.network import train
-    from frugalnas.trainings.plan import plan
+    from frugalnas.trainings.network import proposed_training
 
     recipe_settings, space_settings = settings_of(parsed)
     if parsed.classes is not None or "classes" in space_settings:
@@ -60,18 +55,11 @@ def _train(parsed: argparse.Namespace) -> None:
     images = opened(images_of(parsed), load_recipe(parsed.recipe, recipe_settings).normalisation)
     found = _for_data(parsed, space_settings, images.input_size)
     architecture = Architecture(found.space, found.code, None if found.name == found.text else found.name)
-    options: dict[str, Any] = {"settings": recipe_settings, "compute": compute_of(parsed)}
-    if parsed.dry_run:
-        planned = plan(architecture, images, parsed.recipe, **options)
-        recipe = planned.recipe
-        about = [("architecture", found.name), *cost_rows(planned.space, planned.params, planned.macs)]
-        how = f"{parsed.recipe}: {recipe.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"
-        show_plan(planned, about, how)
-        return
+    how: dict[str, Any] = {"settings": recipe_settings, "compute": compute_of(parsed), "weights": parsed.weights}
+    proposal = proposed_training(architecture, images, parsed.recipe, seed=parsed.seed, **how)
     name = slug(found.name) if found.name != found.text else found.space.name
     data = slug(Path(str(parsed.data).rstrip("/")).name)
-    do = partial(train, architecture, images, parsed.recipe, seed=parsed.seed, weights=parsed.weights, **options)
-    carried_out(TrainingKind(), do, parsed, f"{name}-{data}-seed{parsed.seed}")
+    begun(proposal, parsed, f"{name}-{data}-seed{parsed.seed}")
 
 
 def _for_data(parsed: argparse.Namespace, settings: dict[str, str], pixels: int) -> Found:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
     from frugalnas.data import Images
     from frugalnas.training import Compute
-    from frugalnas.trainings.plan import Plan
 
 LARGE = 64
 """Pixels from which a network of darts needs the stem of its ImageNet networks, which begins with three strides."""
@@ -83,32 +81,6 @@ def add_run(parser: argparse.ArgumentParser, name: str, shared: str, *flags: str
     )
     option(group, "--quiet", "no progress, only the result", bool)
     return group
-
-
-def show_plan(
-    planned: Plan[Any], about: Sequence[tuple[str, str]], how: str, beside: Sequence[tuple[str, str]] = ()
-) -> None:
-    """Print what a training would do.
-
-    Args:
-        planned: what.
-        about: rows on what is trained.
-        how: the recipe in words.
-        beside: rows that follow it.
-    """
-    from frugalnas.runs.progress import duration
-
-    images = ", ".join(f"{count:,} {part}" for part, count in planned.images.items())
-    rows = [
-        *about,
-        *([("images", images)] if images else []),
-        ("recipe", how),
-        *beside,
-        ("steps", f"{planned.steps:,}: {planned.steps_per_epoch:,} an epoch"),
-        ("time", f"about {duration(planned.seconds)}, from a few steps on this device"),
-        *(("data", note) for note in planned.notes),
-    ]
-    print_columns(rows)
 
 
 def settings_of(

@@ -6,11 +6,12 @@ import argparse
 from pathlib import Path
 
 from frugalnas.cli.architectures import add_sizes, find_architecture, space_settings
-from frugalnas.cli.count import add_set, cost_rows
+from frugalnas.cli.count import add_set
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import SPACES
+from frugalnas.spaces.sizes import cost_rows
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@
 
 What such methods share is written once: `methods.parts` (supernet, score, search, retraining), of which a page says how they follow
 from each other; `methods.method`, which fits recipe, images and space to each other (`ImageMethod`, `settle`); `methods.spaces`,
-`methods.recipe` (`load_method_recipe`, `method_recipes`), `methods.plan` (`plan_method`), `methods.conclusion` (`best_of`), and
+`methods.recipe` (`load_method_recipe`, `method_recipes`), `methods.plan`, `methods.conclusion` (`best_of`), and
 `methods.kind`, the run (`MethodResult`, `load_method`).
 """
 

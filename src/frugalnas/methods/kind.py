@@ -13,7 +13,7 @@ from frugalnas.methods.method import ImageMethod
 from frugalnas.registry import METHODS
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.kinds import Row, RunKind
+from frugalnas.runs.kinds import Plan, Proposal, Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import (
     Method,
@@ -135,24 +135,24 @@ class MethodRun(RunKind):
     doing = "carrying out"
     staged = True
 
-    def begin(
-        self, method: Method, run_dir: Path | str, *, stage: str | None = None, callbacks: Sequence[Callback] = ()
-    ) -> MethodResult:
-        """What a method comes to, carried out in a new folder.
+    def proposed(self, method: Method, *, stage: str | None = None, notes: Sequence[str] = ()) -> Proposal:
+        """The run of a method that could begin.
 
         Args:
             method: what to do.
-            run_dir: a new folder.
             stage: the only one to be carried out; those before it must be finished. None carries out all.
-            callbacks: are told what happens.
-
-        Raises:
-            FrugalnasError: where something does not fit; nothing is left behind where no stage has begun.
+            notes: what was decided, a sentence each.
         """
         _check_stage(method, stage)
         described = {"method": METHODS.describe(method)}
-        result: MethodResult = self.start(run_dir, described, callbacks=callbacks, method=method, only=stage)
-        return result
+        return Proposal(self, described, handed={"method": method, "only": stage}, notes=notes)
+
+    def plan(self, proposal: Proposal) -> Plan:
+        """What a method that searches an architecture for images would do, stage by stage."""
+        from frugalnas.methods.plan import planned
+
+        method = proposal.handed["method"]
+        return planned(proposal, method) if isinstance(method, ImageMethod) else super().plan(proposal)
 
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> None:
         """Ask the method for its stages: those that are finished are read, the others carried on with or begun."""

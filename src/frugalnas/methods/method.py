@@ -13,6 +13,7 @@ from frugalnas.errors import FrugalnasError, expect
 from frugalnas.methods.parts import Part
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.registry import KINDS
+from frugalnas.runs.folder import fresh
 from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import Method, Stages
 from frugalnas.trust import give
@@ -183,12 +184,9 @@ class ImageMethod(Method):
             >>> found = RLNAS.run(data="digits", run_dir="runs/rlnas")  # doctest: +SKIP
             >>> found.architecture, found.test  # doctest: +SKIP
         """
-        from frugalnas.runs.folder import taken
-
-        if Path(run_dir).exists():
-            raise taken(Path(run_dir))
+        fresh(run_dir)
         method = settle(cls, *arguments, **options).method
-        found: MethodResult = KINDS.create("method").begin(method, run_dir, callbacks=callbacks)
+        found: MethodResult = KINDS.create("method").proposed(method).start(run_dir=run_dir, callbacks=callbacks)
         return found
 
 

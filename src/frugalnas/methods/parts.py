@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator
     from frugalnas.methods.conclusion import Finalists
     from frugalnas.methods.method import ImageMethod
+    from frugalnas.runs.kinds import Proposal
     from frugalnas.runs.stages import Stages
     from frugalnas.searches.result import SearchResult
     from frugalnas.searches.supernet_scores import ScoreEvaluator
     from frugalnas.spaces import Codes
     from frugalnas.strategies import Strategy
-    from frugalnas.supernets import SupernetRecipe
-    from frugalnas.trainings.fitting import Fitted
     from frugalnas.trainings.network import TrainingResult
     from frugalnas.trainings.supernet import SupernetResult
 
@@ -147,30 +146,28 @@ class Supernet(Trained):
         return result
 
     def check(self, data: ImageData) -> Sequence[str]:
-        """The training fitted to the images; `prepared` is kept for other parts."""
-        from frugalnas.trainings.fitting import fitted_supernet
+        """The training that is proposed, which is kept for other parts."""
+        from frugalnas.trainings.supernet import proposed_supernet
 
-        how = self.how
-        self.prepared: Fitted[SupernetRecipe] = fitted_supernet(
-            self.method.spaces.searched, data, how["recipe"], how["settings"], how["compute"].devices
-        )
-        self.method.keep_open(self.prepared.data, self.settings.get("split"))
-        return self.prepared.notes
+        space, seed = self.method.spaces.searched, self.method.seed
+        self.proposal: Proposal = proposed_supernet(space, data, seed=seed, **self.how)
+        self.method.keep_open(self.proposal.handed["data"], self.settings.get("split"))
+        return self.proposal.notes
 
     def plan(self) -> StagePlan:
         """The training, timed."""
+        from frugalnas.runs.descriptions import build_space
         from frugalnas.runs.progress import duration
         from frugalnas.spaces.sizes import sizes_of
-        from frugalnas.trainings.plan import plan_supernet
 
-        planned = plan_supernet(self.method.spaces.searched, self.images, **self.how)
-        recipe = planned.recipe
+        plan, config = self.proposal.plan(), self.proposal.config
+        recipe = config["recipe"]
         said = (
-            f"{sizes_of(planned.space)}; {planned.params / 1e6:,.3f} M parameters; recipe {recipe.name}: {recipe.epochs} "
-            f"epochs, {planned.steps:,} steps of {recipe.batch_size} images, labels {recipe.labels}; about "
-            f"{duration(planned.seconds)}"
+            f"{sizes_of(build_space(config['space']))}; {config['params'] / 1e6:,.3f} M parameters; recipe "
+            f"{recipe['name']}: {recipe['epochs']} epochs, {plan.steps:,} steps of {recipe['batch_size']} images, labels "
+            f"{recipe['labels']}; about {duration(plan.seconds)}"
         )
-        return StagePlan(self.stage, said, planned.seconds)
+        return StagePlan(self.stage, said, plan.seconds)
 
 
 class Score(Part):
@@ -197,14 +194,17 @@ class Score(Part):
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a score that the supernet cannot give."""
         from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
+        from frugalnas.supernets import SupernetRecipe
+        from frugalnas.training import load_recipe
 
-        supernet: Fitted[SupernetRecipe] = self.method.supernet.prepared  # type: ignore[attr-defined]  # there is no score without
+        supernet: Proposal = self.method.supernet.proposal  # type: ignore[attr-defined]  # there is no score without
         space, settings = self.method.spaces.retrained, self.settings
         named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
         if "angle" in named and settings.get("base") is not None:
-            supernet.recipe.check_base(settings["base"], supernet.recipe.epochs or 0, "the supernet")
+            recipe = load_recipe(supernet.config["recipe"], kind=SupernetRecipe)
+            recipe.check_base(settings["base"], recipe.epochs or 0, "the supernet")
         if "accuracy" in named:
-            check_held_out(supernet.data, "the supernet")
+            check_held_out(supernet.handed["data"], "the supernet")
         return ()
 
 
@@ -296,37 +296,33 @@ class Retraining(Trained):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a training that does not fit the networks of the space."""
-        from frugalnas.trainings.fitting import fitted_network
-
         if self.top:
-            how = self.how
-            prepared = fitted_network(
-                self._middle(1), self.images, how["recipe"], how["settings"], how["compute"].devices
-            )
-            self.method.keep_open(prepared.data, self.settings.get("split"))
+            self.method.keep_open(self._proposed(1).handed["data"], self.settings.get("split"))
         return ()
 
     def plan(self) -> StagePlan:
         """The training of one of middle cost, timed, as many times as there are architectures to train."""
         from frugalnas.runs.progress import duration
-        from frugalnas.trainings.plan import plan
 
         if not self.top:
             why = "`retrain.top`=0" if self.method.labelled else "the images have no labels"
             return StagePlan(self.stage, f"nothing: {why}; the network is exported untrained")
-        planned = plan(self._middle(MIDDLE_OF), self.images, **self.how)
+        proposal = self._proposed(MIDDLE_OF)
+        plan, macs = proposal.plan(), proposal.config["counts"]["macs"]
         said = (
-            f"{self.top} from scratch, each {planned.recipe.epochs} epochs, {planned.steps:,} steps, about "
-            f"{duration(planned.seconds)} (one of middle cost has {planned.macs / 1e6:,.3f} M multiply-adds)"
+            f"{self.top} from scratch, each {proposal.config['recipe']['epochs']} epochs, {plan.steps:,} steps, about "
+            f"{duration(plan.seconds)} (one of middle cost has {macs / 1e6:,.3f} M multiply-adds)"
         )
-        return StagePlan(self.stage, said, self.top * planned.seconds)
+        return StagePlan(self.stage, said, self.top * plan.seconds)
 
-    def _middle(self, drawn: int) -> Any:
-        """Of so many architectures the one of middle cost."""
+    def _proposed(self, drawn: int) -> Proposal:
+        """The training of the one of middle cost of so many architectures."""
         import numpy as np
 
         from frugalnas.spaces import Architecture
+        from frugalnas.trainings.network import proposed_training
 
         space = self.method.spaces.retrained
         codes = space.sample(drawn, np.random.default_rng(0))
-        return Architecture(space, codes[np.argsort(space.count("macs", codes))[len(codes) // 2]])
+        middle = codes[np.argsort(space.count("macs", codes))[len(codes) // 2]]
+        return proposed_training(Architecture(space, middle), self.images, seed=self.method.seed, **self.how)

@@ -28,7 +28,7 @@ def supernet_page(result: SupernetResult) -> Page:
     recipe, done = result.recipe, len(result.epochs)
     rows = [
         ("supernet", sizes_of(result.space)),
-        ("labels", labels_words(recipe.labels, recipe.classes)),
+        ("labels", recipe.labels_said),
         ("paths", str(recipe.paths)),
         ("epochs", f"{done} of {result.total_epochs}"),
     ]
@@ -43,12 +43,6 @@ def supernet_page(result: SupernetResult) -> Page:
         rows.append(("picture", str(save_figure(drawn, result.run_dir / "report" / "supernet")[0])))
         rows.append(("next", f"frugalnas score {result.run_dir} --score angle"))
     return Page(rows)
-
-
-def labels_words(labels: str, classes: int | None) -> str:
-    """Where a supernet's labels come from, for people."""
-    said = {"true": "true", "random": "random, one for every image", "random-access": "random, anew in every epoch"}
-    return f"{said[labels]} ({classes} classes)"
 
 
 def pretraining_page(result: PretrainingResult) -> Page:

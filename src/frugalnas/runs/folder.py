@@ -99,8 +99,7 @@ class RunFolder:
             known = surroundings(error, path=path)
             if known is not None:
                 raise Surroundings(f"{known}, or choose another `run_dir`") from None
-            if path.exists():
-                raise taken(path) from None
+            fresh(path)
             raise RunFolderError(f"{path} cannot be made ({error}); choose another `run_dir`") from None
         return cls(path)
 
@@ -326,11 +325,12 @@ def _parsed(line: bytes) -> Any:
         return None
 
 
-def taken(path: Path) -> RunFolderError:
-    """The error for a folder that is to be new and is not."""
-    return RunFolderError(
-        f"{path} is already there; continue it with: frugalnas resume {path}, or choose another `run_dir`"
-    )
+def fresh(path: Path | str) -> None:
+    """Refuse a folder that is to be new and is not."""
+    if Path(path).exists():
+        raise RunFolderError(
+            f"{path} is already there; continue it with: frugalnas resume {path}, or choose another `run_dir`"
+        ) from None
 
 
 def list_runs(root: Path, unreadable: dict[Path, Exception] | None = None) -> list[RunFolder]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import frugalnas
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings, a
 from frugalnas.registry import import_object
-from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.folder import RunFolder, fresh
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 from frugalnas.trust import give, opening
@@ -40,6 +41,56 @@ class Page(NamedTuple):
 
     rows: Sequence[tuple[str, str]]
     beneath: str = ""
+
+
+class Plan(NamedTuple):
+    """What a run would do.
+
+    Attributes:
+        rows: it in words, in two columns.
+        seconds: about how long it would take.
+        steps: of a training.
+        stages: what is carried out in stages takes this long in each, by their names.
+    """
+
+    rows: Sequence[tuple[str, str]]
+    seconds: float
+    steps: int = 0
+    stages: Mapping[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A run that could begin: everything is checked, and nothing is written yet.
+
+    Attributes:
+        kind: of run.
+        config: everything needed to run it again, but for the kind and the version.
+        fill: writes what else must be in its folder from the beginning.
+        handed: what is open already; see `RunKind.carry`.
+        notes: what was decided, a sentence each.
+    """
+
+    kind: RunKind
+    config: Mapping[str, Any]
+    fill: Callable[[Path], None] = lambda draft: None
+    handed: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def start(self, *, run_dir: Path | str, callbacks: Sequence[Callback] = ()) -> Any:
+        """Its result; see `RunKind.start`."""
+        fresh(run_dir)
+        return self.kind.start(run_dir, self.config, fill=self.fill, callbacks=callbacks, **self.handed)
+
+    def draft(self, path: Path) -> RunFolder:
+        """Its folder at `path`, with nothing done."""
+        give(self.kind.name)  # whoever proposes a run of a kind has its class
+        written = {"frugalnas": frugalnas.__version__, "kind": self.kind.name, **self.config}
+        return RunFolder.create(path, written, self.fill)
+
+    def plan(self) -> Plan:
+        """What it would do; see `RunKind.plan`."""
+        return self.kind.plan(self)
 
 
 class RunKind(ABC):
@@ -114,6 +165,14 @@ class RunKind(ABC):
     def change(self, folder: RunFolder, **changes: Any) -> Mapping[str, Any] | None:  # noqa: B027
         """Write down what a resumed run is to do otherwise, see `changes`; what is returned is handed to `carry`."""
 
+    def plan(self, proposal: Proposal) -> Plan:
+        """What a run would do, and about how long it would take, while nothing of it is there.
+
+        Raises:
+            FrugalnasError: where the kind does not tell.
+        """
+        raise FrugalnasError(f"{a(self.name)} does not tell beforehand what it takes; start it with a small budget")
+
     def start(
         self,
         run_dir: Path | str,
@@ -135,9 +194,7 @@ class RunKind(ABC):
             callbacks: are told what happens.
             handed: to `carry`.
         """
-        give(self.name)  # whoever starts a run of a kind has its class
-        written = {"frugalnas": frugalnas.__version__, "kind": self.name, **config}
-        folder = RunFolder.create(Path(run_dir), written, fill)
+        folder = Proposal(self, config, fill).draft(Path(run_dir))
         try:
             return self.carried(folder, callbacks, **handed)
         except (Diverged, Surroundings):

@@ -52,6 +52,12 @@ def with_latency(space: Any, latency: Any, *counted: str) -> tuple[str | None, t
     return os.path.abspath(os.path.expanduser(latency)), (*counted, "latency")
 
 
+def cost_rows(space: Any, params: float, macs: float) -> list[tuple[str, str]]:
+    """Rows on how large a network is."""
+    costs = [("parameters", f"{params / 1e6:,.3f} M"), ("multiply-adds", f"{macs / 1e6:,.3f} M an image")]
+    return [("network", sizes_of(space)), *costs]
+
+
 def sizes_of(space: Any) -> str:
     """A space and the sizes of its networks, for people."""
     words = [space.name + (f" ({space.macro})" if hasattr(space, "macro") else "")]

@@ -82,6 +82,12 @@ class SupernetRecipe(Recipe):
         return super(SupernetRecipe, replace(self, schedule_epochs=None, base_epochs=kept)).extended(epochs, lr, after)
 
     @property
+    def labels_said(self) -> str:
+        """Where the labels come from, for people."""
+        said = {"true": "true", "random": "random, one for every image", "random-access": "random, anew in every epoch"}
+        return f"{said[self.labels]} ({self.classes} classes)"
+
+    @property
     def kept_epochs(self) -> tuple[int, ...]:
         """Epochs after which weights are kept to measure angles from, 0 first."""
         return tuple(sorted({0, self.angle_base or 0, *self.base_epochs}))

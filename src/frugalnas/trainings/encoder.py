@@ -16,7 +16,8 @@ from frugalnas.encoders.pretraining import pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
 from frugalnas.errors import FrugalnasError, expect
 from frugalnas.runs.descriptions import build_space, describe_space
-from frugalnas.runs.folder import RunFolder, taken
+from frugalnas.runs.folder import RunFolder, fresh
+from frugalnas.runs.kinds import Proposal
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import SearchSpace
 from frugalnas.training import Compute
@@ -82,11 +83,27 @@ def pretrain(
         >>> result = pretrain(fn.NASBench201(), "ss-ccl", run_dir="runs/ccl201")  # doctest: +SKIP
         >>> encoder, card = load_encoder(result.run_dir, fn.NASBench201())  # doctest: +SKIP
     """
-    if Path(run_dir).exists():
-        raise taken(Path(run_dir))
+    fresh(run_dir)
+    proposal = proposed_pretraining(space, task, recipe, settings=settings, compute=compute, seed=seed)
+    result: PretrainingResult = proposal.start(run_dir=run_dir, callbacks=callbacks)
+    return result
+
+
+def proposed_pretraining(
+    space: SearchSpace,
+    task: str = "ss-ccl",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
+    seed: int = 0,
+) -> Proposal:
+    """What `pretrain` with the same arguments would begin."""
     expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
     chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
-    compute = exact(compute)
+    if compute.precision != "32" or compute.channels_last or compute.compile:
+        raise FrugalnasError("encoders train in precision 32, in no layout of images, and uncompiled")
+    compute = compute.here()
     if space.enumerable:
         chosen.settled(max(1, round(chosen.share * space.size)), compute.devices)
     if seed < 0:
@@ -98,8 +115,7 @@ def pretrain(
         "seed": seed,
         "device": compute.to_json(),
     }
-    result: PretrainingResult = PretrainingKind().start(run_dir, config, callbacks=callbacks)
-    return result
+    return Proposal(PretrainingKind(), config)
 
 
 def read_pretraining(folder: RunFolder) -> PretrainingResult:
@@ -107,15 +123,10 @@ def read_pretraining(folder: RunFolder) -> PretrainingResult:
     return PretrainingResult(**facts_of(folder), recipe=load_pretraining_recipe(folder.config["recipe"]))
 
 
-def exact(compute: Compute) -> Compute:
-    """Where an encoder is trained, which is always in full precision."""
-    if compute.precision != "32" or compute.channels_last or compute.compile:
-        raise FrugalnasError("encoders train in precision 32, in no layout of images, and uncompiled")
-    return compute.here()
-
-
 class EncoderSession(Session):
     """One pre-training of an encoder in one process; see `Session`."""
+
+    shared = False
 
     def __init__(self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
         super().__init__(fabric, folder, callbacks)
@@ -132,6 +143,15 @@ class EncoderSession(Session):
     def to_lower(cls, folder: RunFolder) -> str:
         """See `Session.to_lower`."""
         return f"batch (now {folder.config['recipe']['batch']:,})"
+
+    def about(self) -> list[tuple[str, str]]:
+        """See `Session.about`: the architectures, and what a step sees of them."""
+        recipe = self.pretraining.recipe
+        each = f"{recipe.anchors:,} anchors a batch" if recipe.task == "ss-ccl" else f"{recipe.pairs:,} pairs an epoch"
+        return [
+            ("architectures", f"{len(self.pretraining.codes):,} of {self.pretraining.space.name}"),
+            ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch:,}, {each}"),
+        ]
 
     def mean(self, value: float) -> float:
         """Sums are those of all processes already."""

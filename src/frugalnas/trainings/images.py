@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -15,8 +16,10 @@ from frugalnas.data import Augmentation, ImageData, Loader, Part, RandomLabels, 
 from frugalnas.errors import RunFolderError
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
+from frugalnas.runs.kinds import Proposal, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import SearchSpace
+from frugalnas.tensors import write_tensors
 from frugalnas.training import (
     Compute,
     Objective,
@@ -59,7 +62,7 @@ class ImageSession(Session):
         self.data = data or open_described(folder)
         self.compute = Compute(**folder.config["device"])
         self.bare = self.network()
-        self.train_loader = training_loader(self.data, self.recipe, self.seed, fabric, self.labels())
+        self.train_loader = self._training_loader()
         self.steps_per_epoch = len(self.train_loader)
         self.batches = self.train_loader.epoch
         self.step, optimizer = self.made()
@@ -106,6 +109,14 @@ class ImageSession(Session):
             f"accumulate (now {recipe.accumulate}), or take precision bf16"
         )
 
+    def about(self) -> list[tuple[str, str]]:
+        """See `Session.about`: images and recipe."""
+        recipe = self.recipe
+        return [
+            ("images", ", ".join(f"{len(part):,} {name}" for name, part in self.data.parts.items())),
+            ("recipe", f"{recipe.name}: {self.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"),
+        ]
+
     def draw(self, record: Mapping[str, Any]) -> None:
         """Add the record to TensorBoard's curves."""
         if self._writer is None:
@@ -122,6 +133,51 @@ class ImageSession(Session):
         """Close TensorBoard's file."""
         if self._writer is not None:
             self._writer.close()
+
+    def _training_loader(self) -> Loader:
+        """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
+        return Loader(
+            self.data.train,
+            batch_size=self.recipe.batch_size,
+            augmentation=Augmentation.of(self.recipe.augmentation),
+            seed=self.seed,
+            device=self.fabric.device,
+            workers=self.data.workers,
+            drop_last=True,
+            share=self.share,
+            labels=self.labels(),
+        )
+
+    def evaluation_loader(self, part: Part | None) -> Loader | None:
+        """Batches to evaluate on, this process's share of them; None where there is no such part."""
+        if part is None or not len(part):
+            return None
+        return Loader(
+            part,
+            batch_size=self.recipe.batch_size,
+            device=self.fabric.device,
+            workers=self.data.workers,
+            share=self.share,
+        )
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which of the devices' shares of a batch this process has, and how many there are."""
+        return self.fabric.global_rank, self.compute.devices
+
+
+def proposed_on_images(
+    kind: RunKind, data: ImageData, config: Mapping[str, Any], weights: Mapping[str, Mapping[str, Tensor]]
+) -> Proposal:
+    """A training on images that could begin, with weights by the names of their files; the split is written beside them."""
+
+    def fill(draft: Path) -> None:
+        (draft / "split.json").write_text(data.split.to_json(), encoding="utf-8")
+        for name, tensors in weights.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            write_tensors(draft / name, tensors, {})
+
+    return Proposal(kind, {**config, "data": data.kept}, fill, {"data": data}, config["notes"])
 
 
 def set_up(
@@ -179,36 +235,6 @@ def open_described(folder: RunFolder) -> ImageData:
             f"another run"
         )
     return data
-
-
-def training_loader(
-    data: ImageData, recipe: Recipe, seed: int, fabric: Fabric, labels: RandomLabels | None = None
-) -> Loader:
-    """Batches to train on, with labels of the images' own or drawn ones; this process's share of them."""
-    return Loader(
-        data.train,
-        batch_size=recipe.batch_size,
-        augmentation=Augmentation.of(recipe.augmentation),
-        seed=seed,
-        device=fabric.device,
-        workers=data.workers,
-        drop_last=True,
-        share=(fabric.global_rank, fabric.world_size),
-        labels=labels,
-    )
-
-
-def evaluation_loader(data: ImageData, part: Part | None, recipe: Recipe, fabric: Fabric) -> Loader | None:
-    """Batches to evaluate on, this process's share of them; None where there is no such part."""
-    if part is None or not len(part):
-        return None
-    return Loader(
-        part,
-        batch_size=recipe.batch_size,
-        device=fabric.device,
-        workers=data.workers,
-        share=(fabric.global_rank, fabric.world_size),
-    )
 
 
 class _Optimizer:

@@ -15,7 +15,7 @@ from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.fields import PART
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.kinds import Row, RunKind
+from frugalnas.runs.kinds import Plan, Proposal, Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 
@@ -82,6 +82,12 @@ class SessionKind(RunKind):
                 handed = {} if compute.devices > 1 else handed
                 fabric, session = compute.fabric(unused=self.unused), import_object(self.session)
                 launched(fabric, run_session, session, folder.path, callbacks, handed)
+
+    def plan(self, proposal: Proposal) -> Plan:
+        """What a training would do, from a few of its steps."""
+        from frugalnas.trainings.plan import planned
+
+        return planned(proposal, import_object(self.session), self.unused)
 
     def change(self, folder: RunFolder, device: str | None = None, **schedule: Any) -> None:
         """Go on on another device, to other epochs or at another learning rate; what diverged does not go on unchanged."""

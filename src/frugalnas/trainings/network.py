@@ -25,10 +25,11 @@ from frugalnas.networks.counting import count_network
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
 from frugalnas.runs.descriptions import describe_space
-from frugalnas.runs.folder import RunFolder, taken
-from frugalnas.runs.kinds import load_run
+from frugalnas.runs.folder import RunFolder, fresh
+from frugalnas.runs.kinds import Proposal, load_run
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture, Codes
+from frugalnas.spaces.sizes import cost_rows
 from frugalnas.strict_json import to_json
 from frugalnas.tensors import digest
 from frugalnas.training import (
@@ -44,12 +45,12 @@ from frugalnas.training import (
     write_tensors,
 )
 from frugalnas.trainings.fitting import fitted_network
-from frugalnas.trainings.images import ImageSession, evaluation_loader, set_up
+from frugalnas.trainings.images import ImageSession, proposed_on_images, set_up
 from frugalnas.trainings.kinds import TrainingKind
 from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.session import Book
 from frugalnas.trainings.teacher import load_teacher
-from frugalnas.trainings.weights import begin_with, initial_weights, too_large, warm_start
+from frugalnas.trainings.weights import initial_weights, too_large, warm_start
 from frugalnas.trust import give
 
 INITIAL = "checkpoints/initial.safetensors"
@@ -133,8 +134,25 @@ def train(
     Raises:
         FrugalnasError: before anything is written, where something does not fit.
     """
-    if Path(run_dir).exists():
-        raise taken(Path(run_dir))
+    fresh(run_dir)
+    how: dict[str, Any] = {"settings": settings, "compute": compute, "seed": seed, "weights": weights, "test": test}
+    proposal = proposed_training(architecture, data, recipe, **how)
+    result: TrainingResult = proposal.start(run_dir=run_dir, callbacks=callbacks)
+    return result
+
+
+def proposed_training(
+    architecture: Architecture,
+    data: Images | ImageData | str | Path = "digits",
+    recipe: str | Path = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
+    seed: int = 0,
+    weights: Path | str | None = None,
+    test: bool = True,
+) -> Proposal:
+    """What `train` with the same arguments would begin."""
     compute = compute.here()
     give(settings)
     fitted = fitted_network(architecture, data, recipe, settings, compute.devices)
@@ -147,7 +165,6 @@ def train(
         "architecture": sized.text,
         "name": architecture.name or sized.text,
         "counts": counts_of(network, fitted.data.input_size),
-        "data": fitted.data.kept,
         "recipe": fitted.recipe.to_json(),
         "seed": seed,
         "device": compute.to_json(),
@@ -156,14 +173,8 @@ def train(
         "notes": [*fitted.notes, *notes],
         **({} if test else {"test": False}),
     }
-    result: TrainingResult = TrainingKind().start(
-        run_dir,
-        config,
-        fill=lambda draft: begin_with(draft, fitted.data, {INITIAL: tensors_of(network)}),
-        callbacks=callbacks,
-        data=fitted.data,
-    )
-    return result
+    begun = {INITIAL: tensors_of(network)}
+    return proposed_on_images(TrainingKind(), fitted.data, config, begun)
 
 
 def load_training(run_dir: Path | str, *, trust: bool = False) -> TrainingResult:
@@ -259,13 +270,18 @@ class NetworkSession(ImageSession):
         super().__init__(fabric, folder, callbacks, data)
         if self.average is not None:
             self.state["average"] = self.average.module
-        self.val_loader = evaluation_loader(self.data, self.data.val, self.recipe, fabric)
+        self.val_loader = self.evaluation_loader(self.data.val)
         # A forward pass is about a third of a training step.
         self.pause = 0.0 if self.val_loader is None else len(self.val_loader) / 3
 
     def records(self) -> Book:
         """The epochs' records, and which epoch was the best."""
         return _Best()
+
+    def about(self) -> list[tuple[str, str]]:
+        """See `Session.about`: the architecture and what it costs."""
+        config = self.folder.config
+        return [("architecture", config["name"]), *cost_rows(self.space, **config["counts"]), *super().about()]
 
     def network(self) -> nn.Module:
         """The network with the weights that the run began with."""
@@ -351,7 +367,7 @@ class NetworkSession(ImageSession):
             tensors, _ = read_tensors(self._best(selected))
             self.trained.load_state_dict(tensors)
         part = self.data.test if self.folder.config.get("test", True) else None
-        result = self._evaluate(evaluation_loader(self.data, part, self.recipe, self.fabric), "test")
+        result = self._evaluate(self.evaluation_loader(part), "test")
         if result is not None and not math.isfinite(result.loss):
             raise Diverged(f"the test_loss is {result.loss}{self.mend()}")
         if self.first:

@@ -76,6 +76,7 @@ class Session(ABC):
         state: all that steps change, by name: networks, optimisers, averages; and `book`, the records of epochs.
         lr: the recipe's learning rate.
         pause: what comes between epochs, in training steps.
+        shared: whether one process takes a device's share of each batch even where it is the only one.
     """
 
     step: Stepping
@@ -86,6 +87,7 @@ class Session(ABC):
     notes: Sequence[str]
     lr: float
     pause = 0.0
+    shared = True
 
     def __init__(self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
         self.fabric = fabric
@@ -107,6 +109,10 @@ class Session(ABC):
     @abstractmethod
     def to_lower(cls, folder: RunFolder) -> str:
         """The settings that make a run need less memory, for `watching_memory`."""
+
+    @abstractmethod
+    def about(self) -> list[tuple[str, str]]:
+        """What is trained, on what, and by which recipe, in two columns for people."""
 
     def mean(self, value: float) -> float:
         """The mean over all processes of what an epoch's steps summed up in one of them."""

@@ -21,11 +21,12 @@ from frugalnas.data import ImageData, Images, RandomLabels
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.saving import tensors_of
 from frugalnas.runs.descriptions import describe_space
-from frugalnas.runs.folder import RunFolder, taken
-from frugalnas.runs.kinds import load_run
+from frugalnas.runs.folder import RunFolder, fresh
+from frugalnas.runs.kinds import Proposal, load_run
 from frugalnas.runs.progress import Callback
 from frugalnas.scores.triples import tensor_names, triples
 from frugalnas.spaces import SearchSpace
+from frugalnas.spaces.sizes import sizes_of
 from frugalnas.supernets import Supernet, SupernetRecipe, SupernetStep, path_sampler, supernet_of
 from frugalnas.tensors import digest
 from frugalnas.training import (
@@ -41,11 +42,11 @@ from frugalnas.training import (
 )
 from frugalnas.trainings.continuing import ORIGIN, ORIGIN_FILE, continued, read_origin
 from frugalnas.trainings.fitting import fitted_supernet
-from frugalnas.trainings.images import ImageSession, open_described, set_up
+from frugalnas.trainings.images import ImageSession, open_described, proposed_on_images, set_up
 from frugalnas.trainings.kinds import SupernetKind, weights_file
 from frugalnas.trainings.restart import identity_of
 from frugalnas.trainings.result import Trained, facts_of
-from frugalnas.trainings.weights import begin_with, initial_weights
+from frugalnas.trainings.weights import initial_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +193,24 @@ def train_supernet(
         >>> result.triples().shape  # doctest: +SKIP
         (201, 3)
     """
-    if Path(run_dir).exists():
-        raise taken(Path(run_dir))
+    fresh(run_dir)
+    how: dict[str, Any] = {"settings": settings, "compute": compute, "seed": seed, "continue_from": continue_from}
+    proposal = proposed_supernet(space, data, recipe, **how)
+    result: SupernetResult = proposal.start(run_dir=run_dir, callbacks=callbacks)
+    return result
+
+
+def proposed_supernet(
+    space: SearchSpace,
+    data: Images | ImageData | str | Path = "digits",
+    recipe: str | Path | Mapping[str, Any] = "default",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    compute: Compute = Compute(),
+    seed: int = 0,
+    continue_from: Path | str | None = None,
+) -> Proposal:
+    """What `train_supernet` with the same arguments would begin."""
     compute = compute.here(channels_last=True)
     if compute.compile:
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; leave `compile` out")
@@ -203,7 +220,6 @@ def train_supernet(
     begun = {weights_file(0): tensors_of(supernet), **({ORIGIN_FILE: origin} if origin else {})}
     config = {
         "space": describe_space(fitted.space),
-        "data": fitted.data.kept,
         "recipe": fitted.recipe.to_json(),
         "seed": seed,
         "device": compute.to_json(),
@@ -212,14 +228,7 @@ def train_supernet(
         "notes": list(fitted.notes),
         **first,
     }
-    result: SupernetResult = SupernetKind().start(
-        run_dir,
-        config,
-        fill=lambda draft: begin_with(draft, fitted.data, begun),
-        callbacks=callbacks,
-        data=fitted.data,
-    )
-    return result
+    return proposed_on_images(SupernetKind(), fitted.data, config, begun)
 
 
 def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult:
@@ -255,32 +264,6 @@ def build_supernet(space: SearchSpace, seed: int) -> Supernet:
         return supernet_of(space)
 
 
-def random_labels(recipe: SupernetRecipe, seed: int) -> RandomLabels | None:
-    """The labels that a recipe draws in place of the images' own; None where it takes those."""
-    if recipe.labels == "true":
-        return None
-    assert recipe.classes is not None
-    return RandomLabels(recipe.classes, seed, anew=recipe.labels == "random-access")
-
-
-def step_of(
-    fabric: Fabric,
-    compute: Compute,
-    recipe: SupernetRecipe,
-    supernet: Supernet,
-    seed: int,
-    steps_per_epoch: int,
-    scheduled: Recipe | None = None,
-) -> tuple[SupernetStep, torch.optim.Optimizer]:
-    """The step of a settled recipe, and its optimiser; see `set_up`."""
-    assert recipe.classes is not None
-    assert recipe.paths is not None
-    paths = path_sampler(recipe.paths, supernet.space, supernet.draws, seed)
-    how: dict[str, Any] = {"scheduled": scheduled, "paths": paths}
-    objective = Objective(recipe, recipe.classes)
-    return set_up(SupernetStep, fabric, compute, recipe, supernet, objective, steps_per_epoch, **how)
-
-
 def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
     """The weights that a run kept after an epoch, the initial ones after epoch 0; they are what was written then.
 
@@ -307,6 +290,17 @@ class SupernetSession(ImageSession):
         self.names = tensor_names(self.bare)
         self.state["step"] = self.step
 
+    def about(self) -> list[tuple[str, str]]:
+        """See `Session.about`: the space and its sizes, labels and paths."""
+        recipe, params = self.recipe, self.folder.config["params"]
+        return [
+            ("supernet", sizes_of(self.space)),
+            ("parameters", f"{params / 1e6:,.3f} M, of all choices"),
+            *super().about(),
+            ("labels", recipe.labels_said),
+            ("paths", str(recipe.paths)),
+        ]
+
     def network(self) -> nn.Module:
         """The supernet with the weights that the run began with."""
         supernet = build_supernet(self.space, self.seed)
@@ -315,7 +309,10 @@ class SupernetSession(ImageSession):
 
     def labels(self) -> RandomLabels | None:
         """See `ImageSession.labels`."""
-        return random_labels(self.recipe, self.seed)
+        if self.recipe.labels == "true":
+            return None
+        assert self.recipe.classes is not None
+        return RandomLabels(self.recipe.classes, self.seed, anew=self.recipe.labels == "random-access")
 
     @property
     def scheduled(self) -> Recipe:
@@ -325,8 +322,13 @@ class SupernetSession(ImageSession):
 
     def made(self) -> tuple[SupernetStep, torch.optim.Optimizer]:
         """Its step, which is a state itself: it knows which weights have been used."""
-        how = (self.recipe, self.bare, self.seed, self.steps_per_epoch, self.scheduled)
-        return step_of(self.fabric, self.compute, *how)
+        recipe, bare, steps = self.recipe, self.bare, self.steps_per_epoch
+        assert recipe.classes is not None
+        assert recipe.paths is not None
+        paths = path_sampler(recipe.paths, bare.space, bare.draws, self.seed)
+        how: dict[str, Any] = {"scheduled": self.scheduled, "paths": paths}
+        objective = Objective(recipe, recipe.classes)
+        return set_up(SupernetStep, self.fabric, self.compute, recipe, bare, objective, steps, **how)
 
     def measured(self, epoch: int) -> dict[str, Any]:
         """The "angle" between all weights and the initial ones, in radians; in the first process alone."""

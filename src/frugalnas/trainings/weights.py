@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,18 +12,10 @@ from frugalnas.networks.checkpoints import import_weights
 from frugalnas.networks.saving import first_of, load, tensors_of
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Architecture
-from frugalnas.tensors import digest, read_tensors, write_tensors
+from frugalnas.tensors import digest, read_tensors
 
 BEARABLE = 10_000
 """Parameters for each training image above which a network from scratch is warned of."""
-
-
-def begin_with(draft: Path, data: ImageData, weights: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write what a run must have from the beginning: the split, and weights by the names of their files."""
-    (draft / "split.json").write_text(data.split.to_json(), encoding="utf-8")
-    for name, tensors in weights.items():
-        (draft / name).parent.mkdir(exist_ok=True)
-        write_tensors(draft / name, tensors, {})
 
 
 def initial_weights(folder: RunFolder, name: str, key: str = "initial") -> dict[str, Tensor]:
