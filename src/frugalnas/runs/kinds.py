@@ -59,6 +59,10 @@ class Plan(NamedTuple):
     stages: Mapping[str, float] = {}
 
 
+def _nothing(draft: Path) -> None:
+    """What is written where there is nothing else to write."""
+
+
 @dataclass(frozen=True)
 class Proposal:
     """A run that could begin: everything is checked, and nothing is written yet.
@@ -73,7 +77,7 @@ class Proposal:
 
     kind: RunKind
     config: Mapping[str, Any]
-    fill: Callable[[Path], None] = lambda draft: None
+    fill: Callable[[Path], None] = _nothing
     handed: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -178,7 +182,7 @@ class RunKind(ABC):
         run_dir: Path | str,
         config: Mapping[str, Any],
         *,
-        fill: Callable[[Path], None] = lambda draft: None,
+        fill: Callable[[Path], None] = _nothing,
         callbacks: Sequence[Callback] = (),
         **handed: Any,
     ) -> Any:
