@@ -23,7 +23,8 @@ from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Page, Row, RunKind
 from frugalnas.runs.progress import Callback
-from frugalnas.searches import SerialExecutor
+from frugalnas.searches import Executor, SerialExecutor
+from frugalnas.searches.executors import evaluate_safely
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies import Strategy
 
@@ -176,10 +177,21 @@ class Weighing(Evaluator):
         self.weights = state["weights"]
 
 
+class Halfway(Evaluator):
+    """A network is worth as much as it was evaluated thoroughly, and a little for its first gene."""
+
+    takes_fidelity = True
+
+    def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
+        level = np.full(len(trials), np.nan) if trials.fidelity is None else trials.fidelity
+        return Evaluations(np.where(np.isnan(level), 0.0, level) + trials.codes[:, 0] / 10)
+
+
 class Thorough(Evaluator):
     """A network is worth as much as it was evaluated thoroughly."""
 
     stateful = True
+    takes_fidelity = True
 
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
         return Evaluations(np.zeros(len(trials)) if trials.fidelity is None else trials.fidelity)
@@ -231,6 +243,70 @@ class Paired(Strategy):
 
     def remember(self, memory: dict[str, object]) -> None:
         self.learners = memory["learners"]
+
+
+class Rungs(Strategy):
+    """Random networks, of which every second is asked for again at each higher fidelity.
+
+    Args:
+        levels: the fidelities, 0 for none.
+    """
+
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, initial: int = 4, levels: tuple[float, ...] = (1, 3, 0)
+    ) -> None:
+        super().__init__(space, seed=seed, initial=initial)
+        self.levels = levels
+        self._good: list[list[Any]] = []
+
+    def ask(self, n: int | None = None) -> Trials:
+        if not self._good or self._first:
+            trials, level = super().ask(n), 0
+        else:
+            code, level = self._good.pop(0)
+            trials = self._issued(self.space.as_codes([code]))
+        return replace(trials, fidelity=np.full(len(trials), self.levels[level] or np.nan, np.float64))
+
+    def propose(self, n: int) -> Codes:
+        return self.draw_new(n, self.rng)
+
+    def learn(self, trials: Trials, evaluations: Evaluations) -> None:
+        for code, level, trial in zip(trials.codes, np.nan_to_num(trials.fidelity), trials.ids, strict=True):
+            place = self.levels.index(level) + 1
+            if trial % 2 and place < len(self.levels):
+                self._good.append([code.tolist(), place])
+
+    def memory(self) -> dict[str, object]:
+        return {"good": [list(one) for one in self._good]}
+
+    def remember(self, memory: dict[str, object]) -> None:
+        self._good = [list(one) for one in memory["good"]]
+
+
+class Arriving(Executor):
+    """Answers as they come: of what is under way, a fixed one is done first, whoever began it when.
+
+    Args:
+        workers: evaluations under way at once.
+        luck: says which is done first.
+        slow: the trial that is done last.
+    """
+
+    ordered = False
+
+    def __init__(self, *, workers: int = 3, luck: int = 0, slow: int | None = None) -> None:
+        self.workers, self.luck, self.slow = workers, luck, slow
+        self.under_way: dict[int, tuple[Evaluator, Trials, Path]] = {}
+        self.most = 0
+
+    def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
+        for row, trial in enumerate(trials.ids.tolist()):
+            self.under_way[trial] = (evaluator, trials.take([row]), workdirs[row])
+        self.most = max(self.most, len(self.under_way))
+
+    def completed(self) -> tuple[np.ndarray, Evaluations]:
+        first = min(self.under_way, key=lambda trial: (trial == self.slow, zlib.crc32(b"%d %d" % (self.luck, trial))))
+        return np.array([first]), evaluate_safely(*self.under_way.pop(first))
 
 
 class InFours(SerialExecutor):

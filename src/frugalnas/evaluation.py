@@ -31,9 +31,9 @@ class Trials:
         group: which trials belong together, such as the pairs of RelativeNAS, shape [n]; None where each is by itself. Numbers
             mean something within one `ask`. A search joins no further trials to such a round, however many workers
             are idle, so that a strategy hears of it before it is asked again; one that wants more at once asks for more groups.
-        fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, shape [n]; NaN in a row, and None: as it
-            always does. Only stateful evaluators are asked with one: a search knows the queries of others by their
-            network, and would answer the second fidelity with the first.
+        fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, more being more thorough, shape [n]; NaN
+            in a row, and None: as thoroughly as it can. Only evaluators that take one are asked with it. A network at
+            another fidelity is another query.
     """
 
     codes: Codes
@@ -146,8 +146,9 @@ class Evaluator(ABC):
 
     Attributes:
         vectorised: True where a whole round is best evaluated in one call; otherwise rows come one at a time.
-        stateful: True where the answer depends on more than the network, such as on what was evaluated before, or on a trial's
-            fidelity; such an evaluator is never cached, and every answer of it is a query.
+        stateful: True where the answer depends on more than the network and the fidelity, such as on what was evaluated before;
+            such an evaluator is never cached, and every answer of it is a query.
+        takes_fidelity: True where it evaluates as thoroughly as `Trials.fidelity` says; others are not asked with one.
         optimum: the best value that any architecture has, where that is known.
         measures: the metrics that it returns, where it knows them beforehand.
         flat: fields of constructor arguments that are records or mappings, by the names that a person types: the argument, the
@@ -156,6 +157,7 @@ class Evaluator(ABC):
 
     vectorised: bool = False
     stateful: bool = False
+    takes_fidelity: bool = False
     optimum: float | None = None
     measures: tuple[str, ...] | None = None
     flat: ClassVar[Mapping[str, tuple[str, str, Any]]] = {}

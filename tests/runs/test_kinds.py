@@ -95,12 +95,9 @@ def test_pairs_are_told_under_their_own_numbers_beside_trials_without_a_group():
     assert told == [None, [7, 7], [7, 7]]
 
 
-def test_a_fidelity_is_given_to_stateful_evaluators_alone():
-    """Answers of others are kept by their network, whatever the fidelity."""
+def test_groups_have_fidelities():
     found = search(user_code.Paired(SPACE, thorough=True), user_code.Thorough(), 10)
     assert found.values.tolist() == [0, 0, 0, 0, 4, 4, 6, 6, 8, 8]
-    with pytest.raises(FrugalnasError, match=r"asks for a fidelity.*by its network alone.*stateful = True"):
-        search(user_code.Paired(SPACE, thorough=True), user_code.worth, 10)
 
 
 def test_a_stateful_search_without_its_state_begins_anew(tmp_path):

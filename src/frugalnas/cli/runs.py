@@ -12,7 +12,7 @@ from frugalnas.errors import FrugalnasError, RunFolderError, surroundings, unkno
 
 if TYPE_CHECKING:
     from frugalnas.runs import RunFolder
-    from frugalnas.searches import SearchResult
+    from frugalnas.searches import Query, SearchResult
 
 COLUMNS = ("run", "kind", "on", "done", "best", "limits")
 SHOWN = 10
@@ -117,7 +117,10 @@ def _rank(parsed: argparse.Namespace) -> None:
 
 
 def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]]:
-    """The evaluated architectures as plain data, the best first; equals in the order in which they were asked for."""
+    """The evaluated architectures as plain data, the best first: the most thoroughly evaluated, then the highest values.
+
+    Equals stand in the order in which they were asked for.
+    """
     from frugalnas.strategies.objectives import COSTS
 
     queries = [(number, query) for number, query in enumerate(result.queries, 1) if query.error is None]
@@ -133,25 +136,31 @@ def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]
     ]
     scored = [entry for entry in scored if entry[0] == entry[0]]
     rows = []
-    for rank, (_, number, query) in enumerate(sorted(scored, key=lambda entry: entry[:2], reverse=True), 1):
+    for rank, (_, number, query) in enumerate(
+        sorted(scored, key=lambda entry: (_level(entry[2]), *entry[:2]), reverse=True), 1
+    ):
         rows.append(
             {
                 "rank": rank,
                 "id": -number,
                 "value": query.value,
                 "metrics": dict(query.metrics),
-                "seconds": _seconds(run_dir, -number),
+                "seconds": _seconds(run_dir / "evaluations" / result.told.folder_of(-number - 1)),
                 "architecture": result.space.format(query.code),
             }
         )
     return rows
 
 
-def _seconds(run_dir: Path, number: int) -> float | None:
+def _level(query: Query) -> float:
+    return float("inf") if query.fidelity is None else query.fidelity
+
+
+def _seconds(evaluation: Path) -> float | None:
     """How long a query's own training took, None where it was no training."""
     from frugalnas.runs import RunFolder
 
-    path = run_dir / "evaluations" / f"{number:06d}" / "training"
+    path = evaluation / "training"
     return round(RunFolder(path).seconds(), 1) if (path / "config.yaml").is_file() else None
 
 

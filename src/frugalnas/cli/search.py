@@ -69,7 +69,8 @@ def add(parser: argparse.ArgumentParser, strategy: str | None = None) -> None:
     option(
         group,
         "--set PART.NAME=VALUE",
-        "an option of the predictor, space or evaluator, such as predictor.members=5",
+        "an option of the predictor, space, evaluator or executor, such as predictor.members=5; executor.ordered=false tells each "
+        "answer as it comes, so that no worker waits for another",
         list,
     )
     option(group, "--workers N", "evaluate in N processes", int)
@@ -85,7 +86,7 @@ def run(parsed: argparse.Namespace) -> None:
     from frugalnas.runs.folder import unused_name
     from frugalnas.searches import Budget, ProcessExecutor, SerialExecutor, search
 
-    settings = settings_of(parsed.set, ("predictor", "space", "evaluator"))
+    settings = settings_of(parsed.set, ("predictor", "space", "evaluator", "executor"))
     options = {
         key.removeprefix("option_"): text
         for key, text in vars(parsed).items()
@@ -111,9 +112,11 @@ def run(parsed: argparse.Namespace) -> None:
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
     raised = {} if parsed.failures is None else {"failures": parsed.failures}
     budget = Budget(queries, parsed.seconds, parsed.until_optimum, **raised)
-    in_processes = parsed.workers is not None or parsed.timeout is not None
-    workers = 1 if parsed.workers is None else parsed.workers
-    executor = ProcessExecutor(workers=workers, timeout=parsed.timeout) if in_processes else SerialExecutor()
+    carrying = converted(ProcessExecutor, settings.get("executor", {}), "executor")
+    for name in ("workers", "timeout"):
+        if getattr(parsed, name) is not None:
+            carrying[name] = getattr(parsed, name)
+    executor = ProcessExecutor(**carrying) if carrying else SerialExecutor()
     name = f"{parsed.strategy.rpartition(':')[2]}-{subject_slug(evaluator_description)}-seed{strategy.seed}"
     run_dir = parsed.run_dir or unused_name(Path("runs"), name)
     if not parsed.quiet:

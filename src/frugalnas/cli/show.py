@@ -43,7 +43,9 @@ def _shown_unopened(folder: RunFolder, why: str, *, as_json: bool) -> None:
     rows = list(zip(COLUMNS[:-1], row_of(folder), strict=False))
     queries = [line for line in folder.lines() if line.get("value") is not None and "architecture" in line]
     if queries:
-        rows.append(("architecture", str(max(queries, key=lambda line: line["value"])["architecture"])))
+        from frugalnas.searches.ledger import rank
+
+        rows.append(("architecture", str(max(queries, key=rank)["architecture"])))
     if as_json:
         print(json.dumps(dict(rows), indent=2))
         return

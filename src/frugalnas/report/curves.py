@@ -131,6 +131,7 @@ def optimum_found(curves: Mapping[str, FloatArray], optimum: float, *, title: st
 def search_progress(
     values: ArrayLike,
     *,
+    best: ArrayLike | None = None,
     optimum: float | None = None,
     rank: tuple[int, int] | None = None,
     unit: str = ACCURACY,
@@ -143,6 +144,7 @@ def search_progress(
 
     Args:
         values: the value of each query in order, NaN where it failed, shape [queries].
+        best: the best so far, shape [queries]; None: the highest of the values so far.
         optimum: the best value there is in the space, a dashed line; None where nobody knows.
         rank: place of the best network found (1 for the optimum) and among how many; None where nobody knows.
         unit: what the values are.
@@ -181,10 +183,10 @@ def search_progress(
                     query[rows], foot, s=9, color=colour, marker=marker, linewidth=0.7, transform=bottom, label=said
                 )
         if known.size:
-            best = np.maximum.accumulate(np.where(failed, -np.inf, run))
-            said = f"best so far: {_plain(known.max())}" + (f" (rank {rank[0]:,} of {rank[1]:,})" if rank else "")
-            begun = np.isfinite(best)
-            axes.step(query[begun], best[begun], where="post", color=LINES[1], label=said, zorder=3)
+            line = np.maximum.accumulate(np.where(failed, -np.inf, run)) if best is None else np.asarray(best)
+            said = f"best so far: {_plain(line[-1])}" + (f" (rank {rank[0]:,} of {rank[1]:,})" if rank else "")
+            begun = np.isfinite(line)
+            axes.step(query[begun], line[begun], where="post", color=LINES[1], label=said, zorder=3)
         if optimum is not None:
             said = f"optimum {_plain(optimum)}"
             axes.axhline(optimum, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label=said, zorder=1)

@@ -61,7 +61,7 @@ class Summary:
         objective: what its value is: accuracy or oracle-test of a table, "score NAME" of a supernet, "validation accuracy,
             best" or "..., last5" of networks that were trained, else value.
         seed: of the strategy.
-        queries: distinct networks evaluated.
+        queries: distinct networks evaluated, at each fidelity.
         failed: how many of them failed.
         stop: why it ended.
         seconds: wall time.
@@ -127,7 +127,7 @@ def _summary(found: _Found) -> Summary:
         failed=int(np.isnan(result.values).sum()),
         stop=result.stop,
         seconds=result.seconds,
-        best_query=int(np.nanargmax(result.values)) + 1,
+        best_query=result.best_row + 1,
         value=best.value,
         code=best.code.tolist(),
         architecture=result.architecture,
@@ -222,6 +222,7 @@ def _pictures(found: _Found) -> list[Path]:
     cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
         result.values,
+        best=result.best_so_far,
         unit=found.unit,
         optimum=result.optimum,
         rank=None if standing is None else (standing.rank, standing.rows),

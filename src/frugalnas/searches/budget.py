@@ -16,7 +16,7 @@ class Budget:
     """When a search stops: at whichever limit comes first.
 
     Attributes:
-        queries: distinct networks evaluated; failed ones count.
+        queries: distinct networks evaluated, each at each fidelity anew; failed ones count.
         seconds: wall time, summed over interruptions.
         until_optimum: stop as soon as the best known value is found, where the evaluator knows it.
         failures: stop when all of so many first evaluations have failed; None: never for that.
@@ -47,8 +47,13 @@ class Budget:
         if self.failures is not None and self.failures < 1:
             raise FrugalnasError(f"stop after {self.failures} failures; it has to be positive")
 
-    def check(self, strategy: Strategy) -> None:
-        """Refuse, before anything runs, a budget that this strategy cannot spend or that spends nothing on search."""
+    def check(self, strategy: Strategy, *, again: bool = False) -> None:
+        """Refuse, before anything runs, a budget that this strategy cannot spend or that spends nothing on search.
+
+        Args:
+            strategy: that spends it.
+            again: whether a network may be a query more than once, as at several fidelities.
+        """
         if self.queries is None:
             return
         if self.queries < strategy.initial:
@@ -57,7 +62,7 @@ class Budget:
                 f"raise `queries` or lower `initial`"
             )
         space = strategy.space
-        if self.queries > space.distinct:
+        if self.queries > space.distinct and not again:
             raise FrugalnasError(
                 f"a budget of {self.queries} queries is more than {space!r} has distinct networks ({space.distinct:,}); "
                 f"lower `queries`"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.executors import Executor
-from frugalnas.searches.ledger import Ledger, Queries, journal_lines, read_queries, usual_error
+from frugalnas.searches.ledger import Ledger, Marks, Queries, journal_lines, read_queries, usual_error
 from frugalnas.searches.result import SearchResult
 from frugalnas.searches.state import read_state, restore_evaluator, write_state
 from frugalnas.strategies import Strategy
@@ -30,10 +30,11 @@ STATE_INTERVAL_S = 1.0
 """The state is only a cache of the journal: it is written this often at most, and when the search stops."""
 FRUITLESS_ASKS = 1_000
 """A strategy that asks for nothing new this many times in a row has nothing left to find."""
+NOTHING_NEW = f"{FRUITLESS_ASKS:,} asks in a row brought no new network"
 
 
-class Loop:
-    """One search under way, new or resumed.
+class Loop(ABC):
+    """One search under way, new or resumed; child classes say when the strategy is asked and told.
 
     Resuming is no special case: the strategy continues from its last state (or from the beginning), and what the journal
     has already answered is taken from there instead of from the evaluator. A stateful evaluator cannot be passed over: it
@@ -86,7 +87,7 @@ class Loop:
             for callback in self.callbacks:
                 callback.on_start(len(self.ledger), self.budget.queries)
             try:
-                stop = over or self._rounds()
+                stop = over or self._go()
                 self._leave(stop)
             except BaseException as error:
                 with suppress(OSError):  # the state is only a cache, and what stopped the search is what has to be said
@@ -98,6 +99,10 @@ class Loop:
         run_dir = None if self.folder is None else self.folder.path
         space, optimum = self.strategy.space, self.evaluator.optimum
         return SearchResult(space, self.ledger.queries, stop, self._seconds(), optimum, run_dir)
+
+    @abstractmethod
+    def _go(self) -> str:
+        """Ask, evaluate and tell until the reason to stop, which is returned."""
 
     def _pick_up(self, folder: RunFolder) -> str | None:
         """Go back to where the run was; the reason to stop where a stateful evaluator has nothing left to do."""
@@ -115,7 +120,7 @@ class Loop:
         if state is not None and state["queries"] <= len(self.journal):
             fresh = copy.deepcopy(self.strategy)
             try:
-                self.strategy.load_state_dict(state["strategy"])
+                self._restore(state)
             except Exception:  # not this strategy's state: the journal is enough
                 if self.evaluator.stateful:
                     raise
@@ -134,33 +139,6 @@ class Loop:
         self._write_timing()
         if self.folder is not None:
             self.folder.close()
-
-    def _rounds(self) -> str:
-        """Ask, evaluate and tell until the reason to stop, which is returned."""
-        fruitless = 0
-        self._take_state()
-        while True:
-            stop = self._stop()
-            if stop is not None:
-                self._take_state()
-                return stop
-            rounds = self._ask()
-            trials = reduce(Trials.joined, rounds)
-            if not len(trials):
-                return "the space is exhausted"
-            before = len(self.ledger)
-            evaluations = self._evaluate(trials)
-            if evaluations is None:
-                # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
-                return self._stop() or "the budget is spent"
-            start = 0
-            for asked in [trials] if trials.group is None else rounds:  # groups under the strategy's own numbers
-                self.strategy.tell(asked, evaluations.take(slice(start, start + len(asked))))
-                start += len(asked)
-            fruitless = fruitless + 1 if len(self.ledger) == before else 0
-            if fruitless == FRUITLESS_ASKS:
-                return f"{FRUITLESS_ASKS:,} asks in a row brought no new network"
-            self._after_round()
 
     def _stop(self) -> str | None:
         best, optimum = self.ledger.best_value, self.evaluator.optimum
@@ -184,45 +162,6 @@ class Loop:
     def _seconds(self) -> float:
         return self.earlier_seconds + time.perf_counter() - self.started
 
-    def _ask(self) -> list[Trials]:
-        """A round, or as many rounds as keep every worker busy; none follows one that has groups."""
-        # One thread, so that a trajectory does not depend on how many cores the machine has.
-        with self.threads.limit(limits=1):
-            if self.unplayed and self.executor.workers == 1:
-                return [self.strategy.ask_rounds(len(self.journal) - self.played)]
-            rounds = [self.strategy.ask()]
-            idle = self.executor.workers - len(rounds[0])
-            while len(rounds[0]) and rounds[-1].group is None and idle > 0:
-                more = self.strategy.ask(idle)
-                if not len(more):
-                    break
-                rounds.append(more)
-                idle -= len(more)
-        if not self.evaluator.stateful and any(trials.fidelity is not None for trials in rounds):
-            raise FrugalnasError(
-                f"{type(self.strategy).__name__} asks for a fidelity, but ledger and journal know a query by its network alone: "
-                f"asked for again at another fidelity, it would be answered from the record. An evaluator with stateful = True, "
-                f"of which every answer counts, takes fidelities; its state_dict may be empty"
-            )
-        return rounds
-
-    def _evaluate(self, trials: Trials) -> Evaluations | None:
-        """The answers to a round, new networks in order; None where the budget ended before the last of them."""
-        networks = self.strategy.network_ids(trials.codes)
-        numbers, new = networks.tolist(), {}
-        for row, network in enumerate(numbers):
-            if self.ledger.stateful:
-                new[row] = row
-            elif self.ledger.row_of(network) is None:
-                new.setdefault(network, row)
-        before, rows = len(self.ledger), list(new.values())
-        if not self._answer(trials.take(rows), networks[rows]):
-            return None
-        if self.ledger.stateful:
-            return self.ledger.queries.evaluations(range(before, len(self.ledger)))
-        places = map(self.ledger.row_of, numbers)
-        return self.ledger.queries.evaluations([place for place in places if place is not None])
-
     # -- answers -------------------------------------------------------------------------------------------------
 
     @property
@@ -230,69 +169,54 @@ class Loop:
         """Whether the journal still answers in the evaluator's place."""
         return self.played < len(self.journal)
 
-    def _at_once(self, left: int) -> int:
-        """How many answers are counted in one go: one where somebody looks on, or it may end the search."""
-        return 1 if self.callbacks or self.budget.until_optimum or self.ledger.best_value is None else left
-
-    def _answer(self, trials: Trials, networks: NDArray[np.uint64]) -> bool:
-        """Count what a round asks anew, from the journal as far as it goes; whether the budget sufficed for all of it."""
-        done = 0
-        while done < len(trials) and self.unplayed:
-            if self._stop() is not None:
-                return False
-            left = min(len(trials) - done, len(self.journal) - self.played)
-            if self.budget.queries is not None:
-                left = min(left, self.budget.queries - len(self.ledger))
-            rows = slice(done, done + self._at_once(left))
-            self._play(trials.codes[rows], networks[rows])
-            done = rows.stop
-        unspent = len(trials) if self.budget.queries is None else done + self.budget.queries - len(self.ledger)
-        todo = trials.take(slice(done, max(unspent, done)))
-        for answers in self._answers(todo):
-            start = 0
-            while start < len(answers):
-                if self._stop() is not None:
-                    return False
-                rows = slice(start, start + self._at_once(len(answers) - start))
-                part, places = answers.take(rows), slice(done, done + rows.stop - start)
-                self._count(trials.codes[places], part, networks[places])
-                start, done = rows.stop, places.stop
-        return done == len(trials)
-
-    def _answers(self, todo: Trials) -> Iterator[Evaluations]:
-        """What the executor says of trials, in their order; the next ones are waited for only when they are wanted."""
-        first, given = len(self.ledger) + 1, 0
-        if len(todo):
-            self.executor.submit(
-                self.evaluator, todo, [self.workdirs / f"{first + row:06d}" for row in range(len(todo))]
+    def _checked(self, trials: Trials) -> Trials:
+        """What the strategy asks for, where the evaluator can answer it."""
+        if trials.fidelity is None:
+            return trials
+        if not self.evaluator.takes_fidelity:
+            raise FrugalnasError(
+                f"{type(self.strategy).__name__} asks for a fidelity, and {type(self.evaluator).__name__} takes none; an evaluator "
+                f"that reads Trials.fidelity says so by takes_fidelity = True"
             )
-        while given < len(todo) and self._stop() is None:
-            answers = self.executor.completed()
-            given += len(answers)
-            yield answers
+        if np.isinf(trials.fidelity).any():
+            raise FrugalnasError(
+                f"{type(self.strategy).__name__} asks for a fidelity of inf; NaN means as thoroughly as it can"
+            )
+        return trials
 
-    def _play(self, codes: NDArray[Any], networks: NDArray[np.uint64]) -> None:
+    def _marks(self, trials: Trials) -> Marks:
+        """What the journal says of trials besides their answers."""
+        return {} if trials.fidelity is None else {"fidelity": np.asarray(trials.fidelity, np.float64)}
+
+    def _play(self, trials: Trials, networks: NDArray[np.uint64]) -> None:
         """Count queries that the journal has answered."""
-        end = self.played + len(codes)
-        known = self.journal.codes[self.played : end]
-        for place in np.flatnonzero((known != codes).any(axis=1)).tolist():
-            raise RunFolderError(
-                f"query {self.played + place + 1} in the journal is {self.strategy.space.format(known[place])}, but the "
-                f"strategy now asks for {self.strategy.space.format(codes[place])}; the run was made by "
-                f"another version of frugalnas or its configuration was edited"
-            )
+        end, given = self.played + len(trials), self._marks(trials)
+        known, asked = self.journal.codes[self.played : end], trials.codes
+        for place in np.flatnonzero((known != asked).any(axis=1)).tolist():
+            raise self._other(place, self.strategy.space.format(known[place]), self.strategy.space.format(asked[place]))
+        for name, column in self.journal.marks(slice(self.played, end)).items():
+            now = given.get(name, np.full(len(trials), np.nan))
+            for place in np.flatnonzero((column != now) & ~(np.isnan(column) & np.isnan(now))).tolist():
+                raise self._other(place, f"of {name} {column[place]:g}", f"{name} {now[place]:g}")
         self.ledger.take(self.journal, self.played, end, networks)
         self.played = end
         self._counted()
 
-    def _count(self, codes: NDArray[Any], answers: Evaluations, networks: NDArray[np.uint64]) -> None:
+    def _other(self, place: int, known: str, asked: str) -> RunFolderError:
+        return RunFolderError(
+            f"query {self.played + place + 1} in the journal is {known}, but the strategy now asks for {asked}; the run was made "
+            f"by another version of frugalnas or its configuration was edited"
+        )
+
+    def _count(self, trials: Trials, answers: Evaluations, networks: NDArray[np.uint64]) -> None:
         """Count queries that were just answered."""
+        codes, marks = trials.codes, self._marks(trials)
         if self.folder is not None:  # first, as what cannot be written has not happened
-            lines = journal_lines(self.strategy.space, len(self.ledger) + 1, codes, answers)
+            lines = journal_lines(self.strategy.space, len(self.ledger) + 1, codes, answers, marks)
             self.folder.extend(lines)
             for callback in self.callbacks:
                 callback.on_record(lines[-1])
-        self.ledger.add(codes, answers.values, answers.metrics, answers.errors, networks)
+        self.ledger.add(codes, answers.values, answers.metrics, answers.errors, networks, marks)
         self._counted()
 
     def _counted(self) -> None:
@@ -308,13 +232,20 @@ class Loop:
     # -- state ---------------------------------------------------------------------------------------------------
 
     def _take_state(self) -> None:
-        """Note where the run can be taken up again, which is between rounds only."""
+        """Note where the run can be taken up again, which is where all that is answered was told."""
         if self.folder is not None:
-            self.state = {"queries": len(self.ledger), "strategy": self.strategy.state_dict()}
+            self.state = self._state()
             if self.evaluator.stateful:
                 self.state["evaluator"] = self.evaluator.state_dict()
 
-    def _after_round(self) -> None:
+    def _state(self) -> dict[str, Any]:
+        return {"queries": len(self.ledger), "strategy": self.strategy.state_dict()}
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `_state` returned."""
+        self.strategy.load_state_dict(state["strategy"])
+
+    def _after_tell(self) -> None:
         # A long search has a large state, which may not take more than a twentieth of the time.
         due = self.saved_at + STATE_INTERVAL_S * max(1.0, 20 * self.saving_s)
         if time.perf_counter() > due and not self.unplayed:

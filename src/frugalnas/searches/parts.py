@@ -40,7 +40,7 @@ def check_parts(
     Raises:
         FrugalnasError: naming the parts, and which to take instead.
     """
-    budget.check(strategy)
+    budget.check(strategy, again=evaluator.takes_fidelity)
     if evaluator.stateful and not isinstance(executor, SerialExecutor):
         raise FrugalnasError("a stateful evaluator runs in this process: leave `workers` and `timeout` out")
     if evaluator.stateful and kept and type(evaluator).state_dict is Evaluator.state_dict:

@@ -1,4 +1,4 @@
-"""Tasks in other processes, answered in the order of the tasks; a process that dies or hangs costs its own task alone."""
+"""Tasks in other processes, answered in order or as they come; a process that dies or hangs costs its own task alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pickle
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
@@ -54,48 +54,71 @@ class Workers:
     def __init__(self, most: int) -> None:
         self.most = most
         self._idle: list[_Worker] = []
+        self._busy: dict[int, _Worker] = {}
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._answers: dict[int, Any] = {}
 
     def run(
         self, function: Callable[..., Answer], tasks: Sequence[tuple[Any, ...]], timeout: float | None = None
     ) -> Iterator[Answer | Lost]:
-        """What `function` returns for the arguments of each task; `Lost` where the process died or took too long.
+        """What `function` returns for the arguments of each task, in their order; as `submit` and `completed` have it."""
+        try:
+            self.submit(function, dict(enumerate(tasks)))
+            for number in range(len(tasks)):
+                yield self.completed(timeout, number)[1]
+        finally:
+            self.drop()
+
+    def submit(self, function: Callable[..., Any], tasks: Mapping[int, tuple[Any, ...]]) -> None:
+        """Take on tasks beside those that are under way.
 
         Args:
-            function: of a module, so that another process finds it. What it raises is raised here.
-            tasks: arguments of each call.
-            timeout: seconds that one call may take, loading its arguments not counted; None: for ever.
+            function: of a module, so that another process finds it. What it raises, `completed` raises.
+            tasks: arguments of each call, by a number of its own.
 
         Raises:
-            FrugalnasError: where tasks cannot be sent or loaded, or no process can be started.
+            FrugalnasError: where tasks cannot be sent.
         """
         try:
-            waiting = deque(enumerate(pickle.dumps((function, task)) for task in tasks))
+            self._waiting.extend([(number, pickle.dumps((function, task))) for number, task in tasks.items()])
         except Exception as error:
             raise FrugalnasError(f"this cannot be sent to worker processes: {told(error)}") from None
-        busy: dict[int, _Worker] = {}
-        answers: dict[int, Any] = {}
-        try:
-            for place in range(len(tasks)):
-                while place not in answers:
-                    while waiting and len(busy) < self.most:
-                        number, task = waiting.popleft()
-                        busy[number] = self._worker()
-                        busy[number].give(task)
-                    wait([worker.pipe for worker in busy.values()], _patience(busy.values(), timeout))
-                    for number, worker in list(busy.items()):
-                        heard = worker.look(timeout)
-                        if heard is not None:
-                            (answers[number],) = heard
-                            del busy[number]
-                            if worker.idle:
-                                self._idle.append(worker)
-                answer = answers.pop(place)
-                if isinstance(answer, _Raised):
-                    raise answer.error
-                yield answer
-        finally:
-            for worker in busy.values():
-                worker.stop()
+
+    def completed(self, timeout: float | None = None, number: int | None = None) -> tuple[int, Any]:
+        """The number of a task that is done, and its answer: `Lost` where the process died or took too long.
+
+        Args:
+            timeout: seconds that one call may take, loading its arguments not counted; None: for ever.
+            number: the task that is waited for; None: whichever is done first.
+
+        Raises:
+            FrugalnasError: where tasks cannot be loaded, or no process can be started.
+        """
+        while not self._answers if number is None else number not in self._answers:
+            while self._waiting and len(self._busy) < self.most:
+                place, task = self._waiting.popleft()
+                self._busy[place] = self._worker()
+                self._busy[place].give(task)
+            wait([worker.pipe for worker in self._busy.values()], _patience(self._busy.values(), timeout))
+            for place, worker in list(self._busy.items()):
+                heard = worker.look(timeout)
+                if heard is not None:
+                    (self._answers[place],) = heard
+                    del self._busy[place]
+                    if worker.idle:
+                        self._idle.append(worker)
+        done = next(iter(self._answers)) if number is None else number
+        answer = self._answers.pop(done)
+        if isinstance(answer, _Raised):
+            raise answer.error
+        return done, answer
+
+    def drop(self) -> None:
+        """Forget what is under way."""
+        for worker in self._busy.values():
+            worker.stop()
+        for kept in (self._busy, self._waiting, self._answers):
+            kept.clear()
 
     def _worker(self) -> _Worker:
         while self._idle:
@@ -116,6 +139,7 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the processes."""
+        self.drop()
         for worker in self._idle:
             worker.pipe.close()
         for worker in self._idle:

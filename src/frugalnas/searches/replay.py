@@ -11,8 +11,9 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.executors import Executor
 from frugalnas.searches.ledger import read_queries
-from frugalnas.searches.loop import Loop
-from frugalnas.searches.parts import rebuilt
+from frugalnas.searches.parts import Parts, rebuilt
+from frugalnas.searches.run import loop_of
+from frugalnas.spaces import IntArray
 from frugalnas.strategies import NPENAS, WeakNAS
 from frugalnas.strategies.guided import Round
 
@@ -51,7 +52,8 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
     if not answers:
         return 0
     # Without a folder of its own the loop writes nothing; its budget ends with the journal.
-    loop = Loop(strategy, evaluator, Budget(queries=len(answers), failures=None), _NoExecutor(executor.workers))
+    budget = Budget(queries=len(answers), failures=None)
+    loop = loop_of(Parts(strategy, evaluator, budget, _NoExecutor(executor)))
     loop.journal = answers
     loop.run()
     if loop.unplayed:
@@ -65,13 +67,13 @@ def replay(run_dir: Path | str, on_round: Callable[[Round], None]) -> int:
 class _NoExecutor(Executor):
     """Evaluates nothing, and asks for as much at once as the run's own executor did."""
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    def __init__(self, own: Executor) -> None:
+        self.workers, self.ordered = own.workers, own.ordered
 
     def submit(self, evaluator: Evaluator, trials: Trials, workdirs: Sequence[Path]) -> None:
         """Refuses what the journal does not answer."""
         raise RunFolderError(f"the journal does not answer {len(trials)} architectures that the strategy asks for")
 
-    def completed(self) -> Evaluations:
+    def completed(self) -> tuple[IntArray, Evaluations]:
         """Nothing was submitted."""
         raise AssertionError

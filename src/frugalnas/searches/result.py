@@ -57,7 +57,7 @@ class SearchResult(Shown):
 
     @property
     def best(self) -> Query:
-        """The query with the highest value, the earliest of equals.
+        """The query with the highest value among those of the highest fidelity at which any succeeded, the earliest of equals.
 
         Raises:
             FrugalnasError: where every evaluation failed.
@@ -65,7 +65,12 @@ class SearchResult(Shown):
         if not np.isfinite(self.values).any():
             why = usual_error(self.told)
             raise FrugalnasError(f"no evaluation succeeded: {self.stop if why in self.stop else why}")
-        return self.queries[int(np.nanargmax(self.values))]
+        return self.queries[self.best_row]
+
+    @property
+    def best_row(self) -> int:
+        """The place of the best query, from 0."""
+        return int(np.argmax(self._standing))
 
     @property
     def architecture(self) -> str:
@@ -74,9 +79,22 @@ class SearchResult(Shown):
 
     @property
     def best_so_far(self) -> NDArray[np.float64]:
-        """The best value after each query, NaN before the first success, shape [queries]."""
-        running = np.maximum.accumulate(np.where(np.isfinite(self.values), self.values, -np.inf))
-        return np.where(np.isfinite(running), running, np.nan)
+        """What the best query so far is worth after each query, NaN before the first success, shape [queries].
+
+        It falls where a higher fidelity begins.
+        """
+        standing = self._standing
+        best = np.maximum.accumulate(np.where(standing == np.maximum.accumulate(standing), np.arange(len(standing)), 0))
+        return self.values[best]
+
+    @property
+    def _standing(self) -> NDArray[np.float64]:
+        """A number that is the larger the better a query is, minus infinity where it failed, shape [queries]."""
+        found, levels = np.isfinite(self.values), self.told.levels
+        if levels is None:
+            return np.where(found, self.values, -np.inf)
+        order = np.unique(np.column_stack([levels, np.where(found, self.values, 0.0)]), axis=0, return_inverse=True)[1]
+        return np.where(found, order.ravel(), -np.inf)
 
     @property
     def queries_to_optimum(self) -> int | None:

@@ -15,13 +15,15 @@ from frugalnas.runs.fields import PART
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Row, RunKind
 from frugalnas.runs.progress import Callback
+from frugalnas.searches.arrivals import Arrivals
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.callbacks import notebook_progress
 from frugalnas.searches.executors import Executor, SerialExecutor
-from frugalnas.searches.ledger import read_queries
+from frugalnas.searches.ledger import rank, read_queries
 from frugalnas.searches.loop import Loop
 from frugalnas.searches.parts import Parts, as_evaluator, check_parts, rebuilt
 from frugalnas.searches.result import SearchResult
+from frugalnas.searches.rounds import Rounds
 from frugalnas.searches.state import read_state
 from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.strategies import Strategy
@@ -48,7 +50,7 @@ class SearchRun(RunKind):
     def carry(self, folder: RunFolder, callbacks: Sequence[Callback], **handed: Any) -> SearchResult:
         """Search until the budget is spent; `parts` are handed on where they are there already."""
         parts: Parts = handed.get("parts") or rebuilt(folder)
-        return Loop(*parts, folder, callbacks).run()
+        return loop_of(parts, folder, callbacks).run()
 
     def load(self, folder: RunFolder, space: SearchSpace | None = None) -> SearchResult:
         """What was found so far; the space is given where it is of a script and cannot be found by name."""
@@ -60,11 +62,11 @@ class SearchRun(RunKind):
 
     def row(self, folder: RunFolder) -> Row:
         """The strategy, and how many queries of the budget are spent."""
-        config, values = folder.config, [line["value"] for line in folder.lines()]
-        found = [value for value in values if value is not None]
+        config, lines = folder.config, list(folder.lines())
+        found = [rank(line) for line in lines if line["value"] is not None]
         most = config["budget"]["queries"]
-        done = f"{len(values)}{'' if most is None else f' of {most}'} queries"
-        best = f"{max(found):.3f}" if found else ""
+        done = f"{len(lines)}{'' if most is None else f' of {most}'} queries"
+        best = f"{max(found)[1]:.3f}" if found else ""
         seconds = config["budget"]["seconds"]
         limits = "" if seconds is None else f"{seconds:g} s"
         return Row(subject_of(config["evaluator"]), done, best, config["strategy"]["name"], limits)
@@ -97,6 +99,12 @@ class SearchRun(RunKind):
             return {}
         parts = rebuilt(folder)
         return {"parts": rebudgeted(folder, parts._replace(budget=replace(parts.budget, **changes)))}
+
+
+def loop_of(parts: Parts, folder: RunFolder | None = None, callbacks: Sequence[Callback] = ()) -> Loop:
+    """The search of these parts, in rounds or telling answers as they come."""
+    kind = Rounds if parts.executor.ordered else Arrivals
+    return kind(*parts, folder, callbacks)
 
 
 def rebudgeted(folder: RunFolder, parts: Parts) -> Parts:
@@ -156,7 +164,7 @@ def search(
         }
         found: SearchResult = SearchRun().start(run_dir, config, callbacks=callbacks, parts=parts)
         return found
-    result = Loop(*parts, None, callbacks).run()
+    result = loop_of(parts, None, callbacks).run()
     for callback in callbacks:
         callback.on_stop(result)
     return result

@@ -284,6 +284,10 @@ class ComparisonRun(Grid):
         entry = next(entry for entry in config["strategies"] if label_of(entry) == label)
         budget = Budget(queries=config["queries"], until_optimum=config["until_optimum"])
         found = search(_strategy(entry, space, seed), evaluator, budget)
+        if found.told.levels is not None:
+            raise FrugalnasError(
+                f"{label} asks for fidelities, and a comparison counts queries that are alike; leave it out"
+            )
         told = zip(found.codes.tolist(), without_nan(found.values), strict=True)
         line = {
             "strategy": label,

@@ -215,6 +215,10 @@ def _labels(source: Path, space: SearchSpace, column: str | None, architecture: 
         )
     queries = read_queries(folder, space)
     done = np.isfinite(queries.values)
+    if queries.levels is not None:
+        done &= queries.levels == queries.levels[done].max(
+            initial=-np.inf
+        )  # labels of several fidelities are not alike
     if not done.any():
         raise FrugalnasError(f"{source} has no evaluations that succeeded; continue it with: frugalnas resume {source}")
     return distinct_labels(space, queries.codes[done], queries.values[done], "value")
