@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.scores.angle import AngleTable, cosine_of
-from frugalnas.spaces import Codes, FactoredSpace, IntArray, SearchSpace
+from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -243,13 +243,7 @@ class _Search:
 
 def _factors(table: AngleTable, space: FactoredSpace) -> tuple[list[_Factor], Floats]:
     """The independent choices of a space, in the order of their genes, and how large its budgets are."""
-    grouped = {gene for genes, _ in space.joint for gene in genes}
-    groups: list[tuple[list[int], IntArray]] = [
-        ([gene], np.flatnonzero(allowed)[:, None]) for gene, allowed in enumerate(space.allowed) if gene not in grouped
-    ]
-    for genes, combinations in space.joint:
-        groups += _peeled(list(genes), combinations[space.allowed[list(genes), combinations].all(axis=1)])
-    groups.sort(key=lambda group: group[0])
+    groups = space.independent()
     amounts: list[list[Floats]] = []
     budgets: list[float] = []
     for rule in Constraint.parse(str(space.limits["where"])) if "where" in space.limits else ():
@@ -268,14 +262,6 @@ def _factors(table: AngleTable, space: FactoredSpace) -> tuple[list[_Factor], Fl
         for (genes, options), *taken in zip(groups, *amounts, strict=True)
     ]
     return factors, np.array(budgets)
-
-
-def _peeled(genes: list[int], combinations: IntArray) -> list[tuple[list[int], IntArray]]:
-    """The same combinations as several groups, where the first gene does not bind the others."""
-    first, rest = np.unique(combinations[:, 0]), np.unique(combinations[:, 1:], axis=0)
-    if len(genes) == 1 or len(first) * len(rest) > len(combinations):
-        return [(genes, combinations)]
-    return [(genes[:1], first[:, None]), *_peeled(genes[1:], rest)]
 
 
 def _least_ratio(parts: Sequence[Floats], above: int, below: int) -> float:

@@ -128,6 +128,14 @@ class FactoredSpace(SearchSpace):
             factors.append((genes, kept[order]))
         return sorted(factors, key=lambda factor: factor[0])
 
+    def independent(self) -> list[tuple[list[int], IntArray]]:
+        """The smallest groups of genes that do not bind one another, and the combinations that each may take.
+
+        A group is split where its first gene takes any value whatever the others take. In the order of the genes; the second
+        of each pair has shape [m, genes of the group].
+        """
+        return [part for genes, combinations in self._factors for part in _peeled(list(genes), combinations)]
+
     @property
     def _combinations(self) -> int:
         return math.prod(len(combinations) for _, combinations in self._factors)
@@ -325,6 +333,14 @@ class FactoredSpace(SearchSpace):
         for key in ("_factors", "_band"):
             smaller.__dict__.pop(key, None)
         return smaller
+
+
+def _peeled(genes: list[int], combinations: IntArray) -> list[tuple[list[int], IntArray]]:
+    """The same combinations as several groups, where the first gene does not bind the others."""
+    first, rest = np.unique(combinations[:, 0]), np.unique(combinations[:, 1:], axis=0)
+    if len(genes) == 1 or len(first) * len(rest) > len(combinations):
+        return [(genes, combinations)]
+    return [(genes[:1], first[:, None]), *_peeled(genes[1:], rest)]
 
 
 def _ranks(codes: Codes, values: int) -> NDArray[np.intp]:
