@@ -23,62 +23,32 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "frugalnas.data": ("Augmentation", "Images"),
-    "frugalnas.errors": ("FrugalnasError",),
-    "frugalnas.evaluation": ("Evaluations", "Evaluator", "FunctionEvaluator", "Trials"),
-    "frugalnas.methods.kind": ("MethodResult", "load_method"),
-    "frugalnas.methods.rlnas": ("RLNAS", "rlnas"),
-    "frugalnas.networks": ("build", "count_network", "load"),
-    "frugalnas.predictors": ("Boosting", "Forest", "GaussianProcess", "MLP", "Prediction", "Predictor", "Ridge"),
-    "frugalnas.runs.kinds": ("RunKind", "load_run", "resume_run"),
-    "frugalnas.runs.progress": ("Progress",),
-    "frugalnas.searches": (
-        "Budget",
-        "ProcessExecutor",
-        "SearchResult",
-        "SerialExecutor",
-        "load_search",
-        "resume",
-        "search",
-    ),
-    "frugalnas.searches.supernet_scores": ("ScoreEvaluator", "open_score"),
-    "frugalnas.trainings.supernet": ("SupernetResult", "load_supernet", "train_supernet"),
-    "frugalnas.trainings.network": ("TrainingResult", "train"),
-    "frugalnas.searches.untrained": ("UntrainedEvaluator", "open_untrained"),
-    "frugalnas.scores": ("Angle", "AngleRule", "Score", "largest_angle"),
-    "frugalnas.spaces": (
-        "Architecture",
-        "DARTS",
-        "FairNAS",
-        "Genotype",
-        "LayerSpace",
-        "MobileNet",
-        "NASBench101",
-        "NASBench201",
-        "OnceForAll",
-        "Population",
-        "SearchSpace",
-        "ShuffleNet",
-        "known",
-    ),
-    "frugalnas.strategies": (
-        "Evolution",
-        "GeneticSearch",
-        "LocalSearch",
-        "NPENAS",
-        "RandomSearch",
-        "RegularizedEvolution",
-        "Strategy",
-        "WeakNAS",
-    ),
-    "frugalnas.studies": ("Comparison", "compare"),
-    "frugalnas.studies.correlation": ("correlate",),
-    "frugalnas.supernets": ("Supernet", "supernet_of"),
-    "frugalnas.tables": ("Table", "TableEvaluator", "import_benchmark", "import_table", "open_table", "table_names"),
-    "frugalnas.training": ("Compute",),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_ROOMS = """
+    data: Augmentation Images
+    errors: FrugalnasError
+    evaluation: Evaluations Evaluator FunctionEvaluator Trials
+    methods.kind: MethodResult load_method
+    methods.rlnas: RLNAS rlnas
+    networks: build count_network load
+    predictors: Boosting Forest GaussianProcess MLP Prediction Predictor Ridge
+    runs.kinds: RunKind load_run resume_run
+    runs.progress: Progress
+    scores: Angle AngleRule Score largest_angle
+    searches: Budget ProcessExecutor SearchResult SerialExecutor load_search resume search
+    searches.supernet_scores: ScoreEvaluator open_score
+    searches.untrained: UntrainedEvaluator open_untrained
+    spaces: Architecture DARTS FairNAS Genotype LayerSpace MobileNet NASBench101 NASBench201 OnceForAll Population
+    spaces: SearchSpace ShuffleNet known
+    strategies: Evolution GeneticSearch LocalSearch NPENAS RandomSearch RegularizedEvolution Strategy WeakNAS
+    studies: Comparison compare
+    studies.correlation: correlate
+    supernets: Supernet supernet_of
+    tables: Table TableEvaluator import_benchmark import_table open_table table_names
+    training: Compute
+    trainings.network: TrainingResult train
+    trainings.supernet: SupernetResult load_supernet train_supernet
+"""
+_HOME = {name: f"frugalnas.{room[:-1]}" for room, *names in map(str.split, _ROOMS.split("\n")[1:-1]) for name in names}
 
 __all__ = sorted(_HOME)
 

@@ -122,9 +122,7 @@ def add_sizes(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:
 
 
 def find_architecture(
-    parsed: argparse.Namespace,
-    settings: Mapping[str, str] | None = None,
-    sizes: Mapping[str, Any] | None = None,
+    parsed: argparse.Namespace, settings: Mapping[str, str] | None = None, sizes: Mapping[str, Any] | None = None
 ) -> Architecture:
     """The architecture that a command line names, at the sizes that its options and settings say.
 

@@ -36,7 +36,8 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 def _count(parsed: argparse.Namespace) -> None:
     found = find_architecture(parsed, space_settings(parsed.set))
     counts = counted(found)
-    further = {} if found.own is None else _further(found)
+    own = [name for name in found.space.quantities if name not in ("params", "macs", "thop")]
+    further = {} if found.own is None else {name: float(found.space.count(name, found.code[None])[0]) for name in own}
     exported = _exported(found) if parsed.exported else {}
     if parsed.json:
         plain = {"name": found.name, "space": found.space.name, "architecture": found.text, "sizes": found.sizes}
@@ -79,9 +80,3 @@ def _exported(found: Architecture) -> dict[str, int]:
     size = int(space.input_size)
     params, macs = exported_counts(live_network(found.build().eval(), size), size)
     return {"exported_params": params, "exported_macs": macs}
-
-
-def _further(found: Architecture) -> dict[str, float]:
-    """What the space counts besides parameters and multiply-adds."""
-    own = [name for name in found.space.quantities if name not in ("params", "macs", "thop")]
-    return {name: float(found.space.count(name, found.code[None])[0]) for name in own}

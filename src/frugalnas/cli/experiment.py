@@ -44,11 +44,8 @@ class _Misplaced(argparse.Action):
 
 def candidates(words: Sequence[str | None]) -> list[str | None]:
     """The study that is meant by words, some of which are values of options."""
-    return [next((word for word in words if word and _is_study(word)), words[0])]
-
-
-def _is_study(word: str) -> bool:
-    return word in experiment_names() or Path(word).suffix in (".yaml", ".yml")
+    known = experiment_names()
+    return [next((word for word in words if word in known or Path(word or "").suffix in (".yaml", ".yml")), words[0])]
 
 
 def add(parser: argparse.ArgumentParser, name: str | None = None) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import add_limit
+from frugalnas.cli.options import add_limit, matched
 from frugalnas.cli.parsing import option
 from frugalnas.cli.training_options import add_data, add_device
 from frugalnas.errors import FrugalnasError
@@ -112,13 +112,7 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
 
 def stage_settings(said: Sequence[str]) -> dict[str, Any]:
     """`--set STAGE.NAME=VALUE` options as {STAGE.NAME: VALUE}."""
-    settings: dict[str, Any] = {}
-    for setting in said:
-        name, equals, value = setting.partition("=")
-        if not equals or "." not in name:
-            raise FrugalnasError(f"--set {setting!r} is not of the form STAGE.NAME=VALUE, such as supernet.epochs=30")
-        settings[name] = value
-    return settings
+    return dict(matched(said, r"([^=]*\.[^=]*)=(.*)", "STAGE.NAME=VALUE, such as supernet.epochs=30"))
 
 
 def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

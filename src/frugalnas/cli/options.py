@@ -7,7 +7,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from frugalnas.amounts import number, whole
@@ -79,14 +79,20 @@ def converted(constructor: Callable[..., Any], texts: Mapping[str, str], part: s
     return {name: convert(constructor, name, text, f"{part}.{name}") for name, text in texts.items()}
 
 
+def matched(texts: Iterable[str], pattern: str, form: str, flag: str = "--set") -> list[Any]:
+    """The groups of a pattern in each text that was typed behind a flag; one that has another form is refused."""
+    found = [(text, re.fullmatch(pattern, text, re.DOTALL)) for text in texts]
+    for text, match in found:
+        if match is None:
+            raise FrugalnasError(f"{flag} {text!r} is not of the form {form}")
+    return [match.groups() for _, match in found if match is not None]
+
+
 def settings_of(settings: Sequence[str], parts: Sequence[str] = ()) -> dict[str, dict[str, str]]:
     """`--set part.name=value` options as {part: {name: value}}; where parts are named, others are refused."""
     parsed: dict[str, dict[str, str]] = {}
-    for setting in settings:
-        match = re.fullmatch(r"(.+?)\.(\w+)=(.*)", setting)
-        if match is None:
-            raise FrugalnasError(f"--set {setting!r} is not of the form PART.NAME=VALUE, such as predictor.members=5")
-        parsed.setdefault(match[1], {})[match[2]] = match[3]
+    for part, name, text in matched(settings, r"(.+?)\.(\w+)=(.*)", "PART.NAME=VALUE, such as predictor.members=5"):
+        parsed.setdefault(part, {})[name] = text
     for part in parsed:
         if parts and part not in parts:
             raise unknown_name("part of --set", part, parts)

@@ -6,12 +6,11 @@ import argparse
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import frugalnas
+from frugalnas.amounts import number, whole
 from frugalnas.errors import NAMED, FrugalnasError, unknown_name
-
-_Number = TypeVar("_Number", int, float)
 
 COMMANDS = {
     "search": "search a space with a strategy",
@@ -66,8 +65,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.register("type", int, _whole)
-        self.register("type", float, _number)
+        self.register("type", int, _told(whole))
+        self.register("type", float, _told(number))
 
     def add_subparsers(self, **options: Any) -> Any:
         """Commands, of which one that is left out is asked for by showing which there are."""
@@ -243,25 +242,16 @@ def _add_trust(name: str, parser: argparse.ArgumentParser) -> None:
         )
 
 
-def _whole(text: str) -> int:
-    """A whole number as people write it, whose own error is shown where argparse would only say that a value is invalid."""
-    from frugalnas.amounts import whole
+def _told(read: Callable[[str], float]) -> Callable[[str], float]:
+    """What reads numbers, its own error shown where argparse would only say that a value is invalid."""
 
-    return _told(whole, text)
+    def told(text: str) -> float:
+        try:
+            return read(text)
+        except FrugalnasError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-
-def _number(text: str) -> float:
-    """The same of any number."""
-    from frugalnas.amounts import number
-
-    return _told(number, text)
-
-
-def _told(read: Callable[[str], _Number], text: str) -> _Number:
-    try:
-        return read(text)
-    except FrugalnasError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    return told
 
 
 # -- wording -----------------------------------------------------------------------------------------------------------

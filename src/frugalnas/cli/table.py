@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,7 +119,7 @@ def _import(parsed: argparse.Namespace) -> None:
 
 
 def _import_columns(parsed: argparse.Namespace) -> Table:
-    from frugalnas.cli.options import settings_of
+    from frugalnas.cli.options import matched, settings_of
     from frugalnas.cli.search import describe_space_option
     from frugalnas.tables import import_table
     from frugalnas.tables.importing import SUFFIXES
@@ -133,16 +132,18 @@ def _import_columns(parsed: argparse.Namespace) -> Table:
     if parsed.jobs is not None:
         raise FrugalnasError("--jobs is for a folder with a file per architecture; leave it out")
     try:
-        scale = {role: float(factor) for role, factor in _pairs(parsed.scale, "--scale")}
+        scaled = matched(parsed.scale or (), "([^=]+)=(.+)", "ROLE=VALUE", "--scale")
+        scale = {role: float(factor) for role, factor in scaled}
     except ValueError as error:
         raise FrugalnasError(f"--scale: {error}") from None
     settings = settings_of(parsed.set or (), ("space",))
+    columns = matched(parsed.columns or (), "([^=]+)=(.+)", "ROLE=VALUE", "--column")
     return import_table(
         parsed.file,
         name=parsed.name,
         space=describe_space_option(parsed.space or "nasbench201", settings),
         architecture=parsed.architecture,
-        columns={role: used.split(",") for role, used in _pairs(parsed.columns, "--column")},
+        columns={role: used.split(",") for role, used in columns},
         scale=scale,
         epochs=parsed.epochs,
         split=parsed.split or "",
@@ -159,10 +160,3 @@ def _how_to_search(table: Table) -> str:
     if table.has_test:
         return f"No validation results: an oracle study at most, frugalnas search --table {table.name} --objectives oracle-test"
     return "It has no accuracies to search by"
-
-
-def _pairs(entries: list[str] | None, option: str) -> list[tuple[str, str]]:
-    for entry in entries or ():
-        if not re.fullmatch("[^=]+=.+", entry, re.DOTALL):
-            raise FrugalnasError(f"{option} {entry!r} is not of the form ROLE=VALUE")
-    return [(role, value) for role, _, value in (entry.partition("=") for entry in entries or ())]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.errors import worded
+from frugalnas.report.markdown import aligned
 from frugalnas.strict_json import to_json
 
 if TYPE_CHECKING:
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 
 def print_columns(rows: Sequence[Sequence[str]], headings: Sequence[str] = ()) -> None:
     """Print rows of text, each column as wide as its widest cell."""
-    lines = [[worded(cell) for cell in line] for line in ([headings, *rows] if headings else rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    for line in lines:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    for line in aligned([[worded(cell) for cell in line] for line in ([headings, *rows] if headings else rows)]):
+        print(line.rstrip())
 
 
 def print_json(content: Any) -> None:

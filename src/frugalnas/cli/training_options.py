@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.cli.options import matched
 from frugalnas.cli.parsing import option
 from frugalnas.errors import FrugalnasError
 
@@ -94,10 +95,7 @@ def settings_of(
     """
     recipe: dict[str, Any] = {}
     space = {}
-    for setting in parsed.set:
-        name, equals, value = setting.partition("=")
-        if not equals or not name:
-            raise FrugalnasError(f"--set {setting!r} is not of the form NAME=VALUE, such as augmentation.cutout=8")
+    for name, value in matched(parsed.set, "([^=]+)=(.*)", "NAME=VALUE, such as augmentation.cutout=8"):
         if name.startswith("space."):
             space[name.removeprefix("space.")] = value
         else:

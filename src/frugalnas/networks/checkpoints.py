@@ -73,11 +73,7 @@ class _Data:
 
 TRAINED_ON = {
     "cifar10": _Data(
-        32,
-        10,
-        (0.49139968, 0.48215827, 0.44653124),
-        (0.24703233, 0.24348505, 0.26158768),
-        tuple(_CIFAR10.split()),
+        32, 10, (0.49139968, 0.48215827, 0.44653124), (0.24703233, 0.24348505, 0.26158768), tuple(_CIFAR10.split())
     ),
     "cifar100": _Data(32, 100, (0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761), tuple(_CIFAR100.split())),
     "imagenet": _Data(224, 1000, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -251,8 +247,7 @@ def _resized(space: SearchSpace, tensors: Mapping[str, Tensor], notes: list[str]
         changed["input_size"] = 224 if changed["macro"] == "imagenet" else 32
     if changed:
         notes.append("from the tensors: " + ", ".join(f"{name} {value}" for name, value in changed.items()))
-    resized: SearchSpace = SPACES.create({**description, "options": {**options, **changed}})
-    return resized
+    return SPACES.create({**description, "options": {**options, **changed}})
 
 
 def _sizes(tensors: Mapping[str, Tensor], darts: bool) -> dict[str, Any]:

@@ -231,11 +231,7 @@ class _Meter(TorchFunctionMode):
 
 
 _ARGUMENTS = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = {
-    nn.functional.conv_transpose1d,
-    nn.functional.conv_transpose2d,
-    nn.functional.conv_transpose3d,
-}
+_TRANSPOSED = {nn.functional.conv_transpose1d, nn.functional.conv_transpose2d, nn.functional.conv_transpose3d}
 _CONVOLUTIONS = {nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d} | _TRANSPOSED
 _SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__}
 _SAME_SHAPE = {

@@ -116,8 +116,7 @@ class AuxiliaryHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits, shape [n, classes]."""
-        logits: Tensor = self.classifier(self.global_pooling(self.features(x)).flatten(1))
-        return logits
+        return self.classifier(self.global_pooling(self.features(x)).flatten(1))
 
 
 class CellNetwork(nn.Module):

@@ -83,10 +83,7 @@ def inference_network(network: nn.Module, card: ModelCard) -> tuple[nn.Module, M
     # A table of latency stays on its machine.
     bare_space = {**card.space, "options": {**options, "latency": None}} if options.get("latency") else card.space
     return bare.eval(), replace(
-        card,
-        space=bare_space,
-        build={**card.build, "auxiliary": None},
-        provenance=_without_folders(card.provenance),
+        card, space=bare_space, build={**card.build, "auxiliary": None}, provenance=_without_folders(card.provenance)
     )
 
 

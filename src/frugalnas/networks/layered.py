@@ -111,8 +111,7 @@ class LayerNetwork(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Logits, shape [n, classes], of images [n, 3, height, width]."""
         features = self.head(self.stages(self.stem(images)))
-        logits: Tensor = self.classifier(self.dropout(self.mix(self.pool(features)).flatten(1)))
-        return logits
+        return self.classifier(self.dropout(self.mix(self.pool(features)).flatten(1)))
 
 
 class LayerSkeleton(Skeleton):

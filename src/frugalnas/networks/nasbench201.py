@@ -65,8 +65,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape [n, channels, ceil(height / 2), ceil(width / 2)]."""
-        out: Tensor = self.downsample(x) + self.conv_b(self.conv_a(x))
-        return out
+        return self.downsample(x) + self.conv_b(self.conv_a(x))
 
 
 class StackedCells(nn.Module):
@@ -98,8 +97,7 @@ class StackedCells(nn.Module):
         for cell in self.cells:
             x = cell(x)
         x = self.global_pooling(self.lastact(x)).flatten(1)
-        logits: Tensor = self.classifier(self.dropout(x))
-        return logits
+        return self.classifier(self.dropout(x))
 
 
 class NASBench201Skeleton(Skeleton):

@@ -38,8 +38,7 @@ class _Steps(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the last step gives."""
-        out: Tensor = self.op(x)
-        return out
+        return self.op(x)
 
 
 class ReLUConvBN(_Steps):
@@ -103,10 +102,7 @@ class FactorizedReduce(nn.Module):
         shifted = x
         if x.shape[2] % 2 or x.shape[3] % 2:
             shifted = nn.functional.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
-        out: Tensor = self.bn(
-            torch.cat([self.conv_1(x[:, :, ::2, ::2]), self.conv_2(shifted[:, :, 1::2, 1::2])], dim=1)
-        )
-        return out
+        return self.bn(torch.cat([self.conv_1(x[:, :, ::2, ::2]), self.conv_2(shifted[:, :, 1::2, 1::2])], dim=1))
 
 
 class AveragePool(nn.AvgPool2d):

@@ -59,8 +59,7 @@ class ModelCard:
 
     def make_space(self) -> SearchSpace:
         """The space that the card describes."""
-        made: SearchSpace = SPACES.create(self.space)
-        return made
+        return SPACES.create(self.space)
 
     @property
     def input_size(self) -> int:

@@ -96,17 +96,11 @@ def skeleton_of(space: SearchSpace) -> Skeleton:
         raise FrugalnasError(
             f"{space.name} does not say how its networks are built; set its attribute skeleton to the import path of a Skeleton"
         )
-    made: Skeleton = SKELETONS.create(space.skeleton, space, given=True)  # the space's class says it, no file
-    return made
+    return SKELETONS.create(space.skeleton, space, given=True)  # the space's class says it, no file
 
 
 def build(
-    space: SearchSpace,
-    code: Codes | str,
-    *,
-    auxiliary: str | None = None,
-    drop_path: float = 0.0,
-    dropout: float = 0.0,
+    space: SearchSpace, code: Codes | str, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
 ) -> nn.Module:
     """The network of one architecture of a space, randomly initialised; see `Skeleton.build`. A text is parsed.
 

@@ -2,7 +2,7 @@
 
 Nothing is imported here: a page needs few of its neighbours, and each of these has its own libraries.
 
-- `searches`: what a search found (`summarise`), its place in the table, its cost; `search_page` adds the pictures.
+- `searches`: what a search found (`Summary`), its place in the table, its cost; `search_page` adds the pictures.
 - `comparisons`: a comparison as Markdown, Parquet and figures (`comparison_table`,
   `comparison_report`); `assessments`: predictors that are compared, likewise; `landscapes`: what lies in a search space.
 - `pareto`: the Pareto front of a run (`read_fronts`, `front_figure`), and how it grew (`hypervolume_figure`).

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frugalnas.methods.spaces import alive
 from frugalnas.scores.correlation import kendall_tau, spearman
@@ -46,8 +45,6 @@ class Certainty:
         scores: of each after the last epoch, shape [n].
         whole: whether these are all networks of the space, not a sample.
         epochs: after which the supernet's ranking is known.
-        medians, highest: of the scores after each epoch.
-        winner: its score after each epoch.
         leaders: the best networks, the winner first.
         taus: Kendall's tau between the ranking after each epoch and the last one.
         size: Spearman's correlation of score and cost, by the cost's name: how much of the ranking is size alone.
@@ -57,9 +54,6 @@ class Certainty:
     scores: FloatArray
     whole: bool
     epochs: tuple[int, ...]
-    medians: tuple[float, ...]
-    highest: tuple[float, ...]
-    winner: tuple[float, ...]
     leaders: tuple[Leader, ...]
     taus: tuple[float, ...]
     size: dict[str, float]
@@ -104,7 +98,7 @@ def certainty(
     codes = codes[np.sort(np.unique(space.network_ids(codes), return_index=True)[1])]
     history = np.array([np.asarray(score(codes), np.float64) for score in scores])
     last = history[-1]
-    ranks = np.array([_ranks(values) for values in history])
+    larger = np.array([len(values) - np.searchsorted(np.sort(values), values, side="right") for values in history])
     leaders = [0, *(row for row in np.argsort(-last, kind="stable").tolist() if row != 0)][:LEADERS]
     behind = history[:, [0]] - history
     return Certainty(
@@ -112,28 +106,19 @@ def certainty(
         scores=last,
         whole=space.enumerable,
         epochs=tuple(epochs),
-        medians=tuple(np.median(history, axis=1).tolist()),
-        highest=tuple(history.max(axis=1).tolist()),
-        winner=tuple(history[:, 0].tolist()),
         leaders=tuple(
             Leader(
                 codes[row],
                 float(last[row]),
-                tuple(ranks[:, row].tolist()),
+                tuple((1 + larger[:, row]).tolist()),
                 float(behind[-1, row]),
                 float(behind[-(len(history) // 2 + 1) :, row].std(ddof=1)) if len(history) >= 3 else float("nan"),
             )
             for row in leaders
         ),
         taus=tuple(kendall_tau(values, last) for values in history),
-        size={quantity: _correlation(last, space.count(quantity, codes)) for quantity in ("params", "macs")},
+        size={
+            name: spearman(last, costs) if np.ptp(costs := space.count(name, codes)) > 0 else float("nan")
+            for name in ("params", "macs")
+        },
     )
-
-
-def _ranks(values: FloatArray) -> NDArray[np.int64]:
-    """Of each value, how many are larger, and one: shape [n]."""
-    return len(values) - np.searchsorted(np.sort(values), values, side="right") + 1
-
-
-def _correlation(scores: FloatArray, costs: FloatArray) -> float:
-    return spearman(scores, costs) if np.ptp(costs) > 0 else float("nan")

@@ -398,8 +398,7 @@ def _spread(wanted: FloatArray, tall: FloatArray, room: float) -> FloatArray:
         while len(pools) > 1 and np.mean(pools[-2]) > np.mean(pools[-1]):
             pools[-2:] = [pools[-2] + pools[-1]]
     base = np.concatenate([np.full(len(pool), np.mean(pool)) for pool in pools])
-    heights: FloatArray = np.maximum(np.minimum(base, room - stacked[-1]), 0.0) + stacked
-    return heights
+    return np.maximum(np.minimum(base, room - stacked[-1]), 0.0) + stacked
 
 
 def _floor(values: NDArray[np.float64]) -> float:

@@ -124,12 +124,7 @@ def read_dynamics(run_dir: Path | str) -> Dynamics:
             f"frugalnas resume {folder.path} --queries {queries + 100}"
         )
     return Dynamics(
-        space,
-        VALUES[evaluator.objective],
-        watcher.labelling,
-        watcher.whole.codes,
-        watcher.truth,
-        tuple(watcher.steps),
+        space, VALUES[evaluator.objective], watcher.labelling, watcher.whole.codes, watcher.truth, tuple(watcher.steps)
     )
 
 

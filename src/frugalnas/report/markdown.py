@@ -1,4 +1,4 @@
-"""Tables in Markdown, and how estimates and tests are written in them."""
+"""Tables in plain text and in Markdown, and how estimates and tests are written in them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 
+def aligned(rows: Sequence[Sequence[str]], between: str = "  ") -> list[str]:
+    """A line for each row of text, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [between.join(map(str.ljust, row, widths)) for row in rows]
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows of text under a header, each column as wide as its widest cell."""
-    widths = [max(len(row[place]) for row in [header, *rows]) for place in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
-    )
+    rules = ["-" * max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    return "\n".join(f"| {line} |" for line in aligned([header, rules, *rows], " | "))
 
 
 def shown_interval(estimate: Sequence[float] | None, digits: int) -> str:

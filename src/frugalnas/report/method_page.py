@@ -88,8 +88,7 @@ def _side_by_side(figures: dict[str, Path], names: Sequence[str]) -> list[Markup
 
 def _recipe(run: MethodResult) -> Mapping[str, Any]:
     """The recipe of a method that has one."""
-    recipe: Mapping[str, Any] = getattr(run.method, "recipe", {})
-    return recipe
+    return getattr(run.method, "recipe", {})
 
 
 def score_unit(run: MethodResult) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from frugalnas.amounts import shown_amount
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
+from frugalnas.report.markdown import aligned
 from frugalnas.report.pareto import front_figure, hypervolume_figure, read_fronts
 from frugalnas.report.style import save_figure
 from frugalnas.runs import RunFolder
@@ -49,9 +50,8 @@ class Standing:
     test: float | None
 
 
-@dataclass(frozen=True)
 class Summary:
-    """What a run found.
+    """What a search that was kept in a folder found.
 
     Attributes:
         run: its folder.
@@ -75,69 +75,46 @@ class Summary:
         metric_totals: sum over all queries of each metric, such as seconds of training that a table stands for.
         standing: its place in the table, None where no table answered.
         pareto: the front and its hypervolume, None where the search had one objective.
-    """
-
-    run: str
-    strategy: str
-    space: str
-    evaluator: str
-    objective: str
-    seed: int
-    queries: int
-    failed: int
-    stop: str
-    seconds: float
-    best_query: int
-    value: float
-    code: list[int]
-    architecture: str
-    counts: dict[str, float]
-    uncounted: str
-    counted_network: str
-    metric_totals: dict[str, float]
-    standing: Standing | None
-    pareto: dict[str, Any] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return asdict(self)
-
-
-def summarise(result: SearchResult) -> Summary:
-    """What a search that was kept in a folder found.
+        unit: what the value is called in a figure.
+        fronts: of a search with costs, else None.
 
     Raises:
-        FrugalnasError: where every evaluation failed.
+        FrugalnasError: where every evaluation failed, or the search was not kept.
     """
-    return _summary(_Found(result))
 
+    def __init__(self, result: SearchResult) -> None:
+        if result.run_dir is None:
+            raise FrugalnasError("this search was not kept in a folder; give it a `run_dir`")
+        config = RunFolder(result.run_dir).config
+        described, strategy, best = renewed(config["evaluator"]), config["strategy"], result.best
+        built = build_evaluator(described, result.space) if described["name"] == "table" else None
+        table = built if isinstance(built, TableEvaluator) else None
+        told = _told_of(described["name"], described["options"], table)
+        costs = tuple(strategy["options"].get("costs") or ())
+        self.run = str(result.run_dir)
+        self.strategy: str = strategy["name"]
+        self.space = repr(result.space) if result.space.limits else result.space.name
+        self.evaluator, self.objective, self.unit = told
+        self.seed: int = strategy["options"].get("seed", 0)
+        self.queries = len(result.queries)
+        self.failed = int(np.isnan(result.values).sum())
+        self.stop = result.stop
+        self.seconds = result.seconds
+        self.best_query = result.best_row + 1
+        self.value = best.value
+        self.code: list[int] = best.code.tolist()
+        self.architecture = result.architecture
+        self.counts, self.uncounted = _counts(result)
+        self.counted_network = result.space.counted_for
+        self.metric_totals = {name: float(np.nansum(result.told.metric(name))) for name in result.told.names}
+        self.standing = None if table is None else _standing(result, table)
+        self.fronts = read_fronts(result, costs, value=self.unit, evaluator=table) if costs else None
+        self.pareto = None if self.fronts is None else self.fronts.to_json(result)
 
-def _summary(found: _Found) -> Summary:
-    result, strategy = found.result, found.config["strategy"]
-    best = result.best
-    counts, uncounted = _counts(result)
-    return Summary(
-        run=str(result.run_dir),
-        strategy=strategy["name"],
-        space=repr(result.space) if result.space.limits else result.space.name,
-        evaluator=found.answered_by,
-        objective=found.objective,
-        seed=strategy["options"].get("seed", 0),
-        queries=len(result.queries),
-        failed=int(np.isnan(result.values).sum()),
-        stop=result.stop,
-        seconds=result.seconds,
-        best_query=result.best_row + 1,
-        value=best.value,
-        code=best.code.tolist(),
-        architecture=result.architecture,
-        counts=counts,
-        uncounted=uncounted,
-        counted_network=result.space.counted_for,
-        metric_totals={name: float(np.nansum(result.told.metric(name))) for name in result.told.names},
-        standing=found.standing,
-        pareto=None if found.fronts is None else found.fronts.to_json(result),
-    )
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain data, without what serves figures."""
+        plain = {name: value for name, value in vars(self).items() if name not in ("unit", "fronts")}
+        return {**plain, "standing": None if self.standing is None else asdict(self.standing)}
 
 
 def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
@@ -153,8 +130,7 @@ def _counts(result: SearchResult) -> tuple[dict[str, float], str]:
 
 def search_page(result: SearchResult) -> Page:
     """What `show` prints of a search; the pictures are written into its report folder."""
-    found = _Found(result)
-    summary = _summary(found)
+    summary = Summary(result)
     scored = summary.objective.startswith("score ")
     trained = summary.objective.startswith("validation accuracy, ")
     value = f"{summary.value:.6g}" if scored else f"{summary.value:.3f}"
@@ -186,7 +162,7 @@ def search_page(result: SearchResult) -> Page:
     spent = f"{summary.queries} queries{failed}, {summary.seconds:.1f} s"
     rows.append(("search", f"{summary.strategy}, seed {summary.seed}, {spent}; {summary.stop}"))
     rows.append(("run folder", summary.run))
-    written = _pictures(found)
+    written = _pictures(result, summary)
     rows.append(("pictures", ", ".join(f"report/{path.name}" for path in written)))
     if trained:
         said = f"frugalnas runs rank {summary.run} shows the order, frugalnas train {summary.run} --id N retrains"
@@ -208,22 +184,21 @@ def _front(pareto: dict[str, Any]) -> str:
     for member in pareto["front"][:MOST_ROWS]:
         shares = (f"{member[cost.metric] / cost.scale:,.3f}" for cost in costs)
         rows.append([str(member["query"]), f"{member['value']:.3f}", *shares, member["architecture"]])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines = [line.rstrip() for line in aligned(rows)]
     if len(pareto["front"]) > MOST_ROWS:
         lines.append(f"and {len(pareto['front']) - MOST_ROWS} more (frugalnas show --json RUN has all)")
     return "\n".join(["Pareto front:", *lines])
 
 
-def _pictures(found: _Found) -> list[Path]:
+def _pictures(result: SearchResult, summary: Summary) -> list[Path]:
     """The pictures of a run, written into its report folder: the best cell, the search's progress, its front if it has costs."""
-    result, standing, fronts, folder = found.result, found.standing, found.fronts, found.run_dir / "report"
+    standing, fronts, folder = summary.standing, summary.fronts, Path(summary.run) / "report"
     folder.mkdir(exist_ok=True)
     cell = draw_architecture(result.space, result.best.code)
     progress = search_progress(
         result.values,
         best=result.best_so_far,
-        unit=found.unit,
+        unit=summary.unit,
         optimum=result.optimum,
         rank=None if standing is None else (standing.rank, standing.rows),
     )
@@ -235,51 +210,25 @@ def _pictures(found: _Found) -> list[Path]:
     return written
 
 
-class _Found:
-    """A search as it is read for people.
-
-    Attributes:
-        table: that answered, None where none did.
-        standing: of the best architecture in the table.
-        fronts: of a search with costs.
-        objective: what its value is, in the words of `Summary`.
-        answered_by: what answered.
-        unit: what the value is called in a figure.
-    """
-
-    def __init__(self, result: SearchResult) -> None:
-        if result.run_dir is None:
-            raise FrugalnasError("this search was not kept in a folder; give it a `run_dir`")
-        self.result, self.run_dir = result, result.run_dir
-        self.config = RunFolder(self.run_dir).config
-        described = renewed(self.config["evaluator"])
-        built = build_evaluator(described, self.result.space) if described["name"] == "table" else None
-        self.table = built if isinstance(built, TableEvaluator) else None
-        self.standing = None if self.table is None else _standing(self.result, self.table)
-        self.objective, self.answered_by, self.unit = _told_of(described["name"], described["options"], self.table)
-        costs = tuple(self.config["strategy"]["options"].get("costs") or ())
-        self.fronts = read_fronts(self.result, costs, value=self.unit, evaluator=self.table) if costs else None
-
-
 def _told_of(name: str, options: dict[str, Any], table: TableEvaluator | None) -> tuple[str, str, str]:
-    """What an evaluator's value is, what answered, and what the value is called in a figure."""
+    """What answered, what its value is, and what the value is called in a figure."""
     if table is not None:
         answered = f"table {table.opened.name}, label {options['label']}"
-        return table.objective, answered, f"{VALUES[table.objective]}, %"
+        return answered, table.objective, f"{VALUES[table.objective]}, %"
     if name == "score":
         rule = f", rule {options['rule']}, from epoch {options['base']}" if options["rule"] else ""
         answered = f"{options['name']} of supernet {options['supernet']}{rule}, after epoch {options['epoch']}"
-        return f"score {options['name']}", answered, score_title(options["name"])
+        return answered, f"score {options['name']}", score_title(options["name"])
     if name == "untrained":
         answered = f"{options['score']} of untrained networks{f', {data}' if (data := options['data']) else ''}"
-        return f"score {options['score']}", answered, score_title(options["score"])
+        return answered, f"score {options['score']}", score_title(options["score"])
     if name == "training":
         from frugalnas.trainings.evaluator import SELECTIONS
 
         selected = SELECTIONS[options["select"]]
         answered = f"training on {options['images']['spec']}, recipe {options['recipe']}, {selected}"
-        return f"validation accuracy, {options['select']}", answered, selected
-    return "value", " ".join([name, *map(str, options.values())]), "value"
+        return answered, f"validation accuracy, {options['select']}", selected
+    return " ".join([name, *map(str, options.values())]), "value", "value"
 
 
 def _standing(result: SearchResult, evaluator: TableEvaluator) -> Standing:

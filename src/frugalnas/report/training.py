@@ -161,10 +161,7 @@ def _key_numbers(result: TrainingResult) -> Markup:
 
 
 def _classes(test: EvaluationResult, figures: dict[str, Path]) -> list[Markup]:
-    drawn = [
-        figure(figures["confusion"], "confusion matrix"),
-        figure(figures["classes"], "accuracy of each class"),
-    ]
+    drawn = [figure(figures["confusion"], "confusion matrix"), figure(figures["classes"], "accuracy of each class")]
     pairs = [[true, taken, f"{images:,}", f"{share:.1f} %"] for true, taken, images, share in confusions(test)]
     images = np.asarray(test.confusion).sum(axis=1)
     rows = [

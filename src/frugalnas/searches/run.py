@@ -81,8 +81,7 @@ class SearchRun(RunKind):
 
     def numbers(self, result: SearchResult) -> dict[str, Any]:
         """What it found, with its place in the table that answered."""
-        numbers: dict[str, Any] = import_object("frugalnas.report.searches:summarise")(result).to_json()
-        return numbers
+        return import_object("frugalnas.report.searches:Summary")(result).to_json()
 
     def architecture(self, folder: RunFolder, query: int | None = None) -> Architecture:
         """The best architecture, or that of a query, evaluated or failed, at the space's own sizes."""

@@ -13,10 +13,4 @@ from frugalnas.studies.assessment import Assessment, assess
 from frugalnas.studies.comparison import Comparison, compare
 from frugalnas.studies.labelled import Labelled
 
-__all__ = [
-    "Assessment",
-    "Comparison",
-    "Labelled",
-    "assess",
-    "compare",
-]
+__all__ = ["Assessment", "Comparison", "Labelled", "assess", "compare"]

@@ -187,8 +187,7 @@ def assess(
     config["budgets"] = subject.budgets(config["budgets"])
     config["truth"]["repeated"] = subject.repeated
     fill = (lambda draft: None) if labelled.labels is None else subject.write
-    done: Assessment = AssessmentRun().compute(config, run_dir, callbacks, jobs, fill)
-    return done
+    return AssessmentRun().compute(config, run_dir, callbacks, jobs, fill)
 
 
 class AssessmentRun(Grid):
@@ -349,5 +348,4 @@ def _described(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _targets(entry: Mapping[str, Any]) -> Labels:
     """What a predictor is fitted to; the values as they come where nothing is said."""
-    targets: Labels = entry.get("targets", "raw")
-    return targets
+    return entry.get("targets", "raw")

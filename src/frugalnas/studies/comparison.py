@@ -198,8 +198,7 @@ def compare(
         "seeds": [int(seed) for seed in (range(seeds) if isinstance(seeds, int) else seeds)],
         "until_optimum": until_optimum,
     }
-    done: Comparison = ComparisonRun().compute(config, run_dir, callbacks, jobs)
-    return done
+    return ComparisonRun().compute(config, run_dir, callbacks, jobs)
 
 
 class ComparisonRun(Grid):
@@ -340,8 +339,7 @@ def _built(run: int, described: str) -> tuple[SearchSpace, Evaluator]:
 
 def _strategy(entry: Mapping[str, Any], space: SearchSpace, seed: int) -> Strategy:
     options = {**(entry.get("options") or {}), "seed": seed}
-    made: Strategy = STRATEGIES.create({"name": entry["name"], "options": options}, space)
-    return made
+    return STRATEGIES.create({"name": entry["name"], "options": options}, space)
 
 
 def _test(evaluator: TableEvaluator, line: Line) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,18 +84,14 @@ def correlate(
     Raises:
         FrugalnasError: for a table of another space, and runs that have nothing to rank.
     """
-    if score == "angle":
 
-        def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
-            kept = run.bases if bases is None else tuple(bases)
-            for epoch in range(1, len(run.epochs) + 1) if epochs is None else epochs:
-                # The run's own base last.
-                yield from ((epoch, base) for base in sorted(kept, key=lambda base: (base == run.default_base, base)))
-    else:
-
-        def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
-            for epoch in [len(run.epochs)] if epochs is None else epochs:
-                yield from ((epoch, base) for base in ([None] if bases is None else bases))
+    def places(run: SupernetResult) -> Iterable[tuple[int, int | None]]:
+        last = len(run.epochs)
+        if score != "angle":
+            return product([last] if epochs is None else epochs, [None] if bases is None else bases)
+        kept = run.bases if bases is None else bases
+        ordered = sorted(kept, key=lambda base: (base == run.default_base, base))  # the run's own base last
+        return product(range(1, last + 1) if epochs is None else epochs, ordered)
 
     sources = _sources(run_dirs, score, rule, places, looking)
     return _study(sources, open_table(table), against, _size(score, sample), looking.seed)
@@ -125,11 +122,9 @@ def transfer(
         sample: as in `correlate`.
         looking: how networks are looked at.
     """
-
-    def places(run: SupernetResult) -> Iterator[tuple[int, int | None]]:
-        yield len(run.epochs) if epoch is None else epoch, base
-
-    sources = _sources(run_dirs, score, rule, places, looking)
+    sources = _sources(
+        run_dirs, score, rule, lambda run: [(len(run.epochs) if epoch is None else epoch, base)], looking
+    )
     size = _size(score, sample)
     return {name: _study(sources, open_table(name), against, size, looking.seed) for name in tables}
 
@@ -164,7 +159,7 @@ def _sources(
     run_dirs: Sequence[Path | str],
     score: str,
     rule: str | None,
-    places: Callable[[SupernetResult], Iterator[tuple[int, int | None]]],
+    places: Callable[[SupernetResult], Iterable[tuple[int, int | None]]],
     looking: Looking,
 ) -> list[_Source]:
     """Every score of every run after the epochs and from the bases of its `places`; base None is the recipe's."""
@@ -211,20 +206,11 @@ def _angle(run: SupernetResult, rule: str | None) -> Callable[[int, int], tuple[
     counted = rule_for(run.space, rule)
     with torch.device("meta"):
         weighting = Weighting(supernet_of(run.space), counted)
-    return lambda epoch, base: (
-        counted.name,
-        (Angle(run.space, weighting.table(run.triples(epoch, base))),),
-    )
+    return lambda epoch, base: (counted.name, (Angle(run.space, weighting.table(run.triples(epoch, base))),))
 
 
 def _parts(
-    run: SupernetResult,
-    group: str,
-    score: str,
-    rule: str | None,
-    base: int | None,
-    epoch: int,
-    looking: Looking,
+    run: SupernetResult, group: str, score: str, rule: str | None, base: int | None, epoch: int, looking: Looking
 ) -> Iterator[_Source]:
     """Each part of a sum after one epoch, and the sum itself."""
     parts = tuple(

@@ -90,11 +90,7 @@ def judged(mean: FloatArray, truth: FloatArray, answers: FloatArray | None = Non
 
 
 def calibrated(
-    prediction: Prediction,
-    truth: FloatArray,
-    targets: FloatArray,
-    values: FloatArray,
-    how: Labels = "raw",
+    prediction: Prediction, truth: FloatArray, targets: FloatArray, values: FloatArray, how: Labels = "raw"
 ) -> dict[str, float]:
     """Coverage and likelihood of a prediction with standard deviations; nothing of one without.
 

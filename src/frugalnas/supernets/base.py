@@ -116,5 +116,4 @@ def supernet_of(space: SearchSpace) -> Supernet:
             f"{space.name} has no supernet: {type(skeleton).__name__} names none in its attribute supernet; take "
             f"nasbench201, darts, a layer-wise space, or name your own there"
         )
-    made: Supernet = SUPERNETS.create(skeleton.supernet, space, given=True)  # a class says it, no file
-    return made
+    return SUPERNETS.create(skeleton.supernet, space, given=True)  # a class says it, no file

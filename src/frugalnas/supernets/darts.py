@@ -153,8 +153,7 @@ class DARTSSupernet(Supernet):
             s0 = s1 = State(self.stem(images))
         for cell, code in zip(self.cells, self.rows(codes), strict=True):
             s0, s1 = s1, cell(s0, s1, code)
-        logits: Tensor = self.classifier(self.global_pooling(s1.features).flatten(1))
-        return logits
+        return self.classifier(self.global_pooling(s1.features).flatten(1))
 
     def choices(self) -> tuple[Choice, ...]:
         """Every operation on every edge of every cell; see `Supernet.choices`."""

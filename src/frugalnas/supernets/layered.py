@@ -38,8 +38,7 @@ class ChoiceBlock(nn.ModuleDict):
 
     def forward(self, features: Tensor) -> Tensor:
         """What the chosen block makes of the features."""
-        out: Tensor = self[str(self.chosen)](features)
-        return out
+        return self[str(self.chosen)](features)
 
 
 class LayeredSupernet(Supernet):
@@ -79,8 +78,7 @@ class LayeredSupernet(Supernet):
         (code,) = self.rows(codes)
         for _, layer in self._layers:
             layer.chosen = code[layer.place.gene]
-        logits: Tensor = self._network[0](images)
-        return logits
+        return self._network[0](images)
 
     def choices(self) -> tuple[Choice, ...]:
         """Every block of every layer; see `Supernet.choices`."""

@@ -101,8 +101,7 @@ class NASBench201Supernet(Supernet):
         rows = iter(self.rows(codes))
         for cell in self.cells:
             x = cell(x, next(rows)) if isinstance(cell, SearchCell) else cell(x)
-        logits: Tensor = self.classifier(self.global_pooling(self.lastact(x)).flatten(1))
-        return logits
+        return self.classifier(self.global_pooling(self.lastact(x)).flatten(1))
 
     def search_cells(self) -> dict[int, SearchCell]:
         """The cells that a code decides, by their place among all cells."""

@@ -9,17 +9,7 @@ from frugalnas.data.labels import LabelMode
 from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.training import Recipe
 
-_OF_NETWORKS = (
-    "class_weights",
-    "auxiliary",
-    "drop_path",
-    "dropout",
-    "ema",
-    "mixup",
-    "cutmix",
-    "teacher",
-    "select",
-)
+_OF_NETWORKS = ("class_weights", "auxiliary", "drop_path", "dropout", "ema", "mixup", "cutmix", "teacher", "select")
 """Settings that a supernet has no use for."""
 
 

@@ -31,8 +31,7 @@ class State:
         """What an operation makes of the state."""
         steps = list(getattr(operation, "op", ()))
         if not steps or not isinstance(steps[0], nn.ReLU):
-            out: Tensor = operation(self.features)
-            return out
+            return operation(self.features)
         if self._activated is None:
             self._activated = steps[0](self.features)
         out = self._activated

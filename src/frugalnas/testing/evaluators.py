@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.testing import assert_array_equal
 
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.spaces import SearchSpace
@@ -71,11 +72,9 @@ class EvaluatorConformance(ABC):
             return
         together = _evaluate(evaluator, trials)
         backwards = _evaluate(evaluator, trials.take(np.arange(len(trials))[::-1]))
-        np.testing.assert_array_equal(
-            backwards.values[::-1], together.values, "answers are not in the order of the trials"
-        )
+        assert_array_equal(backwards.values[::-1], together.values, "answers are not in the order of the trials")
         alone = [_evaluate(evaluator, trials.take([row])).values[0] for row in range(len(trials))]
-        np.testing.assert_array_equal(alone, together.values, "a trial's value depends on those evaluated with it")
+        assert_array_equal(alone, together.values, "a trial's value depends on those evaluated with it")
 
     def test_ids_do_not_count(self) -> None:
         """A trial's value depends on its architecture, not on the strategy's number for it."""
@@ -88,8 +87,8 @@ class EvaluatorConformance(ABC):
         trials = self._trials()
         codes, ids = trials.codes.copy(), trials.ids.copy()
         _evaluate(self.make(), trials)
-        np.testing.assert_array_equal(trials.codes, codes, "evaluate() changes the trials")
-        np.testing.assert_array_equal(trials.ids, ids, "evaluate() changes the trials")
+        assert_array_equal(trials.codes, codes, "evaluate() changes the trials")
+        assert_array_equal(trials.ids, ids, "evaluate() changes the trials")
 
     def test_optimum_is_never_exceeded(self) -> None:
         """Where an optimum is stated, nothing beats it."""
@@ -116,5 +115,5 @@ def _evaluate(evaluator: Evaluator, trials: Trials) -> Evaluations:
 
 def _same(first: Evaluations, second: Evaluations, when: str) -> None:
     message = f"the same trials have other values {when}"
-    np.testing.assert_array_equal(second.values, first.values, message)
+    assert_array_equal(second.values, first.values, message)
     assert set(second.metrics) == set(first.metrics), message

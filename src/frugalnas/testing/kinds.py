@@ -145,8 +145,7 @@ class KindConformance(ABC):
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads(to_json(numbers))
-    return read
+    return json.loads(to_json(numbers))
 
 
 class _Camera(Callback):

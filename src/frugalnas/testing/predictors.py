@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
@@ -38,8 +39,7 @@ class PredictorConformance(ABC):
     def target(self, population: Population) -> NDArray[np.float64]:
         """An easy value of each architecture, shape [n]: how many genes have one particular value."""
         value = min(3, population.space.allowed.shape[1] - 1)
-        worth: NDArray[np.float64] = (population.codes == value).sum(axis=1).astype(np.float64)
-        return worth
+        return (population.codes == value).sum(axis=1).astype(np.float64)
 
     # -- answers -------------------------------------------------------------------------------------------------
 
@@ -70,8 +70,8 @@ class PredictorConformance(ABC):
         for what, again in (("refitted", predictor), ("made anew", self.make())):
             second = again.fit(known, self.target(known)).predict(unknown)
             message = f"the same predictor {what} gives another answer"
-            np.testing.assert_array_equal(second.mean, first.mean, message)
-            np.testing.assert_array_equal(second.std, first.std, message)
+            assert_array_equal(second.mean, first.mean, message)
+            assert_array_equal(second.std, first.std, message)
 
     def test_rows_are_answered_one_by_one(self) -> None:
         """The answer for an architecture does not depend on which others are asked about."""
@@ -80,12 +80,8 @@ class PredictorConformance(ABC):
         whole = predictor.predict(unknown)
         for rows in (np.random.default_rng(1).permutation(len(unknown)), np.array([7]), np.array([3, 3, 5])):
             part = predictor.predict(Population(unknown.space, unknown.codes[rows]))
-            np.testing.assert_allclose(
-                part.mean, whole.mean[rows], ROUNDING, ROUNDING, err_msg="rows depend on each other"
-            )
-            np.testing.assert_allclose(
-                part.std, whole.std[rows], ROUNDING, ROUNDING, err_msg="rows depend on each other"
-            )
+            assert_allclose(part.mean, whole.mean[rows], ROUNDING, ROUNDING, err_msg="rows depend on each other")
+            assert_allclose(part.std, whole.std[rows], ROUNDING, ROUNDING, err_msg="rows depend on each other")
 
     def test_arguments_are_left_alone(self) -> None:
         """Labels belong to the caller."""
@@ -124,7 +120,7 @@ class PredictorConformance(ABC):
         _check(supposed, len(prediction.mean))
         if prediction.std[row] > 1e-6:
             assert supposed.std[row] < prediction.std[row], "supposing(row) makes the row no more certain"
-        np.testing.assert_allclose(supposed.mean[row], prediction.mean[row], 1e-9, 1e-9)
+        assert_allclose(supposed.mean[row], prediction.mean[row], 1e-9, 1e-9)
         rises = supposed.std - prediction.std
         assert rises.max() <= 1e-6 * (1 + prediction.std.max()), "supposing(row) makes an architecture less certain"
 
@@ -134,10 +130,10 @@ class PredictorConformance(ABC):
         rows = np.array([5, 0, 9, 9])
         taken = prediction.take(rows)
         _check(taken, len(rows))
-        np.testing.assert_array_equal(taken.mean, prediction.mean[rows])
-        np.testing.assert_array_equal(taken.std, prediction.std[rows])
+        assert_array_equal(taken.mean, prediction.mean[rows])
+        assert_array_equal(taken.std, prediction.std[rows])
         supposed = taken.supposing(1).std[[0, 2]]
-        np.testing.assert_allclose(supposed, prediction.supposing(0).std[rows[[0, 2]]], 1e-6, 1e-9)
+        assert_allclose(supposed, prediction.supposing(0).std[rows[[0, 2]]], 1e-6, 1e-9)
 
     # -- description ---------------------------------------------------------------------------------------------
 
@@ -149,7 +145,7 @@ class PredictorConformance(ABC):
         again = PREDICTORS.create(description)
         assert type(again) is type(predictor)
         first, second = (each.fit(known, self.target(known)).predict(unknown) for each in (predictor, again))
-        np.testing.assert_array_equal(second.mean, first.mean, f"{description} makes another predictor")
+        assert_array_equal(second.mean, first.mean, f"{description} makes another predictor")
 
     # -- helpers -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from itertools import product
 
 import numpy as np
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge
@@ -67,7 +68,7 @@ class SpaceConformance(ABC):
             assert codes.dtype == space.code_type, f"codes are {space.code_type}, not {codes.dtype}"
             assert space.valid(codes).all(), "sample() draws an invalid code"
         again = space.sample(self.draws, np.random.default_rng(self.draws))
-        np.testing.assert_array_equal(again, codes, "sample() draws from its generator alone, so that a seed decides")
+        assert_array_equal(again, codes, "sample() draws from its generator alone, so that a seed decides")
 
     def test_sampling_is_uniform(self) -> None:
         """Each gene has its values as often among samples as among all valid codes; or networks, if listed by them."""
@@ -125,7 +126,7 @@ class SpaceConformance(ABC):
         for code in self._sample(space):
             text = space.format(code)
             parsed = space.parse(text)
-            np.testing.assert_array_equal(parsed, code, f"parse() reads another architecture from {text!r}")
+            assert_array_equal(parsed, code, f"parse() reads another architecture from {text!r}")
             assert parsed.dtype == space.code_type, f"parse() returns {space.code_type}, not {parsed.dtype}"
 
     def test_unreadable_notation_is_refused(self) -> None:
@@ -151,7 +152,7 @@ class SpaceConformance(ABC):
                         f"parse({damaged!r}) raises {type(error).__name__} ({error}); raise a FrugalnasError"
                     ) from error
                 again = space.parse(space.format(parsed))
-                np.testing.assert_array_equal(again, parsed, f"parse({damaged!r}) returns what format() cannot write")
+                assert_array_equal(again, parsed, f"parse({damaged!r}) returns what format() cannot write")
 
     # -- identity ------------------------------------------------------------------------------------------------
 
@@ -161,22 +162,18 @@ class SpaceConformance(ABC):
         codes = self._crowd(space)
         before = codes.copy()
         canonical = space.canonical(codes)
-        np.testing.assert_array_equal(codes, before, "canonical() changes its argument")
+        assert_array_equal(codes, before, "canonical() changes its argument")
         assert canonical.dtype == space.code_type
         assert canonical.shape == codes.shape
-        np.testing.assert_array_equal(
-            space.canonical(canonical), canonical, "canonical() of a canonical code is itself"
-        )
-        np.testing.assert_array_equal(
+        assert_array_equal(space.canonical(canonical), canonical, "canonical() of a canonical code is itself")
+        assert_array_equal(
             space.network_ids(canonical), space.network_ids(codes), "a representative is the same network"
         )
-        np.testing.assert_array_equal(
+        assert_array_equal(
             _labels(space.network_ids(codes)), _labels(canonical), "networks agree exactly where canonical codes do"
         )
         order = np.random.default_rng(3).permutation(len(codes))
-        np.testing.assert_array_equal(
-            space.canonical(codes[order]), canonical[order], "canonical() takes rows one by one"
-        )
+        assert_array_equal(space.canonical(codes[order]), canonical[order], "canonical() takes rows one by one")
         assert space.canonical(codes[:0]).shape == (0, space.genes)
 
     def test_keys_tell_codes_apart(self) -> None:
@@ -186,8 +183,8 @@ class SpaceConformance(ABC):
         keys = space.keys(codes)
         assert keys.dtype == np.uint64
         assert keys.shape == (len(codes),)
-        np.testing.assert_array_equal(_labels(keys), _labels(codes), "keys agree exactly where codes do")
-        np.testing.assert_array_equal(self.make().keys(codes), keys, "keys are the same in every process")
+        assert_array_equal(_labels(keys), _labels(codes), "keys agree exactly where codes do")
+        assert_array_equal(self.make().keys(codes), keys, "keys are the same in every process")
 
     # -- moving about --------------------------------------------------------------------------------------------
 
@@ -207,10 +204,8 @@ class SpaceConformance(ABC):
             assert changed.min() >= 1, "mutate() returns a parent as its own child"
             assert changed.max() <= edits, f"mutate(edits={edits}) changes {changed.max()} genes"
             again = space.mutate(parents, np.random.default_rng(edits), edits=edits)
-            np.testing.assert_array_equal(
-                again, children, "mutate() draws from its generator alone, so that a seed decides"
-            )
-        np.testing.assert_array_equal(parents, before, "mutate() changes its argument")
+            assert_array_equal(again, children, "mutate() draws from its generator alone, so that a seed decides")
+        assert_array_equal(parents, before, "mutate() changes its argument")
         assert space.mutate(parents[:0], np.random.default_rng(0)).shape == (0, space.genes)
 
     def test_mutation_reaches_every_neighbour(self) -> None:
@@ -258,16 +253,16 @@ class SpaceConformance(ABC):
             assert features.ndim == 2, f"{name}: encodings have shape [n, d], not {list(features.shape)}"
             assert len(features) == len(codes)
             assert np.isfinite(features).all(), f"{name}: features are finite"
-            np.testing.assert_array_equal(space.encode(codes, name), features, f"{name} is not deterministic")
-            np.testing.assert_array_equal(
+            assert_array_equal(space.encode(codes, name), features, f"{name} is not deterministic")
+            assert_array_equal(
                 space.encode(codes[order], name), features[order], f"{name}: a row's features depend on other rows"
             )
-            np.testing.assert_array_equal(
+            assert_array_equal(
                 space.encode(codes[:1], name), features[:1], f"{name}: a row's features depend on other rows"
             )
             nothing = space.encode(codes[:0], name)
             assert nothing.shape == (0, features.shape[1]), f"{name}: no rows are as wide as many"
-        np.testing.assert_array_equal(space.encode(codes), space.encode(codes, space.encodings[0]))
+        assert_array_equal(space.encode(codes), space.encode(codes, space.encodings[0]))
         refusal("an unknown encoding", space.encode, codes, "no such encoding")
 
     def test_graphs_are_directed_and_acyclic(self) -> None:
@@ -286,8 +281,8 @@ class SpaceConformance(ABC):
         assert graphs.operations.min() >= 0
         assert graphs.operations.max() < len(graphs.names), "every operation id has a name"
         alone = space.graphs(codes[:1])
-        np.testing.assert_array_equal(alone.adjacency, graphs.adjacency[:1], "a row's graph depends on other rows")
-        np.testing.assert_array_equal(alone.operations, graphs.operations[:1], "a row's graph depends on other rows")
+        assert_array_equal(alone.adjacency, graphs.adjacency[:1], "a row's graph depends on other rows")
+        assert_array_equal(alone.operations, graphs.operations[:1], "a row's graph depends on other rows")
         assert space.graphs(codes[:0]).adjacency.shape == (0, vertices, vertices)
 
     def test_quantities_are_counted_row_by_row(self) -> None:
@@ -298,7 +293,7 @@ class SpaceConformance(ABC):
             amounts = space.count(quantity, codes)
             assert amounts.shape == (len(codes),)
             assert np.isfinite(amounts).all(), f"{quantity} are finite"
-            np.testing.assert_array_equal(space.count(quantity, codes[::-1]), amounts[::-1])
+            assert_array_equal(space.count(quantity, codes[::-1]), amounts[::-1])
         refusal("an unknown quantity", space.count, "no such quantity", codes)
 
     # -- smaller spaces ------------------------------------------------------------------------------------------
@@ -313,21 +308,17 @@ class SpaceConformance(ABC):
         mask = allowed & (rng.random(allowed.shape) < 0.5)
         mask[np.arange(space.genes), codes[0]] = True
         smaller = space.restrict(mask)
-        np.testing.assert_array_equal(space.allowed, allowed, "restrict() changes the space itself")
+        assert_array_equal(space.allowed, allowed, "restrict() changes the space itself")
         assert type(smaller) is type(space)
         inside = smaller.sample(self.draws, rng)
         assert mask[np.arange(space.genes), inside].all(), "a restricted space draws values that it does not allow"
         assert space.valid(inside).all(), "a restricted space draws codes that the whole space does not have"
         permitted = mask[np.arange(space.genes), codes].all(axis=1)
-        np.testing.assert_array_equal(
-            smaller.valid(codes), permitted, "valid() of a restricted space is its mask and the rules"
-        )
-        np.testing.assert_array_equal(
-            smaller.network_ids(inside), space.network_ids(inside), "codes keep their identity"
-        )
+        assert_array_equal(smaller.valid(codes), permitted, "valid() of a restricted space is its mask and the rules")
+        assert_array_equal(smaller.network_ids(inside), space.network_ids(inside), "codes keep their identity")
         assert [smaller.format(code) for code in inside[:20]] == [space.format(code) for code in inside[:20]]
         for name in space.encodings:
-            np.testing.assert_array_equal(
+            assert_array_equal(
                 smaller.encode(inside, name), space.encode(inside, name), f"{name} changes in a restricted space"
             )
         if space.enumerable and space.listed_by == "network":
@@ -337,22 +328,20 @@ class SpaceConformance(ABC):
             assert len(np.unique(listed)) == smaller.size
         elif space.enumerable:
             whole = space.enumerate()
-            np.testing.assert_array_equal(
+            assert_array_equal(
                 smaller.enumerate(),
                 whole[mask[np.arange(space.genes), whole].all(axis=1)],
                 "enumerate() of a restricted space",
             )
-        np.testing.assert_array_equal(
-            space.limited(smaller.limits).allowed, mask, "limits do not describe the restriction"
-        )
+        assert_array_equal(space.limited(smaller.limits).allowed, mask, "limits do not describe the restriction")
 
     def test_space_can_be_restricted_to_a_single_code(self) -> None:
         """However many genes there are, a space of one code lists and draws that one."""
         space = self.make()
         code = self._sample(space)[:1]
         single = space.restrict(np.arange(space.allowed.shape[1]) == code[0][:, None])
-        np.testing.assert_array_equal(single.enumerate(), code)
-        np.testing.assert_array_equal(single.sample(3, np.random.default_rng(0)), code.repeat(3, axis=0))
+        assert_array_equal(single.enumerate(), code)
+        assert_array_equal(single.sample(3, np.random.default_rng(0)), code.repeat(3, axis=0))
         assert single.size == 1
         assert len(single.neighbours(code)[0]) == 0
 
@@ -375,7 +364,7 @@ class SpaceConformance(ABC):
             for relation, meets in (("<=", amounts <= middle), (">=", amounts >= middle)):
                 rule = f"{quantity}{relation}{middle!r}"
                 limited = space.where(rule)
-                np.testing.assert_array_equal(limited.valid(codes), meets, f"valid() under {rule}")
+                assert_array_equal(limited.valid(codes), meets, f"valid() under {rule}")
                 inside = limited.sample(self.draws, np.random.default_rng(7))
                 near, _ = limited.neighbours(inside)
                 parents = _with_neighbours(limited, inside)
@@ -385,7 +374,7 @@ class SpaceConformance(ABC):
                     kept = amount <= middle if relation == "<=" else amount >= middle
                     assert kept.all(), f"{origin}() under {rule} leaves the limit"
                 again = space.limited(limited.limits)
-                np.testing.assert_array_equal(again.valid(codes), meets, f"limits do not describe {rule}")
+                assert_array_equal(again.valid(codes), meets, f"limits do not describe {rule}")
 
     def test_samples_in_a_band_are_those_of_the_space_that_lie_there(self) -> None:
         """Limits from below and above leave each code as likely as it was among those inside."""
@@ -456,8 +445,7 @@ def _accepted_combinations(space: SearchSpace, n: int) -> Codes:
 
 def _shares(codes: Codes, values: int) -> NDArray[np.float64]:
     """How often each gene has each value, shape [genes, values]."""
-    shares: NDArray[np.float64] = (codes[:, :, None] == np.arange(values)).mean(axis=0)
-    return shares
+    return (codes[:, :, None] == np.arange(values)).mean(axis=0)
 
 
 def _with_neighbours(space: SearchSpace, codes: Codes) -> Codes:
@@ -480,5 +468,4 @@ def _single_edits(space: SearchSpace, code: Codes) -> set[tuple[int, ...]]:
 def _labels(rows: NDArray[np.generic]) -> IntArray:
     """For each row, the place of the first equal one: what two arrays must share to agree on who equals whom."""
     _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    labels: IntArray = first[inverse.ravel()]
-    return labels
+    return first[inverse.ravel()]

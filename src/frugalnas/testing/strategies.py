@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
 from frugalnas.evaluation import Evaluations, Trials
@@ -60,12 +61,10 @@ class StrategyConformance(ABC):
         for seed in (0, 1):
             strategy = self.make(seed)
             shared = RandomSearch(strategy.space, seed=seed, initial=strategy.initial).ask().codes
-            np.testing.assert_array_equal(strategy.ask().codes, shared, "the first ask() is the shared initial sample")
+            assert_array_equal(strategy.ask().codes, shared, "the first ask() is the shared initial sample")
             bit_by_bit = self.make(seed)
             pieces = [bit_by_bit.ask(1).codes for _ in range(strategy.initial)]
-            np.testing.assert_array_equal(
-                np.concatenate(pieces), shared, "asked one by one the initial sample is the same"
-            )
+            assert_array_equal(np.concatenate(pieces), shared, "asked one by one the initial sample is the same")
 
     def test_asks_for_at_most_as_many_as_told(self) -> None:
         """`ask(n)` gives between one and n trials; `ask(0)` is refused."""
@@ -140,8 +139,8 @@ class StrategyConformance(ABC):
         ids = np.concatenate([part.ids for part in trials])
         values = landscape(strategy.space, codes)
         values[ids % 3 == 1] = np.nan
-        np.testing.assert_array_equal(strategy.codes, codes)
-        np.testing.assert_array_equal(strategy.values, values)
+        assert_array_equal(strategy.codes, codes)
+        assert_array_equal(strategy.values, values)
 
     def test_arrays_stay_their_owners(self) -> None:
         """The strategy does not write into arrays it is told, nor read them later."""
@@ -151,18 +150,18 @@ class StrategyConformance(ABC):
             answer = _answer(strategy, trials)
             codes, ids, values = trials.codes.copy(), trials.ids.copy(), answer.values.copy()
             strategy.tell(trials, answer)
-            np.testing.assert_array_equal(trials.codes, codes, "tell() changes the trials")
-            np.testing.assert_array_equal(trials.ids, ids, "tell() changes the trials")
-            np.testing.assert_array_equal(answer.values, values, "tell() changes the evaluations")
+            assert_array_equal(trials.codes, codes, "tell() changes the trials")
+            assert_array_equal(trials.ids, ids, "tell() changes the trials")
+            assert_array_equal(answer.values, values, "tell() changes the evaluations")
             trials.codes[...] = 0
             answer.values[...] = 0.0
         _advance(undisturbed, self.rounds)
-        np.testing.assert_array_equal(
+        assert_array_equal(
             strategy.codes,
             undisturbed.codes,
             "what a caller does to its arrays after tell() reaches the strategy: copy them",
         )
-        np.testing.assert_array_equal(strategy.values, undisturbed.values)
+        assert_array_equal(strategy.values, undisturbed.values)
 
     def test_out_of_order_and_in_pieces(self) -> None:
         """Trials may be told in any order and one by one."""
