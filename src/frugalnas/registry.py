@@ -316,10 +316,7 @@ def _presets(*names: str) -> dict[str, str]:
 # What networks cost, block by block: spaces ask by these names where modules are measured.
 MEASUREMENTS = Registry(
     "measurement",
-    {
-        "counts": "frugalnas.networks.counting:cost_table",
-        "latency": "frugalnas.networks.latency:latency_table",
-    },
+    {"counts": "frugalnas.networks.counting:cost_table", "latency": "frugalnas.networks.latency:latency_table"},
 )
 
 # What holds all networks of a space: its skeleton names an entry in `Skeleton.supernet`.

@@ -42,11 +42,6 @@ def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callabl
         bar.close()
 
 
-def unfinished(run_dir: Path, diverged: str | None = None) -> tuple[str, str]:
-    """The row of a run that is not finished: how it diverged, or the line that continues it."""
-    return ("diverged", diverged) if diverged else ("unfinished", f"continue it with: frugalnas resume {run_dir}")
-
-
 @contextmanager
 def watched(run_dir: Path, quiet: bool, doing: str, told: set[str] | None = None) -> Iterator[list[Callback]]:
     """A display around a run, without the notes in `told`, and after Ctrl-C the line that continues it."""

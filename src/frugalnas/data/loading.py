@@ -230,8 +230,7 @@ def _per_image(
         steps.append(v2.ColorJitter(*augmentation.color_jitter))
     if augmentation.rand_augment:
         steps.append(_timm(augmentation, size))
-    changes: Callable[[Image.Image], Image.Image] = v2.Compose(steps)
-    return changes
+    return v2.Compose(steps)
 
 
 class _Cut:

@@ -43,10 +43,7 @@ def mirrored_is_no_loss(data: ImageData) -> tuple[bool, str]:
 
 def _said(mirror: bool, why: str) -> tuple[bool, str]:
     other = "`augmentation.flip`=0" if mirror else "`augmentation.flip`=0.5"
-    return (
-        mirror,
-        f"images are {'' if mirror else 'not '}mirrored in training: {why} ({other} changes it)",
-    )
+    return (mirror, f"images are {'' if mirror else 'not '}mirrored in training: {why} ({other} changes it)")
 
 
 def measured(data: ImageData) -> NDArray[np.float64]:

@@ -99,12 +99,7 @@ class Packed:
 
 
 def pack_found(
-    found: Found,
-    destination: Path,
-    *,
-    max_corrupt: int,
-    check: bool,
-    progress: Callable[[int, int], None] | None,
+    found: Found, destination: Path, *, max_corrupt: int, check: bool, progress: Callable[[int, int], None] | None
 ) -> Packed:
     """Write images into a new LMDB; see `pack_lmdb`."""
     if destination.exists():
@@ -247,8 +242,7 @@ def read_key(folder: Path, key: bytes) -> bytes | None:
     env = _environment(folder)
     try:
         with env.begin(buffers=False) as transaction:
-            value: bytes | None = transaction.get(key)
-            return value
+            return transaction.get(key)
     except lmdb.Error as error:
         raise FrugalnasError(f"{folder}: damaged ({error}); copy or pack it again") from None
 

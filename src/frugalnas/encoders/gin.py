@@ -32,8 +32,7 @@ class GINLayer(nn.Module):
         hidden = self.activation(functional.linear(sums, first.weight, first.bias))
         active = self.activation(functional.linear(hidden, second.weight, second.bias))
         if type(norm) is not nn.BatchNorm1d:  # one that several processes share
-            shared: Tensor = norm(active)
-            return shared
+            return norm(active)
         return torch.batch_norm(
             active,
             norm.weight,

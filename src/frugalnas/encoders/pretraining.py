@@ -196,11 +196,7 @@ class ContrastivePretraining(Pretraining):
         super().__init__(fabric, space, recipe, seed)
         self.bits = torch.from_numpy(edit_codes(space, self.codes)).to(fabric.device)
         self.contrast = CentralContrast(
-            recipe.temperature,
-            recipe.regularisation,
-            recipe.margin,
-            recipe.anchor_is_positive,
-            recipe.min_negatives,
+            recipe.temperature, recipe.regularisation, recipe.margin, recipe.anchor_is_positive, recipe.min_negatives
         )
 
     @property

@@ -241,8 +241,7 @@ def normal_scores(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """What a standard normal sample would have at the ranks of `values`, shape [n]; only their order matters."""
     from scipy.special import ndtri  # takes long to import
 
-    scores: NDArray[np.float64] = ndtri((ranks(values) - 0.5) / len(values))
-    return scores
+    return ndtri((ranks(values) - 0.5) / len(values))
 
 
 def normal_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -252,5 +251,4 @@ def normal_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
     still in the units of the values.
     """
     scores = normal_scores(values)
-    normal: NDArray[np.float64] = values.mean() + scores * (values.std() / max(float(scores.std()), 1e-12))
-    return normal
+    return values.mean() + scores * (values.std() / max(float(scores.std()), 1e-12))

@@ -64,8 +64,7 @@ class RandomOrder(_Baseline):
             words = mixed(population.space.keys(population.codes), salt)
         from scipy.special import ndtri  # takes long to import
 
-        scores: NDArray[np.float64] = ndtri(((words >> np.uint64(12)) + 0.5) / 2**52)
-        return scores
+        return ndtri(((words >> np.uint64(12)) + 0.5) / 2**52)
 
 
 def params(*, seed: int = 0) -> Counted:

@@ -112,8 +112,7 @@ class Trees(Ensemble):
     members: int = field(default=1, init=False, repr=False)
 
     def _members(self) -> Sequence[Any]:
-        estimators: Sequence[Any] = self._fitted[0].estimators_
-        return estimators
+        return self._fitted[0].estimators_
 
 
 def _in_blocks(member: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:

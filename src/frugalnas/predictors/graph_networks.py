@@ -126,8 +126,7 @@ class Convolutional(Network):
 
     def forward(self, inputs: GraphTensors) -> Tensor:
         """Values, shape [n, 1]."""
-        values: Tensor = self.head(self.encoder(inputs))
-        return values
+        return self.head(self.encoder(inputs))
 
 
 class Relation(Network):
@@ -147,8 +146,7 @@ class Relation(Network):
     def forward(self, inputs: GraphTensors) -> Tensor:
         """Mean log-odds against any others, each pair asked both ways, up to a constant, shape [n, 1]."""
         first, second = self.parts(self.encoder(inputs)).chunk(2, dim=1)
-        scores: Tensor = 0.5 * (first - second)
-        return scores
+        return 0.5 * (first - second)
 
     def loss(self, inputs: GraphTensors, targets: Tensor) -> Tensor:
         """Cross-entropy over all ordered pairs whose targets differ."""

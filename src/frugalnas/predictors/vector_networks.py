@@ -84,8 +84,7 @@ class EncoderDecoder(Network):
 
     def forward(self, inputs: Features) -> Tensor:
         """Values, shape [n, 1]."""
-        value: Tensor = self.value(self.encode(inputs.rows)[1])
-        return value
+        return self.value(self.encode(inputs.rows)[1])
 
     def loss(self, inputs: Features, targets: Tensor) -> Tensor:
         """The squared error of values and the negative log-likelihood of the sequences, as weighted."""

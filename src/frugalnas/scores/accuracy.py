@@ -44,10 +44,7 @@ class SupernetAccuracy(CachedScore):
     name = "accuracy"
 
     def __init__(
-        self,
-        supernet: Supernet,
-        batches: Sequence[tuple[Tensor, Tensor]],
-        calibration: Sequence[Tensor] | None = None,
+        self, supernet: Supernet, batches: Sequence[tuple[Tensor, Tensor]], calibration: Sequence[Tensor] | None = None
     ) -> None:
         super().__init__(supernet.space)
         self.images = sum(len(labels) for _, labels in batches)

@@ -47,8 +47,7 @@ class Constraint:
 
     def met_by(self, values: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Whether each value meets the limit, shape [n]."""
-        met: NDArray[np.bool_] = _COMPARE[self.relation](values, self.bound)
-        return met
+        return _COMPARE[self.relation](values, self.bound)
 
     def __str__(self) -> str:
         positional = np.format_float_positional(self.bound, trim="-")

@@ -78,13 +78,7 @@ class NASBench201(SearchSpace):
     skeleton = "nasbench201"
 
     def __init__(
-        self,
-        *,
-        width: int = 16,
-        cells: int = 5,
-        input_size: int = 32,
-        classes: int = 10,
-        latency: str | None = None,
+        self, *, width: int = 16, cells: int = 5, input_size: int = 32, classes: int = 10, latency: str | None = None
     ) -> None:
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
         self.latency, self.quantities = with_latency(self, latency, "params", "macs")
@@ -183,8 +177,7 @@ class NASBench201(SearchSpace):
 
     @cached_property
     def _latencies(self) -> tuple[float, NDArray[np.float64]]:
-        found: tuple[float, NDArray[np.float64]] = MEASUREMENTS.resolve("latency")(self._whole or self)
-        return found
+        return MEASUREMENTS.resolve("latency")(self._whole or self)
 
 
 def live_edges(codes: Codes) -> BoolArray:
@@ -278,8 +271,7 @@ def _through(operations: Codes, signal: NDArray[np.uint64], context: NDArray[np.
     outcomes = np.stack(
         [np.zeros_like(signal), signal, mixed(context, _SALT[5]), mixed(context, _SALT[6]), signal * _SALT[7]]
     )
-    result: NDArray[np.uint64] = np.where(signal == 0, np.uint64(0), outcomes[operations, np.arange(len(signal))])
-    return result
+    return np.where(signal == 0, np.uint64(0), outcomes[operations, np.arange(len(signal))])
 
 
 _SALT = np.random.default_rng(201).integers(2**64, size=8, dtype=np.uint64) | np.uint64(1)

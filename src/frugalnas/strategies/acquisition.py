@@ -87,8 +87,7 @@ def _random_member(prediction: Prediction, best: float, rng: np.random.Generator
 def _log_chance_of_improvement(prediction: Prediction, best: float, rng: np.random.Generator) -> Values:
     from scipy.special import log_ndtr
 
-    chance: Values = log_ndtr((prediction.mean - best) / np.maximum(prediction.std, SMALLEST_STD))
-    return chance
+    return log_ndtr((prediction.mean - best) / np.maximum(prediction.std, SMALLEST_STD))
 
 
 ACQUISITIONS: dict[str, Callable[[Prediction, float, np.random.Generator], Values]] = {

@@ -45,8 +45,7 @@ class Chance:
         """What the scores of an acquisition are worth where only a success has its score, and a failure the worst, shape [n]."""
         if acquisition in LOGARITHMS:
             return scores + self.log
-        weighed: NDArray[np.float64] = worst + np.exp(self.log) * (scores - worst)
-        return weighed
+        return worst + np.exp(self.log) * (scores - worst)
 
 
 def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Population) -> Chance | None:

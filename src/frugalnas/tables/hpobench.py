@@ -30,7 +30,7 @@ _SHA256 = {
         "cifar10.pkl": "2f6f8dcb4c6c8d12e33a8202cec38bcef7614ae04bd233c81e3726e4d20eba11",
         "cifar100.pkl": "a038736ae0f19bf169df58632f3d2941102270818931a0034f280eb52b8893b2",
         "imagenet.pkl": "59ac8d52a62a66d3df0fab19f7569d71fb2a1aa246eac811d56d550143a970b8",
-    },
+    }
 }
 """Of the files of the package versions that were looked at; others are checked by their content alone."""
 

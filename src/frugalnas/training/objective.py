@@ -48,8 +48,7 @@ class Objective:
         if self._mix is None:
             return images, labels
         even = len(images) - len(images) % 2
-        mixed: tuple[Tensor, Tensor] = self._mix(images[:even], labels[:even])
-        return mixed
+        return self._mix(images[:even], labels[:even])
 
     def weight(self, targets: Tensor) -> Tensor:
         """What the labels' loss and the teacher's are divided by: the sum of the labels' weights, and their number, shape [2]."""
@@ -60,11 +59,7 @@ class Objective:
         return torch.stack([weights, count.to(weights.dtype)])
 
     def loss(
-        self,
-        outputs: Tensor | tuple[Tensor, Tensor],
-        targets: Tensor,
-        images: Tensor,
-        whole: Tensor | None = None,
+        self, outputs: Tensor | tuple[Tensor, Tensor], targets: Tensor, images: Tensor, whole: Tensor | None = None
     ) -> Tensor:
         """The loss to descend, a scalar.
 

@@ -84,8 +84,7 @@ def schedule_for(recipe: Recipe, optimizer: torch.optim.Optimizer, steps_per_epo
     if recipe.schedule in ("cosine", "linear") and total > 1:
         kind: Any = CosineLRScheduler if recipe.schedule == "cosine" else PolyLRScheduler
         power = {"power": 1.0} if recipe.schedule == "linear" else {}
-        made: Scheduler = kind(optimizer, t_initial=total, lr_min=recipe.min_lr, **power, **common)
-        return made
+        return kind(optimizer, t_initial=total, lr_min=recipe.min_lr, **power, **common)
     rate = recipe.decay_rate if recipe.schedule == "exponential" else 1.0
     return StepLRScheduler(optimizer, decay_t=unit, decay_rate=rate, **common)
 

@@ -68,8 +68,7 @@ class WeightStep:
     @property
     def lr(self) -> float:
         """The learning rate of the last step."""
-        rate: float = self.optimizer.param_groups[0]["lr"]
-        return rate
+        return self.optimizer.param_groups[0]["lr"]
 
     def __call__(self, batch: tuple[Tensor, Tensor], position: Position) -> Mapping[str, Tensor]:
         """Sums over the batch: "images", "loss" and "accuracy" (100 for each image that was right)."""
@@ -152,9 +151,5 @@ class WeightStep:
         if norm is None and value is None:
             return
         self.fabric.clip_gradients(
-            self.network,
-            self.optimizer,
-            max_norm=norm,
-            clip_val=value,
-            error_if_nonfinite=False,
+            self.network, self.optimizer, max_norm=norm, clip_val=value, error_if_nonfinite=False
         )

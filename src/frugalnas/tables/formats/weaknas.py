@@ -67,11 +67,7 @@ NASBENCH201 = [
     _Kind(f"weaknas/{name}", "nasbench201", 200, roles, 15_625, chance, "MIT, of NAS-Bench-201; the file states none")
     for name, chance, roles in [
         *(
-            (
-                name,
-                10.5,
-                {**DATASETS[name].roles, "train": ("train", DATASETS[name].trained_on)},
-            )
+            (name, 10.5, {**DATASETS[name].roles, "train": ("train", DATASETS[name].trained_on)})
             for name in ("cifar10-valid", "cifar10")
         ),
         (
