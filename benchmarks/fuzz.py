@@ -57,7 +57,7 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
     from frugalnas.searches import load_search
     from frugalnas.spaces.constraint import Constraint
     from frugalnas.tables import Table, import_benchmark, import_table, read_labels
-    from frugalnas.training import load_recipe
+    from frugalnas.training import Recipe
 
     space = fn.NASBench201(cells=1, width=2, input_size=8)
     codes = space.enumerate()[::1500]
@@ -119,7 +119,7 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
         "optimizer_options": {"eps": 1e-3},
     }
     anchors = b"a: &a [1, 2]\nb: *a\nepochs: 3\n"
-    found["recipe"] = [yaml.safe_dump(recipe).encode(), anchors], "recipe.yaml", load_recipe
+    found["recipe"] = [yaml.safe_dump(recipe).encode(), anchors], "recipe.yaml", Recipe.load
     latency = {"blocks": {"a": 1.5, "b": 2}, "fixed": 0.1, "space": {"name": "mobilenet"}, "unit": "ms"}
     found["latency"] = [json.dumps(latency).encode()], "latency.json", LatencyTable.load
     fn.search(fn.RandomSearch(space), fn.FunctionEvaluator(space, function="builtins:len"), 12, run_dir=root / "run")

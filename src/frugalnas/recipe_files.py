@@ -6,15 +6,67 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from frugalnas.documents import read_yaml
 from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings that stand in YAML files by name. A child class is a dataclass of them, each with a default.
+
+    Attributes:
+        package: in whose folder `recipes` those lie that come with frugalnas.
+        ranges: the least and the greatest that a setting may be.
+        inherited: what a mapping that a recipe leaves out holds before a setting reaches into it.
+    """
+
+    package: ClassVar[str]
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
+    inherited: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __post_init__(self) -> None:
+        for setting, (least, most) in self.ranges.items():
+            value = getattr(self, setting)
+            if value is not None and not least <= value <= most:
+                raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
+
+    @classmethod
+    def sources(cls) -> dict[str, str]:
+        """Where the values of each recipe that comes with frugalnas are from, by its name."""
+        return recipe_sources(cls.package)
+
+    @classmethod
+    def load(cls, recipe: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Self:
+        """A recipe by name or from a YAML file, with some of its settings replaced.
+
+        Args:
+            recipe: one of `sources()`, the path of a YAML file, which may build on another recipe with a line
+                `base: NAME`, or what `to_json` gave.
+            settings: values by name; "augmentation.flip" reaches into a mapping. Text is read as YAML.
+
+        Raises:
+            FrugalnasError: naming the setting that does not exist, or the value that does not fit.
+        """
+        hints = _hints(cls)
+        for setting in settings or {}:
+            parent, dot, _ = setting.partition(".")
+            if dot and hints.get(parent) is not dict:
+                _refuse_unknown(parent, hints)
+                raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
+        changed = replaced(recipe_values(recipe, cls.package), settings or {}, cls.inherited)
+        return cls(**{setting: _typed(setting, value, hints) for setting, value in changed.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `load` makes an equal recipe."""
+        return dataclasses.asdict(self)
 
 
 def recipe_sources(package: str) -> dict[str, str]:
@@ -26,6 +78,11 @@ def recipe_sources(package: str) -> dict[str, str]:
     names = (entry.name for entry in _folder(package).iterdir())
     known = sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
     return {name: read_recipe(name, package).get("source", "") for name in known}
+
+
+def recipe_values(recipe: str | Path | Mapping[str, Any], package: str, example: str = "epochs: 30") -> dict[str, Any]:
+    """The values of a recipe by name or from a YAML file, or the values themselves; see `read_recipe`."""
+    return dict(recipe) if isinstance(recipe, Mapping) else read_recipe(str(recipe), package, example)
 
 
 def read_recipe(name: str, package: str, example: str = "epochs: 30", above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -74,33 +131,25 @@ def yaml_value(text: str, where: str) -> Any:
     return as_number(read_yaml(text, where))
 
 
-def with_settings(
-    kind: type, values: Mapping[str, Any], settings: Mapping[str, Any], inherited: Mapping[str, Mapping[str, Any]] = {}
+def replaced(
+    values: Mapping[str, Any], settings: Mapping[str, Any], inherited: Mapping[str, Mapping[str, Any]] = {}
 ) -> dict[str, Any]:
-    """The values of a recipe with some settings replaced, each as the recipe's class takes it.
+    """The values of a recipe with some settings replaced.
 
     Args:
-        kind: a dataclass, whose fields are the settings.
         values: of the recipe, by name.
-        settings: that replace some; "augmentation.flip" reaches into a mapping. Text is read as YAML.
+        settings: that replace some; "retrain.space.width" reaches into mappings. Text is read as YAML.
         inherited: what a mapping that the recipe leaves out holds before a setting reaches into it.
-
-    Raises:
-        FrugalnasError: naming the setting that does not exist, or the value that does not fit.
     """
-    changed, hints = dict(values), _hints(kind)
+    changed = dict(values)
     for setting, value in settings.items():
-        if isinstance(value, str):
-            value = yaml_value(value, f"the value of {setting}")
-        parent, dot, inner = setting.partition(".")
-        if dot:
-            if hints.get(parent) is not dict:
-                _refuse_unknown(parent, hints)
-                raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
-            changed[parent] = {**(changed.get(parent, inherited.get(parent)) or {}), inner: value}
-        else:
-            changed[setting] = value
-    return {setting: _typed(setting, value, hints) for setting, value in changed.items()}
+        *parents, last = setting.split(".")
+        inner = changed
+        for parent in parents:
+            inner[parent] = dict(inner.get(parent, inherited.get(parent)) or {})
+            inner = inner[parent]
+        inner[last] = yaml_value(value, f"the value of {setting}") if isinstance(value, str) else value
+    return changed
 
 
 def as_number(value: Any) -> Any:

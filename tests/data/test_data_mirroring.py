@@ -10,8 +10,8 @@ from image_files import class_folders
 from sklearn.datasets import load_digits
 
 from frugalnas.data import Images, mirrored_is_no_loss
-from frugalnas.training import load_recipe
-from frugalnas.trainings.fitting import settled_for
+from frugalnas.training import Recipe
+from frugalnas.trainings.subject import settled_for
 
 
 def arrays(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:
@@ -41,14 +41,14 @@ def test_digits_are_not_mirrored_and_that_is_said(digits, fresh_cache):
     assert not mirrored
     assert note.startswith("images are not mirrored in training: of 324 training images a linear classifier told ")
     assert note.endswith("(`augmentation.flip`=0.5 changes it)")
-    recipe, notes = settled_for(load_recipe("default"), data, 1)
+    recipe, notes = settled_for(Recipe.load("default"), data, 1)
     assert recipe.augmentation["flip"] == 0  # written into the run, so that a resume decides nothing
     assert notes == [note]
 
 
 def test_what_a_mirror_does_not_change_is_mirrored(tmp_path, fresh_cache):
     data = Images(skies(tmp_path / "set.npz")).open()
-    recipe, (note,) = settled_for(load_recipe("default"), data, 1)
+    recipe, (note,) = settled_for(Recipe.load("default"), data, 1)
     assert recipe.augmentation["flip"] == 0.5
     assert note.startswith("images are mirrored in training")
 
@@ -56,7 +56,7 @@ def test_what_a_mirror_does_not_change_is_mirrored(tmp_path, fresh_cache):
 def test_who_says_what_he_wants_gets_it_without_a_check(digits):
     data = Images(digits).open()
     for wanted in ({"base": "suggested", "flip": 0.5}, {"base": "darts-cifar"}):
-        recipe, notes = settled_for(load_recipe("default", {"augmentation": wanted}), data, 1)
+        recipe, notes = settled_for(Recipe.load("default", {"augmentation": wanted}), data, 1)
         assert recipe.augmentation["flip"] == 0.5
         assert not notes
 

@@ -17,10 +17,10 @@ import frugalnas as fn
 from frugalnas.encoders import (
     GINEncoder,
     GraphTensors,
+    PretrainingRecipe,
     cached_encoder,
     graph_tensors,
     load_encoder,
-    load_pretraining_recipe,
 )
 from frugalnas.encoders.pretraining import architectures_for, edit_codes, pretraining_for
 from frugalnas.encoders.ssccl import CentralContrast
@@ -202,7 +202,7 @@ def test_a_damaged_encoder_is_refused(finished, tmp_path):
 
 def test_spaces_without_paths_and_spaces_too_large_to_list_are_drawn_from(tmp_path):
     space = fn.DARTS()
-    recipe = load_pretraining_recipe("default", {"pool": 60, "epochs": 1, "batch": 30}, task="ss-rl", space=space.name)
+    recipe = PretrainingRecipe.load("default", {"pool": 60, "epochs": 1, "batch": 30}, task="ss-rl", space=space.name)
     drawn = architectures_for(space, recipe, 5)
     assert np.array_equal(drawn, architectures_for(space, recipe, 5))
     assert len(np.unique(space.network_ids(drawn))) == len(drawn) == 60
@@ -219,7 +219,7 @@ def test_scaled_targets_and_near_pairs_leave_something_to_learn():
     fabric.launch()
     spread = []
     for settings in ({"near": 0.0, "scale": "vertices"}, {"near": 0.5, "scale": "mean", "edits": 2}):
-        recipe = load_pretraining_recipe("default", {**settings, "share": 0.1}, task="ss-rl", space="nasbench201")
+        recipe = PretrainingRecipe.load("default", {**settings, "share": 0.1}, task="ss-rl", space="nasbench201")
         pretraining = pretraining_for(fabric, space, recipe, 0)
         distances = torch.cat([batch.distances for batch in pretraining.batches(0, 0)]).float()
         spread.append(float(torch.exp(-distances / pretraining.scale).std()))
@@ -230,10 +230,10 @@ def test_scaled_targets_and_near_pairs_leave_something_to_learn():
 
 
 def test_the_papers_settings():
-    recipe = load_pretraining_recipe("paper", task="ss-ccl", space="nasbench101")
+    recipe = PretrainingRecipe.load("paper", task="ss-ccl", space="nasbench101")
     assert (recipe.batch, recipe.anchors, recipe.anchors_per_step, recipe.epochs) == (40_000, 20_000, 1_000, 300)
     assert (recipe.temperature, recipe.regularisation, recipe.beta1, recipe.beta2) == (0.07, 0.5, 0.0, 0.9)
-    recipe = load_pretraining_recipe("paper", task="ss-rl", space="nasbench201")
+    recipe = PretrainingRecipe.load("paper", task="ss-rl", space="nasbench201")
     assert (recipe.epochs, recipe.lr, recipe.batch, recipe.near, recipe.scale) == (1_000, 1e-4, 64, 0.0, "vertices")
 
 
@@ -249,7 +249,7 @@ def test_the_papers_settings():
 )
 def test_recipes_that_do_not_fit_are_refused(name, settings, said):
     with pytest.raises(FrugalnasError, match=said):
-        load_pretraining_recipe(name, settings, task="ss-ccl", space="mobilenet")
+        PretrainingRecipe.load(name, settings, task="ss-ccl", space="mobilenet")
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,7 @@ def test_a_published_encoder_of_another_space_is_refused(cli, tmp_path):
 
 def _one_step(fabric, settings, file):
     """Write sums, gradients and statistics of the first batch; in one of the fabric's processes."""
-    recipe = load_pretraining_recipe("default", settings, task=settings["task"], space="nasbench201")
+    recipe = PretrainingRecipe.load("default", settings, task=settings["task"], space="nasbench201")
     pretraining = pretraining_for(fabric, fn.NASBench201(), recipe, 0)
     pretraining.optimizer.step = lambda: None
     # In doubles: where rounding puts a unit on the other side of a ReLU, whole gradients differ.

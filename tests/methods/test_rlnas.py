@@ -30,7 +30,7 @@ from frugalnas.scores import Angle, AngleTable, Score
 from frugalnas.searches import SearchResult
 from frugalnas.searches.ledger import Query
 from frugalnas.supernets import SupernetRecipe
-from frugalnas.training import Compute, load_recipe
+from frugalnas.training import Compute, Recipe
 from frugalnas.trainings.network import load_training
 from frugalnas.trainings.supernet import load_supernet
 
@@ -356,8 +356,8 @@ def test_recipes_of_the_paper_are_whole():
     for name in of_rlnas | {"default"}:
         recipe = load_method_recipe(RLNAS, name)
         assert load_method_recipe(RLNAS, recipe.to_json()) == recipe
-        assert load_recipe(recipe["supernet"]["recipe"], kind=SupernetRecipe).labels == "random"
-        load_recipe(recipe["retrain"]["recipe"])
+        assert SupernetRecipe.load(recipe["supernet"]["recipe"]).labels == "random"
+        Recipe.load(recipe["retrain"]["recipe"])
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from frugalnas.methods.method import settle
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.methods.spos import SPOS, spos
 from frugalnas.supernets import SupernetRecipe
-from frugalnas.training import Compute, load_recipe
+from frugalnas.training import Compute
 from frugalnas.trainings.supernet import load_supernet
 
 QUICK = {
@@ -63,10 +63,10 @@ def test_strict_fairness_needs_equally_many_choices(images, tmp_path):
 
 
 def test_the_papers_settings():
-    recipe = load_recipe("spos-mobilenet", kind=SupernetRecipe)
+    recipe = SupernetRecipe.load("spos-mobilenet")
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.min_lr, recipe.clip_value) == (100, 512, 0.25, 0, 5)
     assert (recipe.weight_decay, recipe.label_smoothing, recipe.paths, recipe.labels) == (4e-5, 0.1, "uniform", "true")
-    fair = load_recipe("fairnas", kind=SupernetRecipe)
+    fair = SupernetRecipe.load("fairnas")
     assert (fair.epochs, fair.batch_size, fair.lr, fair.paths) == (17, 1024, 0.5, "fair")
     whole = load_method_recipe(SPOS, "spos-imagenet")
     assert (whole.space, whole.where, whole["retrain"]["recipe"]) == ("mobilenet", "macs<=475e6", "abs-mobile")

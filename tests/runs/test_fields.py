@@ -28,7 +28,7 @@ from frugalnas.spaces import NASBench201
 from frugalnas.strategies import WeakNAS
 from frugalnas.studies import Labelled, assess, compare
 from frugalnas.tables import Column, Contents, Table, write_table
-from frugalnas.training import load_recipe
+from frugalnas.training import Recipe
 
 SPACE = NASBench201(cells=1, width=2, input_size=8)
 HOSTILE: tuple[Any, ...] = (
@@ -156,7 +156,7 @@ def files_of(root: Path) -> Iterator[Reader]:
     (root / "recipe").mkdir()
     recipe = {"base": "default", "epochs": 3, "lr": 0.1, "augmentation": {"flip": 0.5}, "optimizer": "sgd", "ema": None}
     (root / "recipe" / "own.yaml").write_text(yaml.safe_dump(recipe))
-    yield Reader(root / "recipe" / "own.yaml", lambda folder: load_recipe(folder / "own.yaml"))
+    yield Reader(root / "recipe" / "own.yaml", lambda folder: Recipe.load(folder / "own.yaml"))
 
 
 @pytest.fixture(scope="module")

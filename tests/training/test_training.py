@@ -26,9 +26,7 @@ from frugalnas.training import (
     fit,
     isolated,
     launched,
-    load_recipe,
     optimizer_for,
-    recipes,
     schedule_for,
     watching_memory,
 )
@@ -54,7 +52,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_recipes_have_the_published_settings(name):
-    recipe = load_recipe(name)
+    recipe = Recipe.load(name)
     found = (
         recipe.epochs,
         recipe.batch_size,
@@ -72,16 +70,16 @@ def test_recipes_have_the_published_settings(name):
 
 
 def test_warm_up_is_as_published():
-    assert load_recipe("rlnas-imagenet").warmup_epochs == 5
-    assert load_recipe("abs-imagenet").warmup_epochs == 0  # only with more than 256 images on each of eight GPUs
+    assert Recipe.load("rlnas-imagenet").warmup_epochs == 5
+    assert Recipe.load("abs-imagenet").warmup_epochs == 0  # only with more than 256 images on each of eight GPUs
 
 
 def test_every_recipe_says_where_it_is_from_and_has_an_optimiser():
-    assert {"default", "nasbench201", "spos", *PUBLISHED} == recipes().keys()
-    for name, source in recipes().items():
+    assert {"default", "nasbench201", "spos", *PUBLISHED} == Recipe.sources().keys()
+    for name, source in Recipe.sources().items():
         assert source
-        recipe = load_recipe(name).settled(1_000_000)
-        assert load_recipe(recipe.to_json()) == recipe
+        recipe = Recipe.load(name).settled(1_000_000)
+        assert Recipe.load(recipe.to_json()) == recipe
         assert optimizer_for(recipe, nn.Linear(3, 2))
         Augmentation = pytest.importorskip("frugalnas.data").Augmentation
         assert Augmentation.of({key: value for key, value in recipe.augmentation.items() if key != "base"})
@@ -97,16 +95,16 @@ def test_settings_are_read_as_the_type_they_have():
         "per_step": "true",
     }
     del text["nothing"]
-    recipe = load_recipe("cifar", text)
+    recipe = Recipe.load("cifar", text)
     assert (recipe.epochs, recipe.lr, recipe.ema, recipe.per_step) == (30, 1e-3, None, True)
     assert recipe.augmentation == {"pad": 4, "flip": True, "cutout": 8}
-    assert load_recipe("default", {"augmentation.cutout": 8}).augmentation == {"base": "suggested", "cutout": 8}
+    assert Recipe.load("default", {"augmentation.cutout": 8}).augmentation == {"base": "suggested", "cutout": 8}
 
 
 def test_a_file_builds_on_another_recipe(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("base: cifar\nname: mine\nepochs: 20\naugmentation: {cutout: 0}\n")
-    recipe = load_recipe(path)
+    recipe = Recipe.load(path)
     assert (recipe.name, recipe.epochs, recipe.batch_size) == ("mine", 20, 128)
     assert recipe.augmentation == {"pad": 4, "flip": True, "cutout": 0}
 
@@ -125,12 +123,12 @@ def test_a_file_builds_on_another_recipe(tmp_path):
 )
 def test_settings_that_do_not_fit(settings, said):
     with pytest.raises(FrugalnasError, match=said):
-        load_recipe("cifar", settings)
+        Recipe.load("cifar", settings)
 
 
 def test_unknown_recipes_and_optimisers():
     with pytest.raises(FrugalnasError, match="unknown recipe 'cifra'; did you mean 'cifar'"):
-        load_recipe("cifra")
+        Recipe.load("cifra")
     with pytest.raises(FrugalnasError, match="unknown optimizer 'addamw'; did you mean 'adamw'"):
         optimizer_for(Recipe(optimizer="addamw"), nn.Linear(2, 2))
     with pytest.raises(FrugalnasError, match="does not take optimizer_options"):
@@ -138,12 +136,12 @@ def test_unknown_recipes_and_optimisers():
 
 
 def test_what_is_left_open_is_settled_by_the_number_of_images():
-    few, many = load_recipe("default").settled(100), load_recipe("default").settled(1_000_000)
+    few, many = Recipe.load("default").settled(100), Recipe.load("default").settled(1_000_000)
     assert few.epochs > many.epochs >= 8
-    assert load_recipe("default", {"batch_size": 64}).settled(30).batch_size == 30
-    assert load_recipe("default", {"batch_size": 64}).settled(31, devices=2).batch_size == 30
+    assert Recipe.load("default", {"batch_size": 64}).settled(30).batch_size == 30
+    assert Recipe.load("default", {"batch_size": 64}).settled(31, devices=2).batch_size == 30
     with pytest.raises(FrugalnasError, match="fewer than two"):
-        load_recipe("default").settled(3, devices=2)
+        Recipe.load("default").settled(3, devices=2)
 
 
 # -- optimisers and schedules ------------------------------------------------------------------------------------------

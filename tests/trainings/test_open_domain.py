@@ -22,7 +22,7 @@ from frugalnas.searches import ProcessExecutor, load_search, resume, search
 from frugalnas.spaces import DARTS, MobileNet, known
 from frugalnas.strategies import RandomSearch
 from frugalnas.testing import EvaluatorConformance
-from frugalnas.training import load_recipe
+from frugalnas.training import Recipe
 from frugalnas.trainings.evaluator import TrainingEvaluator
 from frugalnas.trainings.network import NetworkSession, load_training, train
 
@@ -268,10 +268,10 @@ def test_cells_of_darts_are_compared_in_the_papers_small_networks(images):
     own = TrainingEvaluator(DARTS(), images=fn.Images(images, split="half"), recipe="npenas-darts-search")
     assert (own.trained.width, own.trained.layers) == (16, 8)
     assert (own.space.width, own.space.layers) == (36, 20)
-    recipe = load_recipe("npenas-darts-search")
+    recipe = Recipe.load("npenas-darts-search")
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.min_lr) == (50, 64, 0.025, 1e-6)
     assert (recipe.weight_decay, recipe.clip_norm, recipe.per_step, recipe.auxiliary) == (3e-4, 5, False, None)
-    retrain = load_recipe("ssnenas-retrain")
+    retrain = Recipe.load("ssnenas-retrain")
     assert (retrain.epochs, retrain.batch_size, retrain.drop_path, retrain.auxiliary) == (600, 96, 0.2, "darts")
     assert retrain.select == "best"
     assert known("SSNENAS").options == {"none": True}

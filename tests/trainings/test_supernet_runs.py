@@ -26,9 +26,8 @@ from frugalnas.runs.progress import Callback
 from frugalnas.spaces import DARTS
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
 from frugalnas.testing import KindConformance
-from frugalnas.training import load_recipe, read_tensors, recipes, write_tensors
+from frugalnas.training import read_tensors, write_tensors
 from frugalnas.trainings import session as trainer_module
-from frugalnas.trainings.fitting import fitted_supernet
 from frugalnas.trainings.kinds import weights_file
 from frugalnas.trainings.network import load_training
 from frugalnas.trainings.supernet import SupernetSession, load_supernet, proposed_supernet, train_supernet
@@ -326,18 +325,19 @@ def test_the_published_settings_fit_their_spaces():
         "spos": fn.MobileNet(),
         "fairnas": fn.FairNAS(),
     }
-    published = {name: load_recipe(name, kind=SupernetRecipe) for name in recipes(SupernetRecipe) if name != "default"}
+    published = {name: SupernetRecipe.load(name) for name in SupernetRecipe.sources() if name != "default"}
     assert published.keys() == {
         *(f"rlnas-{name}" for name in ("nasbench201", "darts-cifar10", "darts-imagenet", "mobilenet")),
         *(f"abs-{name}" for name in ("nasbench201", "darts", "spos", "fairnas")),
+        *("spos-mobilenet", "fairnas"),
     }
     for name, recipe in published.items():
         method, _, about = name.partition("-")
         assert (recipe.labels == "random") is (method == "rlnas")
-        path_sampler(recipe.paths, spaces[about], 15 if about == "nasbench201" else 1, 0)
+        path_sampler(recipe.paths, spaces[about or method], 15 if about == "nasbench201" else 1, 0)
     assert published["rlnas-nasbench201"].decay_unsampled
     assert not published["abs-spos"].decay_unsampled
-    assert load_recipe(published["abs-darts"].to_json(), kind=SupernetRecipe) == published["abs-darts"]
+    assert SupernetRecipe.load(published["abs-darts"].to_json()) == published["abs-darts"]
 
 
 @pytest.mark.parametrize(
@@ -349,9 +349,9 @@ def test_the_published_settings_fit_their_spaces():
     ],
 )
 def test_without_a_word_paths_are_what_fits_the_space(space, pixels, paths):
-    prepared = fitted_supernet(space, fn.Images("digits", input_size=pixels), "default", {}, 1)
-    assert prepared.recipe.paths == paths
-    assert prepared.recipe.classes == 10
+    recipe = proposed_supernet(space, fn.Images("digits", input_size=pixels), compute=CPU).config["recipe"]
+    assert recipe["paths"] == paths
+    assert recipe["classes"] == 10
 
 
 @pytest.mark.parametrize(("epochs", "base"), [(1, 1), (7, 1), (8, 2), (100, 25)])

@@ -55,7 +55,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
     from frugalnas.supernets import SupernetRecipe
-    from frugalnas.training import load_recipe
     from frugalnas.trainings.supernet import proposed_supernet
 
     settings, space_settings = settings_of(parsed, ("epochs", "batch_size", "lr", "labels", "paths", "classes"))
@@ -64,7 +63,7 @@ def _train(parsed: argparse.Namespace) -> None:
         raise FrugalnasError("--classes says how many classes there are; leave space.classes out")
     parsed.space = parsed.space or DEFAULT_SPACE
     space = sized_space(parsed, space_settings)
-    images = opened(images_of(parsed), load_recipe(parsed.recipe, settings, kind=SupernetRecipe).normalisation)
+    images = opened(images_of(parsed), SupernetRecipe.load(parsed.recipe, settings).normalisation)
     unsaid = parsed.macro is None and "macro" not in space_settings
     if hasattr(space, "macro") and unsaid and images.input_size > LARGE:
         space = space.with_options(macro="imagenet")

@@ -46,13 +46,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def _train(parsed: argparse.Namespace) -> None:
     from frugalnas.data import opened
     from frugalnas.spaces import Architecture
-    from frugalnas.training import load_recipe
+    from frugalnas.training import Recipe
     from frugalnas.trainings.network import proposed_training
 
     recipe_settings, space_settings = settings_of(parsed)
     if parsed.classes is not None or "classes" in space_settings:
         raise FrugalnasError("the data say how many classes there are; leave --classes out")
-    images = opened(images_of(parsed), load_recipe(parsed.recipe, recipe_settings).normalisation)
+    images = opened(images_of(parsed), Recipe.load(parsed.recipe, recipe_settings).normalisation)
     found = _for_data(parsed, space_settings, images.input_size)
     architecture = Architecture(found.space, found.code, None if found.name == found.text else found.name)
     how: dict[str, Any] = {"settings": recipe_settings, "compute": compute_of(parsed), "weights": parsed.weights}

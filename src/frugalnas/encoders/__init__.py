@@ -13,7 +13,7 @@ from frugalnas.encoders.cached import cached_encoder
 from frugalnas.encoders.gcn import BidirectionalGCN, GlobalVertexGCN
 from frugalnas.encoders.gin import GINEncoder
 from frugalnas.encoders.graphs import GraphTensors, graph_tensors
-from frugalnas.encoders.recipe import TASKS, PretrainingRecipe, load_pretraining_recipe, pretraining_recipes
+from frugalnas.encoders.recipe import TASKS, PretrainingRecipe
 from frugalnas.encoders.saved import EncoderCard, load_encoder, save_encoder
 from frugalnas.encoders.sharing import SharedVertices, embed, shared_vertices
 
@@ -30,8 +30,6 @@ __all__ = [
     "embed",
     "graph_tensors",
     "load_encoder",
-    "load_pretraining_recipe",
-    "pretraining_recipes",
     "save_encoder",
     "shared_vertices",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cache import cache_folder
-from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
+from frugalnas.encoders.recipe import PretrainingRecipe
 from frugalnas.encoders.saved import CARD_FILE, operations_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import alone
@@ -40,7 +40,7 @@ def cached_encoder(
     Args:
         space: limits on it do not matter: the encoder is that of the whole space.
         task: "ss-ccl" or "ss-rl".
-        recipe: as `load_pretraining_recipe` takes it.
+        recipe: as `PretrainingRecipe.load` takes it.
         seed: of the pre-training.
         device: where it computes: "auto", "cpu", "cuda" or "mps".
 
@@ -48,7 +48,7 @@ def cached_encoder(
         FrugalnasError: where the recipe does not fit, or the cache cannot be written.
     """
     whole: SearchSpace = SPACES.create(SPACES.describe(space))
-    chosen = load_pretraining_recipe(recipe, task=task, space=whole.name)
+    chosen = PretrainingRecipe.load(recipe, task=task, space=whole.name)
     folder = cache_folder() / "encoders" / _name(whole, chosen, seed)
     if (folder / CARD_FILE).exists():
         return folder

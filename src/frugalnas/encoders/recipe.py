@@ -6,17 +6,17 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.recipe_files import read_recipe, recipe_sources, with_settings
+from frugalnas.recipe_files import Settings
 
 TASKS = ("ss-ccl", "ss-rl")
 """Central contrastive learning, and regression of the graph edit distance of pairs."""
 
 
 @dataclass(frozen=True)
-class PretrainingRecipe:
+class PretrainingRecipe(Settings):
     """Every setting of an encoder's pre-training; a YAML file is these by name.
 
     Attributes:
@@ -83,15 +83,67 @@ class PretrainingRecipe:
     scale: Literal["vertices", "mean", "raw"] = "vertices"
 
     package: ClassVar[str] = "frugalnas.encoders"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "epochs": (1, 1e6),
+        "pool": (2, 1e9),
+        "share": (1e-6, 1),
+        "batch": (2, 1e7),
+        "width": (1, 1e5),
+        "layers": (1, 100),
+        "lr": (0, 1e3),
+        "beta1": (0, 0.999999),
+        "beta2": (0, 0.999999),
+        "weight_decay": (0, 10),
+        "bias_lr": (0, 100),
+        "anchors": (1, 1e7),
+        "anchors_per_step": (1, 1e7),
+        "hidden": (1, 1e5),
+        "dimension": (2, 1e5),
+        # Temperatures below would put the least similarities out of a float's range.
+        "temperature": (0.02, 100),
+        "regularisation": (0, 1e3),
+        "margin": (0, 1e4),
+        "min_negatives": (1, 1e7),
+        "pairs": (2, 1e9),
+        "near": (0, 1),
+        "edits": (1, 100),
+    }
 
     def __post_init__(self) -> None:
-        for setting, (least, most) in _RANGES.items():
-            value = getattr(self, setting)
-            if value is not None and not least <= value <= most:
-                raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
+        super().__post_init__()
         if self.anchors > self.batch and self.task == "ss-ccl":
             raise FrugalnasError(f"anchors is {self.anchors}, more than the {self.batch} of a batch; lower it")
         _check_negatives(self.min_negatives, self.batch)
+
+    @classmethod
+    def load(
+        cls,
+        recipe: str | Path | Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        task: str | None = None,
+        space: str | None = None,
+    ) -> Self:
+        """A recipe with some of its settings replaced; see `Settings.load`.
+
+        Args:
+            recipe: as there; "default" and "paper" mean those of task and space.
+            settings: as there.
+            task: that the recipe must be of; None takes any.
+            space: name of the space, for "default" and "paper".
+
+        Example:
+            >>> PretrainingRecipe.load("paper", {"epochs": 10}, task="ss-ccl", space="nasbench101").batch
+            40000
+        """
+        if task is not None and task not in TASKS:
+            raise unknown_name("task of pre-training", task, TASKS)
+        if recipe in ("default", "paper"):
+            recipe = _name_for(str(recipe), task or TASKS[0], space)
+        loaded = super().load(recipe, settings)
+        if task is not None and loaded.task != task:
+            raise FrugalnasError(f"the recipe {loaded.name} is of {loaded.task}, not of {task}; choose another recipe")
+        return loaded
 
     def settled(self, architectures: int, devices: int = 1) -> PretrainingRecipe:
         """This recipe for so many architectures (its share already taken): no batch is larger than they are.
@@ -121,10 +173,6 @@ class PretrainingRecipe:
         names = ("width", "layers", "directions", "activation")
         return {name: getattr(self, name) for name in names}
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data from which `load_pretraining_recipe` makes an equal recipe."""
-        return dataclasses.asdict(self)
-
 
 def _check_negatives(least: int | None, batch: int) -> None:
     """Refuses more negatives than a batch without an anchor can have."""
@@ -134,75 +182,9 @@ def _check_negatives(least: int | None, batch: int) -> None:
         )
 
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 1e6),
-    "pool": (2, 1e9),
-    "share": (1e-6, 1),
-    "batch": (2, 1e7),
-    "width": (1, 1e5),
-    "layers": (1, 100),
-    "lr": (0, 1e3),
-    "beta1": (0, 0.999999),
-    "beta2": (0, 0.999999),
-    "weight_decay": (0, 10),
-    "bias_lr": (0, 100),
-    "anchors": (1, 1e7),
-    "anchors_per_step": (1, 1e7),
-    "hidden": (1, 1e5),
-    "dimension": (2, 1e5),
-    "temperature": (0.02, 100),
-    "regularisation": (0, 1e3),
-    "margin": (0, 1e4),
-    "min_negatives": (1, 1e7),
-    "pairs": (2, 1e9),
-    "near": (0, 1),
-    "edits": (1, 100),
-}
-"""Temperatures below 0.02 would put the least similarities out of a float's range."""
-
-
-def pretraining_recipes() -> dict[str, str]:
-    """Where the values of each recipe that comes with frugalnas are from, by its name."""
-    return recipe_sources(PretrainingRecipe.package)
-
-
-def load_pretraining_recipe(
-    name: str | Path | Mapping[str, Any],
-    settings: Mapping[str, Any] | None = None,
-    *,
-    task: str | None = None,
-    space: str | None = None,
-) -> PretrainingRecipe:
-    """A recipe by name or from a YAML file, with some of its settings replaced.
-
-    Args:
-        name: one of `pretraining_recipes()`; "default" or "paper", which mean those of task and space; the path of a YAML
-            file, which may build on another recipe with a line `base: NAME`; or what `PretrainingRecipe.to_json` gave.
-        settings: values by name. Text is read as YAML.
-        task: that the recipe must be of; None takes any.
-        space: name of the space, for "default" and "paper".
-
-    Raises:
-        FrugalnasError: naming what does not exist or does not fit.
-
-    Example:
-        >>> load_pretraining_recipe("paper", {"epochs": 10}, task="ss-ccl", space="nasbench101").batch
-        40000
-    """
-    if task is not None and task not in TASKS:
-        raise unknown_name("task of pre-training", task, TASKS)
-    if name in ("default", "paper"):
-        name = _name_for(str(name), task or TASKS[0], space)
-    values = dict(name) if isinstance(name, Mapping) else read_recipe(str(name), PretrainingRecipe.package)
-    recipe = PretrainingRecipe(**with_settings(PretrainingRecipe, values, settings or {}))
-    if task is not None and recipe.task != task:
-        raise FrugalnasError(f"the recipe {recipe.name} is of {recipe.task}, not of {task}; choose another recipe")
-    return recipe
-
-
 def _name_for(kind: str, task: str, space: str | None) -> str:
     """The name of a task's default or paper's recipe, that of the space where it has its own."""
-    known = pretraining_recipes()
+    known = PretrainingRecipe.sources()
     general = f"{task.replace('-', '')}-{kind}"
     for name in (f"{general}-{space}", general):
         if name in known:

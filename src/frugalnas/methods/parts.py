@@ -195,13 +195,12 @@ class Score(Part):
         """Refuse a score that the supernet cannot give."""
         from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
         from frugalnas.supernets import SupernetRecipe
-        from frugalnas.training import load_recipe
 
         supernet: Proposal = self.method.supernet.proposal  # type: ignore[attr-defined]  # there is no score without
         space, settings = self.method.spaces.retrained, self.settings
         named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
         if "angle" in named and settings.get("base") is not None:
-            recipe = load_recipe(supernet.config["recipe"], kind=SupernetRecipe)
+            recipe = SupernetRecipe.load(supernet.config["recipe"])
             recipe.check_base(settings["base"], recipe.epochs or 0, "the supernet")
         if "accuracy" in named:
             check_held_out(supernet.handed["data"], "the supernet")

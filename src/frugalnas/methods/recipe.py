@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.recipe_files import read_recipe, recipe_sources, yaml_value
+from frugalnas.recipe_files import recipe_sources, recipe_values, replaced
 
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
@@ -77,14 +77,7 @@ def load_method_recipe(
         10
     """
     given = kind.defaults if recipe == "default" else recipe
-    values = dict(given) if isinstance(given, Mapping) else read_recipe(str(given), PACKAGE, example="data: cifar10")
-    for setting, value in (settings or {}).items():
-        *parents, last = setting.split(".")
-        inner = values
-        for parent in parents:
-            inner[parent] = dict(inner.get(parent) or {})
-            inner = inner[parent]
-        inner[last] = yaml_value(value, setting) if isinstance(value, str) else value
+    values = replaced(recipe_values(given, PACKAGE, "data: cifar10"), settings or {})
     known = [*_OWN, *kind.parts]
     for setting in values:
         if setting not in known:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from frugalnas.data.labels import LabelMode
 from frugalnas.errors import FrugalnasError, at_least
@@ -59,14 +59,14 @@ class SupernetRecipe(Recipe):
                 f"schedule_epochs is {self.schedule_epochs}, fewer than the {self.epochs} epochs; raise it, or set it to null"
             )
 
-    def settled(self, images: int, devices: int = 1) -> SupernetRecipe:
+    def settled(self, images: int, devices: int = 1) -> Self:
         """This recipe with nothing left open, for so many training images; see `Recipe.settled`."""
         settled = super().settled(images, devices)
         assert settled.epochs is not None
         base = settled.angle_base
         return replace(settled, angle_base=max(1, settled.epochs // 4) if base is None else base)
 
-    def extended(self, epochs: int, lr: float, after: int) -> SupernetRecipe:
+    def extended(self, epochs: int, lr: float, after: int) -> Self:
         """See `Recipe.extended`; the weights that a finished training ended with stay, and angles are measured from them too."""
         kept = (*self.base_epochs, after) if after == self.epochs else self.base_epochs
         return super(SupernetRecipe, replace(self, schedule_epochs=None, base_epochs=kept)).extended(epochs, lr, after)

@@ -3,7 +3,7 @@
 - `fit`: a loop over steps that can be killed at any moment and carried on to the same end; `isolated`: what keeps its
   random numbers apart.
 - `WeightStep`: the step that trains a network's weights, with its `Objective`, `optimizer_for` and `schedule_for`.
-- `Recipe`, `load_recipe`, `recipes`: the published settings, and what a user changes in them.
+- `Recipe`: the published settings, and what a user changes in them.
 - `Checkpoints`: the whole state of a training in one safetensors file.
 - `evaluate`: accuracies and confusions on labelled images, an `EvaluationResult`.
 - `Compute`: where it is computed, on one device or several, through Lightning Fabric.
@@ -16,7 +16,7 @@ from frugalnas.training.evaluating import EvaluationResult, evaluate
 from frugalnas.training.fit import Length, Position, fit, isolated, reseed
 from frugalnas.training.objective import Objective
 from frugalnas.training.optimisation import LinearTail, optimizer_for, schedule_for
-from frugalnas.training.recipe import Recipe, RecipeT, load_recipe, recipes
+from frugalnas.training.recipe import Recipe, RecipeT
 from frugalnas.training.weights import WeightStep
 
 __all__ = [
@@ -39,10 +39,8 @@ __all__ = [
     "fit",
     "isolated",
     "launched",
-    "load_recipe",
     "optimizer_for",
     "read_tensors",
-    "recipes",
     "reseed",
     "schedule_for",
     "watching_memory",

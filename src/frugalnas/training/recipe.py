@@ -5,18 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar, overload
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.recipe_files import read_recipe, recipe_sources, with_settings
+from frugalnas.recipe_files import Settings
 
 RecipeT = TypeVar("RecipeT", bound="Recipe")
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Settings):
     """Every setting of a training; a YAML file is these by name.
+
+    Example:
+        >>> Recipe.load("cifar", {"epochs": "30", "augmentation.cutout": 8}).epochs
+        30
 
     Attributes:
         name: of the recipe.
@@ -103,15 +106,34 @@ class Recipe:
     augmentation: Mapping[str, Any] = field(default_factory=lambda: {"base": "suggested"})
 
     package: ClassVar[str] = "frugalnas.training"
-    """In whose folder `recipes` the recipes of this class lie."""
+    inherited: ClassVar[Mapping[str, Mapping[str, Any]]] = {"augmentation": {"base": "suggested"}}
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {
+        "epochs": (1, 1e6),
+        "images_seen": (1, 1e12),
+        "batch_size": (2, 1e6),
+        "accumulate": (1, 1e4),
+        "lr": (0, 1e3),
+        "momentum": (0, 1),
+        "weight_decay": (0, 10),
+        "min_lr": (0, 1e3),
+        "decay_rate": (0, 1),
+        "warmup_epochs": (0, 1e6),
+        "warmup_lr": (0, 1e3),
+        "label_smoothing": (0, 0.99),
+        "auxiliary_weight": (0, 10),
+        "drop_path": (0, 0.99),
+        "dropout": (0, 0.99),
+        "clip_norm": (1e-9, 1e9),
+        "clip_value": (1e-9, 1e9),
+        "ema": (0, 1),
+        "mixup": (0, 100),
+        "cutmix": (0, 100),
+        "teacher_weight": (0, 1),
+        "teacher_temperature": (1e-3, 1e3),
+    }
 
     def __post_init__(self) -> None:
-        for setting, value in vars(self).items():
-            least, most = _RANGES.get(setting, (None, None))
-            if value is None or least is None or most is None:
-                continue
-            if not least <= value <= most:
-                raise FrugalnasError(f"{setting} is {value}; it must be from {least:g} to {most:g}")
+        super().__post_init__()
         if self.clip_norm is not None and self.clip_value is not None:
             raise FrugalnasError("clip_norm and clip_value are both set; set one of them to null")
         if self.schedule == "linear-tail" and self.epochs is not None and self.epochs <= TAIL_EPOCHS:
@@ -123,7 +145,7 @@ class Recipe:
         if (self.mixup or self.cutmix) and self.class_weights:
             raise FrugalnasError("mixup and cutmix mix classes: take `class_weights`=false")
 
-    def settled(self: RecipeT, images: int, devices: int = 1) -> RecipeT:
+    def settled(self, images: int, devices: int = 1) -> Self:
         """This recipe with nothing left open, for so many training images.
 
         Raises:
@@ -142,7 +164,7 @@ class Recipe:
         warmup = min(self.warmup_epochs, epochs // 2)
         return dataclasses.replace(self, epochs=epochs, batch_size=batch_size, warmup_epochs=warmup)
 
-    def extended(self: RecipeT, epochs: int, lr: float, after: int) -> RecipeT:
+    def extended(self, epochs: int, lr: float, after: int) -> Self:
         """This settled recipe for so many epochs in all, with a schedule that starts anew at a rate after some of them.
 
         Weights that have been trained need no warm-up.
@@ -150,69 +172,7 @@ class Recipe:
         warmup = 0 if after else min(self.warmup_epochs, epochs // 2)
         return dataclasses.replace(self, epochs=epochs, lr=lr, warmup_epochs=warmup)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data from which `load_recipe` makes an equal recipe."""
-        return dataclasses.asdict(self)
 
-
-_SUGGESTED = {"base": "suggested"}
 TAIL_EPOCHS = 5
 """Of the schedule "linear-tail"."""
 _FEWEST_EPOCHS, _MOST_EPOCHS = 8, 200
-_RANGES: dict[str, tuple[float, float]] = {
-    "epochs": (1, 1e6),
-    "images_seen": (1, 1e12),
-    "batch_size": (2, 1e6),
-    "accumulate": (1, 1e4),
-    "lr": (0, 1e3),
-    "momentum": (0, 1),
-    "weight_decay": (0, 10),
-    "min_lr": (0, 1e3),
-    "decay_rate": (0, 1),
-    "warmup_epochs": (0, 1e6),
-    "warmup_lr": (0, 1e3),
-    "label_smoothing": (0, 0.99),
-    "auxiliary_weight": (0, 10),
-    "drop_path": (0, 0.99),
-    "dropout": (0, 0.99),
-    "clip_norm": (1e-9, 1e9),
-    "clip_value": (1e-9, 1e9),
-    "ema": (0, 1),
-    "mixup": (0, 100),
-    "cutmix": (0, 100),
-    "teacher_weight": (0, 1),
-    "teacher_temperature": (1e-3, 1e3),
-}
-
-
-def recipes(kind: type[Recipe] = Recipe) -> dict[str, str]:
-    """Where the values of each recipe of a class that comes with frugalnas are from, by its name."""
-    return recipe_sources(kind.package)
-
-
-@overload
-def load_recipe(name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None) -> Recipe: ...
-@overload
-def load_recipe(
-    name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None, *, kind: type[RecipeT]
-) -> RecipeT: ...
-def load_recipe(
-    name: str | Path | Mapping[str, Any], settings: Mapping[str, Any] | None = None, *, kind: type[Recipe] = Recipe
-) -> Recipe:
-    """A recipe by name or from a YAML file, with some of its settings replaced.
-
-    Args:
-        name: one of `recipes()`, the path of a YAML file, which may build on another recipe with a line `base: NAME`, or
-            what `Recipe.to_json` gave.
-        settings: values by name; "augmentation.flip" reaches into a mapping. Text is read as YAML.
-        kind: the class of recipe, whose fields are the settings.
-
-    Raises:
-        FrugalnasError: naming the setting that does not exist, or the value that does not fit.
-
-    Example:
-        >>> load_recipe("cifar", {"epochs": "30", "augmentation.cutout": 8}).epochs
-        30
-    """
-    values = dict(name) if isinstance(name, Mapping) else read_recipe(str(name), kind.package)
-    return kind(**with_settings(kind, values, settings or {}, inherited={"augmentation": _SUGGESTED}))

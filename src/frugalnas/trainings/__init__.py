@@ -7,7 +7,7 @@
 - `result`: what any of them has come to.
 - `session`: a training under way: steps on batches, checkpoints, a journal with a line an epoch; `images` is what those of
   networks and supernets have in common.
-- `fitting`: recipe, images and space fitted to each other before anything is written; `weights`: what a training begins with.
+- `subject`: recipe, images and space fitted to each other before anything is written; `weights`: what a training begins with.
 - `plan`: what a training would do, and how long it would take.
 - `restart`: a training that goes on for longer; `teacher`: the network to distil from.
 - `evaluator`: real training as what answers a search.

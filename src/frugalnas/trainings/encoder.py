@@ -13,7 +13,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from frugalnas.encoders.pretraining import pretraining_for
-from frugalnas.encoders.recipe import PretrainingRecipe, load_pretraining_recipe
+from frugalnas.encoders.recipe import PretrainingRecipe
 from frugalnas.errors import FrugalnasError, expect
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.folder import RunFolder, fresh
@@ -67,7 +67,7 @@ def pretrain(
     Args:
         space: may be restricted; a space that is too large to be listed is drawn from.
         task: "ss-ccl", central contrastive learning, or "ss-rl", regression of edit distances.
-        recipe: "default", "paper", another name (`pretraining_recipes`), a YAML file, or what `PretrainingRecipe.to_json`
+        recipe: "default", "paper", another name (`PretrainingRecipe.sources`), a YAML file, or what `PretrainingRecipe.to_json`
             gave.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"epochs": 30}; text is read as YAML.
@@ -100,7 +100,7 @@ def proposed_pretraining(
 ) -> Proposal:
     """What `pretrain` with the same arguments would begin."""
     expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
-    chosen = load_pretraining_recipe(recipe, settings, task=task, space=space.name)
+    chosen = PretrainingRecipe.load(recipe, settings, task=task, space=space.name)
     if compute.precision != "32" or compute.channels_last or compute.compile:
         raise FrugalnasError("encoders train in precision 32, in no layout of images, and uncompiled")
     compute = compute.here()
@@ -120,7 +120,7 @@ def proposed_pretraining(
 
 def read_pretraining(folder: RunFolder) -> PretrainingResult:
     """What a pre-training has come to so far, from its folder alone; nothing is computed."""
-    return PretrainingResult(**facts_of(folder), recipe=load_pretraining_recipe(folder.config["recipe"]))
+    return PretrainingResult(**facts_of(folder), recipe=PretrainingRecipe.load(folder.config["recipe"]))
 
 
 class EncoderSession(Session):
@@ -130,7 +130,7 @@ class EncoderSession(Session):
 
     def __init__(self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback]) -> None:
         super().__init__(fabric, folder, callbacks)
-        recipe, space = load_pretraining_recipe(folder.config["recipe"]), build_space(folder.config["space"])
+        recipe, space = PretrainingRecipe.load(folder.config["recipe"]), build_space(folder.config["space"])
         self.step = self.pretraining = pretraining_for(fabric, space, recipe, self.seed)
         self.batches, self.steps_per_epoch = self.pretraining.batches, self.pretraining.steps_per_epoch
         self.epochs, self.lr = recipe.epochs, recipe.lr

@@ -165,12 +165,14 @@ class TrainingEvaluator(Evaluator):
 
     def _checked(self) -> ImageData:
         """The images, opened; what would fail for every architecture is refused, as a search would spend its budget on it."""
-        from frugalnas.trainings.fitting import fitted_network
+        from frugalnas.trainings.network import proposed_training
 
         code = self.space.sample(1, np.random.default_rng(0))[0]
         try:
-            devices = self.compute.here().devices
-            fitted = fitted_network(Architecture(self.trained, code), self.images, self.recipe, self.settings, devices)
+            how: dict[str, Any] = {"settings": self.settings, "compute": self.compute}
+            data: ImageData = proposed_training(
+                Architecture(self.trained, code), self.images, self.recipe, **how
+            ).handed["data"]
         except FrugalnasError as error:
             said = str(error)
             for name in (
@@ -179,12 +181,12 @@ class TrainingEvaluator(Evaluator):
             ):  # an argument of a training is one of the evaluator here
                 said = said.replace(f"`{name}`", f"`evaluator.{name}`")
             raise type(error)(said) from None
-        if fitted.data.val is None or not len(fitted.data.val):
+        if data.val is None or not len(data.val):
             raise FrugalnasError(
-                f"{fitted.data.name} has no validation images, by which architectures are compared; set "
+                f"{data.name} has no validation images, by which architectures are compared; set "
                 "`evaluator.split`=default or half"
             )
-        return fitted.data
+        return data
 
     # -- evaluating ----------------------------------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ from frugalnas.training import (
     Recipe,
     WeightStep,
     compiled,
-    load_recipe,
     optimizer_for,
     schedule_for,
 )
@@ -55,7 +54,7 @@ class ImageSession(Session):
         self, fabric: Fabric, folder: RunFolder, callbacks: Sequence[Callback], data: ImageData | None = None
     ) -> None:
         super().__init__(fabric, folder, callbacks)
-        self.recipe = load_recipe(folder.config["recipe"], kind=self.recipe_class)
+        self.recipe = self.recipe_class.load(folder.config["recipe"])
         assert self.recipe.epochs is not None
         self.epochs, self.lr = self.recipe.epochs, self.recipe.lr
         self.space: SearchSpace = build_space(folder.config["space"])
@@ -103,7 +102,7 @@ class ImageSession(Session):
     @classmethod
     def to_lower(cls, folder: RunFolder) -> str:
         """See `Session.to_lower`."""
-        recipe = load_recipe(folder.config["recipe"], kind=cls.recipe_class)
+        recipe = cls.recipe_class.load(folder.config["recipe"])
         return (
             f"batch_size (now {recipe.batch_size}; lr in proportion), the network's width or the input size, raise "
             f"accumulate (now {recipe.accumulate}), or take precision bf16"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,11 +45,11 @@ from frugalnas.training import (
     watching_memory,
     write_tensors,
 )
-from frugalnas.trainings.fitting import fitted_network
 from frugalnas.trainings.images import ImageSession, proposed_on_images, set_up
 from frugalnas.trainings.kinds import TrainingKind
 from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.session import Book
+from frugalnas.trainings.subject import fit_network, subject
 from frugalnas.trainings.teacher import load_teacher
 from frugalnas.trainings.weights import initial_weights, too_large, warm_start
 from frugalnas.trust import give
@@ -120,7 +121,7 @@ def train(
         architecture: its space's sizes are kept, but for the classes and the input size, which the data decide.
         data: a name ("digits", "cifar10", ...), a path, or more about how they are read; those already open are taken as
             they are.
-        recipe: a name (`frugalnas.training.recipes()` lists them) or a YAML file.
+        recipe: a name (`Recipe.sources()` lists them) or a YAML file.
         run_dir: a new folder.
         settings: recipe values to replace, such as {"epochs": 30, "augmentation.cutout": 8}; text is read as YAML.
         compute: where, and how exactly.
@@ -155,7 +156,8 @@ def proposed_training(
     """What `train` with the same arguments would begin."""
     compute = compute.here()
     give(settings)
-    fitted = fitted_network(architecture, data, recipe, settings, compute.devices)
+    fit = partial(fit_network, architecture, settings or {})
+    fitted = subject(Recipe, fit, data, recipe, settings, compute.devices)
     check_compile(fitted.recipe, compute)
     sized = Architecture(fitted.space, architecture.code)
     network = build_network(sized, fitted.recipe, seed)

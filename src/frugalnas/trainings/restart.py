@@ -9,7 +9,7 @@ from typing import Any
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.runs.folder import RunFolder
-from frugalnas.training import Checkpoints, Compute, Recipe, load_recipe
+from frugalnas.training import Checkpoints, Compute, Recipe
 
 
 def moved(folder: RunFolder, device: str) -> None:
@@ -41,7 +41,7 @@ def restated(folder: RunFolder, kind: type[Recipe], epochs: int | None, lr: floa
             f"{folder.path} is a part of {outer}, whose result rests on it; train apart for other epochs"
         )
     with folder.held():
-        recipe = load_recipe(folder.config["recipe"], kind=kind)
+        recipe = kind.load(folder.config["recipe"])
         found = Checkpoints(folder.path / "checkpoints", identity_of(folder, kind)).latest()
         done = 0 if found is None else len(found.state["book"]["records"])
         total = recipe.epochs if epochs is None else epochs
@@ -90,7 +90,7 @@ def identity_of(folder: RunFolder, kind: type[Recipe]) -> dict[str, Any]:
     subject = "architecture" if "architecture" in config else "space"
     return {
         subject: config[subject],
-        "recipe": load_recipe(config.get("first_recipe", config["recipe"]), kind=kind).to_json(),
+        "recipe": kind.load(config.get("first_recipe", config["recipe"])).to_json(),
         "seed": int(config["seed"]),
         "initial weights": config.get("initial"),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -35,17 +36,16 @@ from frugalnas.training import (
     Objective,
     Recipe,
     isolated,
-    load_recipe,
     read_tensors,
     watching_memory,
     write_tensors,
 )
 from frugalnas.trainings.continuing import ORIGIN, ORIGIN_FILE, continued, read_origin
-from frugalnas.trainings.fitting import fitted_supernet
 from frugalnas.trainings.images import ImageSession, open_described, proposed_on_images, set_up
 from frugalnas.trainings.kinds import SupernetKind, weights_file
 from frugalnas.trainings.restart import identity_of
 from frugalnas.trainings.result import Trained, facts_of
+from frugalnas.trainings.subject import fit_supernet, subject
 from frugalnas.trainings.weights import initial_weights
 
 
@@ -214,7 +214,7 @@ def proposed_supernet(
     compute = compute.here(channels_last=True)
     if compute.compile:
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; leave `compile` out")
-    fitted = fitted_supernet(space, data, recipe, settings, compute.devices)
+    fitted = subject(SupernetRecipe, partial(fit_supernet, space), data, recipe, settings, compute.devices)
     supernet = build_supernet(fitted.space, seed)
     first, origin = ({}, {}) if continue_from is None else continued(supernet, load_supernet(continue_from))
     begun = {weights_file(0): tensors_of(supernet), **({ORIGIN_FILE: origin} if origin else {})}
@@ -239,7 +239,7 @@ def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult
 
 def read_supernet(folder: RunFolder) -> SupernetResult:
     """See `load_supernet`."""
-    recipe = load_recipe(folder.config["recipe"], kind=SupernetRecipe)
+    recipe = SupernetRecipe.load(folder.config["recipe"])
     return SupernetResult(**facts_of(folder), recipe=recipe, initial=str(folder.config["initial"]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
@@ -14,7 +14,7 @@ from frugalnas.errors import FrugalnasError, expect
 from frugalnas.networks import build
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
-from frugalnas.training import Recipe, RecipeT, load_recipe
+from frugalnas.training import Recipe, RecipeT
 from frugalnas.trainings.teacher import is_import_path
 from frugalnas.trust import allow
 
@@ -25,8 +25,8 @@ _FITTING = ("projected", "cell", "uniform")
 
 
 @dataclass(frozen=True)
-class Fitted(Generic[RecipeT]):
-    """What a training is about, checked and with nothing left open.
+class Subject(Generic[RecipeT]):
+    """What a training on images is about, checked and with nothing left open.
 
     Attributes:
         space: with the sizes that the data ask for.
@@ -40,68 +40,68 @@ class Fitted(Generic[RecipeT]):
     data: ImageData
     notes: tuple[str, ...]
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Of the optimiser."""
-        return len(self.data.train) // self.recipe.batch_size
+
+Fit = Callable[[RecipeT, ImageData], tuple[SearchSpace, RecipeT, list[str]]]
+"""What is trained, fitted to open images and a recipe that is settled for them: space, recipe, and what was decided."""
 
 
-def fitted_network(
-    architecture: Architecture,
+def subject(
+    kind: type[RecipeT],
+    fit: Fit[RecipeT],
     data: Images | ImageData | str | Path,
     recipe: str | Path | Mapping[str, Any],
     settings: Mapping[str, Any] | None,
     devices: int,
-) -> Fitted[Recipe]:
-    """What the training of a network is about; the arguments are those of `train`.
+) -> Subject[RecipeT]:
+    """What a training is about.
+
+    Args:
+        kind: of recipe.
+        fit: says what is trained, such as `fit_network` and `fit_supernet` with their first arguments.
+        data: a name, a path, or more about how they are read.
+        recipe: of that kind; a name, a YAML file, or what `to_json` gave.
+        settings: that replace some of it.
+        devices: that share each batch.
 
     Raises:
         FrugalnasError: where they do not fit.
     """
+    wanted = kind.load(recipe, settings)
+    found = opened(data, wanted.normalisation)
+    settled, decided = settled_for(wanted, found, devices)
+    space, settled, notes = fit(settled, found)
+    return Subject(space, settled, found, (*found.notes, *decided, *notes))
+
+
+def fit_network(
+    architecture: Architecture, settings: Mapping[str, Any], recipe: Recipe, data: ImageData
+) -> tuple[SearchSpace, Recipe, list[str]]:
+    """The network of an architecture, fitted to its images; what the user set himself is kept, or refused."""
     expect(architecture, Architecture, "architecture", "one of a space: frugalnas.Architecture(space, code)")
-    wanted = load_recipe(recipe, settings)
-    if wanted.teacher is not None and is_import_path(wanted.teacher):
-        allow("teacher", {"name": wanted.teacher})
-    found = opened(data, wanted.normalisation)
-    if len(found.classes) < 2 or not found.labelled:
+    if len(data.classes) < 2 or not data.labelled:
         raise FrugalnasError(
-            f"{found.name} has {len(found.classes)} classes; training needs two at least, one folder of images for each"
+            f"{data.name} has {len(data.classes)} classes; training needs two at least, one folder of images for each"
         )
-    if wanted.teacher is not None and Path(wanted.teacher).expanduser().exists():
-        wanted = replace(wanted, teacher=str(Path(wanted.teacher).expanduser().resolve()))
-    wanted, decided = settled_for(wanted, found, devices)
-    space = architecture.space.with_options(classes=len(found.classes), input_size=found.input_size)
-    wanted, left_out = _buildable(space, architecture.code, wanted, settings or {})
-    return Fitted(space, wanted, found, (*found.notes, *decided, *left_out))
+    if recipe.teacher is not None:
+        if is_import_path(recipe.teacher):
+            allow("teacher", {"name": recipe.teacher})
+        if Path(recipe.teacher).expanduser().exists():
+            recipe = replace(recipe, teacher=str(Path(recipe.teacher).expanduser().resolve()))
+    space = architecture.space.with_options(classes=len(data.classes), input_size=data.input_size)
+    return space, *_buildable(space, architecture.code, recipe, settings)
 
 
-def fitted_supernet(
-    space: SearchSpace,
-    data: Images | ImageData | str | Path,
-    recipe: str | Path | Mapping[str, Any],
-    settings: Mapping[str, Any] | None,
-    devices: int,
-) -> Fitted[SupernetRecipe]:
-    """What the training of a supernet is about; the arguments are those of `train_supernet`.
-
-    Raises:
-        FrugalnasError: where they do not fit.
-    """
+def fit_supernet(
+    space: SearchSpace, recipe: SupernetRecipe, data: ImageData
+) -> tuple[SearchSpace, SupernetRecipe, list[str]]:
+    """The supernet of a space, fitted to its images."""
     expect(space, SearchSpace, "search space", "one such as frugalnas.NASBench201()")
-    wanted = load_recipe(recipe, settings, kind=SupernetRecipe)
-    found = opened(data, wanted.normalisation)
-    wanted, decided = settled_for(wanted, found, devices)
-    notes = [*found.notes, *decided]
-    wanted = replace(wanted, classes=_classes(wanted, found, notes))
-    assert wanted.epochs is not None
-    if wanted.schedule_epochs is not None and wanted.schedule_epochs < wanted.epochs:
-        raise FrugalnasError(
-            f"schedule_epochs is {wanted.schedule_epochs}, fewer than the {wanted.epochs} epochs; raise it"
-        )
-    space = space.with_options(classes=wanted.classes, input_size=found.input_size)
+    notes = list[str]()
+    recipe = replace(recipe, classes=_classes(recipe, data, notes))
+    space = space.with_options(classes=recipe.classes, input_size=data.input_size)
     with torch.device("meta"):
         draws = supernet_of(space).draws
-    return Fitted(space, replace(wanted, paths=_paths(wanted, space, draws)), found, tuple(notes))
+    return space, replace(recipe, paths=_paths(recipe, space, draws)), notes
 
 
 def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> tuple[RecipeT, list[str]]:
