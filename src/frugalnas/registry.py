@@ -14,8 +14,9 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any
 
 from frugalnas.documents import check_options
@@ -242,13 +243,20 @@ def _parts(path: str) -> tuple[str, str]:
 NO_OPTIONS = ": options are what a constructor takes after *"
 
 
-def constructor_options(constructor: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def constructor_options(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     """The keyword-only parameters of a constructor, by name."""
-    return {
-        name: parameter
-        for name, parameter in inspect.signature(constructor).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    return _keyword_only(constructor)
+
+
+@lru_cache(maxsize=256)  # opening a run asks dozens of times
+def _keyword_only(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return MappingProxyType(
+        {
+            name: parameter
+            for name, parameter in inspect.signature(constructor).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+    )
 
 
 def _refuse_local(path: str) -> None:

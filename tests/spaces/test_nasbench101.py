@@ -102,11 +102,9 @@ def test_labelled_graphs_are_counted_as_published() -> None:
 def test_cells_are_the_benchmarks_own(benchmark) -> None:
     codes, keys = all_cells()
     assert SPACE.size == len(codes) == len(np.unique(keys)) == 423_624
-    canonical = SPACE.canonical(benchmark["codes"])
-    np.testing.assert_array_equal(network_keys(benchmark["codes"]), network_keys(canonical))
-    np.testing.assert_array_equal(canonical, benchmark["codes"])
-    as_numbers = 3 ** np.arange(codes.shape[1])  # each code another one, and these are sorted faster than rows
-    np.testing.assert_array_equal(*(np.unique(table @ as_numbers) for table in (benchmark["codes"], codes)))
+    # A row that represents itself is one of these cells, and no two rows are the same one: all of them are there.
+    np.testing.assert_array_equal(SPACE.canonical(benchmark["codes"]), benchmark["codes"])
+    assert len(np.unique(benchmark["codes"] @ 3.0 ** np.arange(codes.shape[1]))) == 423_624
 
 
 def test_hash_is_the_benchmarks_on_three_thousand_rows(benchmark) -> None:

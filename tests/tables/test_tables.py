@@ -281,6 +281,23 @@ def test_a_changed_byte_of_the_manifest_is_noticed(small, tmp_path, place, flip)
         Table(folder)
 
 
+def test_a_process_reads_a_table_again_once_a_file_of_it_has_changed(small, fresh_cache):
+    folder = fresh_cache / "tables" / "part"
+    shutil.copytree(small, folder)
+    table = open_table("part")
+    assert open_table("part") is table
+    labels = table.labels()
+    labels[:] = 0  # a caller's own
+    assert table.labels().min() > 0
+    content = (folder / "validation.npy").read_bytes()
+    (folder / "validation.npy").write_bytes(content[:-1] + b"?")
+    os.utime(folder / "validation.npy", (0, 0))
+    with pytest.raises(DamagedTable, match="validation"):
+        open_table("part")
+    (folder / "validation.npy").write_bytes(content)
+    assert open_table("part") is not table
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_that_is_missing_is_named(small, tmp_path, file):
     folder = damaged_copy(small, tmp_path)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,7 +79,7 @@ class Loop(ABC):
     def run(self) -> SearchResult:
         """What was found once the budget is spent, or nothing is left to try."""
         self.started = self.round_started = time.perf_counter()
-        self.threads = ThreadpoolController()  # of what is loaded, which the strategy's constructor sees to
+        self.threads = _threads(len(sys.modules))  # the strategy's constructor sees to it that libraries are loaded
         held = nullcontext() if self.folder is None else self.folder.held()
         with held, scratch() as workdirs, self.executor:
             self.workdirs, over = workdirs, None
@@ -268,3 +270,9 @@ class Loop(ABC):
                 {"queries": len(self.ledger), "seconds": round(now - self.round_started, 6)}, "timing.jsonl"
             )
             self.round_started = now
+
+
+@lru_cache(maxsize=1)
+def _threads(modules: int) -> ThreadpoolController:
+    """Threads of the libraries that are loaded, looked for anew when more modules are."""
+    return ThreadpoolController()

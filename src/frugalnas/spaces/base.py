@@ -21,6 +21,8 @@ ENUMERATION_LIMIT = 2**22
 
 MAX_ATTEMPTS = 1_000
 """Rounds of rejection after which a sampler gives up and says that the space is (nearly) empty."""
+FEW_ATTEMPTS = 30
+"""Rounds of mutation after which it is worth to look whether there is any valid child."""
 
 
 class SearchSpace(Limitable):
@@ -228,7 +230,10 @@ class SearchSpace(Limitable):
             FrugalnasError: where a row has no valid child.
         """
         codes = self.as_codes(codes)
-        children, waiting = self.guessed_children(codes, rng, edits, MAX_ATTEMPTS)
+        children, waiting = self.guessed_children(codes, rng, edits, FEW_ATTEMPTS)
+        if waiting.size and (edits > 1 or len(np.unique(self.neighbours(codes[waiting])[1])) == len(waiting)):
+            children[waiting], left = self.guessed_children(codes[waiting], rng, edits, MAX_ATTEMPTS)
+            waiting = waiting[left]
         if waiting.size:
             raise self._no_child(codes[waiting[0]], edits)
         return children

@@ -230,9 +230,16 @@ class Strategy(ABC):
         fresh[np.unique(networks, return_index=True)[1]] = True
         return fresh & np.array([network not in self._asked for network in networks.tolist()], np.bool_)
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether every network of the space was asked for."""
+        return len(self._asked) >= self.space.distinct
+
     def draw_new(self, n: int, rng: np.random.Generator, block: int | None = None) -> Codes:
         """`n` random networks that were never asked for, fewer where the space has no more, shape [<= n, genes]."""
         found = np.zeros((0, self.space.genes), self.space.code_type)
+        if self.exhausted:
+            return found
         idle = 0
         while len(found) < n and idle < PATIENCE:
             candidates = np.concatenate([found, self.space.sample(block or drawn_for(n), rng)])

@@ -52,7 +52,7 @@ class Evolution(Strategy):
     def propose(self, n: int) -> Codes:
         """One child for each of `n` tournaments."""
         children = np.zeros((0, self.space.genes), self.space.code_type)
-        if self._alive:
+        if self._alive and not self.exhausted:
             values = np.array([self._values[member] for member in self._alive])
             alive = np.array([self._codes[member] for member in self._alive])
             size = min(self.tournament, len(values))

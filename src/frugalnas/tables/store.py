@@ -108,6 +108,7 @@ class Table:
         if self.codes.shape[1] != self.space.genes:
             rows = self.manifest["rows"]
             raise DamagedTable(f"{self.folder}: its arrays are not {rows} rows of {self.space.name}; {_REMAKE}")
+        self._means: dict[str, NDArray[np.float64]] = {}
         # Where the keys are 0, 1, 2, ..., as in a complete enumeration, the key is the row.
         self._dense = len(self._keys) > 0 and int(self._keys[-1]) == len(self._keys) - 1
 
@@ -211,19 +212,26 @@ class Table:
                 "1", ...
             seed: of the draws of mode "random".
         """
-        values = self.column(role)
-        present = np.isfinite(values)
         if mode == "mean":
-            counts = present.sum(axis=1)
-            totals = np.where(present, values, 0.0).sum(axis=1)
-            return np.divide(totals, counts, out=np.full(len(values), np.nan), where=counts > 0)
+            if role not in self._means:
+                self._means[role] = _means(self.column(role))
+            return self._means[role].copy()
+        values = self.column(role)
         if mode == "random":
             keys = np.random.default_rng(seed).random(values.shape)
-            return values[np.arange(len(values)), np.argmax(np.where(present, keys, -1.0), axis=1)]
+            return values[np.arange(len(values)), np.argmax(np.where(np.isfinite(values), keys, -1.0), axis=1)]
         places = [str(place) for place in range(values.shape[1])]
         if mode not in places:
             raise unknown_name("label", mode, ["mean", "random", *places])
         return values[:, int(mode)].copy()
+
+
+def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of each row's numbers, NaN where it has none, shape [rows]."""
+    present = np.isfinite(values)
+    counts = present.sum(axis=1)
+    totals = np.where(present, values, 0.0).sum(axis=1)
+    return np.divide(totals, counts, out=np.full(len(values), np.nan), where=counts > 0)
 
 
 def write_table(folder: Path, contents: Contents) -> Table:
