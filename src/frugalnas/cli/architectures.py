@@ -78,14 +78,13 @@ class Architecture:
         import torch
 
         from frugalnas.networks import build
-        from frugalnas.networks.darts import network_from_genotype
+        from frugalnas.networks.darts import DARTSSkeleton
 
         with torch.device("meta"):
             if self.own is not None:
                 return build(self.space, self.own)
             assert self.genotype is not None
-            sizes = {name: getattr(self.space, name) for name in ("macro", "width", "layers", "input_size", "classes")}
-            return network_from_genotype(self.genotype, **sizes)
+            return DARTSSkeleton(self.space).of_genotype(self.genotype)
 
 
 def add_architecture(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -283,18 +283,13 @@ class DARTSSkeleton(Skeleton):
         self, code: Codes, *, auxiliary: str | None = None, drop_path: float = 0.0, dropout: float = 0.0
     ) -> nn.Module:
         """The network of one code; see `network_from_genotype`."""
-        space = self.space
-        return network_from_genotype(
-            space.genotype(code),
-            macro=space.macro,
-            width=space.width,
-            layers=space.layers,
-            input_size=space.input_size,
-            classes=space.classes,
-            auxiliary=auxiliary,
-            drop_path=drop_path,
-            dropout=dropout,
-        )
+        further: dict[str, Any] = {"auxiliary": auxiliary, "drop_path": drop_path, "dropout": dropout}
+        return self.of_genotype(self.space.genotype(code), **further)
+
+    def of_genotype(self, genotype: Genotype, **further: Any) -> nn.Module:
+        """The network of any genotype at the space's sizes; see `network_from_genotype`."""
+        sizes = {name: getattr(self.space, name) for name in ("macro", "width", "layers", "input_size", "classes")}
+        return network_from_genotype(genotype, **sizes, **further)
 
     def blocks(self) -> Iterator[Block]:
         """Every operation on every edge of every cell; those of a reduction cell's inputs have stride 2."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from frugalnas.report.correlations import Truth, score_against_accuracy, tau_by_data_set, tau_by_epoch
 from frugalnas.report.records import write_csv
@@ -79,15 +81,7 @@ def ranking_report(study: Study, folder: Path) -> list[Path]:
     stem = f"correlation-{study.table.replace('/', '-')}"
     folder.mkdir(parents=True, exist_ok=True)
     written = [_written(ranking_rows(study), folder / f"{stem}.csv")]
-    main = study.main
-    figure = score_against_accuracy(
-        study.scores[main.run, main.score, main.base],
-        [_truth(study, main)],
-        score=score_title(main.score),
-        params=study.params if study.params.any() else None,
-        title=_whose(study, main),
-    )
-    written += save_figure(figure, folder / stem)
+    written += save_figure(_against_accuracy([study]), folder / stem)
     if len(study.epochs) > 1:
         written += save_figure(_by_epoch(study), folder / f"{stem}-epochs")
     return written
@@ -99,16 +93,8 @@ def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
     rows = [row for study in studies.values() for row in ranking_rows(study)]
     written = [_written(rows, folder / "robustness.csv")]
     first = next(iter(studies.values()))
-    main = first.main
     alike = [study for study in studies.values() if np.array_equal(study.codes, first.codes)]
-    figure = score_against_accuracy(
-        first.scores[main.run, main.score, main.base],
-        [_truth(study, _same(study, main)) for study in alike],
-        score=score_title(main.score),
-        params=first.params if first.params.any() else None,
-        title=f"{_whose(first, main)}, {len(alike)} data sets",
-    )
-    written += save_figure(figure, folder / "robustness")
+    written += save_figure(_against_accuracy(alike, f", {len(alike)} data sets"), folder / "robustness")
     taus = {
         f"{name}\n{study.column.replace('_', ' ')} accuracy": {
             **{study.name(line): study.seeds(line)[:, -1] for line in study.lines},
@@ -117,6 +103,22 @@ def transfer_report(studies: Mapping[str, Study], folder: Path) -> list[Path]:
         for name, study in studies.items()
     }
     return [*written, *save_figure(tau_by_data_set(taus), folder / "robustness-taus")]
+
+
+def _against_accuracy(studies: Sequence[Study], more: str = "") -> Figure:
+    """What the first study looks at first, against the accuracies of each."""
+    first, main, same = studies[0], studies[0].main, attrgetter("run", "score", "base", "epoch")
+    truths = []
+    for study in studies:
+        tau = next(each.correlation.tau for each in study.rankings if same(each) == same(main))
+        truths.append(Truth(study.table, study.truth, f"{study.column.replace('_', ' ')} accuracy, %", tau))
+    return score_against_accuracy(
+        first.scores[main.run, main.score, main.base],
+        truths,
+        score=score_title(main.score),
+        params=first.params if first.params.any() else None,
+        title=f"{_whose(first, main)}{more}",
+    )
 
 
 def _by_epoch(study: Study) -> Any:
@@ -135,20 +137,6 @@ def _whose(study: Study, ranking: TableRanking) -> str:
     group = "" if len({other.group for other in study.rankings}) > 1 else f"{ranking.group}, "
     rule = f", rule {ranking.rule}" if ranking.rule else ""
     return f"{group}seed {ranking.seed}: {study.name(ranking.line)}, after epoch {ranking.epoch}{rule}"
-
-
-def _truth(study: Study, ranking: TableRanking) -> Truth:
-    return Truth(study.table, study.truth, f"{study.column.replace('_', ' ')} accuracy, %", ranking.correlation.tau)
-
-
-def _same(study: Study, ranking: TableRanking) -> TableRanking:
-    """The ranking of another table by the same score of the same run."""
-    return next(
-        other
-        for other in study.rankings
-        if (other.run, other.score, other.base, other.epoch)
-        == (ranking.run, ranking.score, ranking.base, ranking.epoch)
-    )
 
 
 def _statistics(known: Correlation) -> dict[str, Any]:

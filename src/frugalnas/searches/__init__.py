@@ -2,8 +2,8 @@
 
 - `search`: goes on until the budget is spent; `SearchResult` is what comes out. `resume` continues a run to the same journal as if
   it had never been interrupted, `load_search` reads it.
-- `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen. `rounds` tells answers in the order
-  asked, `arrivals` as they come; both on the same `loop`.
+- `Budget`: how much may be spent. `SerialExecutor`, `ProcessExecutor`: where evaluations happen. `rounds` tells answers in the
+  order asked, `arrivals` as they come; both on the same `loop`.
 - `Ledger`, `Query`: what was paid for. `runs.progress.Callback`: looks on, as at any run.
 - `replay`: the rounds of a run of WeakNAS or NPENAS seen again, from its journal.
 
