@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, printable
-from frugalnas.registry import import_own
+from frugalnas.registry import constructor_options, import_own
 from frugalnas.spaces import Codes, FloatArray, IntArray, SearchSpace
 
 
@@ -151,6 +151,7 @@ class Evaluator(ABC):
         takes_fidelity: True where it evaluates as thoroughly as `Trials.fidelity` says; others are not asked with one.
         optimum: the best value that any architecture has, where that is known.
         measures: the metrics that it returns, where it knows them beforehand.
+        named_by: the option that says, in a word, what it answers from: a table, a score, a function.
         flat: fields of constructor arguments that are records or mappings, by the names that a person types: the argument, the
             field, and its type.
     """
@@ -160,6 +161,7 @@ class Evaluator(ABC):
     takes_fidelity: bool = False
     optimum: float | None = None
     measures: tuple[str, ...] | None = None
+    named_by: ClassVar[str] = ""
     flat: ClassVar[Mapping[str, tuple[str, str, Any]]] = {}
 
     @classmethod
@@ -177,6 +179,12 @@ class Evaluator(ABC):
             if options[name] is not None:
                 made[part] = {**(made.get(part) or {}), field: options[name]}
         return made
+
+    @classmethod
+    def subject(cls, options: Mapping[str, Any]) -> str:
+        """What it answers from, in a word, with these options; "": its own name."""
+        unsaid = constructor_options(cls)[cls.named_by].default if cls.named_by else None
+        return str(options.get(cls.named_by) or unsaid or "")
 
     @abstractmethod
     def evaluate(self, trials: Trials, workdir: Path) -> Evaluations:
@@ -208,6 +216,8 @@ class FunctionEvaluator(Evaluator):
         function: takes the architecture as text (what `space.format` writes) and returns the value to maximise, or a
             dict with "value" and further metrics. Either the function itself or its import path `package.module:name`.
     """
+
+    named_by = "function"
 
     def __init__(self, space: SearchSpace, *, function: str | Callable[[str], float | Mapping[str, float]]) -> None:
         self._call = import_own("function", function, given=True) if isinstance(function, str) else function

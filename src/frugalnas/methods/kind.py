@@ -133,6 +133,7 @@ class MethodRun(RunKind):
     }
     report = "frugalnas.report.methods:method_page"
     doing = "carrying out"
+    leaves = ("stages/*/config.yaml",)
     staged = True
 
     def proposed(self, method: Method, *, stage: str | None = None, notes: Sequence[str] = ()) -> Proposal:

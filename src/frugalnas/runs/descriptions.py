@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
@@ -35,11 +34,9 @@ def describe_evaluator(evaluator: Evaluator) -> dict[str, Any]:
 
 def renewed(description: Mapping[str, Any]) -> dict[str, Any]:
     """An evaluator's description as it is written today; in older runs some options stand in a row."""
-    options = description.get("options") or {}
-    if description.get("name") in ("score", "training"):
-        constructor = EVALUATORS.resolve(description["name"])
-        return {**description, "options": cast(type[Evaluator], constructor).nested(options)}
-    return dict(description)
+    kind, options = _known(description), description.get("options") or {}
+    nested = options if kind is None else kind.nested(options)
+    return dict(description) if nested == options else {**description, "options": nested}
 
 
 def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evaluator:
@@ -53,13 +50,15 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
 
 
 def subject_of(description: Mapping[str, Any]) -> str:
-    """What an evaluator's description answers from, in a word: table, function, score, images trained on, or own name."""
-    options = renewed(description).get("options") or {}
-    if description["name"] in ("score", "untrained"):
-        return str(options.get("name") or options.get("score") or "synflow")
-    if description["name"] == "training":
-        return f"training:{Path(options.get('images', {}).get('spec', 'digits')).name}"
-    return str(options.get("table") or options.get("function") or description["name"])
+    """What an evaluator's description answers from, in a word; see `Evaluator.subject`."""
+    kind, options = _known(description), renewed(description).get("options") or {}
+    return ("" if kind is None else kind.subject(options)) or str(description["name"])
+
+
+def _known(description: Mapping[str, Any]) -> type[Evaluator] | None:
+    """The class of an evaluator that has a name; None of an import path, which is not followed to describe a run."""
+    name = description["name"]
+    return cast(type[Evaluator], EVALUATORS.resolve(name)) if name in EVALUATORS.targets else None
 
 
 def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:

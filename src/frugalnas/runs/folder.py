@@ -36,8 +36,6 @@ from frugalnas.strict_json import to_json
 
 JOURNAL = "journal.jsonl"
 
-DIVERGED = "diverged"
-"""In the last line of a training's journal: how its last epoch ended."""
 AT_A_TIME = 4_096
 """Lines of a journal that are parsed in one go."""
 LONGEST_NAME = 200
@@ -271,12 +269,6 @@ class RunFolder:
             file.close()
         self._open.clear()
 
-    def epochs(self) -> tuple[tuple[dict[str, Any], ...], str | None]:
-        """The records of a training's epochs that are done, and how it diverged after them; None where it did not."""
-        records = list(self.lines())
-        diverged = records.pop()[DIVERGED] if records and DIVERGED in records[-1] else None
-        return tuple(records), diverged
-
     def seconds(self) -> float:
         """Wall time spent so far."""
         return float(sum(line["seconds"] for line in self.lines("timing.jsonl") if fits(line.get("seconds"), float)))
@@ -373,11 +365,9 @@ def accept_config(run_dir: Path) -> None:
         RunFolderError: naming a setting that cannot change any more, or where the file is none.
     """
     config, seal = read_config(run_dir), read_seal(run_dir)
-    check_config(run_dir, config)
-    journal = run_dir / JOURNAL
-    begun = bool(journal.exists() and journal.stat().st_size)
+    kind = check_config(run_dir, config)
     if seal is not None:
-        seal.accept(run_dir, config, begun or any(run_dir.glob("checkpoints/step-*")) or any(run_dir.glob("stages/*")))
+        seal.accept(run_dir, config, kind.begun(run_dir))
 
 
 def unused_name(root: Path, name: str) -> Path:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import frugalnas
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings, a
 from frugalnas.registry import import_object
-from frugalnas.runs.folder import RunFolder, fresh
+from frugalnas.runs.folder import JOURNAL, RunFolder, fresh
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 from frugalnas.trust import give, opening
@@ -109,6 +109,7 @@ class RunKind(ABC):
         report: import path of the function of a result that makes its page, where `page` does not.
         doing: what goes on, for the display of how far it is.
         no_network: why a run of this kind has no trained network, and what has one; {run} is its folder.
+        leaves: patterns of what it leaves, beside its journal, once something is done.
         staged: whether it is carried out in stages, which are runs themselves.
     """
 
@@ -120,6 +121,7 @@ class RunKind(ABC):
     report: ClassVar[str] = ""
     doing: ClassVar[str] = "running"
     no_network: ClassVar[str] = "frugalnas train makes one"
+    leaves: ClassVar[tuple[str, ...]] = ()
     staged: ClassVar[bool] = False
 
     @abstractmethod
@@ -204,7 +206,7 @@ class RunKind(ABC):
         except (Diverged, Surroundings):
             raise
         except FrugalnasError:
-            if not self._begun(folder):
+            if not self.begun(folder.path):
                 shutil.rmtree(folder.path)
             raise
 
@@ -238,13 +240,11 @@ class RunKind(ABC):
             callback.on_stop(result)
         return result
 
-    def _begun(self, folder: RunFolder) -> bool:
+    def begun(self, run_dir: Path) -> bool:
         """Whether there is something to go on with."""
-        journal = folder.path / "journal.jsonl"
-        found = (
-            path for pattern in ("checkpoints/step-*", "stages/*/config.yaml") for path in folder.path.glob(pattern)
-        )
-        return (journal.exists() and journal.stat().st_size > 0) or any(found)
+        journal = run_dir / JOURNAL
+        left = (path for pattern in self.leaves for path in run_dir.glob(pattern))
+        return (journal.exists() and journal.stat().st_size > 0) or any(left)
 
 
 @opening

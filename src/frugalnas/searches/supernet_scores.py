@@ -124,6 +124,7 @@ class ScoreEvaluator(ScoredEvaluator):
         FrugalnasError: as `open_score`, and for another supernet than the search began with.
     """
 
+    named_by = "name"
     flat: ClassVar[Mapping[str, tuple[str, str, Any]]] = {
         name: ("looking", name, hint) for name, hint in options_of(Looking).items()
     }

@@ -107,6 +107,8 @@ class UntrainedEvaluator(ScoredEvaluator):
         fingerprint: that of the data that a search began with; None: whatever they are.
     """
 
+    named_by = "score"
+
     def __init__(
         self,
         space: SearchSpace,

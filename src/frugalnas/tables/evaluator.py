@@ -31,6 +31,7 @@ class TableEvaluator(Evaluator):
             comparison with papers that did this.
     """
 
+    named_by = "table"
     vectorised = True
 
     def __init__(

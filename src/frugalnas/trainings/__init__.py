@@ -2,7 +2,7 @@
 
 - `network`: `train` an architecture from scratch, a `TrainingResult`; `evaluation`: how good it is on other images.
 - `supernet`: `train_supernet`, a `SupernetResult` with the weights that angles are measured from.
-- `continuing`: a supernet that begins where another one ended.
+- `origin`: a supernet that begins where another one ended.
 - `encoder`: `pretrain` a predictor's encoder on architectures alone.
 - `result`: what any of them has come to.
 - `session`: a training under way: steps on batches, checkpoints, a journal with a line an epoch; `images` is what those of

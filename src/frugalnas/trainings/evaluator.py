@@ -146,6 +146,11 @@ class TrainingEvaluator(Evaluator):
             options["images"] = {"spec": images}
         return super().nested(options)
 
+    @classmethod
+    def subject(cls, options: Mapping[str, Any]) -> str:
+        """See `Evaluator.subject`: the images."""
+        return f"training:{Path(options.get('images', {}).get('spec', 'digits')).name}"
+
     # -- what is trained -----------------------------------------------------------------------------------------------
 
     def _sized(self) -> SearchSpace:

@@ -18,6 +18,7 @@ from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import Plan, Proposal, Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
+from frugalnas.trainings.result import epochs_of
 
 _DEVICE = {"device": str, "devices": int, "precision": str}
 _ON_IMAGES = {
@@ -56,6 +57,7 @@ class SessionKind(RunKind):
     reads: ClassVar[str]
     recipe: ClassVar[str] = "frugalnas.training:Recipe"
     doing = "training"
+    leaves = ("checkpoints/step-*",)
     unused: ClassVar[bool] = False
     again: ClassVar[str] = "frugalnas resume {run} --lr X goes on from there at another rate"
 
@@ -100,13 +102,13 @@ class SessionKind(RunKind):
                 recipe = import_object(self.recipe)
                 restated(folder, recipe, schedule.get("epochs"), schedule.get("lr"), self.last(folder))
             return
-        diverged = folder.epochs()[1]
+        diverged = epochs_of(folder)[1]
         if diverged is not None:  # with nothing changed it would come again
             raise Diverged(f"{diverged}; {self.again.format(run=folder.path)}")
 
     def row(self, folder: RunFolder) -> Row:
         """What it is about, how many epochs are done, and how good it has become."""
-        epochs, diverged = folder.epochs()
+        epochs, diverged = epochs_of(folder)
         on, best = self.facts(folder, epochs)
         done = f"{len(epochs)} of {folder.config['recipe']['epochs']} epochs{', diverged' if diverged else ''}"
         return Row(on, done, best)

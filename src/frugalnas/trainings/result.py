@@ -11,6 +11,9 @@ from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import SearchSpace
 
+DIVERGED = "diverged"
+"""In the last line of a training's journal: how its last epoch ended."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -44,7 +47,7 @@ class Trained:
 def facts_of(folder: RunFolder) -> dict[str, Any]:
     """The fields of `Trained`."""
     config = folder.config
-    epochs, diverged = folder.epochs()
+    epochs, diverged = epochs_of(folder)
     return {
         "space": build_space(config["space"]),
         "epochs": epochs,
@@ -57,3 +60,10 @@ def facts_of(folder: RunFolder) -> dict[str, Any]:
         "diverged": diverged,
         "run_dir": folder.path,
     }
+
+
+def epochs_of(folder: RunFolder) -> tuple[tuple[dict[str, Any], ...], str | None]:
+    """The records of a training's epochs that are done, and how it diverged after them; None where it did not."""
+    records = list(folder.lines())
+    diverged = records.pop()[DIVERGED] if records and DIVERGED in records[-1] else None
+    return tuple(records), diverged

@@ -14,10 +14,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from frugalnas.errors import Diverged
-from frugalnas.runs.folder import DIVERGED, RunFolder
+from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.progress import Callback
 from frugalnas.training import Checkpoints, Length, Position, Stateful, fit, watching_memory
 from frugalnas.training.fit import Batches
+from frugalnas.trainings.result import DIVERGED
 
 SAVE_EVERY_S = 60.0
 FIRST_ESTIMATE = 3

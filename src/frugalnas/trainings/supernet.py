@@ -40,9 +40,9 @@ from frugalnas.training import (
     watching_memory,
     write_tensors,
 )
-from frugalnas.trainings.continuing import ORIGIN, ORIGIN_FILE, continued, read_origin
 from frugalnas.trainings.images import ImageSession, open_described, proposed_on_images, set_up
 from frugalnas.trainings.kinds import SupernetKind, weights_file
+from frugalnas.trainings.origin import ORIGIN, ORIGIN_FILE, continued, read_origin
 from frugalnas.trainings.restart import identity_of
 from frugalnas.trainings.result import Trained, facts_of
 from frugalnas.trainings.subject import fit_supernet, subject
@@ -216,7 +216,7 @@ def proposed_supernet(
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; leave `compile` out")
     fitted = subject(SupernetRecipe, partial(fit_supernet, space), data, recipe, settings, compute.devices)
     supernet = build_supernet(fitted.space, seed)
-    first, origin = ({}, {}) if continue_from is None else continued(supernet, load_supernet(continue_from))
+    first, origin = ({}, {}) if continue_from is None else _continued(supernet, load_supernet(continue_from))
     begun = {weights_file(0): tensors_of(supernet), **({ORIGIN_FILE: origin} if origin else {})}
     config = {
         "space": describe_space(fitted.space),
@@ -229,6 +229,13 @@ def proposed_supernet(
         **first,
     }
     return proposed_on_images(SupernetKind(), fitted.data, config, begun)
+
+
+def _continued(supernet: Supernet, run: SupernetResult) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """See `continued`; a run that is to be continued is finished."""
+    if not run.finished:
+        raise FrugalnasError(f"{run.run_dir} is not finished; continue it with: frugalnas resume {run.run_dir}")
+    return continued(supernet, run.run_dir, run.weights(), run.weights(0))
 
 
 def load_supernet(run_dir: Path | str, *, trust: bool = False) -> SupernetResult:
