@@ -51,7 +51,7 @@ def valid_files(root: Path) -> dict[str, tuple[list[bytes], str, Read]]:
     from frugalnas.data.splits import Split
     from frugalnas.networks.checkpoints import import_weights
     from frugalnas.networks.latency import LatencyTable
-    from frugalnas.networks.saving import ModelCard, load, save_model
+    from frugalnas.networks.models import ModelCard, load, save_model
     from frugalnas.pickles import read_pickle, read_torch
     from frugalnas.registry import SPACES
     from frugalnas.searches import load_search
@@ -154,7 +154,7 @@ def _text(file: Path) -> str:
 
 
 def _described(space: Any) -> dict[str, Any]:
-    from frugalnas.networks.saving import described
+    from frugalnas.networks.models import described
 
     return described(space)
 

@@ -177,7 +177,7 @@ def test_a_table_names_a_registered_space_only(tmp_path, stranger, monkeypatch):
 def test_a_card_and_a_recipe_name_registered_parts_only(tmp_path, stranger):
     torch = pytest.importorskip("torch")
     import frugalnas as fn
-    from frugalnas.networks.saving import ModelCard, save_model
+    from frugalnas.networks.models import ModelCard, save_model
 
     space = NASBench201(cells=1, width=2)
     network = fn.build(space, space.enumerate()[0])

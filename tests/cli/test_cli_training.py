@@ -96,7 +96,7 @@ def test_prediction_names_classes_as_the_network_does(cli, trained):
     said = json.loads(cli("predict", trained, ".", "--json", "--top", 10).out)
     assert [each["picture"] for each in said] == [f"{number}.png" for number in range(5)]
     from frugalnas.data import preprocess
-    from frugalnas.networks.saving import load
+    from frugalnas.networks.models import load
 
     network = load(trained)
     images = torch.stack([preprocess(f"{number}.png", network.card.preprocessing) for number in range(5)])
@@ -119,7 +119,7 @@ def test_export_puts_the_file_beside_the_run_or_where_it_is_told(cli, trained, p
 
 
 def test_random_weights_are_exported_only_where_that_is_asked_for(cli, trained):
-    from frugalnas.networks.saving import card_of, load, save_model
+    from frugalnas.networks.models import card_of, load, save_model
 
     network = load(trained)
     save_model(
@@ -177,7 +177,7 @@ def test_images_are_opened_once(cli, command, monkeypatch):
 
 
 def test_weights_are_imported_and_trained_on(cli, trained, photos):
-    from frugalnas.networks.saving import load
+    from frugalnas.networks.models import load
 
     tensors = {f"module.{name}": tensor for name, tensor in load(trained).state_dict().items()}
     torch.save({"state_dict": tensors}, "published.pth.tar")

@@ -19,7 +19,7 @@ from frugalnas.methods.method import settle
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
 from frugalnas.methods.rlnas import RLNAS, rlnas
 from frugalnas.methods.spaces import alive, smallest, spaces_of
-from frugalnas.networks.saving import card_of, load
+from frugalnas.networks.models import card_of, load
 from frugalnas.report.certainty import certainty
 from frugalnas.report.method_page import doubts_of, method_html
 from frugalnas.report.methods import method_report

@@ -18,7 +18,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.networks import Skeleton, build
 from frugalnas.networks import exporting as exporting_module
 from frugalnas.networks.exporting import FORMATS, TOLERANCE, export, inference_network, live_network
-from frugalnas.networks.saving import (
+from frugalnas.networks.models import (
     CARD_FILE,
     WEIGHTS_FILE,
     ModelCard,

@@ -17,7 +17,7 @@ from torch.nn import functional
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import build
 from frugalnas.networks.checkpoints import TRAINED_ON, import_weights, read_checkpoint, recognise
-from frugalnas.networks.saving import load, save_model, tensors_of
+from frugalnas.networks.models import load, save_model, tensors_of
 from frugalnas.registry import SPACES
 from frugalnas.spaces import KNOWN
 

@@ -23,7 +23,7 @@ import frugalnas as fn
 from frugalnas.data import Images
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
-from frugalnas.networks.saving import load, read_card
+from frugalnas.networks.models import load, read_card
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import progress as run_progress

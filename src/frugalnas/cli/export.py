@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _export(parsed: argparse.Namespace) -> None:
     from frugalnas.networks.exporting import FORMATS, export
-    from frugalnas.networks.saving import card_of, load
+    from frugalnas.networks.models import card_of, load
     from frugalnas.runs.stages import network_of
 
     network = load(network_of(parsed.run_dir))

@@ -34,7 +34,7 @@ def _predict(parsed: argparse.Namespace) -> None:
     import torch
 
     from frugalnas.data import CorruptImage, preprocess
-    from frugalnas.networks.saving import card_of, load
+    from frugalnas.networks.models import card_of, load
     from frugalnas.runs.stages import trained_run
 
     network = load(trained_run(parsed.run_dir))

@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _import(parsed: argparse.Namespace) -> None:
     from frugalnas.networks.checkpoints import import_weights
-    from frugalnas.networks.saving import save_model
+    from frugalnas.networks.models import save_model
 
     if not parsed.file.is_file():
         raise FrugalnasError(f"there is no file {parsed.file}")

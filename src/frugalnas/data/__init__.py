@@ -16,11 +16,11 @@
 
 from frugalnas.data.augmentation import PUBLISHED, Augmentation
 from frugalnas.data.finding import DATASETS, located, pack_lmdb
-from frugalnas.data.images import ImageData, Part
+from frugalnas.data.image_data import ImageData, Part
+from frugalnas.data.images import Images, opened, reopened
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.loading import Loader
 from frugalnas.data.mirroring import mirrored_is_no_loss
-from frugalnas.data.opening import Images, opened, reopened
 from frugalnas.data.packed import Packed
 from frugalnas.data.preprocessing import CorruptImage, normalise, preprocess
 from frugalnas.data.splits import SPLITS, Split, SplitSpec

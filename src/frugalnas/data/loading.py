@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from frugalnas.data.augmentation import Augmentation
 from frugalnas.data.batches import augment_batch, restoring_generators
-from frugalnas.data.images import Part
+from frugalnas.data.image_data import Part
 from frugalnas.data.labels import RandomLabels
 from frugalnas.data.preprocessing import CorruptImage, fit_square, normalise, to_tensor
 from frugalnas.data.sources import ArrayImages, IntArray

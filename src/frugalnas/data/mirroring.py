@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from frugalnas.cache import cached_array
-from frugalnas.data.images import ImageData
+from frugalnas.data.image_data import ImageData
 from frugalnas.data.preprocessing import CorruptImage
 
 FEWEST = 200

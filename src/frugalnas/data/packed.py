@@ -14,7 +14,7 @@ from typing import Any
 import lmdb
 import numpy as np
 
-from frugalnas.data.images import Corruption
+from frugalnas.data.image_data import Corruption
 from frugalnas.data.preprocessing import CorruptImage, decode, identify
 from frugalnas.data.sources import PARTS, Found, ImageSource, IntArray
 from frugalnas.errors import FrugalnasError, surroundings

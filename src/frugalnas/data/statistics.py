@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from frugalnas.data.images import Corruption, Part
+from frugalnas.data.image_data import Corruption, Part
 from frugalnas.data.official import IMAGENET_STATISTICS
 from frugalnas.data.preprocessing import CorruptImage
 from frugalnas.data.sources import Found

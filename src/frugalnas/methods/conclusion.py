@@ -12,7 +12,7 @@ import numpy as np
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.spaces import alive
 from frugalnas.networks.exporting import export
-from frugalnas.networks.saving import ModelCard, card_of, described, load, save_model
+from frugalnas.networks.models import ModelCard, card_of, described, load, save_model
 from frugalnas.scores import Angle, Score
 from frugalnas.scores.maximise import largest_angle
 from frugalnas.searches.result import SearchResult

@@ -15,8 +15,8 @@ from frugalnas.networks.exporting import export
 from frugalnas.networks.latency import LatencyTable, latency_table, measure_latency
 from frugalnas.networks.layered import LayerNetwork, LayerSkeleton, Place, Stage, places
 from frugalnas.networks.mobile_blocks import MBConv, normed_conv
+from frugalnas.networks.models import ModelCard, card_of, load, save_model
 from frugalnas.networks.operations import set_drop_path
-from frugalnas.networks.saving import ModelCard, card_of, load, save_model
 from frugalnas.networks.skeleton import Block, Skeleton, build, skeleton_of
 
 __all__ = [

@@ -27,8 +27,8 @@ from frugalnas.networks.checkpoint_files import read_checkpoint
 from frugalnas.networks.counting import count_network
 from frugalnas.networks.darts import AUXILIARY_HEADS, reduction_layers
 from frugalnas.networks.layered import LayerSkeleton
+from frugalnas.networks.models import ModelCard, build_from_card, described, load_tensors, without_wrappers
 from frugalnas.networks.operations import operation
-from frugalnas.networks.saving import ModelCard, build_from_card, described, load_tensors, without_wrappers
 from frugalnas.networks.skeleton import build, skeleton_of
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace

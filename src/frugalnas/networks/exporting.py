@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.files import draft
+from frugalnas.networks.models import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 from frugalnas.networks.runtimes import onnx_session, quiet
-from frugalnas.networks.saving import ModelCard, build_from_card, load_tensors, save_model, tensors_of
 
 FORMATS = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ""}
 """What `export` writes, and how the file's name ends; safetensors come as a folder with the card beside them."""

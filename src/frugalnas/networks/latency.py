@@ -23,8 +23,8 @@ from frugalnas.documents import read_json, read_yaml
 from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.files import write_atomically
 from frugalnas.networks.mobilenet import CHOICES, MobileNetSkeleton
+from frugalnas.networks.models import described
 from frugalnas.networks.runtimes import runner
-from frugalnas.networks.saving import described
 from frugalnas.networks.skeleton import Block, Skeleton, skeleton_of
 from frugalnas.spaces import Codes, SearchSpace
 

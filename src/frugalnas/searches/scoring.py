@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from frugalnas.data import ImageData
-    from frugalnas.data.images import Part
+    from frugalnas.data.image_data import Part
 
     Batches: TypeAlias = list[tuple[Tensor, Tensor]]
 

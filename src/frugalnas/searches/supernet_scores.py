@@ -29,7 +29,7 @@ from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.trust import opening
 
 if TYPE_CHECKING:
-    from frugalnas.data.images import Part
+    from frugalnas.data.image_data import Part
     from frugalnas.searches.scoring import Batches
     from frugalnas.trainings.supernet import SupernetResult
 

@@ -12,7 +12,7 @@
 from frugalnas.tensors import read_tensors, write_tensors
 from frugalnas.training.checkpoint import Checkpoint, Checkpoints, Stateful
 from frugalnas.training.device import DEVICES, PRECISIONS, Compute, compiled, launched, watching_memory
-from frugalnas.training.evaluating import EvaluationResult, evaluate
+from frugalnas.training.evaluation import EvaluationResult, evaluate
 from frugalnas.training.fit import Length, Position, fit, isolated, reseed
 from frugalnas.training.objective import Objective
 from frugalnas.training.optimisation import LinearTail, optimizer_for, schedule_for

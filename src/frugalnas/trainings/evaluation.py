@@ -11,7 +11,7 @@ import numpy as np
 
 from frugalnas.data import ImageData, Images, Loader, SplitSpec
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks.saving import card_of, load
+from frugalnas.networks.models import card_of, load
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.stages import trained_run
 from frugalnas.training import Compute, EvaluationResult, evaluate, watching_memory

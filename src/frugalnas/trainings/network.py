@@ -23,8 +23,8 @@ from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.files import write_atomically
 from frugalnas.networks import build
 from frugalnas.networks.counting import count_network
+from frugalnas.networks.models import ModelCard, described, save_model, tensors_of
 from frugalnas.networks.operations import set_drop_path
-from frugalnas.networks.saving import ModelCard, described, save_model, tensors_of
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder, fresh
 from frugalnas.runs.kinds import Proposal, load_run

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Images, RandomLabels
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks.saving import tensors_of
+from frugalnas.networks.models import tensors_of
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder, fresh
 from frugalnas.runs.kinds import Proposal, load_run

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.networks.saving import load
+from frugalnas.networks.models import load
 from frugalnas.registry import import_own
 
 

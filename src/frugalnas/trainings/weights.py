@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from frugalnas.data import ImageData
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.networks.checkpoints import import_weights
-from frugalnas.networks.saving import first_of, load, tensors_of
+from frugalnas.networks.models import first_of, load, tensors_of
 from frugalnas.runs.folder import RunFolder
 from frugalnas.spaces import Architecture
 from frugalnas.tensors import digest, read_tensors
