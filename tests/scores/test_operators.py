@@ -221,7 +221,7 @@ def test_operators_that_no_architecture_has_have_no_score():
     assert score.shares[0, 1] == 0
     sampled = sampled_scores(Linear(space), space, draws=50, least=5)
     assert np.isnan(sampled.scores[0, 1])
-    assert sampled.note == "1 operators are in none of them"
+    assert sampled.note == "1 operators are in no architecture within the limits"
 
 
 class LimitedForever:
@@ -374,7 +374,7 @@ def test_slow_scores_are_asked_of_few_networks():
     score = Slow(space)
     found = operator_scores(score, draws=60)
     assert found.way == "sampled"
-    assert score.seen <= 60
+    assert score.seen <= 70
 
 
 def test_the_maximum_of_a_sample_is_refused():

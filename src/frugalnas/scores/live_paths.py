@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.spaces import DARTS, Codes, NASBench201, SearchSpace
+from frugalnas.spaces import DARTS, BoolArray, Codes, NASBench201, SearchSpace
 from frugalnas.spaces import darts as darts_cells
 from frugalnas.spaces import nasbench201 as nasbench201_cells
 
@@ -58,6 +58,14 @@ class LivePaths:
                 tuple(first + end for first in (0, each) for end in ends or darts_cells.CONCAT),
             )
         return None
+
+    def possible(self, allowed: BoolArray) -> bool:
+        """Whether any path can run from an input to an end with these values, shape [genes, values]."""
+        reached = np.zeros(self.nodes + 1, np.bool_)
+        reached[list(self.inputs)] = True
+        for source, target, values in zip(self.source, self.target, allowed, strict=True):
+            reached[target] |= reached[source[values]].any()
+        return bool(reached[list(self.ends)].any())
 
     def through(self, codes: Codes) -> NDArray[np.float64]:
         """How many paths run through each gene's edge, whole numbers, shape [genes, n]."""

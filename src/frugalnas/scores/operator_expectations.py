@@ -31,7 +31,7 @@ def operator_scores(
     *,
     statistic: Statistic = "mean",
     draws: int | None = None,
-    least: int = 0,
+    least: int = 2,
     seed: int = 0,
 ) -> OperatorScores:
     """The expected score of the architectures that contain each operator, exactly wherever that is possible.

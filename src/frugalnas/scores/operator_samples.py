@@ -51,7 +51,7 @@ def sampled_scores(
     space: SearchSpace,
     *,
     draws: int,
-    least: int = 0,
+    least: int = 2,
     seed: int = 0,
     statistic: Statistic = "mean",
 ) -> OperatorScores:
@@ -64,7 +64,7 @@ def sampled_scores(
         score: of architectures.
         space: the score's or a smaller one.
         draws: how many of all.
-        least: how many of each operator at least.
+        least: how many of each operator at least, where there are any; at least two, so that there is an interval.
         seed: of the draws.
         statistic: "mean" or "best-tenth".
     """
@@ -73,6 +73,7 @@ def sampled_scores(
             f"the maximum over architectures that are drawn says nothing of the others, and {space.name} is not listed here; "
             "take `statistic` mean or best-tenth"
         )
+    least = max(least, 2)
     rng = np.random.default_rng(seed)
     codes = space.sample(draws, rng)
     genes, values = space.allowed.shape
@@ -137,7 +138,7 @@ def _possible(space: SearchSpace) -> bool:
 
 def _unseen(space: SearchSpace, scores: NDArray[np.float64]) -> str:
     number = int((np.isnan(scores) & space.allowed).sum())
-    return f"{number} operators are in none of them" if number else ""
+    return f"{number} operators are in no architecture within the limits" if number else ""
 
 
 def _refuse_nan(codes: Codes, values: FloatArray, space: SearchSpace, name: str) -> None:

@@ -14,6 +14,7 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
   `FairNAS`, `ShuffleNet` (Single Path One-Shot).
 - `OnceForAll`: MobileNetV3 with elastic kernels, expansions and depths.
 - `known`: published architectures by name.
+- `Operators`: its choices by name, at the places where they may stand.
 - `Population`: a code matrix that remembers its encodings.
 - `distances` and `collisions`: how far apart architectures are under an encoding, and how well it tells them apart.
 - `Graphs`: the same architectures as directed graphs with an operation at each vertex.
@@ -29,6 +30,7 @@ from frugalnas.spaces.layerwise import FairNAS, LayerSpace, MobileNet, ShuffleNe
 from frugalnas.spaces.nasbench101 import NASBench101
 from frugalnas.spaces.nasbench201 import NASBench201
 from frugalnas.spaces.once_for_all import OnceForAll
+from frugalnas.spaces.operators import Operators
 from frugalnas.spaces.population import Distinct, Population
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "NASBench101",
     "NASBench201",
     "OnceForAll",
+    "Operators",
     "Population",
     "SearchSpace",
     "ShuffleNet",

@@ -15,6 +15,7 @@ from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
 from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.limited import Limitable
+from frugalnas.spaces.operators import By, Operators, operators_by_gene
 
 ENUMERATION_LIMIT = 2**22
 """Rows that `enumerate` is willing to build by default: 4 million codes of 20 genes are 80 MB."""
@@ -309,6 +310,30 @@ class SearchSpace(Limitable):
             place = [values**gene for gene in range(genes - 1, -1, -1)]
             return np.array([[p * value for value in range(values)] for p in place], np.uint64)
         return np.random.default_rng(genes * values).integers(2**64, size=(genes, values), dtype=np.uint64)
+
+    # -- what a person calls its choices -------------------------------------------------------------------------
+
+    def operators(self, by: By = "place") -> Operators:
+        """The choices of the whole space as operators at places, by name; what `restrict` took away is among them.
+
+        Args:
+            by: "gene": each value of each gene is one. "place": where two genes choose from the same operators (the two inputs of a
+                node of DARTS), those are one. "shared": as ABS has it, normal and reduction cells have theirs in common, too.
+                Where a space has nothing of the kind, all three are the same.
+        """
+        return operators_by_gene(self, by)
+
+    def gene_name(self, gene: int) -> str:
+        """What a person calls a gene."""
+        return f"gene {gene}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """What a person calls a value of a gene."""
+        return str(value)
+
+    def value_id(self, value: int) -> int:
+        """The number by which the space's notation writes a value."""
+        return value
 
     # -- encodings, graphs, counts -------------------------------------------------------------------------------
 

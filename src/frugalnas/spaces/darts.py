@@ -17,6 +17,7 @@ from frugalnas.spaces.darts_encodings import darts_adjacency, darts_paths, darts
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
+from frugalnas.spaces.operators import By, Operators
 from frugalnas.spaces.sizes import checked_sizes, with_latency
 
 Space = TypeVar("Space", bound="DARTS")
@@ -200,6 +201,32 @@ class DARTS(FactoredSpace):
             if not self.duplicates and pair[0] // OPS == pair[1] // OPS:
                 problems.append(f"{where} uses state {pair[0] // OPS} twice; darts(duplicates=True) allows it")
         return problems
+
+    def operators(self, by: By = "place") -> Operators:
+        """The operations on the 14 edges of each cell, or of both cells together; see `SearchSpace.operators`."""
+        if by not in ("place", "shared"):
+            return super().operators(by)
+        whole = (self._whole or self).allowed
+        state, operation = np.divmod(np.arange(whole.shape[1]), OPS)
+        edge = FIRST_EDGE[NODE - 2][:, None] + state
+        cell = np.repeat([0, 1], CELL)[:, None] if by == "place" else 0
+        edges = [f"{source}->{node}" for source, node in EDGES]
+        return Operators.of(
+            by,
+            whole,
+            np.where(whole, edge + len(EDGES) * cell, 0),
+            tuple(f"{kind} {edge}" for kind in CELLS for edge in edges) if by == "place" else tuple(edges),
+            [[PRIMITIVES[index] for index in operation]] * self.genes,
+            np.tile(operation, (self.genes, 1)),
+        )
+
+    def gene_name(self, gene: int) -> str:
+        """The cell, the node and which of its two inputs, from 0."""
+        return f"{CELLS[gene // CELL]} node {NODE[gene]} input {gene % 2}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """The operation and the state that it reads."""
+        return f"{PRIMITIVES[value % OPS]}({value // OPS})"
 
     # -- identity ------------------------------------------------------------------------------------------------
 

@@ -95,8 +95,7 @@ class LayerSpace(FactoredSpace):
 
     def format(self, code: Codes) -> str:
         """The layers' choices as numbers, the identity as -1: `2 0 -1 2`."""
-        numbers = [-1 if self.choices[value] == self.identity else int(value) for value in np.asarray(code)]
-        return " ".join(map(str, numbers))
+        return " ".join(str(self.value_id(value)) for value in np.asarray(code).tolist())
 
     def parse(self, text: str) -> Codes:
         """The code of numbers as `format` writes them, of the choices' names, or of a known architecture's name.
@@ -130,6 +129,18 @@ class LayerSpace(FactoredSpace):
                 )
             code[layer] = value
         return code
+
+    def gene_name(self, gene: int) -> str:
+        """The layer, from 0."""
+        return f"layer {gene}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """The block."""
+        return self.choices[value]
+
+    def value_id(self, value: int) -> int:
+        """Its number, -1 for the identity."""
+        return -1 if self.choices[value] == self.identity else value
 
     def canonical(self, codes: Codes) -> Codes:
         """The code of each row's network in which identities stand last in their run of equal layers, [n, genes]."""

@@ -192,6 +192,14 @@ class NASBench101(SearchSpace):
             raise _unreadable(text, why)
         return code
 
+    def gene_name(self, gene: int) -> str:
+        """A possible edge or an inner vertex."""
+        return f"{SOURCE[gene]}->{TARGET[gene]}" if gene < EDGES else f"vertex {gene - EDGES + 1}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """Whether the edge is there, or the vertex's operation."""
+        return ("no edge", "edge")[value] if gene < EDGES else OPERATIONS[value]
+
     # -- identity ------------------------------------------------------------------------------------------------
 
     def canonical(self, codes: Codes) -> Codes:

@@ -122,6 +122,14 @@ class NASBench201(SearchSpace):
             raise _unreadable(rest, at, "nothing may follow the third node")
         return np.array(code, np.int8)
 
+    def gene_name(self, gene: int) -> str:
+        """An edge, as the node that it leads to and the one that it comes from: `1<-0`."""
+        return f"{TARGET[gene]}<-{SOURCE[gene]}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """The operation."""
+        return OPERATIONS[value]
+
     # -- identity ------------------------------------------------------------------------------------------------
 
     def _list(self) -> Codes:

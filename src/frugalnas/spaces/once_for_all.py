@@ -21,6 +21,7 @@ STAGES, LAYERS, LEAST = 5, 4, 2
 KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
 NONE = len(KERNELS) * len(EXPANSIONS)
+BLOCKS = (*(f"mb{expansion}_k{kernel}" for kernel, expansion in product(KERNELS, EXPANSIONS)), "none")
 SAMPLERS = ("uniform", "depth-uniform")
 RESOLUTIONS = np.arange(112, 225, 16)
 
@@ -143,6 +144,14 @@ class OnceForAll(FactoredSpace):
         size = _size(_fields(known_text(text, self.name)))
         return size if type(size) is int and size > 0 else None
 
+    def gene_name(self, gene: int) -> str:
+        """The layer of a stage, both from 0."""
+        return f"stage {gene // LAYERS} layer {gene % LAYERS}"
+
+    def value_name(self, gene: int, value: int) -> str:
+        """The block by expansion and kernel, or `none`."""
+        return BLOCKS[value]
+
     # -- encodings, graphs ---------------------------------------------------------------------------------------
 
     def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:
@@ -167,8 +176,7 @@ class OnceForAll(FactoredSpace):
     def graphs(self, codes: Codes) -> Graphs:
         """A chain: input, one vertex per layer, output; layers that are not built are vertices named `none`."""
         graphs = super().graphs(codes)
-        names = [f"mb{expansion}_k{kernel}" for kernel, expansion in product(KERNELS, EXPANSIONS)]
-        return Graphs(graphs.adjacency, graphs.operations, (*names, "none", "input", "output"))
+        return Graphs(graphs.adjacency, graphs.operations, (*BLOCKS, "input", "output"))
 
 
 @cache

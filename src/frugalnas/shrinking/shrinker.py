@@ -1,0 +1,206 @@
+"""How many operators of which places are dropped at a time, and when it is enough: the rules of the papers' programs, and ours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frugalnas.errors import FrugalnasError, at_least, unknown_name
+from frugalnas.scores import OperatorScores
+from frugalnas.scores.live_paths import LivePaths
+from frugalnas.scores.moments import limits_of, moments
+from frugalnas.spaces import BoolArray, FactoredSpace, Operators, SearchSpace
+from frugalnas.spaces.operators import By
+
+DIGITS = 10
+"""Of a score: operators that agree in these are equal, whatever the order of summation left in the others."""
+
+MILLION = 1e6
+"""Architectures that are few enough for ABS's programs."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """What each operator of a space is worth, by one set of scores.
+
+    Attributes:
+        scores: shape [operators]; NaN for one that no architecture has within the limits.
+        errors: of the scores, shape [operators].
+    """
+
+    scores: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, operators: Operators, scores: OperatorScores) -> Worth:
+        """Where an operator is several (gene, value) pairs, the mean over the architectures that have one of them.
+
+        An architecture with two of them counts twice. Of maxima the largest is taken.
+        """
+        there = (operators.number >= 0) & ~np.isnan(scores.scores)
+        number, size = operators.number[there], len(operators.names)
+        weights = np.maximum(scores.shares[there], 1e-12)  # what was drawn for itself may have no share
+        total = np.bincount(number, weights, size)
+        with np.errstate(invalid="ignore"):
+            means = np.bincount(number, weights * scores.scores[there], size) / total
+            errors = np.bincount(number, weights * scores.errors[there], size) / total
+        if scores.statistic == "maximum":
+            means = np.full(size, -np.inf)
+            np.maximum.at(means, number, scores.scores[there])
+            means[total == 0] = np.nan
+        return cls(means, errors)
+
+    def order(self, among: NDArray[np.intp]) -> NDArray[np.intp]:
+        """These operators, the least worth first, those that no architecture has before all."""
+        values = self.scores[among]
+        finite = np.abs(values[np.isfinite(values)])
+        scale = 10.0 ** (DIGITS - math.ceil(math.log10(finite.max()))) if finite.any() else 1.0
+        return among[np.argsort(np.where(np.isnan(values), -np.inf, np.rint(values * scale)), kind="stable")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shrinker:
+    """A rule that makes spaces smaller, as data.
+
+    Operators of places that have one left are never dropped. Those that no architecture within the limits has are dropped
+    at once, and do not count. What would leave no architecture, or none with a path from input to output, is kept.
+
+    Attributes:
+        name: of the rule, for people.
+        drop: how many operators go in a round; with `each_place`, of each place.
+        each_place: whether every place loses its least operators, or the space those that are least in all.
+        rescored: whether scores are taken again after each drop, or once a round.
+        until: it is enough when so many architectures are left, or fewer; 1 leaves a single one.
+        rounds: it is enough after so many; None: only when `until` is reached.
+        by: what is one operator; see `SearchSpace.operators`.
+        combinations: whether `until` is the number of combinations of one operator at each place, as ABS counts DARTS's.
+    """
+
+    name: str = "own"
+    drop: int = 1
+    each_place: bool = False
+    rescored: bool = False
+    until: float = 1
+    rounds: int | None = None
+    by: By = "place"
+    combinations: bool = False
+
+    def __post_init__(self) -> None:
+        at_least(1, drop=self.drop, until=self.until, rounds=self.rounds)
+
+    def size(self, space: SearchSpace) -> int:
+        """How many architectures are left, in the way that the rule counts them."""
+        if not self.combinations:
+            return space.size
+        operators = space.operators(self.by)
+        return math.prod(max(len(left), 1) for left in operators.lists(operators.left(space.allowed)))
+
+    def shrink(self, space: SearchSpace, scores: OperatorScores) -> SearchSpace:
+        """The space without what the rule drops for these scores at once."""
+        operators = space.operators(self.by)
+        left = operators.left(space.allowed)
+        dropped, _ = self.drops(space, operators, Worth.of(operators, scores))
+        left[dropped] = False
+        return space.restrict(operators.allowed(left))
+
+    def drops(
+        self, space: SearchSpace, operators: Operators, worth: Worth, most: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """The operators that go, in order, and those that would have gone if anything had been left without them.
+
+        Args:
+            space: of which they go.
+            operators: of the space, as the rule joins them.
+            worth: of each.
+            most: how many may go; None: as many as the rule says.
+        """
+        left = operators.left(space.allowed)
+        number = np.bincount(operators.place[left], minlength=len(operators.places))
+        order = worth.order(np.flatnonzero(left & (number[operators.place] > 1)))
+        quota = self.drop if most is None else most
+        dropped: list[int] = []
+        kept: list[int] = []
+        gone = np.zeros(len(operators.places), np.intp)
+        total = 0
+        for operator in order.tolist():
+            place = operators.place[operator]
+            unwanted = bool(np.isnan(worth.scores[operator]))
+            if number[place] == 1 or (not unwanted and (gone[place] if self.each_place else total) >= quota):
+                continue
+            left[operator] = False
+            if not possible(space, operators.allowed(left)):
+                left[operator] = True
+                kept.append(operator)
+                continue
+            dropped.append(operator)
+            number[place] -= 1
+            gone[place] += not unwanted
+            total += not unwanted
+        return dropped, kept
+
+
+SHRINKERS: dict[str, Shrinker] = {
+    rule.name: rule
+    for rule in (
+        Shrinker(name="one-by-one", rescored=True),
+        Shrinker(name="abs-spos", drop=7, until=MILLION),
+        Shrinker(name="abs-fairnas", each_place=True, until=MILLION),
+        Shrinker(name="abs-darts", each_place=True, until=MILLION, by="shared", combinations=True),
+        Shrinker(name="abs-nasbench201", drop=20, rounds=1),
+    )
+}
+"""By name: ours, one operator at a time with scores taken again after each, and those of ABS's programs.
+
+- `abs-spos`: the 7 least of all layers, but never the last of a layer, in each round, until a million architectures are left.
+- `abs-fairnas`: the least of every layer, so that all stay equally wide.
+- `abs-darts`: the least of every edge, which normal and reduction cells share. ABS counts combinations of one operator at each
+  edge, `none` among them, and gives both cells one code; here `none` is no operator, as every code reads exactly two states.
+- `abs-nasbench201`: 20 of 30, at once.
+"""
+
+
+def shrinker_for(space: SearchSpace, name: str | None = None) -> Shrinker:
+    """The rule of a name; None is `one-by-one`.
+
+    Raises:
+        FrugalnasError: for an unknown name, or 20 operators to drop of a space that has not so many.
+    """
+    name = "one-by-one" if name is None else name
+    if name not in SHRINKERS:
+        raise unknown_name("shrinker", name, SHRINKERS)
+    rule = SHRINKERS[name]
+    operators = space.operators(rule.by)
+    if rule.rounds and rule.drop > len(operators.names) - len(operators.places):
+        raise FrugalnasError(
+            f"{name} drops {rule.drop} operators, but {space.name} has {len(operators.names)} at {len(operators.places)} places; "
+            "take one-by-one"
+        )
+    return rule
+
+
+def possible(space: SearchSpace, allowed: BoolArray) -> bool:
+    """Whether any architecture is left, and one that leads from input to output, with these values only.
+
+    Args:
+        space: and its limits.
+        allowed: shape [genes, values].
+    """
+    paths = LivePaths.of(space)
+    if not (allowed & space.allowed).any(axis=1).all() or (paths and not paths.possible(allowed & space.allowed)):
+        return False
+    try:
+        smaller = space.restrict(allowed)
+    except FrugalnasError:
+        return False
+    if not isinstance(smaller, FactoredSpace):
+        # Where every combination of values is an architecture, there is nothing to look for.
+        free = type(space).valid is SearchSpace.valid and "where" not in space.limits
+        return free or not smaller.enumerable or smaller.size > 0
+    rules = limits_of(smaller)
+    if any(rule.relation[0] == ">" for rule in rules) and len({rule.quantity for rule in rules}) == 1:
+        return bool(moments(smaller, np.zeros((*allowed.shape, 0))).share.any())
+    reach = {rule.quantity: smaller.extremes(rule.quantity) for rule in rules}
+    return all(bool(rule.met_by(np.array(reach[rule.quantity])).any()) for rule in rules)
