@@ -31,6 +31,7 @@ class Trials:
         group: which trials belong together, such as the pairs of RelativeNAS, shape [n]; None where each is by itself. Numbers
             mean something within one `ask`. A search joins no further trials to such a round, however many workers
             are idle, so that a strategy hears of it before it is asked again; one that wants more at once asks for more groups.
+            A search that tells answers as they come takes no groups.
         fidelity: how thoroughly to evaluate, in the evaluator's units, such as epochs, more being more thorough, shape [n]; NaN
             in a row, and None: as thoroughly as it can. Only evaluators that take one are asked with it. A network at
             another fidelity is another query.

@@ -128,12 +128,15 @@ class Arrivals(Loop):
         return {**super()._state(), "pending": pending}
 
     def _restore(self, state: dict[str, Any]) -> None:
-        super()._restore(state)
+        pending = []  # all of them first, so that a state that is none leaves nothing
         for known in state["pending"]:
             codes = self.strategy.space.as_codes([known["code"]])
             fidelity = None if known["fidelity"] is None else np.array([known["fidelity"]], np.float64)
             (key,) = keys(self.strategy.network_ids(codes), fidelity)
-            self._wait(key, Trials(codes, np.array([known["trial"]]), None, fidelity))
+            pending.append((key, Trials(codes, np.array([known["trial"]]), None, fidelity)))
+        super()._restore(state)
+        for key, trial in pending:
+            self._wait(key, trial)
 
 
 def _number(trial: Trials) -> float | None:
