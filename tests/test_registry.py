@@ -9,9 +9,10 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import MLP, Boosting, Forest, GaussianProcess, Ridge
-from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES, Registry, constructor_options, import_object
+from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES, Registry, constructor_options
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import Evolution, LocalSearch, RandomSearch, WeakNAS
+from frugalnas.trust import import_object
 
 
 class Stranger(Ridge):

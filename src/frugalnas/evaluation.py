@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError, printable
-from frugalnas.registry import constructor_options, import_own
+from frugalnas.registry import constructor_options
 from frugalnas.spaces import Codes, FloatArray, IntArray, SearchSpace
+from frugalnas.trust import import_own
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,7 @@ group `frugalnas.<kind>` (for example `frugalnas.predictors`), or are reached wi
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass
@@ -20,8 +17,20 @@ from types import MappingProxyType
 from typing import Any
 
 from frugalnas.documents import check_options
-from frugalnas.errors import FrugalnasError, a, missing_extra, unknown_name
-from frugalnas.trust import allow, file_read, give, import_paths, reading, remember
+from frugalnas.errors import FrugalnasError, a, unknown_name
+from frugalnas.trust import (
+    allow,
+    file_read,
+    give,
+    import_object,
+    import_own,
+    import_paths,
+    is_local,
+    path_of,
+    reading,
+    refuse_local,
+    remember,
+)
 
 
 class Registry:
@@ -124,7 +133,7 @@ class Registry:
             return {"name": given}
         if isinstance(given, type) or inspect.isfunction(given):
             name = self._name_of(given)
-            _refuse_local(name)
+            refuse_local(name)
             self.resolve(name, given=True)
             return {"name": name}
         raise FrugalnasError(
@@ -142,13 +151,13 @@ class Registry:
         for option in constructor_options(type(made)):
             if not hasattr(made, option):
                 raise FrugalnasError(
-                    f"{_path_of(type(made))} must keep its constructor argument {option!r} as an attribute to be written down"
+                    f"{path_of(type(made))} must keep its constructor argument {option!r} as an attribute to be written down"
                 )
             value = getattr(made, option)
             try:
                 options[option] = plain(value)
             except (FrugalnasError, TypeError, ValueError):  # what YAML cannot hold is its class, marked as local
-                options[option] = f"{_path_of(type(value))}.<locals>"
+                options[option] = f"{path_of(type(value))}.<locals>"
         described = {"name": self._name_of(type(made)), "options": options}
         if import_paths(described) and not is_local(described):
             remember(self.kind, described)  # the object is here, so its code has run here
@@ -160,7 +169,7 @@ class Registry:
             module_name, _, attribute = target.partition(":")
             if attribute == made.__qualname__ and made.__module__.startswith(module_name):
                 return name
-        return _path_of(made)
+        return path_of(made)
 
     def summary(self, name: str) -> str:
         """The first line of the docstring behind a name."""
@@ -171,73 +180,6 @@ class Registry:
 def _installed(path: tuple[str, ...]) -> Any:
     """Entry points of the packages on the path of imports; looking through them takes as long as a table takes to open."""
     return entry_points()
-
-
-def is_local(description: Any) -> bool:
-    """Whether a description names something that cannot be found again by name: of a script, a notebook or a function.
-
-    Example:
-        >>> is_local({"name": "function", "options": {"function": "__main__:worth"}}), is_local("frugalnas.spaces:DARTS")
-        (True, False)
-    """
-    if isinstance(description, Mapping):
-        return any(map(is_local, description.values()))
-    if isinstance(description, (list, tuple)):
-        return any(map(is_local, description))
-    return isinstance(description, str) and (
-        description.startswith("__main__:") or "<locals>" in description or "<lambda>" in description
-    )
-
-
-def _path_of(made: type | Callable[..., Any]) -> str:
-    return f"{made.__module__}:{made.__qualname__}"
-
-
-def import_object(path: str) -> Any:
-    """The object at `package.module:name`."""
-    module_name, attribute = _parts(path)
-    try:
-        found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise missing_extra(error) or FrugalnasError(
-            f"cannot import {error.name!r} for {path!r}; install it, or run where Python finds it (PYTHONPATH=.)"
-        ) from None
-    except Exception as error:  # the user's own module may fail in any way
-        raise FrugalnasError(f"importing {module_name} for {path!r} failed: {type(error).__name__}: {error}") from error
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise FrugalnasError(f"{module_name} has no {attribute!r}")
-        found = getattr(found, part)
-    return found
-
-
-def import_own(kind: str, described: str | Mapping[str, Any], *, given: bool = False) -> Any:
-    """The object at an import path that is no registered name, looked for in the current folder last.
-
-    Args:
-        kind: what it is to be, such as "teacher".
-        described: `package.module:name`, or a description with it; one from a file is asked about first.
-        given: whether a person gave it, or code.
-    """
-    described = {"name": described} if isinstance(described, str) else described
-    if given:
-        give(described)
-    path = described["name"]
-    _parts(path)
-    allow(kind, described)
-    outermost = path.partition(":")[0].partition(".")[0]
-    if outermost not in sys.modules and importlib.util.find_spec(outermost) is None:
-        sys.path.append(os.getcwd())
-    return import_object(path)
-
-
-def _parts(path: str) -> tuple[str, str]:
-    """Module and attribute of an import path."""
-    _refuse_local(path)
-    module_name, _, attribute = path.partition(":")
-    if not all(part.isidentifier() for name in (module_name, attribute) for part in name.split(".")):
-        raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
-    return module_name, attribute
 
 
 NO_OPTIONS = ": options are what a constructor takes after *"
@@ -257,14 +199,6 @@ def _keyword_only(constructor: Callable[..., Any]) -> Mapping[str, inspect.Param
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
     )
-
-
-def _refuse_local(path: str) -> None:
-    if is_local(path):
-        raise FrugalnasError(
-            f"{path} is of a script, a notebook or a function, where no name finds it again; move it to the top of a module that "
-            f"can be imported, or give the object itself in Python"
-        )
 
 
 def plain(value: Any) -> Any:

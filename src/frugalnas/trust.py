@@ -1,4 +1,4 @@
-"""What may be imported: a file that is loaded names registered parts only, unless a person has said yes to more.
+"""What may be imported, and importing it: a file that is loaded names registered parts only, unless a person has said yes to more.
 
 A card, a table's manifest, a recipe or a run's configuration may come from anybody, and importing a module runs it. So an import
 path `package.module:name` is followed only where a person typed it on this command line or passed it in Python (`give`), where
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from frugalnas.cache import cache_folder
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, missing_extra
 from frugalnas.limits import most
 
 _PATH = re.compile(r"(?<![\w.:/\\-])[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*(?![\w.:/\\-])")
@@ -158,6 +159,89 @@ def opening(function: _Function) -> _Function:
             return function(*arguments, **options)
 
     return opened  # type: ignore[return-value]  # the same signature
+
+
+# -- what stands at an import path -------------------------------------------------------------------------------------
+
+
+def import_object(path: str) -> Any:
+    """The object at `package.module:name`."""
+    module_name, attribute = _parts(path)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or FrugalnasError(
+            f"cannot import {error.name!r} for {path!r}; install it, or run where Python finds it (PYTHONPATH=.)"
+        ) from None
+    except Exception as error:  # the user's own module may fail in any way
+        raise FrugalnasError(f"importing {module_name} for {path!r} failed: {type(error).__name__}: {error}") from error
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise FrugalnasError(f"{module_name} has no {attribute!r}")
+        found = getattr(found, part)
+    return found
+
+
+def import_own(kind: str, described: str | Mapping[str, Any], *, given: bool = False) -> Any:
+    """The object at an import path that is no registered name, looked for in the current folder last.
+
+    Args:
+        kind: what it is to be, such as "teacher".
+        described: `package.module:name`, or a description with it; one from a file is asked about first.
+        given: whether a person gave it, or code.
+    """
+    described = {"name": described} if isinstance(described, str) else described
+    if given:
+        give(described)
+    path = described["name"]
+    _parts(path)
+    allow(kind, described)
+    outermost = path.partition(":")[0].partition(".")[0]
+    if outermost not in sys.modules and importlib.util.find_spec(outermost) is None:
+        sys.path.append(os.getcwd())
+    return import_object(path)
+
+
+def path_of(made: type | Callable[..., Any]) -> str:
+    """The import path of a class or a function."""
+    return f"{made.__module__}:{made.__qualname__}"
+
+
+def is_local(description: Any) -> bool:
+    """Whether a description names something that cannot be found again by name: of a script, a notebook or a function.
+
+    Example:
+        >>> is_local({"name": "function", "options": {"function": "__main__:worth"}}), is_local("frugalnas.spaces:DARTS")
+        (True, False)
+    """
+    if isinstance(description, Mapping):
+        return any(map(is_local, description.values()))
+    if isinstance(description, (list, tuple)):
+        return any(map(is_local, description))
+    return isinstance(description, str) and (
+        description.startswith("__main__:") or "<locals>" in description or "<lambda>" in description
+    )
+
+
+def refuse_local(path: str) -> None:
+    """Refuse an import path by which nothing is found again; see `is_local`."""
+    if is_local(path):
+        raise FrugalnasError(
+            f"{path} is of a script, a notebook or a function, where no name finds it again; move it to the top of a module that "
+            f"can be imported, or give the object itself in Python"
+        )
+
+
+def _parts(path: str) -> tuple[str, str]:
+    """Module and attribute of an import path."""
+    refuse_local(path)
+    module_name, _, attribute = path.partition(":")
+    if not all(part.isidentifier() for name in (module_name, attribute) for part in name.split(".")):
+        raise FrugalnasError(f"{path!r} is not an import path; write package.module:name")
+    return module_name, attribute
+
+
+# -- helpers -----------------------------------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import import_object
 from frugalnas.report.cells import canvas, draw_cell, on_a_path
 from frugalnas.report.layout import LABEL, Box, arranged, rounded_box
 from frugalnas.report.style import FILLS, GREY, PALE, paper_style, text_width
 from frugalnas.spaces import DARTS, BoolArray, Codes, FloatArray, Genotype, LayerSpace, OnceForAll, SearchSpace
+from frugalnas.trust import import_object
 
 Edges: TypeAlias = Sequence[tuple[str, int]]
 """(operation, predecessor) of a cell, two for each node in turn, as genotypes list them."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
-from frugalnas.registry import EVALUATORS, SPACES, is_local
+from frugalnas.registry import EVALUATORS, SPACES
 from frugalnas.spaces import SearchSpace
 from frugalnas.tables import open_table
+from frugalnas.trust import is_local
 
 
 def describe_space(space: SearchSpace) -> dict[str, Any]:

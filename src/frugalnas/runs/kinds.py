@@ -11,11 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import frugalnas
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError, Surroundings, a
-from frugalnas.registry import import_object
 from frugalnas.runs.folder import JOURNAL, RunFolder, fresh
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
-from frugalnas.trust import give, opening
+from frugalnas.trust import give, import_object, opening
 
 
 class Row(NamedTuple):

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import Evaluator, FunctionEvaluator
-from frugalnas.registry import EXECUTORS, STRATEGIES, is_local
+from frugalnas.registry import EXECUTORS, STRATEGIES
 from frugalnas.runs.descriptions import build_evaluator, build_space, describe_evaluator, describe_space, renewed
 from frugalnas.runs.folder import RunFolder
 from frugalnas.searches.budget import Budget
 from frugalnas.searches.executors import Executor, SerialExecutor
 from frugalnas.spaces import SearchSpace
 from frugalnas.strategies import Strategy
+from frugalnas.trust import is_local
 
 
 class Parts(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from frugalnas.errors import FrugalnasError, expect
 from frugalnas.evaluation import Evaluator
-from frugalnas.registry import EXECUTORS, STRATEGIES, import_object
+from frugalnas.registry import EXECUTORS, STRATEGIES
 from frugalnas.runs.descriptions import build_space, describe_evaluator, describe_space, subject_of
 from frugalnas.runs.fields import PART
 from frugalnas.runs.folder import RunFolder
@@ -27,7 +27,7 @@ from frugalnas.searches.rounds import Rounds
 from frugalnas.searches.state import read_state
 from frugalnas.spaces import Architecture, SearchSpace
 from frugalnas.strategies import Strategy
-from frugalnas.trust import opening
+from frugalnas.trust import import_object, opening
 
 
 class SearchRun(RunKind):

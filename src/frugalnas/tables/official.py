@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.registry import import_object
 from frugalnas.tables.catalogue import table_folder, table_names
 from frugalnas.tables.formats.watched import Progress
 from frugalnas.tables.store import Contents, Table, write_table
+from frugalnas.trust import import_object
 
 BZIP2, PARQUET, ZIP = b"BZh", b"PAR1", b"PK\x03\x04"
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 
 from frugalnas.documents import Whole
 from frugalnas.errors import Diverged
-from frugalnas.registry import import_object
 from frugalnas.runs.descriptions import build_space
 from frugalnas.runs.fields import PART
 from frugalnas.runs.folder import RunFolder
@@ -19,6 +18,7 @@ from frugalnas.runs.kinds import Plan, Proposal, Row, RunKind
 from frugalnas.runs.progress import Callback
 from frugalnas.spaces import Architecture
 from frugalnas.trainings.result import epochs_of
+from frugalnas.trust import import_object
 
 _DEVICE = {"device": str, "devices": int, "precision": str}
 _ON_IMAGES = {

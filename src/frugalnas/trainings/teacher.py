@@ -8,7 +8,7 @@ from torch import nn
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks.models import load
-from frugalnas.registry import import_own
+from frugalnas.trust import import_own
 
 
 def load_teacher(source: str) -> nn.Module:
