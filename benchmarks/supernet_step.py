@@ -1,4 +1,8 @@
-"""Training step of NAS-Bench-201's supernet, in alternating pairs against two others on the same batch.
+"""Training step of a supernet, in alternating pairs against others on the same batch.
+
+With `--space`, a step of that space's supernet through one uniform path against one of the plain network of the same path; where
+every layer has as many blocks, also a strictly fair step against the plain networks of all its paths, a step each. Otherwise
+NAS-Bench-201's supernet, against two others.
 
 Against the plain network of the same path, drawn anew for each pair: once from all codes, once from those without `none`,
 whose cells have no edge that a supernet could skip. Against a supernet as one writes it first: contiguous float32, a module
@@ -6,7 +10,7 @@ for every operation on every edge, each of which is run as it stands, `none` as 
 supernets have the same weights and paths, and their first losses are compared. And against itself with torch's fused optimiser.
 
     python benchmarks/supernet_step.py [--pairs 200] [--width 16] [--cells 5] [--input 32] [--batch 64] [--device cpu]
-    [--fused-only]
+    [--fused-only] [--space mobilenet --input 64 --batch 32]
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ from torch import Tensor, nn
 
 import frugalnas as fn
 from frugalnas.networks import build
-from frugalnas.networks.nasbench201 import SOURCES, TARGETS, ResidualBlock
+from frugalnas.networks.nasbench201 import ResidualBlock
+from frugalnas.registry import SPACES
+from frugalnas.spaces.nasbench201 import SOURCE, TARGET
 from frugalnas.supernets import SupernetRecipe, SupernetStep, path_sampler, supernet_of
 from frugalnas.training import Compute, Objective, Position, Recipe, WeightStep, optimizer_for, schedule_for
 
@@ -61,14 +67,14 @@ class NaiveCell(nn.Module):
                     nn.AvgPool2d(3, 1, 1, count_include_pad=False),
                 ]
             )
-            for _ in SOURCES
+            for _ in SOURCE
         )
 
     def forward(self, x: Tensor, code: list[int]) -> Tensor:
         nodes = [x]
         for node in (1, 2, 3):
-            inputs = [edge for edge, target in enumerate(TARGETS) if target == node]
-            nodes.append(sum(self.edges[edge][code[edge]](nodes[SOURCES[edge]]) for edge in inputs))
+            inputs = [edge for edge, target in enumerate(TARGET) if target == node]
+            nodes.append(sum(self.edges[edge][code[edge]](nodes[SOURCE[edge]]) for edge in inputs))
         return nodes[-1]
 
 
@@ -99,7 +105,11 @@ class Bench:
         self.arguments = arguments
         self.fabric = Compute(arguments.device).fabric()
         self.fabric.launch()
-        self.space = fn.NASBench201(width=arguments.width, cells=arguments.cells, input_size=arguments.input)
+        if arguments.space is None:
+            self.space = fn.NASBench201(width=arguments.width, cells=arguments.cells, input_size=arguments.input)
+        else:
+            described = {"name": arguments.space, "options": {"input_size": arguments.input, "classes": 10}}
+            self.space = SPACES.create(described)
         generator = torch.Generator().manual_seed(0)
         self.images = torch.randn(arguments.batch, 3, arguments.input, arguments.input, generator=generator)
         self.labels = torch.randint(10, (arguments.batch,), generator=generator)
@@ -135,21 +145,24 @@ class Bench:
         last = self.seconds(second)
         return self.seconds(first), last
 
-    def against_plain(self, drawn_from: fn.SearchSpace, what: str) -> None:
-        """Pairs of one path in the supernet and the same path as a network of its own."""
+    def against_plain(self, drawn_from: fn.SearchSpace, what: str, sampler: str = "uniform") -> None:
+        """Pairs of the paths of a step in the supernet and the same paths as networks of their own, a step each."""
         recipe = SupernetRecipe(**SETTINGS)
         supernet = supernet_of(self.space)
         ours = SupernetStep(
-            *self.set_up(supernet, recipe), path_sampler("uniform", drawn_from, 1, 0), memory_format=FORMAT
+            *self.set_up(supernet, recipe), path_sampler(sampler, drawn_from, 1, 0), memory_format=FORMAT
         )
         ours((self.images, self.labels), self.position(0))
         pairs = []
         for step in range(1, self.arguments.pairs + 1):
-            code = ours.paths(step)[0, 0].astype(np.int8)
-            plain = WeightStep(*self.set_up(build(self.space, code), Recipe(**SETTINGS)), memory_format=FORMAT)
-            plain((self.images, self.labels), self.position(0))
+            plain = [
+                WeightStep(*self.set_up(build(self.space, code), Recipe(**SETTINGS)), memory_format=FORMAT)
+                for code in ours.paths(step)[:, 0].astype(np.int8)
+            ]
+            for each in plain:
+                each((self.images, self.labels), self.position(0))
             given = ((self.images, self.labels), self.position(step))
-            pairs.append(self.pair(step, partial(ours, *given), partial(plain, *given)))
+            pairs.append(self.pair(step, partial(ours, *given), partial(_all, plain, *given)))
         report(f"supernet against plain network, {what}", np.array(pairs))
 
     def against_naive(self) -> None:
@@ -197,6 +210,11 @@ class Bench:
         report("plain optimiser against the fused one, optimiser alone", np.array(alone[3:]))
 
 
+def _all(steps: list[WeightStep], *given: object) -> None:
+    for step in steps:
+        step(*given)
+
+
 def report(what: str, pairs: np.ndarray) -> None:
     """Medians of both sides, and the median of the pairs' ratios with its 95 % bootstrap interval."""
     ratios = pairs[:, 0] / pairs[:, 1]
@@ -213,7 +231,13 @@ def main() -> None:
         parser.add_argument(f"--{option}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--fused-only", action="store_true")
+    parser.add_argument("--space")
     bench = Bench(parser.parse_args())
+    if bench.arguments.space is not None:
+        bench.against_plain(bench.space, "uniform path")
+        if len(set(bench.space.allowed.sum(axis=1))) == 1:
+            bench.against_plain(bench.space, "strictly fair paths", "fair")
+        return
     without_none = np.ones((6, 5), bool)
     without_none[:, 0] = False
     bench.against_fused()

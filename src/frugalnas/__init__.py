@@ -38,7 +38,7 @@ _ROOMS = """
     searches.supernet_scores: ScoreEvaluator open_score
     searches.untrained: UntrainedEvaluator open_untrained
     spaces: Architecture DARTS FairNAS Genotype LayerSpace MobileNet NASBench101 NASBench201 OnceForAll Population
-    spaces: SearchSpace ShuffleNet known
+    spaces: ResNet SearchSpace ShuffleNet known
     strategies: Evolution GeneticSearch LocalSearch NPENAS RandomSearch RegularizedEvolution Strategy WeakNAS
     studies: Comparison compare
     studies.correlation: correlate
@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from frugalnas.spaces import NASBench201 as NASBench201
     from frugalnas.spaces import OnceForAll as OnceForAll
     from frugalnas.spaces import Population as Population
+    from frugalnas.spaces import ResNet as ResNet
     from frugalnas.spaces import SearchSpace as SearchSpace
     from frugalnas.spaces import ShuffleNet as ShuffleNet
     from frugalnas.spaces import known as known

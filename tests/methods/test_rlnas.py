@@ -42,6 +42,7 @@ QUICK = {
     "search.parents": 5,
     "search.mutations": 10,
     "search.crossovers": 5,
+    "baselines.networks": [],
     "retrain.epochs": 2,
 }
 SPACE = fn.NASBench201(width=2, cells=1)

@@ -23,6 +23,7 @@ QUICK = {
     "search.parents": 4,
     "search.mutations": 5,
     "search.crossovers": 5,
+    "baselines.networks": [],
     "retrain.epochs": 1,
 }
 SPACE = fn.NASBench201(width=2, cells=1)

@@ -123,8 +123,10 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
     settings = stage_settings(parsed.set)
     options = {name.removeprefix("space."): settings.pop(name) for name in list(settings) if name.startswith("space.")}
     for name, part in kind.parts.items():
-        for typed in part.options:
-            setting, value = f"{name}.{typed.rpartition('-')[2]}", getattr(parsed, typed.replace("-", "_"))
+        for typed, own in part.options.items():
+            setting, value = f"{name}.{own.setting}", getattr(parsed, typed.replace("-", "_"))
+            if own.type is bool:
+                value = own.value if value else None
             if value is not None and setting in settings:
                 raise FrugalnasError(f"{setting} is said twice; leave it out of the settings")
             settings |= {} if value is None else {setting: value}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.stats import binomtest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.spaces import alive
@@ -80,7 +81,18 @@ def best_of(found: SearchResult, score: Score, quick: bool = True, most: int = K
     return Finalists(codes[rows], scores[rows], how, int(networks[first[0]]) in looked_at)
 
 
-def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Sequence[TrainingResult]) -> dict[str, Any]:
+def winner_of(trained: Sequence[TrainingResult]) -> int:
+    """Of retrained networks the one with the highest validation accuracy, of equals the first; 0 where there is none."""
+    return max(range(len(trained)), key=lambda row: (_validated(trained[row]), -row)) if trained else 0
+
+
+def conclude(
+    run_dir: Path,
+    method: ImageMethod,
+    best: Finalists,
+    trained: Sequence[TrainingResult],
+    baselines: Mapping[str, TrainingResult],
+) -> dict[str, Any]:
     """What a method has come to, with the winner's network exported.
 
     The winner is the retrained network with the highest validation accuracy, of equals the one with the higher score; where
@@ -91,6 +103,10 @@ def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Seque
         method: what was carried out.
         best: architectures, in order.
         trained: those that were retrained, the first of the best first.
+        baselines: what the winner is compared with, trained alike, by name.
+
+    Returns:
+        Plain data. Accuracies are in %; `test_interval` is Wilson's 95 % interval of what the number of test images leaves open.
     """
     space = method.spaces.retrained
     counts = {name: space.count(name, best.codes) for name in ("params", "macs")}
@@ -103,7 +119,7 @@ def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Seque
         }
         for row, code in enumerate(best.codes)
     ]
-    winner = max(range(len(trained)), key=lambda row: (_validated(trained[row]), -row)) if trained else 0
+    winner = winner_of(trained)
     if trained:
         network = str(trained[winner].run_dir.relative_to(run_dir))
     else:
@@ -116,6 +132,16 @@ def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Seque
         "how": best.how,
         "found_by_search": best.found,
         "candidates": candidates,
+        "baselines": [
+            {
+                "name": name,
+                "architecture": each.space.format(each.code),
+                "params": each.params,
+                "macs": each.macs,
+                **_retrained(run_dir, each),
+            }
+            for name, each in baselines.items()
+        ],
         "trained": bool(trained),
         "network": network,
         "exported": exported,
@@ -124,11 +150,17 @@ def conclude(run_dir: Path, method: ImageMethod, best: Finalists, trained: Seque
 
 
 def _retrained(run_dir: Path, result: TrainingResult) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "run": str(result.run_dir.relative_to(run_dir)),
         "val": None if _validated(result) < 0 else _validated(result),
-        "test": None if result.test is None else result.test.top1,
+        "test": None,
     }
+    if result.test is not None:
+        images = result.test.images
+        right = binomtest(round(result.test.top1 / 100 * images), images)
+        interval = right.proportion_ci(method="wilson")
+        found |= {"test": result.test.top1, "test_interval": [100 * interval.low, 100 * interval.high]}
+    return found
 
 
 def _validated(result: TrainingResult) -> float:

@@ -89,10 +89,10 @@ class MethodResult:
 
     @cached_property
     def results(self) -> dict[str, list[Any]]:
-        """What the stages have come to, in order, by their kind."""
+        """What the stages have come to, in order: "supernet", "search", "retrain", "baseline", ..."""
         found: dict[str, list[Any]] = {}
         for stage in self.stages:
-            found.setdefault(stage.kind, []).append(stage.load())
+            found.setdefault(stage.group, []).append(stage.load())
         return found
 
     def to_json(self) -> dict[str, Any]:

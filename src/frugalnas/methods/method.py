@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, get_type_hints
 
 from frugalnas.errors import FrugalnasError, expect
@@ -152,18 +153,25 @@ class ImageMethod(Method):
         settled = settle(type(self), None, images, self.recipe, settings=others, where=where, compute=devices).method
         return type(self)(**{**{name: getattr(self, name) for name in _ARGUMENTS}, "recipe": settled.recipe})
 
-    def conclude(self, stages: Stages, best: Finalists, trained: Sequence[TrainingResult] = ()) -> dict[str, Any]:
+    def conclude(
+        self,
+        stages: Stages,
+        best: Finalists,
+        trained: Sequence[TrainingResult] = (),
+        baselines: Mapping[str, TrainingResult] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """What the method has come to, with the winner's network exported: the end of every `carry_out`.
 
         Args:
             stages: of the run.
             best: architectures, in order.
             trained: those that were retrained, the first of the best first.
+            baselines: what the winner is compared with, trained alike, by name.
         """
         from frugalnas.methods.conclusion import conclude
 
         stages.begin("report")
-        return conclude(stages.folder.path, self, best, trained)
+        return conclude(stages.folder.path, self, best, trained, baselines)
 
     @classmethod
     def run(

@@ -12,6 +12,7 @@ on that method's page.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator
     from frugalnas.methods.conclusion import Finalists
     from frugalnas.methods.method import ImageMethod
-    from frugalnas.runs.kinds import Proposal
+    from frugalnas.runs.kinds import Plan, Proposal
     from frugalnas.runs.stages import Stages
     from frugalnas.searches.result import SearchResult
     from frugalnas.searches.supernet_scores import ScoreEvaluator
@@ -35,11 +36,21 @@ MIDDLE_OF = 2_000
 
 
 class Option(NamedTuple):
-    """An option of a method's command that is a setting of a part: its type, what stands for a value, and its help."""
+    """An option of a method's command that is a setting of a part.
 
+    Attributes:
+        setting: the part's.
+        type: of its value; bool: it is there or not.
+        metavar: what stands for a value.
+        help: what it does.
+        value: what an option without a value sets it to.
+    """
+
+    setting: str
     type: type
     metavar: str
     help: str
+    value: Any = None
 
 
 class StagePlan(NamedTuple):
@@ -64,7 +75,7 @@ class Part:
         least: the smallest value of settings that are whole numbers.
         free: settings that can be changed at any time.
         limited: whether it works within the limits on cost and at the sizes of the networks that are retrained.
-        options: of the method's command line, by option; the part's setting is what follows the last hyphen.
+        options: of the method's command line, by option.
         title: what its stage is called on the page.
     """
 
@@ -132,7 +143,7 @@ class Supernet(Trained):
     stage = "supernet"
     limited = False
     options: ClassVar[Mapping[str, Option]] = {
-        "classes": Option(int, "N", "that random labels are drawn from [the data's; 10 without labels]")
+        "classes": Option("classes", int, "N", "that random labels are drawn from [the data's; 10 without labels]")
     }
 
     def train(self, stages: Stages) -> SupernetResult:
@@ -274,7 +285,7 @@ class Retraining(Trained):
     free = ("top",)
     least: ClassVar[Mapping[str, int]] = {"top": 0}
     options: ClassVar[Mapping[str, Option]] = {
-        "retrain-top": Option(int, "N", "architectures to train from scratch; 0: none [1]")
+        "retrain-top": Option("top", int, "N", "architectures to train from scratch; 0: none [1]")
     }
 
     @property
@@ -306,13 +317,19 @@ class Retraining(Trained):
         if not self.top:
             why = "`retrain.top`=0" if self.method.labelled else "the images have no labels"
             return StagePlan(self.stage, f"nothing: {why}; the network is exported untrained")
-        proposal = self._proposed(MIDDLE_OF)
-        plan, macs = proposal.plan(), proposal.config["counts"]["macs"]
+        proposal, plan = self.middle
+        macs = proposal.config["counts"]["macs"]
         said = (
             f"{self.top} from scratch, each {proposal.config['recipe']['epochs']} epochs, {plan.steps:,} steps, about "
             f"{duration(plan.seconds)} (one of middle cost has {macs / 1e6:,.3f} M multiply-adds)"
         )
         return StagePlan(self.stage, said, self.top * plan.seconds)
+
+    @cached_property
+    def middle(self) -> tuple[Proposal, Plan]:
+        """The training of an architecture of middle cost, and how long it takes."""
+        proposal = self._proposed(MIDDLE_OF)
+        return proposal, proposal.plan()
 
     def _proposed(self, drawn: int) -> Proposal:
         """The training of the one of middle cost of so many architectures."""

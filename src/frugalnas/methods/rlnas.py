@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from frugalnas.methods.baselines import Baselines
 from frugalnas.methods.method import ImageMethod
 from frugalnas.methods.parts import GeneticSearch, Retraining, Score, Supernet
 from frugalnas.runs.stages import Stages
@@ -27,13 +28,15 @@ class RLNAS(ImageMethod):
     score: Score
     search: GeneticSearch
     retrain: Retraining
+    baselines: Baselines
 
     def carry_out(self, stages: Stages) -> dict[str, Any]:
         """Train on random labels, take the angle, evolve, retrain."""
         angle = self.score.of(self.supernet.train(stages))
         found = self.search.run(stages, angle)
         best = self.score.best_of(found, angle)
-        return self.conclude(stages, best, self.retrain.run(stages, best.codes))
+        trained = self.retrain.run(stages, best.codes)
+        return self.conclude(stages, best, trained, self.baselines.run(stages, best, trained))
 
 
 rlnas = RLNAS.run

@@ -53,7 +53,9 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
         sections["How sure the ranking is"] = [listing(doubts), *shown, *best]
     elif won:
         sections["The best architectures"] = _candidates(run, None)
-    trained = [f"retrain-{place}" for place in range(1, len(run.results.get("training", [])) + 1)]
+    if won and not run.failure and hasattr(run.method, "baselines"):
+        sections["Against what nobody searched"] = _baselines(run)
+    trained = [f"retrain-{place}" for place in range(1, len(run.results.get("retrain", [])) + 1)]
     sections["Training"] = _side_by_side(figures, ("supernet", *trained))
     sections |= {"What it cost": [_costs(run)], "Files": _files(run)}
     told = [
@@ -157,7 +159,7 @@ def _searched(run: MethodResult) -> list[str]:
             how = f" The winner is {(run.concluded or {})['how']}; the search itself {found}."
         title = getattr(getattr(run.method, "search", None), "title", "Search")
         said.append(f"{title}: {len(search.queries):,} architectures scored.{how}")
-    trained = run.results.get("training", [])
+    trained = run.results.get("retrain", [])
     if trained:
         count = "The best" if len(trained) == 1 else f"The best {len(trained)}"
         chosen = "" if len(trained) == 1 else "; the winner has the highest validation accuracy"
@@ -171,14 +173,52 @@ def _searched(run: MethodResult) -> list[str]:
 
 def _left_open(run: MethodResult) -> str:
     """How much of the winner's test accuracy the number of images leaves open."""
-    trained = run.results.get("training", [])
-    test = trained[(run.concluded or {})["winner"]].test if trained else None
-    if test is None:
-        return ""
-    share = test.top1 / 100
-    # Wilson's interval is not symmetric; half of its width is what people read as "give or take".
-    half = 1.96 * math.sqrt(share * (1 - share) / test.images + (0.98 / test.images) ** 2) / (1 + 1.96**2 / test.images)
-    return f"\N{PLUS-MINUS SIGN} {100 * half:.1f} (95 %)"
+    result = run.concluded or {}
+    interval = result["candidates"][result["winner"]].get("test_interval")
+    return "" if interval is None else f"{interval[0]:.1f} to {interval[1]:.1f} (95 %)"
+
+
+def compared(run: MethodResult) -> list[tuple[str, str]]:
+    """The baselines, and how the winner stands to each by test accuracy."""
+    result = run.concluded or {}
+    if not result.get("baselines"):
+        return []
+    won = result["candidates"][result["winner"]].get("test_interval")
+    rows = []
+    for each in result["baselines"]:
+        said, interval = f"{millions(each['macs'])} multiply-adds", each.get("test_interval")
+        if won is not None and interval is not None:
+            apart = "above" if won[0] > interval[1] else "below" if won[1] < interval[0] else ""
+            stands = f"the winner is {apart} it" if apart else "the test images do not tell the winner from it"
+            said = f"{each['test']:.2f} % ({interval[0]:.1f} to {interval[1]:.1f}), {said}: {stands}"
+        rows.append((f"against {each['name']}", said))
+    return rows
+
+
+def _baselines(run: MethodResult) -> list[Markup]:
+    """The winner beside what nobody searched, trained alike."""
+    result = run.concluded or {}
+    if not compared(run):
+        said = "Nothing was trained to compare the winner with"
+        return [tag("p", f"{said}: baselines were left out." if run.trained else f"{said}: it was not trained itself.")]
+    rows = []
+    for name, each in (
+        ("the winner", result["candidates"][result["winner"]]),
+        *((b["name"], b) for b in result["baselines"]),
+    ):
+        low, high = each.get("test_interval", (None, None))
+        test = "" if low is None else f"{each['test']:.2f} % ({low:.1f} to {high:.1f})"
+        val = "" if each["val"] is None else f"{each['val']:.2f} %"
+        rows.append(
+            [name, _notation(each["architecture"]), millions(each["params"]), millions(each["macs"]), val, test]
+        )
+    stands = [f"{name.capitalize()}: {said.rpartition(': ')[2]}." for name, said in compared(run) if ": " in said]
+    headings = ["", "architecture", "parameters", "multiply-adds", "validation", "test (95 %)"]
+    about = (
+        "Random: an architecture drawn from the same space. resnet18: the residual network, at the width that costs as much as the "
+        "winner. Both are trained as the winner was, from the same seed."
+    )
+    return [table(headings, rows, len(headings) - 2), tag("p", about, cls="sub"), listing(stands)]
 
 
 def doubts_of(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
@@ -222,7 +262,7 @@ def doubts_of(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:
 
 
 def _candidates(run: MethodResult, sure: Certainty | None) -> list[Markup]:
-    space, trained = run.space, "training" in run.results
+    space, trained = run.space, "retrain" in run.results
     followed = {space.format(leader.code): leader for leader in sure.leaders} if sure is not None else {}
     rows = []
     for place, each in enumerate((run.concluded or {})["candidates"]):

@@ -12,7 +12,7 @@ from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
-from frugalnas.report.method_page import labels_of, method_html, score_unit, why_untrained
+from frugalnas.report.method_page import compared, labels_of, method_html, score_unit, why_untrained
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs.kinds import Page
@@ -39,6 +39,7 @@ def method_page(run: MethodResult) -> Page:
             for said, accuracy in (("test accuracy", run.test), ("validation", run.val))
             if accuracy is not None
         ]
+        rows += compared(run)
         if not run.trained:
             rows.append(("not trained", f"{why_untrained(run)}; with labels: frugalnas train {here} --data FOLDER"))
     rows += [
@@ -83,7 +84,7 @@ def method_report(run: MethodResult) -> list[Path]:
         save("size", size_figure(sure, run.space.count("macs", sure.codes), name))
         if len(sure.epochs) > 1:
             save("ranks", rank_figure(sure))
-    for place, trained in enumerate(run.results.get("training", ()), 1):
+    for place, trained in enumerate(run.results.get("retrain", ()), 1):
         if trained.epochs:
             save(f"retrain-{place}", learning_curves(trained))
     page = folder / "index.html"

@@ -11,7 +11,7 @@ form, encodings and counts are functions from a code matrix `[n, genes]` to anot
 - `FactoredSpace`: independent choices whose costs add up, sampled uniformly under any budget.
 - `DARTS`: a normal and a reduction cell of four nodes; `Genotype` is how its papers write them.
 - `LayerSpace`: one choice of block for each layer, and what it is made for: `MobileNet` (ProxylessNAS, RLNAS, ABS),
-  `FairNAS`, `ShuffleNet` (Single Path One-Shot).
+  `FairNAS`, `ShuffleNet` (Single Path One-Shot), `ResNet`.
 - `OnceForAll`: MobileNetV3 with elastic kernels, expansions and depths.
 - `known`: published architectures by name.
 - `Operators`: its choices by name, at the places where they may stand.
@@ -26,7 +26,7 @@ from frugalnas.spaces.darts import DARTS
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.genotype import Genotype
 from frugalnas.spaces.known import KNOWN, KnownArchitecture, known
-from frugalnas.spaces.layerwise import FairNAS, LayerSpace, MobileNet, ShuffleNet
+from frugalnas.spaces.layerwise import FairNAS, LayerSpace, MobileNet, ResNet, ShuffleNet
 from frugalnas.spaces.nasbench101 import NASBench101
 from frugalnas.spaces.nasbench201 import NASBench201
 from frugalnas.spaces.once_for_all import OnceForAll
@@ -54,6 +54,7 @@ __all__ = [
     "OnceForAll",
     "Operators",
     "Population",
+    "ResNet",
     "SearchSpace",
     "ShuffleNet",
     "known",

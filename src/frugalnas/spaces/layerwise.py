@@ -249,3 +249,15 @@ class ShuffleNet(PublishedLayers):
     name = "shufflenet"
     skeleton = "shufflenet"
     blocks = (("shuffle_k3", "shuffle_k5", "shuffle_k7", "xception"),) * 20
+
+
+class ResNet(PublishedLayers):
+    """Residual networks of one to six basic blocks in each of four stages (He et al., CVPR 2016): what a search is compared with.
+
+    Values 0 to 5 are as many blocks and one more; `resnet18` and `resnet34` are known by name. Up to 64 pixels the images are
+    not halved before the first stage, as in networks for CIFAR.
+    """
+
+    name = "resnet"
+    skeleton = "resnet"
+    blocks = (tuple(f"basic_x{blocks}" for blocks in range(1, 7)),) * 4

@@ -1,0 +1,146 @@
+"""What a method is compared with: networks that nobody searched, of the winner's cost, trained exactly as the winner was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.methods.parts import Option, Part, Retraining, StagePlan
+
+if TYPE_CHECKING:
+    from frugalnas.methods.conclusion import Finalists
+    from frugalnas.runs.stages import Stages
+    from frugalnas.spaces import Architecture, Codes, SearchSpace
+    from frugalnas.trainings.network import TrainingResult
+
+NETWORKS = ("random", "resnet18")
+"""An architecture drawn from the space, and the residual network at the width that costs as much."""
+DRAWN = 2_000
+"""Architectures of a space that cannot be listed, among which those that cost as much as the winner are looked for."""
+NEAREST = 10
+"""Of these one is drawn."""
+
+
+class Baselines(Part):
+    """A random architecture and a residual network of the winner's cost, trained as it was; `networks` names them."""
+
+    stage = "baseline"
+    known = ("networks",)
+    free = ("networks",)
+    options: ClassVar[Mapping[str, Option]] = {
+        "no-baselines": Option("networks", bool, "", "train nothing to compare the winner with", [])
+    }
+
+    @classmethod
+    def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
+        """Refuse unknown settings, and baselines that there are not."""
+        super().refuse(name, settings)
+        networks = settings.get("networks", NETWORKS)
+        if not isinstance(networks, (list, tuple)):
+            raise FrugalnasError(f"{name}.networks is {networks!r}; it is a list of some of {', '.join(NETWORKS)}")
+        for each in networks:
+            if each not in NETWORKS:
+                raise unknown_name("baseline", str(each), NETWORKS)
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """Which are trained: none where nothing is retrained."""
+        retraining: Retraining = self.method.retrain  # type: ignore[attr-defined]  # there is no baseline without
+        return tuple(self.settings.get("networks", NETWORKS)) if retraining.top else ()
+
+    def run(self, stages: Stages, best: Finalists, trained: Sequence[TrainingResult]) -> dict[str, TrainingResult]:
+        """The trained baselines by name.
+
+        Args:
+            stages: of the run.
+            best: architectures that the method found.
+            trained: those of them that were retrained, the first of the best first.
+        """
+        from frugalnas.methods.conclusion import winner_of
+        from frugalnas.trainings.network import train
+
+        if not self.networks:
+            return {}
+        space, winner = self.method.spaces.retrained, best.codes[winner_of(trained)]
+        how: dict[str, Any] = self.method.retrain.how  # type: ignore[attr-defined]
+        images = self.method.retrain.images  # type: ignore[attr-defined]
+        return {
+            name: stages.run(
+                f"baseline-{place}",
+                "training",
+                train,
+                as_costly(name, space, winner, self.method.seed),
+                images,
+                seed=self.method.seed,
+                **how,
+            )
+            for place, name in enumerate(self.networks, 1)
+        }
+
+    def plan(self) -> StagePlan | None:
+        """As many trainings as there are baselines, each as long as the winner's."""
+        if not self.networks:
+            return None
+        from frugalnas.runs.progress import duration
+
+        retraining: Retraining = self.method.retrain  # type: ignore[attr-defined]
+        seconds = retraining.middle[1].seconds * len(self.networks)
+        said = f"{' and '.join(self.networks)} at the winner's cost, trained as it was, about {duration(seconds)}"
+        return StagePlan(self.stage, said, seconds)
+
+
+def as_costly(name: str, space: SearchSpace, winner: Codes, seed: int) -> Architecture:
+    """The baseline of a name that takes about as many multiply-adds as an architecture does.
+
+    Args:
+        name: one of `NETWORKS`.
+        space: of the architecture, within its limits.
+        winner: the architecture, shape [genes].
+        seed: of what is drawn.
+    """
+    from frugalnas.spaces import Architecture, ResNet
+
+    macs = float(space.count("macs", winner[None])[0])
+    if name == "random":
+        return Architecture(space, _drawn(space, winner, macs, seed), "a random architecture of the winner's cost")
+    sizes = {each: getattr(space, each) for each in ("input_size", "classes")}
+    whole = ResNet(**sizes)
+    code = whole.parse(name)
+    width = _width(whole, code, macs)
+    return Architecture(whole.with_options(width=width), code, f"{name} at width {width:g}")
+
+
+def _drawn(space: SearchSpace, winner: Codes, macs: float, seed: int) -> Codes:
+    """Another network than the winner's, drawn from those whose cost is nearest to its own."""
+    import numpy as np
+
+    from frugalnas.methods.spaces import alive
+
+    rng = np.random.default_rng((seed, 0xBA5E))
+    codes = alive(space, space.enumerate() if space.enumerable else space.sample(DRAWN, rng))
+    others = codes[space.network_ids(codes) != space.network_ids(winner[None])]
+    if not len(others):
+        raise FrugalnasError(
+            "the limits leave no other network than the winner to compare it with; set baselines.networks to [resnet18]"
+        )
+    away = np.abs(space.count("macs", others) - macs)
+    near = others[np.argsort(away, kind="stable")[:NEAREST]]
+    return near[rng.integers(len(near))]
+
+
+def _width(space: SearchSpace, code: Codes, macs: float) -> float:
+    """The width, in channels of the first stage over 64, at which a residual network is nearest to a cost."""
+    from bisect import bisect_left
+
+    from frugalnas.networks.resnet import CHANNELS
+
+    def cost(channels: int) -> float:
+        return float(space.with_options(width=channels / CHANNELS).count("macs", code[None])[0])
+
+    above = 1
+    while cost(above) < macs:
+        above *= 2
+    least = bisect_left(range(1, above), macs, key=cost) + 1
+    nearest = min(max(least - 1, 1), least, key=lambda channels: abs(cost(channels) - macs))
+    return nearest / CHANNELS
