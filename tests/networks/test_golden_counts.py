@@ -111,6 +111,8 @@ TABLE = [
     golden("FairNAS_B", FAIRNAS, 4_506_272, 345_297_632),
     golden("FairNAS_C", FAIRNAS, 4_397_864, 321_024_992, thop=322_303_992),
     golden("SPOS_ShuffleNet", SPOS, 3_558_464, 322_918_720),
+    golden("ResNet18", "timm's resnet18", 11_689_512, 1_814_073_344),
+    golden("ResNet34", "timm's resnet34", 21_797_672, 3_663_761_408),
     every("mobilenet", 0, 5_151_552, 460_908_960),
     every("mobilenet", 1, 7_816_008, 853_406_016),
     every("mobilenet", 2, 5_264_832, 497_562_528),
