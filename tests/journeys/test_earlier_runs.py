@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from frugalnas.errors import RunFolderError
 from frugalnas.runs.kinds import resume_run
 
 KEPT = Path(__file__).parent.parent / "golden" / "runs"
@@ -31,7 +32,12 @@ def test_a_run_of_an_earlier_build_ends_as_it_did_there(name, tmp_path):
     run = Path(shutil.copytree(KEPT / name, tmp_path / name))
     lines = (KEPT / name / "journal.jsonl").read_bytes().splitlines(keepends=True)
     (run / "journal.jsonl").write_bytes(b"".join(lines[: len(lines) // 2]) + b'{"cut off')
-    resume_run(run)
+    try:
+        resume_run(run)
+    except RunFolderError as error:
+        if name not in SLOW or "on a processor that rounds otherwise" not in str(error):
+            raise
+        pytest.skip("this processor rounds the fits of a graph network otherwise than the one that made the run")
     if name in STUDIES:
         assert journal(run) == journal(KEPT / name, lambda text: pytest.approx(float(text), rel=1e-6))
     else:

@@ -207,7 +207,8 @@ class Loop(ABC):
     def _other(self, place: int, known: str, asked: str) -> RunFolderError:
         return RunFolderError(
             f"query {self.played + place + 1} in the journal is {known}, but the strategy now asks for {asked}; the run was made "
-            f"by another version of frugalnas or its configuration was edited"
+            f"by another version of frugalnas, on a processor that rounds otherwise (which a fitted predictor can tell), or its "
+            f"configuration was edited; frugalnas show reads it all the same"
         )
 
     def _count(self, trials: Trials, answers: Evaluations, networks: NDArray[np.uint64]) -> None:
