@@ -74,3 +74,9 @@ def test_the_papers_settings():
     published = fn.FairNAS().parse("4 2 4 2 2 2 5 2 4 4 2 2 2 4 5 4 2 2 5")
     limits = load_method_recipe(FairNAS, "fairnas-imagenet").where
     assert fn.FairNAS().where(limits).valid(published[None])[0]
+
+
+def test_a_recipe_is_for_its_own_method():
+    for kind, recipe in ((SPOS, "fairnas"), (FairNAS, "spos"), (SPOS, "rlnas-darts-cifar10")):
+        with pytest.raises(FrugalnasError, match=f"take it with: frugalnas {recipe.split('-')[0]}"):
+            load_method_recipe(kind, recipe)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.recipe_files import recipe_sources, recipe_values, replaced
+from frugalnas.registry import METHODS
 
 if TYPE_CHECKING:
     from frugalnas.methods.method import ImageMethod
@@ -23,6 +24,7 @@ class MethodRecipe:
     Attributes:
         name: of the recipe.
         source: where its values come from.
+        method: the only one that it is for, by the name of its command; None: any that has its parts.
         space: its name, or a description with options; None: what suits the images.
         data: what the method trains on, a name or a path.
         where: limits on the network that is retrained, such as "macs<=475e6".
@@ -31,6 +33,7 @@ class MethodRecipe:
 
     name: str = "custom"
     source: str = ""
+    method: str | None = None
     space: str | Mapping[str, Any] | None = None
     data: str = "digits"
     where: str | None = None
@@ -47,7 +50,7 @@ class MethodRecipe:
         }
 
 
-_OWN = ("name", "source", "space", "data", "where")
+_OWN = ("name", "source", "method", "space", "data", "where")
 
 
 def method_recipes() -> dict[str, str]:
@@ -69,7 +72,7 @@ def load_method_recipe(
         settings: values by name; "supernet.epochs" and "retrain.space.width" reach into the parts. Text is read as YAML.
 
     Raises:
-        FrugalnasError: naming the setting that does not exist.
+        FrugalnasError: naming the setting that does not exist, or the method that it is for.
 
     Example:
         >>> from frugalnas.methods.rlnas import RLNAS
@@ -78,6 +81,9 @@ def load_method_recipe(
     """
     given = kind.defaults if recipe == "default" else recipe
     values = replaced(recipe_values(given, PACKAGE, "data: cifar10"), settings or {})
+    only = values.get("method")
+    if only is not None and METHODS.resolve(only) is not kind:
+        raise FrugalnasError(f"recipe {values.get('name')} is for another method; take it with: frugalnas {only}")
     known = [*_OWN, *kind.parts]
     for setting in values:
         if setting not in known:
