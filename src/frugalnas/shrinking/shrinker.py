@@ -196,9 +196,11 @@ def possible(space: SearchSpace, allowed: BoolArray) -> bool:
     except FrugalnasError:
         return False
     if not isinstance(smaller, FactoredSpace):
-        # Where every combination of values is an architecture, there is nothing to look for.
-        free = type(space).valid is SearchSpace.valid and "where" not in space.limits
-        return free or not smaller.enumerable or smaller.size > 0
+        if not smaller.enumerable or (type(space).valid is SearchSpace.valid and "where" not in space.limits):
+            return True
+        codes = space.enumerate() if space.enumerable else smaller.enumerate()
+        # Most often one that is listed already is still there.
+        return bool(smaller.allowed[np.arange(space.genes), codes].all(axis=1).any()) or smaller.size > 0
     rules = limits_of(smaller)
     if any(rule.relation[0] == ">" for rule in rules) and len({rule.quantity for rule in rules}) == 1:
         return bool(moments(smaller, np.zeros((*allowed.shape, 0))).share.any())

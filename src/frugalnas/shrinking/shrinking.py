@@ -138,8 +138,11 @@ class Shrinking:
         dropped, kept = self.rule.drops(self.space, self.operators, Worth.of(self.operators, masked), most)
         left = self.operators.left(wanted)
         left[dropped] = False
-        size = self.rule.size(self.space.restrict(self.operators.allowed(left)))
-        return replace(self, steps=(*self.steps, Step(masked, tuple(dropped), tuple(kept), size)))
+        smaller = self.space.restrict(self.operators.allowed(left))
+        step = Step(masked, tuple(dropped), tuple(kept), self.rule.size(smaller))
+        after = replace(self, steps=(*self.steps, step))
+        after.__dict__["space"] = smaller  # it may have been listed to learn its size
+        return after
 
     def next_round(self, take: Callable[[SearchSpace], OperatorScores]) -> Shrinking:
         """All steps of the next round, or those until it is over.
