@@ -171,7 +171,7 @@ class Supernet(Trained):
         from frugalnas.runs.progress import duration
         from frugalnas.spaces.sizes import sizes_of
 
-        plan, config = self.proposal.plan(), self.proposal.config
+        plan, config = self.planned, self.proposal.config
         recipe = config["recipe"]
         said = (
             f"{sizes_of(build_space(config['space']))}; {config['params'] / 1e6:,.3f} M parameters; recipe "
@@ -179,6 +179,22 @@ class Supernet(Trained):
             f"{recipe['labels']}; about {duration(plan.seconds)}"
         )
         return StagePlan(self.stage, said, plan.seconds)
+
+    @cached_property
+    def planned(self) -> Plan:
+        """The training, timed once."""
+        return self.proposal.plan()
+
+    def seconds_of_accuracy(self, images: int) -> float:
+        """Estimate of what one path's accuracy on so many images takes, batch norms calibrated on as many before.
+
+        A step of the training passes its images three times through each of its paths, twice of them backwards.
+        """
+        recipe = self.proposal.config["recipe"]
+        paths = int(self.method.spaces.searched.allowed[0].sum()) if recipe["paths"] == "fair" else 1
+        passed = 3 * recipe["batch_size"] * paths * max(self.planned.steps, 1)
+        held_out = len(self.proposal.handed["data"].val or ())
+        return 2 * min(images, held_out) * self.planned.seconds / passed
 
 
 class Score(Part):
@@ -274,8 +290,16 @@ class GeneticSearch(Part):
 
     def plan(self) -> StagePlan:
         """How many networks it would look at."""
+        from frugalnas.runs.progress import duration
+        from frugalnas.searches.scoring import IMAGES
+
         count, name = self.evaluations(self.strategy), self.method.score_name
-        return StagePlan(self.stage, f"{count} architectures scored by {name}; seconds by angle")
+        seconds = 0.0
+        if "accuracy" in name.split("+"):
+            images = self.method.recipe["score"].get("images", IMAGES)
+            seconds = count * self.method.supernet.seconds_of_accuracy(images)  # type: ignore[attr-defined]
+        takes = f"about {duration(seconds)}" if seconds else "seconds"
+        return StagePlan(self.stage, f"{count} architectures scored by {name}; {takes}", seconds)
 
 
 class Retraining(Trained):
