@@ -374,7 +374,9 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> N
         if early or last < 2:
             axes.plot(*end, marker="o", markersize=3, color=pen["color"], label="_end")
     figure = cast(Figure, axes.figure)
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    assert layout is not None  # see `paper_figure`
+    layout.execute(figure)
     # Heights in inches from the bottom of the axes, the lowest first; of equal ones the first name stands on top.
     room = float(axes.get_window_extent().height) / figure.dpi
     to_axes = axes.transData + axes.transAxes.inverted()
