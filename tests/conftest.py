@@ -26,6 +26,8 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+gc.disable()  # nothing of what is imported will be garbage: see `pytest_collection_finish`
+
 settings.register_profile(
     "frugalnas",
     deadline=None,
@@ -55,6 +57,7 @@ def pytest_collection_finish() -> None:
     """What is imported stays: the collector need not look at a million objects of torch and its like again and again."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
