@@ -357,6 +357,7 @@ METHODS = Registry(
         "rlnas": "frugalnas.methods.rlnas:RLNAS",
         "spos": "frugalnas.methods.spos:SPOS",
         "fairnas": "frugalnas.methods.fairnas:FairNAS",
+        "abs": "frugalnas.methods.abs:ABS",
     },
     base="frugalnas.runs.stages:Method",
 )

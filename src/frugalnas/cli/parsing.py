@@ -33,6 +33,7 @@ COMMANDS = {
     "rlnas": "find an architecture for images without labels, then train it",
     "spos": "find an architecture by its accuracy in a supernet of single paths, then train it",
     "fairnas": "the same, with a supernet whose every step trains all choices equally",
+    "abs": "shrink a space by the angles of its operators, search what is left, then train the winner",
     "supernet": "train the supernet of a space",
     "pretrain": "pre-train a predictor's encoder on the architectures of a space",
     "export": "a trained network as ONNX, torch.export or safetensors",

@@ -22,6 +22,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     option(dynamics, "run_dir RUN", kind=Path)
     dynamics.set_defaults(run=_dynamics)
+    operators = kinds.add_parser(
+        "operators",
+        help="which operators ABS dropped in which round, and by which scores",
+        description="Write into the report folder of a run of ABS what it dropped: operators by places, each with its last score, "
+        "a 95 % interval where that is not exact, and the round that dropped it.",
+    )
+    option(operators, "run_dir RUN", kind=Path)
+    operators.set_defaults(run=_operators)
 
 
 def _dynamics(parsed: argparse.Namespace) -> None:
@@ -29,4 +37,11 @@ def _dynamics(parsed: argparse.Namespace) -> None:
 
     print(f"replaying {parsed.run_dir}: every predictor is fitted again", file=sys.stderr)
     for path in dynamics_report(parsed.run_dir, lambda text: print(text, file=sys.stderr)):
+        print(path)
+
+
+def _operators(parsed: argparse.Namespace) -> None:
+    from frugalnas.report.operators import operators_report
+
+    for path in operators_report(parsed.run_dir):
         print(path)

@@ -164,7 +164,7 @@ class MethodRun(RunKind):
         """It as far as it has come."""
         path, method, result = folder.path, method_of(folder), read_result(folder.path)
         found: dict[str, Any] = {"space": method.spaces.retrained} if isinstance(method, ImageMethod) else {}
-        if result is not None and found:
+        if result is not None and found and "candidates" in result:
             winner, space = result["candidates"][result["winner"]], found["space"]
             found |= {name: winner.get(name) for name in ("architecture", "score", "val", "test")}
             found |= {name: int(winner[name]) for name in ("params", "macs")}
@@ -196,6 +196,10 @@ class MethodRun(RunKind):
         if query is not None:
             return super().architecture(folder, query)
         found = load_method(folder.path)
+        if not found.architecture:
+            raise FrugalnasError(
+                f"{folder.given} was to end without an architecture; its page says why: frugalnas show {folder.given}"
+            )
         space = build_space({**describe_space(found.space), "limits": {}})
         return Architecture(space, space.parse(found.architecture), f"what {folder.given} found")
 

@@ -58,6 +58,7 @@ class ImageMethod(Method):
         help: what its command does, in a line.
         example: of its use.
         suited: the spaces that small and large images are searched in, where nobody names one.
+        scored: the part that trains the supernet whose architectures are ranked.
     """
 
     parts: ClassVar[dict[str, type[Part]]] = {}
@@ -65,6 +66,7 @@ class ImageMethod(Method):
     help: ClassVar[str] = ""
     example: ClassVar[str] = ""
     suited: ClassVar[tuple[str, str]] = ("nasbench201", "mobilenet")
+    scored: ClassVar[str] = "supernet"
 
     def __init_subclass__(cls) -> None:
         with suppress(NameError):  # of other annotations, which only a type checker resolves
@@ -107,6 +109,11 @@ class ImageMethod(Method):
 
         recipe = load_method_recipe(type(self), self.recipe)
         return spaces_of(recipe, int(self.preprocessing["input_size"]), len(self.classes))
+
+    @property
+    def foreseen(self) -> SearchSpace:
+        """The space that will be searched, as far as it is known before anything begins."""
+        return self.spaces.retrained
 
     @property
     def compute(self) -> Compute:

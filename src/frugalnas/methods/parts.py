@@ -11,8 +11,9 @@ on that method's page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from frugalnas.runs.stages import Stages
     from frugalnas.searches.result import SearchResult
     from frugalnas.searches.supernet_scores import ScoreEvaluator
-    from frugalnas.spaces import Codes
+    from frugalnas.spaces import Codes, SearchSpace
     from frugalnas.strategies import Strategy
     from frugalnas.trainings.network import TrainingResult
     from frugalnas.trainings.supernet import SupernetResult
@@ -146,22 +147,43 @@ class Supernet(Trained):
         "classes": Option("classes", int, "N", "that random labels are drawn from [the data's; 10 without labels]")
     }
 
-    def train(self, stages: Stages) -> SupernetResult:
-        """It trained."""
+    def train(
+        self,
+        stages: Stages,
+        name: str = "supernet",
+        space: SearchSpace | None = None,
+        settings: Mapping[str, Any] = MappingProxyType({}),
+        begin: Callable[..., SupernetResult] | None = None,
+        **further: Any,
+    ) -> SupernetResult:
+        """It trained.
+
+        Args:
+            stages: of the run.
+            name: of the stage.
+            space: a smaller one than is searched.
+            settings: of this stage alone.
+            begin: what begins it, as `train_supernet`.
+            further: arguments of `train_supernet`.
+        """
         from frugalnas.trainings.supernet import train_supernet
 
-        space, seed = self.method.spaces.searched, self.method.seed
-        result: SupernetResult = stages.run(
-            "supernet", "supernet", train_supernet, space, self.images, seed=seed, **self.how
-        )
+        how = self.how
+        how |= {"settings": {**how["settings"], **settings}, "seed": self.method.seed, **further}
+        space = self.method.spaces.searched if space is None else space
+        result: SupernetResult = stages.run(name, "supernet", begin or train_supernet, space, self.images, **how)
         return result
+
+    @property
+    def foreseen(self) -> SearchSpace:
+        """The space whose supernet is looked at before anything begins."""
+        return self.method.spaces.searched
 
     def check(self, data: ImageData) -> Sequence[str]:
         """The training that is proposed, which is kept for other parts."""
         from frugalnas.trainings.supernet import proposed_supernet
 
-        space, seed = self.method.spaces.searched, self.method.seed
-        self.proposal: Proposal = proposed_supernet(space, data, seed=seed, **self.how)
+        self.proposal: Proposal = proposed_supernet(self.foreseen, data, seed=self.method.seed, **self.how)
         self.method.keep_open(self.proposal.handed["data"], self.settings.get("split"))
         return self.proposal.notes
 
@@ -191,7 +213,7 @@ class Supernet(Trained):
         A step of the training passes its images three times through each of its paths, twice of them backwards.
         """
         recipe = self.proposal.config["recipe"]
-        paths = int(self.method.spaces.searched.allowed[0].sum()) if recipe["paths"] == "fair" else 1
+        paths = int(self.foreseen.allowed[0].sum()) if recipe["paths"] == "fair" else 1
         passed = 3 * recipe["batch_size"] * paths * max(self.planned.steps, 1)
         held_out = len(self.proposal.handed["data"].val or ())
         return 2 * min(images, held_out) * self.planned.seconds / passed
@@ -203,12 +225,12 @@ class Score(Part):
     stage = "search"
     known = ("name", "rule", "base", "recalibrate", "images")
 
-    def of(self, supernet: SupernetResult) -> ScoreEvaluator:
-        """What answers a search with it."""
+    def of(self, supernet: SupernetResult, space: SearchSpace | None = None) -> ScoreEvaluator:
+        """What answers a search with it, of this space or of all networks that may be retrained."""
         from frugalnas.searches.supernet_scores import ScoreEvaluator
 
-        space, seed = self.method.spaces.retrained, self.method.seed
-        options = {"supernet": str(supernet.run_dir), "seed": seed, **self.settings}
+        space = self.method.spaces.retrained if space is None else space
+        options = {"supernet": str(supernet.run_dir), "seed": self.method.seed, **self.settings}
         return ScoreEvaluator(space, **ScoreEvaluator.nested(options))
 
     def best_of(self, found: SearchResult, asked: ScoreEvaluator) -> Finalists:
@@ -223,7 +245,7 @@ class Score(Part):
         from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
         from frugalnas.supernets import SupernetRecipe
 
-        supernet: Proposal = self.method.supernet.proposal  # type: ignore[attr-defined]  # there is no score without
+        supernet: Proposal = getattr(self.method, self.method.scored).proposal
         space, settings = self.method.spaces.retrained, self.settings
         named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
         if "angle" in named and settings.get("base") is not None:
@@ -254,15 +276,14 @@ class GeneticSearch(Part):
                 f"{name} has a preset and {', '.join(set(settings) & set(_BREEDING))}; give one of them"
             )
 
-    @property
-    def strategy(self) -> Strategy:
-        """The search, anew."""
+    def strategy(self, space: SearchSpace | None = None) -> Strategy:
+        """The search, anew: of this space, or of all networks that may be retrained."""
         from frugalnas.registry import STRATEGIES
 
         options = {name: value for name, value in self.settings.items() if name != "generations"}
         name = "genetic-paper" if "preset" in options else "genetic"
         described = {"name": name, "options": {**options, "seed": self.method.seed}}
-        made: Strategy = STRATEGIES.create(described, self.method.spaces.retrained)
+        made: Strategy = STRATEGIES.create(described, self.method.spaces.retrained if space is None else space)
         return made
 
     def evaluations(self, strategy: Strategy) -> int:
@@ -270,10 +291,10 @@ class GeneticSearch(Part):
         return min(int(self.settings.get("generations", 20)) * strategy.round_size, strategy.space.distinct)
 
     def run(self, stages: Stages, evaluator: Evaluator) -> SearchResult:
-        """What it finds, asking the evaluator."""
+        """What it finds in the evaluator's space, asking it."""
         from frugalnas.searches import search
 
-        strategy = self.strategy
+        strategy = self.strategy(getattr(evaluator, "space", None))
         found: SearchResult = stages.run("search", "search", search, strategy, evaluator, self.evaluations(strategy))
         return found
 
@@ -282,7 +303,7 @@ class GeneticSearch(Part):
         from frugalnas.methods.spaces import alive
         from frugalnas.searches.budget import Budget
 
-        strategy, space = self.strategy, self.method.spaces.retrained
+        strategy, space = self.strategy(), self.method.spaces.retrained
         Budget(self.evaluations(strategy)).check(strategy)
         if space.enumerable:
             alive(space, space.enumerate())
@@ -293,11 +314,11 @@ class GeneticSearch(Part):
         from frugalnas.runs.progress import duration
         from frugalnas.searches.scoring import IMAGES
 
-        count, name = self.evaluations(self.strategy), self.method.score_name
+        count, name = self.evaluations(self.strategy(self.method.foreseen)), self.method.score_name
         seconds = 0.0
         if "accuracy" in name.split("+"):
             images = self.method.recipe["score"].get("images", IMAGES)
-            seconds = count * self.method.supernet.seconds_of_accuracy(images)  # type: ignore[attr-defined]
+            seconds = count * getattr(self.method, self.method.scored).seconds_of_accuracy(images)
         takes = f"about {duration(seconds)}" if seconds else "seconds"
         return StagePlan(self.stage, f"{count} architectures scored by {name}; {takes}", seconds)
 

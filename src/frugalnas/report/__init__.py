@@ -11,7 +11,8 @@ Nothing is imported here: a page needs few of its neighbours, and each of these 
 - `architectures`: any architecture (`draw_architecture`): two cells (`draw_genotype`), a strip of layers (`draw_layers`), or a
   graph (`draw_cell` of `cells`, arranged by `layout`).
 - `training`: what a training came to, as a page (`training_report`) with the figures of `training_figures`.
-- `correlations` and `rankings`: how well scores of supernets rank a table; `methods`: the page of a method's run.
+- `correlations` and `rankings`: how well scores of supernets rank a table; `methods`: the page of a method's run;
+  `operators`: what a method dropped of its space.
 - `curves`: `regret_curves`, `optimum_found`, `search_progress`.
 - `style`: how all of them look, and any of them as SVG and PNG (`save_figure`).
 """
@@ -28,6 +29,7 @@ __all__ = [
     "landscapes",
     "layout",
     "methods",
+    "operators",
     "pareto",
     "rankings",
     "searches",

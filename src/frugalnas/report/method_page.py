@@ -56,6 +56,9 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
     if won and not run.failure and hasattr(run.method, "baselines"):
         sections["Against what nobody searched"] = _baselines(run)
     trained = [f"retrain-{place}" for place in range(1, len(run.results.get("retrain", [])) + 1)]
+    if "operators" in figures:
+        drawn = figure(figures["operators"], "Operators and the rounds that dropped them", _CAPTIONS["operators"])
+        sections["What was dropped"] = [drawn]
     sections["Training"] = _side_by_side(figures, ("supernet", *trained))
     sections |= {"What it cost": [_costs(run)], "Files": _files(run)}
     told = [
@@ -71,6 +74,7 @@ def _loud(said: str) -> Markup:
 
 
 _CAPTIONS = {
+    "operators": "Each operator with the last score that it had, and the round that dropped it; those left have a frame.",
     "supernet": "The supernet, trained on one path a step.",
     "scores": "How the scores of all networks lie; grey: the next ones behind the winner.",
     "ranks": "Where the last epoch's best networks stood after every epoch.",
@@ -97,6 +101,21 @@ def score_unit(run: MethodResult) -> tuple[str, str]:
     """What ranks architectures, and its unit."""
     name = getattr(run.method, "score_name", "score")
     return name, "radians" if name == "angle" else ""
+
+
+def scored_supernets(run: MethodResult) -> Sequence[SupernetResult]:
+    """Those of the part whose architectures are ranked; where it trained none, those that were shrunk."""
+    found: Sequence[SupernetResult] = run.results.get(getattr(run.method, "scored", "supernet"), ())
+    return found or run.results.get("supernet", ())
+
+
+def shrinking_said(concluded: Mapping[str, Any]) -> list[str]:
+    """What a method dropped before it searched, in a sentence; nothing where it dropped nothing."""
+    shrunk = concluded.get("shrinking")
+    if shrunk is None:
+        return []
+    drops, rounds = len(shrunk["drops"]), max((drop["round"] for drop in shrunk["drops"]), default=0)
+    return [f"{drops} operators dropped in {rounds} round{'s' * (rounds > 1)}: {shrunk['why']}."]
 
 
 def why_untrained(run: MethodResult) -> str:
@@ -135,12 +154,15 @@ def _searched(run: MethodResult) -> list[str]:
     limit = f", of which only those with {recipe['where']} may win" if recipe["where"] else ""
     size = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
     said = [f"Space: {space.name}, {size} architectures{limit}."]
-    for supernet in run.results.get("supernet", ()):
+    supernets = run.results.get("supernet", ())
+    for supernet in supernets[:1]:
         looked = "no label of an image was looked at" if supernet.recipe.labels != "true" else "labels of the images"
         said.append(
             f"Supernet: one network that holds all of them, {len(supernet.epochs)} of {supernet.total_epochs} epochs with "
             f"{labels_of(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
         )
+    said += shrinking_said(run.concluded or {})
+    for supernet in scored_supernets(run)[-1:]:
         score, (name, _) = recipe.get("score", {}), score_unit(run)
         if name == "angle":
             base = score.get("base")
@@ -317,6 +339,8 @@ def _files(run: MethodResult) -> list[Markup]:
         untrained = "the winner with random weights: frugalnas export takes it as `untrained`"
         rows.append([tag("code", result["network"]), takes if result.get("trained", True) else untrained])
     rows += [[tag("code", path), "exported"] for path in result.get("exported", ())]
+    if "shrinking" in result:
+        rows.append([tag("code", result["shrinking"]["operators"]), "what is left of the space: --operators takes it"])
     if result:
         rows.append([tag("code", "result.json"), "what is said here of the best architectures, as data"])
     return [tag("p", "In ", tag("code", str(run.run_dir)), ":"), table(["file", ""], rows, 0)]

@@ -12,7 +12,16 @@ from frugalnas.files import write_atomically
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
-from frugalnas.report.method_page import compared, labels_of, method_html, score_unit, why_untrained
+from frugalnas.report.method_page import (
+    compared,
+    labels_of,
+    method_html,
+    score_unit,
+    scored_supernets,
+    shrinking_said,
+    why_untrained,
+)
+from frugalnas.report.operators import operators_figure, shrinking_of
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs.kinds import Page
@@ -42,6 +51,7 @@ def method_page(run: MethodResult) -> Page:
         rows += compared(run)
         if not run.trained:
             rows.append(("not trained", f"{why_untrained(run)}; with labels: frugalnas train {here} --data FOLDER"))
+    rows += [("shrunk", said) for said in shrinking_said(result)]
     rows += [
         (stage.name, f"{duration(stage.seconds)}{'' if stage.finished else '; not finished'}") for stage in run.stages
     ]
@@ -53,9 +63,9 @@ def method_page(run: MethodResult) -> Page:
     rows += [("run folder", str(here)), ("page", str(method_report(run)[0]))]
     if run.architecture:
         rows.append(("exported", ", ".join(map(str, run.exported))))
-        rows += [("note", note) for note in result["notes"]]
-        if run.trained:
-            rows.append(("network", f"frugalnas predict, evaluate and export take {here}"))
+    rows += [("note", note) for note in result.get("notes", ())]
+    if run.trained:
+        rows.append(("network", f"frugalnas predict, evaluate and export take {here}"))
     return Page(rows)
 
 
@@ -74,6 +84,9 @@ def method_report(run: MethodResult) -> list[Path]:
     for supernet in run.results.get("supernet", ())[:1]:
         if supernet.epochs:
             save("supernet", supernet_figure(supernet.epochs, supernet.recipe.classes or 0, labels_of(supernet)))
+    shrinking = shrinking_of(run)
+    if shrinking is not None:
+        save("operators", operators_figure(shrinking))
     sure = None
     if run.architecture:
         save("architecture", draw_architecture(run.space, run.code))
@@ -96,17 +109,21 @@ def _certainty(run: MethodResult) -> Certainty | None:
     """How sure the angle's ranking is; None for other scores, of which nothing is known before the last epoch."""
     from frugalnas.searches.supernet_scores import open_score
 
-    supernets = run.results.get("supernet", ())
-    if score_unit(run)[0] != "angle" or not supernets:
+    supernets = scored_supernets(run)
+    if score_unit(run)[0] != "angle" or not supernets or "search" not in run.results:
         return None
-    (supernet, *_), score = supernets, run.method.recipe["score"]
+    supernet, score = supernets[-1], run.method.recipe["score"]
     base = score.get("base")
     base = supernet.default_base if base is None else base
     epochs = list(range(base + 1, len(supernet.epochs) + 1))
     if len(epochs) > MOST_EPOCHS:
         epochs = sorted({epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, MOST_EPOCHS)})
-    scores = [open_score(supernet.run_dir, "angle", rule=score.get("rule"), base=base, epoch=epoch) for epoch in epochs]
+    space = run.results["search"][0].space
+    scores = [
+        open_score(supernet.run_dir, "angle", space=space, rule=score.get("rule"), base=base, epoch=epoch)
+        for epoch in epochs
+    ]
     candidates, winner = (run.concluded or {})["candidates"], (run.concluded or {})["winner"]
     order = [winner, *(row for row in range(len(candidates)) if row != winner)]
     best = run.space.as_codes([run.space.parse(candidates[row]["architecture"]) for row in order])
-    return certainty(run.space, best, scores, epochs, run.method.seed)
+    return certainty(space, best, scores, epochs, run.method.seed)

@@ -229,6 +229,8 @@ def network_of(run_dir: Path | str) -> Path:
     result = read_result(path)
     if result is None:
         raise RunFolderError(f"{path} has no network yet; continue it with: frugalnas resume {path}")
+    if "network" not in result:
+        raise RunFolderError(f"{path} was to end without a network; {'; '.join(result['notes'])}")
     return path / result["network"]
 
 

@@ -173,9 +173,10 @@ def shrinker_for(space: SearchSpace, name: str | None = None) -> Shrinker:
         raise unknown_name("shrinker", name, SHRINKERS)
     rule = SHRINKERS[name]
     operators = space.operators(rule.by)
-    if rule.rounds and rule.drop > len(operators.names) - len(operators.places):
+    left = int(operators.left(space.allowed).sum())
+    if rule.rounds and rule.drop > left - len(operators.places):
         raise FrugalnasError(
-            f"{name} drops {rule.drop} operators, but {space.name} has {len(operators.names)} at {len(operators.places)} places; "
+            f"{name} drops {rule.drop} operators, but {space.name} has {left} at {len(operators.places)} places; "
             "take one-by-one"
         )
     return rule

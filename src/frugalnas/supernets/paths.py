@@ -153,9 +153,15 @@ class Fair(PathSampler):
     """
 
     def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
-        widths = sorted({int(width) for width in space.allowed.sum(axis=1)})
+        values = space.allowed.sum(axis=1).tolist()
+        widths = sorted(set(values))
         if len(widths) > 1:
-            why = f"its genes have from {widths[0]} to {widths[-1]} values, and strict fairness needs equally many"
+            usual = max(widths, key=values.count)
+            odd = [f"{space.gene_name(gene)} has {n}" for gene, n in enumerate(values) if n != usual]
+            why = (
+                f"its genes have from {widths[0]} to {widths[-1]} values, and strict fairness needs equally many: most have "
+                f"{usual}, {', '.join(odd)}"
+            )
             raise _misfit("fair", space, why, "uniform, or restrict the space")
         if "where" in space.limits:
             raise _misfit("fair", space, "paths that use every value cannot keep its limits", "uniform")

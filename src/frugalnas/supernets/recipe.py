@@ -28,6 +28,8 @@ class SupernetRecipe(Recipe):
         angle_base: the epoch whose weights an angle starts from where nobody says otherwise; it is kept too. None: after a
             quarter of all epochs, before which the weights leave their random start and tell less of the architectures.
         schedule_epochs: epochs that the learning rate's schedule is laid out for, where they are more than `epochs`.
+        schedule_after: epochs of that schedule that are over when the first one begins, as where a run continues others. After its
+            end the rate stays the least.
     """
 
     paths: str | None = None
@@ -37,6 +39,7 @@ class SupernetRecipe(Recipe):
     base_epochs: tuple[int, ...] = (0, 1)
     angle_base: int | None = 0
     schedule_epochs: int | None = None
+    schedule_after: int = 0
 
     package: ClassVar[str] = "frugalnas.supernets"
 
@@ -51,10 +54,14 @@ class SupernetRecipe(Recipe):
                 "optimizer_options has fused and dampening: torch's fused step cannot begin with a weight whose first gradient "
                 "comes late, as in supernets, unless its momentum is undamped; leave one of them out"
             )
-        at_least(0, angle_base=self.angle_base)
+        at_least(0, angle_base=self.angle_base, schedule_after=self.schedule_after)
         if any(epoch < 0 for epoch in self.base_epochs):
             raise FrugalnasError(f"base_epochs are {list(self.base_epochs)}; none may be below 0")
-        if self.schedule_epochs is not None and self.schedule_epochs < (self.epochs or 0):
+        if self.schedule_epochs is None and self.schedule_after:
+            raise FrugalnasError(
+                f"schedule_after is {self.schedule_after}, but of no schedule; say of how many epochs with schedule_epochs"
+            )
+        if self.schedule_epochs is not None and not self.schedule_after and self.schedule_epochs < (self.epochs or 0):
             raise FrugalnasError(
                 f"schedule_epochs is {self.schedule_epochs}, fewer than the {self.epochs} epochs; raise it, or set it to null"
             )
@@ -69,7 +76,9 @@ class SupernetRecipe(Recipe):
     def extended(self, epochs: int, lr: float, after: int) -> Self:
         """See `Recipe.extended`; the weights that a finished training ended with stay, and angles are measured from them too."""
         kept = (*self.base_epochs, after) if after == self.epochs else self.base_epochs
-        return super(SupernetRecipe, replace(self, schedule_epochs=None, base_epochs=kept)).extended(epochs, lr, after)
+        return super(SupernetRecipe, replace(self, schedule_epochs=None, schedule_after=0, base_epochs=kept)).extended(
+            epochs, lr, after
+        )
 
     @property
     def labels_said(self) -> str:

@@ -322,10 +322,15 @@ class SupernetSession(ImageSession):
         return RandomLabels(self.recipe.classes, self.seed, anew=self.recipe.labels == "random-access")
 
     @property
+    def begun(self) -> int:
+        """See `ImageSession.begun`; below 0 where the schedule began in runs that this one continues."""
+        return super().begun or -self.recipe.schedule_after
+
+    @property
     def scheduled(self) -> Recipe:
         """The recipe whose epochs the learning rate's schedule goes by."""
         laid_out = self.recipe.schedule_epochs or self.epochs
-        return super().scheduled if self.begun else replace(self.recipe, epochs=laid_out)
+        return super().scheduled if self.begun > 0 else replace(self.recipe, epochs=laid_out)
 
     def made(self) -> tuple[SupernetStep, torch.optim.Optimizer]:
         """Its step, which is a state itself: it knows which weights have been used."""

@@ -1,0 +1,331 @@
+"""The parts of a method that shrinks its space: rounds that train and drop, and the supernet of what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.methods.parts import Option, Part, StagePlan, Supernet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from frugalnas.data import ImageData, Images
+    from frugalnas.methods.conclusion import Finalists
+    from frugalnas.runs.stages import Stages
+    from frugalnas.scores import Score
+    from frugalnas.shrinking import Shrinker, Shrinking
+    from frugalnas.spaces import SearchSpace
+    from frugalnas.trainings.supernet import SupernetResult
+
+OPERATORS = "operators.json"
+"""What is left of the space and how that came about, in the method's folder."""
+ROUNDS = 4
+"""In which our rule would come down to a single architecture, where nobody says how many operators go in one."""
+SHORTER = 8
+"""How many times fewer epochs than the first round the others have, where nobody says how many."""
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """What rounds of shrinking have come to.
+
+    Attributes:
+        shrinking: the space on its way, and what it lost.
+        supernet: of the last round.
+        left: the networks that may be retrained.
+    """
+
+    shrinking: Shrinking
+    supernet: SupernetResult
+    left: SearchSpace
+
+    @property
+    def only(self) -> Finalists | None:
+        """The one architecture that is left, ranked by nothing; None where there are more."""
+        import numpy as np
+
+        from frugalnas.methods.conclusion import Finalists
+
+        if self.left.size > 1:
+            return None
+        code = self.left.sample(1, np.random.default_rng(0))
+        return Finalists(code, np.full(1, np.nan), "the only one that shrinking left", True)
+
+    def to_json(self) -> dict[str, Any]:
+        """What went in which round, with 95 % intervals of the scores, and why it was enough."""
+        drops = [
+            {
+                "place": drop.place,
+                "operator": drop.operator,
+                "round": drop.round + 1,
+                "score": drop.score,
+                "interval": [drop.score - 1.96 * drop.error, drop.score + 1.96 * drop.error],
+            }
+            for drop in self.shrinking.drops
+        ]
+        return {"left": str(self.left.size), "why": self.shrinking.done, "operators": OPERATORS, "drops": drops}
+
+
+class Rounds(Part):
+    """Rounds of shrinking, each by the scores that a supernet gives to operators: the first's training is the part `supernet`'s.
+
+    Settings: the `shrinker` (a rule by name, with another number to `drop` or another `until`), `epochs` of each later round;
+    the `score`, with the `rule` and `base` of an angle, the dropped operators after which it is measured from the weights of then
+    (`rebase`), its `statistic`, `draws`, and the `images` of an accuracy; the limits `where` of architectures that count.
+    """
+
+    stage = "supernet"
+    known = (
+        "shrinker", "drop", "until", "epochs", "score", "rule", "base", "rebase", "statistic", "draws", "images", "where",
+        "only",
+    )  # fmt: skip
+    least: ClassVar[Mapping[str, int]] = dict.fromkeys(("drop", "epochs", "rebase", "draws", "images"), 1)
+    options: ClassVar[Mapping[str, Option]] = {
+        "until": Option("until", float, "N", "architectures that are few enough; 1 leaves a single one, unsearched")
+    }
+
+    @classmethod
+    def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
+        """Refuse unknown settings, and unknown rules."""
+        from frugalnas.shrinking import SHRINKERS
+
+        super().refuse(name, settings)
+        shrinker, until = settings.get("shrinker"), settings.get("until", 1)
+        if shrinker is not None and shrinker not in SHRINKERS:
+            raise unknown_name("shrinker", shrinker, SHRINKERS)
+        if not isinstance(until, (int, float)) or not until >= 1:
+            raise FrugalnasError(f"{name}.until is {until!r}; it is a number of architectures, 1 or more")
+
+    @property
+    def score(self) -> str:
+        """What operators are scored by."""
+        return str(self.settings.get("score", "angle"))
+
+    @property
+    def only(self) -> bool:
+        """Whether the method ends after shrinking."""
+        return bool(self.settings.get("only", False))
+
+    @cached_property
+    def start(self) -> SearchSpace:
+        """The space as it is at first, within the limits of what counts."""
+        from frugalnas.methods.recipe import load_method_recipe
+        from frugalnas.methods.spaces import spaces_of
+
+        if "where" not in self.settings:
+            return self.method.spaces.retrained
+        recipe = load_method_recipe(type(self.method), {**self.method.recipe, "where": self.settings["where"]})
+        return spaces_of(recipe, int(self.method.preprocessing["input_size"]), len(self.method.classes)).retrained
+
+    @cached_property
+    def rule(self) -> Shrinker:
+        """What is dropped."""
+        from frugalnas.shrinking import shrinker_for
+
+        rule = shrinker_for(self.start, self.settings.get("shrinker"))
+        own = {name: self.settings[name] for name in ("drop", "until") if name in self.settings}
+        if rule.rescored and "drop" not in own:
+            operators = self.start.operators(rule.by)
+            own["drop"] = -((len(operators.places) - int(operators.left(self.start.allowed).sum())) // ROUNDS)
+        return replace(rule, **own)
+
+    @cached_property
+    def foreseen(self) -> Shrinking:
+        """How it could go, by numbers that are drawn: about as many rounds, and a space of about the size that will be left."""
+        from frugalnas.scores.operator_expectations import drawn_scores
+        from frugalnas.shrinking import Shrinking
+
+        here = Shrinking(self.start, self.rule)
+        while not here.done:
+            here = here.next_round(lambda space: drawn_scores(space, self.method.seed))
+        return here
+
+    @property
+    def rounds(self) -> int:
+        """About how many there will be."""
+        return self.foreseen.round_of(len(self.foreseen.steps) - 1) + 1
+
+    def run(self, stages: Stages, supernet: Supernet) -> Shrunk:
+        """All rounds, from a supernet of the whole space on, with what is left written down after each.
+
+        Args:
+            stages: of the run.
+            supernet: how the first one is trained.
+        """
+        from frugalnas.scores import operator_scores
+        from frugalnas.shrinking import Shrinking, write_operators
+
+        here, searched = Shrinking(self.start, self.rule), self.method.spaces.searched
+        trained: SupernetResult | None = None
+        since: Mapping[str, Tensor] | None = None
+        first = 0
+        how = {"statistic": self.settings.get("statistic", "mean"), "draws": self.settings.get("draws")}
+        rebase = self.settings.get("rebase")
+        while not here.done:
+            space = searched.restrict(here.space.allowed)
+            further = {"begin": self._laid_out} if trained is None else self._continuing(trained, self._epochs(first))
+            trained = supernet.train(stages, f"supernet-{here.round + 1}", space, **further)
+            if since is None:
+                since, first = self._base(trained), trained.total_epochs
+            score = self._score(trained, since, here.space)
+            here = here.next_round(
+                lambda left, score=score: operator_scores(score, left, seed=self.method.seed, **how)  # type: ignore[misc]
+            )
+            if rebase is not None and len(here.drops) > rebase:
+                since, rebase = trained.weights(), None
+            write_operators(stages.folder.path / OPERATORS, here)
+        return Shrunk(here, cast("SupernetResult", trained), self.method.spaces.retrained.restrict(here.space.allowed))
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """Refuse a space that is small enough already, and a score that the supernets cannot give."""
+        from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
+        from frugalnas.shrinking import Shrinking
+        from frugalnas.supernets import SupernetRecipe
+
+        supernet = self.method.supernet.proposal  # type: ignore[attr-defined]  # there are no rounds without
+        enough = Shrinking(self.start, self.rule).done
+        if enough:
+            raise FrugalnasError(
+                f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.rule.until:g})"
+            )
+        named = score_parts(self.score, self.start, self.settings.get("rule"), self.settings.get("images", IMAGES))
+        if "angle" in named and self.settings.get("base") is not None:
+            recipe = SupernetRecipe.load(supernet.config["recipe"])
+            recipe.check_base(self.settings["base"], recipe.epochs or 0, "the supernet")
+        if "accuracy" in named:
+            check_held_out(supernet.handed["data"], "the supernet")
+        return (f"{self.method.spaces.retrained.name} is shrunk and not searched: {ENDS}",) if self.only else ()
+
+    def plan(self) -> StagePlan:
+        """How many rounds, and how long the later ones train."""
+        from frugalnas.runs.progress import duration
+
+        rounds, rule, supernet = self.rounds, self.rule, self.method.supernet  # type: ignore[attr-defined]
+        epochs = int(supernet.proposal.config["recipe"]["epochs"])
+        later = (rounds - 1) * self._epochs(epochs)
+        seconds = supernet.planned.seconds * later / epochs
+        each = " of each place" if rule.each_place else ""
+        said = f"about {rounds} round{'s' * (rounds > 1)} by {self.score}, rule {rule.name}: {rule.drop} operators{each} a round"
+        if later:
+            said += f"; after the first {self._epochs(epochs)} epochs each, about {duration(seconds)}"
+        return StagePlan("shrinking", f"{said}; until {rule.until:,.0f} architectures are left", seconds)
+
+    def _epochs(self, first: int) -> int:
+        """Of each later round."""
+        return int(self.settings.get("epochs") or max(1, first // SHORTER))
+
+    def _laid_out(
+        self, space: SearchSpace, images: Images | ImageData, *, recipe: Any, settings: Mapping[str, Any], **how: Any
+    ) -> SupernetResult:
+        """The first supernet, trained with a schedule for all rounds where its recipe says none."""
+        from frugalnas.data import opened
+        from frugalnas.supernets import SupernetRecipe
+        from frugalnas.trainings.supernet import train_supernet
+
+        wanted = SupernetRecipe.load(recipe, settings)
+        if wanted.schedule_epochs is None:
+            images = opened(images, wanted.normalisation)
+            epochs = wanted.settled(len(images.train), how["compute"].devices).epochs or 0
+            settings = {**settings, "schedule_epochs": epochs + (self.rounds - 1) * self._epochs(epochs)}
+        return train_supernet(space, images, recipe, settings=settings, **how)
+
+    def _continuing(self, last: SupernetResult, epochs: int) -> dict[str, Any]:
+        """How a supernet goes on for some epochs where the last one ended, on the same schedule."""
+        after = last.recipe.schedule_after + last.total_epochs
+        schedule = {"schedule_epochs": last.recipe.schedule_epochs, "schedule_after": after}
+        return {
+            "settings": {"epochs": epochs, "base_epochs": [0], "angle_base": 0, **schedule},
+            "continue_from": last.run_dir,
+        }
+
+    def _base(self, first: SupernetResult) -> Mapping[str, Tensor]:
+        """The weights from which angles are measured in all rounds, unless they are measured anew."""
+        base = self.settings.get("base")
+        return first.weights(first.default_base if base is None else base)
+
+    def _score(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
+        """What scores the architectures that a round has."""
+        from frugalnas.searches.scoring import IMAGES, combined_or_one
+        from frugalnas.searches.supernet_scores import Looking, open_score
+
+        looking = Looking(images=self.settings.get("images", IMAGES), seed=self.method.seed)
+        parts = [
+            self._angle(trained, since, space)
+            if part == "angle"
+            else open_score(trained.run_dir, part, space=space, looking=looking)
+            for part in (each.strip() for each in self.score.split("+"))
+        ]
+        return combined_or_one(parts, space, None, self.method.seed)
+
+    def _angle(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
+        import torch
+
+        from frugalnas.scores import Angle, angle_table, rule_for
+        from frugalnas.scores.triples import tensor_names, triples
+        from frugalnas.supernets import supernet_of
+
+        with torch.device("meta"):
+            supernet = supernet_of(trained.space)
+        turned = triples(tensor_names(supernet), since, trained.weights())
+        return Angle(space, angle_table(supernet, turned, rule_for(trained.space, self.settings.get("rule"))))
+
+
+ENDS = "gradient searches on what is left are not built yet"
+
+
+class SupernetOfTheRest(Supernet):
+    """A supernet of what shrinking left, which is searched: a `fresh` one, trained as its settings say, or the last round's."""
+
+    stage = "shrunk"
+    options: ClassVar[Mapping[str, Option]] = {}
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is trained anew."""
+        return bool(self.settings.get("fresh", True))
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """See `Trained.how`."""
+        how = super().how
+        how["settings"].pop("fresh", None)
+        return how
+
+    @property
+    def foreseen(self) -> SearchSpace:
+        """A space of about the size that shrinking leaves."""
+        rounds: Rounds = self.method.shrinking  # type: ignore[attr-defined]  # nothing is left without
+        return self.method.spaces.searched.restrict(rounds.foreseen.space.allowed)
+
+    @property
+    def needed(self) -> bool:
+        """Whether there will be one."""
+        rounds: Rounds = self.method.shrinking  # type: ignore[attr-defined]
+        return self.fresh and not rounds.only and self.foreseen.size > 1
+
+    def of(self, stages: Stages, rest: Shrunk) -> SupernetResult:
+        """It trained; the last round's where none is."""
+        if not self.fresh:
+            return rest.supernet
+        return self.train(stages, self.stage, self.method.spaces.searched.restrict(rest.left.allowed))
+
+    def check(self, data: ImageData) -> Sequence[str]:
+        """The training that is proposed; refuse strictly fair paths where places may be left with unequally many operators."""
+        if not self.needed:
+            self.proposal = self.method.supernet.proposal  # type: ignore[attr-defined]
+            return ()
+        rule: Shrinker = self.method.shrinking.rule  # type: ignore[attr-defined]
+        if self.settings.get("paths") == "fair" and not rule.each_place:
+            raise FrugalnasError(
+                f"{self.name}.paths fair needs equally many operators in every layer, but the rule {rule.name} drops the least of "
+                f"all layers; take `shrinking.shrinker`=abs-fairnas, or `{self.name}.paths`=uniform"
+            )
+        return super().check(data)
+
+    def plan(self) -> StagePlan | None:  # type: ignore[override]  # there may be none
+        """The training, timed; None where there is none."""
+        return super().plan() if self.needed else None
