@@ -44,6 +44,8 @@ FITTING = [
     ("uniform", fn.MobileNet(), 1),
     ("depth-uniform", fn.MobileNet(), 1),
     ("depth-uniform", fn.OnceForAll(), 1),
+    ("cost-uniform", fn.MobileNet(), 1),
+    ("cost-uniform", fn.NASBench201(width=4, cells=1), 3),
     ("fair", fn.FairNAS(), 1),
 ]
 
@@ -336,3 +338,24 @@ def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(tmp_pat
 
 def test_all_samplers_are_tested():
     assert {name for name, *_ in FITTING} == set(PATHS)
+
+
+@pytest.mark.parametrize(
+    ("space", "low", "high"),
+    [
+        (fn.ShuffleNet().where("macs>=290e6,macs<=360e6"), 290e6, 360e6),
+        (fn.NASBench201(), 7.78e6, 220.1e6),
+    ],
+    ids=["shufflenet", "nasbench201"],
+)
+def test_paths_can_be_spread_evenly_over_their_cost(space, low, high):
+    sampler = path_sampler("cost-uniform", space, 1, 0)
+    codes = np.concatenate([sampler(step)[0] for step in range(280)]).astype(np.int8)
+    assert space.valid(codes).all()
+    macs = space.count("macs", codes)
+    assert macs.min() >= low * 0.999
+    assert macs.max() <= high * 1.001
+    shares, _ = np.histogram(macs, np.linspace(low, high, 8))
+    reached = shares[shares > 0]
+    assert len(reached) >= 5
+    assert reached.min() > 0.5 * reached.mean()

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces import DARTS, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
+from frugalnas.spaces import DARTS, Codes, FactoredSpace, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
+from frugalnas.spaces.constraint import Constraint
 
+RANGED = 2_000
+"""Architectures by which the range of a cost is estimated where it is not known."""
 MAX_ROUNDS = 1_000
 """Rounds of rejection after which there seems to be nothing to draw."""
 
@@ -114,6 +118,60 @@ class DepthUniform(PathSampler):
         return code
 
 
+class CostUniform(PathSampler):
+    """One architecture from one of seven bins of multiply-adds, each as likely as any other.
+
+    The program of Single Path One-Shot draws so, from bins of 10 M between 290 and 360 M: a uniform path costs about the mean
+    of the space, and networks near its ends would hardly be trained. Bins are equally wide between what the space's limits on
+    macs say, or else between its cheapest and its dearest architecture; one in which nothing is found passes its turn to another.
+    """
+
+    bins = 7
+
+    def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
+        if "macs" not in space.quantities:
+            raise _misfit("cost-uniform", space, "its multiply-adds are not counted", "uniform")
+        super().__init__(space, draws, seed)
+        low, high = _range_of(space, "macs")
+        self.edges = np.linspace(low, high, self.bins + 1)
+        self.within = [
+            space.where(f"macs>={lower:.0f},macs<={upper:.0f}")
+            for lower, upper in pairwise(self.edges)
+            if _any_within(space, lower, upper)
+        ]
+        if not self.within:
+            raise _misfit("cost-uniform", space, "nothing was found in any of its bins", "uniform")
+
+    def draw(self, rng: np.random.Generator) -> Codes:
+        """Shape [1, 1, genes]."""
+        return self.within[rng.integers(len(self.within))].sample(1, rng)[None]
+
+
+def _range_of(space: SearchSpace, quantity: str) -> tuple[float, float]:
+    """What limits allow of a quantity, or else the least and the most that an architecture has."""
+    if space.enumerable:
+        counted = space.count(quantity, space.enumerate())
+    elif isinstance(space, FactoredSpace):
+        counted = np.array(space.extremes(quantity))
+    else:
+        counted = space.count(quantity, space.sample(RANGED, np.random.default_rng(0)))
+    low, high = float(counted.min()), float(counted.max())
+    for rule in Constraint.parse(str(space.limits["where"])) if "where" in space.limits else ():
+        if rule.quantity == quantity:
+            low = max(low, rule.bound) if rule.relation.startswith(">") else low
+            high = min(high, rule.bound) if rule.relation.startswith("<") else high
+    return low, high
+
+
+def _any_within(space: SearchSpace, lower: float, upper: float) -> bool:
+    """Whether an architecture with so many multiply-adds can be drawn."""
+    try:
+        space.where(f"macs>={lower:.0f},macs<={upper:.0f}").sample(1, np.random.default_rng(0))
+    except FrugalnasError:
+        return False
+    return True
+
+
 class Projected(PathSampler):
     """One DARTS architecture whose nodes each read two different states (RLNAS's and ABS's projection).
 
@@ -180,6 +238,7 @@ PATHS: dict[str, type[PathSampler]] = {
     "uniform": Uniform,
     "cell": PerCell,
     "depth-uniform": DepthUniform,
+    "cost-uniform": CostUniform,
     "projected": Projected,
     "projected-shared": ProjectedShared,
     "fair": Fair,
