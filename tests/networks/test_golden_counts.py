@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import torch
 
 from frugalnas.networks import build, count_network, skeleton_of
 from frugalnas.networks.darts import network_from_genotype
+from frugalnas.networks.weightless import weightless
 from frugalnas.registry import SPACES
 from frugalnas.spaces import FairNAS, MobileNet, SearchSpace
 from frugalnas.spaces.known import KNOWN
@@ -174,7 +174,7 @@ def built() -> Iterator[Any]:
 @pytest.mark.parametrize("row", list(built()))
 def test_published_networks_built(row: Golden) -> None:
     space, code = found(row)
-    with torch.device("meta"):
+    with weightless():
         network = build(space, code, auxiliary="darts" if "auxiliary" in row.more else None)
     counts = count_network(network, space.input_size)
     assert (counts.params, counts.macs) == (row.params, row.macs)
@@ -198,7 +198,7 @@ def test_genotypes_of_other_spaces(
 ) -> None:
     """Cells of five nodes, in DARTS's builder; tables state multiply-adds of CIFAR networks without the linear layer."""
     sizes = {"input_size": 32, **settings}
-    with torch.device("meta"):
+    with weightless():
         network = network_from_genotype(KNOWN[name].genotype, auxiliary="darts", **sizes)
     counts = count_network(network, sizes["input_size"])
     assert (counts.params, counts.macs) == (params, macs)
@@ -207,7 +207,7 @@ def test_genotypes_of_other_spaces(
 
 def test_an_auxiliary_head_with_a_last_norm() -> None:
     """DARTS's cell with the head of P-DARTS and ABS, for ImageNet."""
-    with torch.device("meta"):
+    with weightless():
         network = network_from_genotype(KNOWN["DARTS_V2"].genotype, auxiliary="pdarts", width=48, **IMAGENET)
     assert sum(each.numel() for each in network.parameters()) == 5_981_064
 
@@ -217,7 +217,7 @@ def test_once_for_all_networks_of_weaknas(name: str, millions: float) -> None:
     """At 236 x 236 and width 1.2, the defaults of the space."""
     space = _space("once-for-all", ())
     code = space.parse(KNOWN[name].text)
-    with torch.device("meta"):
+    with weightless():
         network = build(space, code)
     counts = count_network(network, space.input_size)
     assert round(counts.macs / 1e6, 3) == millions
@@ -230,7 +230,7 @@ def test_shufflenet_with_searched_channels() -> None:
     space = _space("shufflenet", ())
     code = np.array([0, 0, 3, 1, 1, 1, 0, 0, 2, 0, 2, 1, 1, 0, 2, 0, 2, 1, 3, 2], np.int8)
     scales = 0.2 * (1 + np.array([6, 5, 3, 5, 2, 6, 3, 4, 2, 5, 7, 5, 4, 6, 7, 4, 4, 5, 4, 3]))
-    with torch.device("meta"):
+    with weightless():
         network = skeleton_of(space).build(code, scales=scales.tolist())
     counts = count_network(network, 224)
     assert (counts.params, counts.macs) == (3_432_579, 327_857_920)

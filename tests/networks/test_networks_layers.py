@@ -18,6 +18,7 @@ from frugalnas.networks.layered import LayerSkeleton, Stage, places
 from frugalnas.networks.mobile_blocks import MBConv, round_channels
 from frugalnas.networks.mobilenet import SIZES, MobileNetSkeleton
 from frugalnas.networks.shufflenet import ShuffleNetSkeleton
+from frugalnas.networks.weightless import weightless
 from frugalnas.spaces import FairNAS, MobileNet, OnceForAll, SearchSpace, ShuffleNet
 
 OFA_800 = {
@@ -91,7 +92,7 @@ def counted(network: nn.Module, size: int) -> tuple[int, int]:
 
 
 def on_meta(space: SearchSpace, text: str) -> nn.Module:
-    with torch.device("meta"):
+    with weightless():
         return build(space, space.parse(text))
 
 
@@ -114,7 +115,7 @@ def test_block_and_channel_search_of_spos():
     scales = [(scale + 1) / 5 for scale in (6, 5, 3, 5, 2, 6, 3, 4, 2, 5, 7, 5, 4, 6, 7, 4, 4, 5, 4, 3)]
     skeleton = skeleton_of(ShuffleNet())
     assert isinstance(skeleton, ShuffleNetSkeleton)
-    with torch.device("meta"):
+    with weightless():
         network = skeleton.build(np.array(blocks, np.int8), scales=scales)
     assert counted(network, 224) == (3_432_579, 327_857_920)
     with pytest.raises(FrugalnasError, match="20 positive numbers"):
@@ -132,7 +133,7 @@ def test_all_blocks_together_are_the_published_supernets(space, params):
 
 def supernet_params(skeleton) -> int:
     """Every block at every place once, and stem and head once."""
-    with torch.device("meta"):
+    with weightless():
         made = [(block.value, sum(p.numel() for p in block.make().parameters())) for block in skeleton.blocks()]
         first = sum(p.numel() for p in skeleton.build(np.zeros(skeleton.space.genes, np.int8)).parameters())
     return first + sum(params for value, params in made if value != 0)
@@ -225,7 +226,7 @@ def test_blocks_are_what_a_network_is_made_of(make):
     blocks = {(block.gene, block.value): block for block in skeleton.blocks()}
     (code,) = space.sample(1, np.random.default_rng(4))
     chosen = [blocks[gene, int(value)] for gene, value in enumerate(code) if (gene, int(value)) in blocks]
-    with torch.device("meta"):
+    with weightless():
         network = build(space, code)
         alone = [shapes(block.make()) for block in chosen]
     assert alone == [shapes(block) for stage in network.stages for block in stage]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from frugalnas.errors import FrugalnasError
+from frugalnas.networks.weightless import weightless
 from frugalnas.scores import (
     Angle,
     AngleTable,
@@ -41,9 +42,8 @@ from frugalnas.supernets import supernet_of
 
 def made_up(space: SearchSpace, rule: str | None = None, seed: int = 0) -> Angle:
     """An angle that tells choices apart as a trained supernet's does: triples of tensors that turn by different amounts."""
-    import torch
 
-    with torch.device("meta"):
+    with weightless():
         supernet = supernet_of(space)
     names = [name for name, each in supernet.named_parameters() if each.is_floating_point()]
     sizes = np.array([each.numel() for each in supernet.parameters() if each.is_floating_point()], np.float64)

@@ -15,6 +15,7 @@ from frugalnas.cli.options import SCORE_HELP
 from frugalnas.data import Loader
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Trials
+from frugalnas.networks.weightless import weightless
 from frugalnas.report.rankings import ranking_numbers
 from frugalnas.runs import RunFolder
 from frugalnas.runs.descriptions import build_evaluator, describe_evaluator
@@ -89,7 +90,7 @@ def tables(own_cache):
 
 
 def angles(run, epoch, base, codes, rule=None):
-    with torch.device("meta"):
+    with weightless():
         supernet = supernet_of(run.space)
     return Angle(run.space, angle_table(supernet, run.triples(epoch, base), rule_for(run.space, rule)))(codes)
 

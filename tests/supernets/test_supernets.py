@@ -15,6 +15,7 @@ import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.networks import build, skeleton_of
 from frugalnas.networks.layered import LayerSkeleton
+from frugalnas.networks.weightless import weightless
 from frugalnas.supernets import path_sampler, recalibrate, supernet_of
 from frugalnas.supernets.darts import DARTSSupernet
 from frugalnas.supernets.states import choice_module
@@ -51,7 +52,7 @@ def small(name: str):
 
 
 def on_meta(space: fn.SearchSpace):
-    with torch.device("meta"):
+    with weightless():
         return supernet_of(space)
 
 
@@ -84,7 +85,7 @@ def test_supernets_have_the_published_numbers_of_weights(space, expected):
     ],
 )
 def test_darts_own_supernet_has_the_published_number_of_weights(width, layers, expected):
-    with torch.device("meta"):
+    with weightless():
         assert weights(DARTSSupernet(fn.DARTS(width=width, layers=layers), affine=False)) == expected
 
 
@@ -98,7 +99,7 @@ def test_darts_own_supernet_has_the_published_number_of_weights(width, layers, e
     ],
 )
 def test_relativenas_weight_set_has_the_published_number_of_weights(width, layers, expected):
-    with torch.device("meta"):
+    with weightless():
         assert weights(DARTSSupernet(fn.DARTS(width=width, layers=layers), normed_pools=False)) == expected
 
 

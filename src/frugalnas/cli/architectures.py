@@ -75,12 +75,10 @@ class Architecture:
 
     def build(self) -> nn.Module:
         """Its network without weights, on torch's meta device."""
-        import torch
-
-        from frugalnas.networks import build
+        from frugalnas.networks import build, weightless
         from frugalnas.networks.darts import DARTSSkeleton
 
-        with torch.device("meta"):
+        with weightless():
             if self.own is not None:
                 return build(self.space, self.own)
             assert self.genotype is not None

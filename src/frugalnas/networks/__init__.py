@@ -1,6 +1,7 @@
 """What can be built? Codes become plain torch modules.
 
 - `build`: the network of one architecture of a space.
+- `weightless`: within it, networks have names and shapes and no numbers, and are made in a fraction of the time.
 - `Skeleton`, `Block`: what all networks of a space share, and what each choice builds; a new space writes one.
 - `LayerSkeleton`, `Stage`, `Place`: the same for chains with one block a gene (examples/macro_space.py writes one in a page);
   `MBConv`, `normed_conv`: what most of their blocks are made of.
@@ -18,6 +19,7 @@ from frugalnas.networks.mobile_blocks import MBConv, normed_conv
 from frugalnas.networks.models import ModelCard, card_of, load, save_model
 from frugalnas.networks.operations import set_drop_path
 from frugalnas.networks.skeleton import Block, Skeleton, build, skeleton_of
+from frugalnas.networks.weightless import weightless
 
 __all__ = [
     "Block",
@@ -44,4 +46,5 @@ __all__ = [
     "save_model",
     "set_drop_path",
     "skeleton_of",
+    "weightless",
 ]

@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -30,6 +29,7 @@ from frugalnas.networks.layered import LayerSkeleton
 from frugalnas.networks.models import ModelCard, build_from_card, described, load_tensors, without_wrappers
 from frugalnas.networks.operations import operation
 from frugalnas.networks.skeleton import build, skeleton_of
+from frugalnas.networks.weightless import weightless
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces import KNOWN, Codes, KnownArchitecture, SearchSpace
 
@@ -207,7 +207,7 @@ def _fits_cells(known: KnownArchitecture, tensors: Mapping[str, Tensor]) -> bool
         prefix = f"cells.{layer}._ops."
         found = {name.removeprefix(prefix): tensor.shape for name, tensor in tensors.items() if name.startswith(prefix)}
         channels = len(tensors.get(f"cells.{layer}.preprocess1.op.1.weight", ()))
-        with torch.device("meta"):
+        with weightless():
             operations = [
                 operation(name, channels, 2 if layer in reductions and state < 2 else 1) for name, state in edges
             ]
@@ -225,7 +225,7 @@ def _fits_chain(known: KnownArchitecture, tensors: Mapping[str, Tensor]) -> bool
         return False
     try:
         space = _resized(space, tensors, [])
-        with torch.device("meta"):
+        with weightless():
             own = build(space, space.parse(known.text)).state_dict()
         _by_order(own, tensors, "", "")
     except FrugalnasError:

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.networks.skeleton import skeleton_of
+from frugalnas.networks.weightless import INITIALISATIONS, initialised
 from frugalnas.spaces import FloatArray, SearchSpace
 
 CONVENTIONS = {
@@ -201,7 +202,7 @@ class _Meter(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func in _SAME_SHAPE:
-            return args[0] if args else kwargs["tensor" if "tensor" in kwargs else "input"]
+            return initialised(args, kwargs)
         if func in _SUMS and _alike(args):
             return args[0]
         if func in _CONVOLUTIONS:
@@ -235,9 +236,7 @@ _TRANSPOSED = {nn.functional.conv_transpose1d, nn.functional.conv_transpose2d, n
 _CONVOLUTIONS = {nn.functional.conv1d, nn.functional.conv2d, nn.functional.conv3d} | _TRANSPOSED
 _SUMS = {torch.add, Tensor.add, Tensor.add_, Tensor.__add__, Tensor.__iadd__}
 _SAME_SHAPE = {
-    *(Tensor.uniform_, Tensor.normal_, Tensor.fill_, Tensor.zero_),
-    *(nn.init.uniform_, nn.init.normal_, nn.init.trunc_normal_, nn.init.constant_, nn.init.ones_, nn.init.zeros_),
-    *(nn.init.kaiming_uniform_, nn.init.kaiming_normal_, nn.init.xavier_uniform_, nn.init.xavier_normal_),
+    *INITIALISATIONS,
     *(nn.functional.batch_norm, nn.functional.dropout),
     *(nn.functional.relu, nn.functional.relu6, nn.functional.hardtanh),
     *(nn.functional.hardswish, nn.functional.hardsigmoid, nn.functional.silu),

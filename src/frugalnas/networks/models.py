@@ -18,6 +18,7 @@ from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, a
 from frugalnas.files import draft
 from frugalnas.networks.skeleton import build
+from frugalnas.networks.weightless import weightless
 from frugalnas.registry import KINDS, SPACES
 from frugalnas.spaces import SearchSpace
 from frugalnas.tensors import read_tensors, save_sealed
@@ -184,7 +185,7 @@ def load(path: str | Path, *, trust: bool = False) -> nn.Module:
     weights = _weights_file(Path(path))
     card = read_card(path)
     tensors, _ = read_tensors(weights)
-    with torch.device("meta"):  # takes no memory for a network that the card alone made large
+    with weightless():  # takes no memory for a network that the card alone made large
         _refuse_others(build_from_card(card).state_dict(), tensors, str(weights), card.architecture)
     network = build_from_card(card)
     load_tensors(network, tensors, source=str(weights), architecture=card.architecture)

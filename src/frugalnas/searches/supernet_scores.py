@@ -212,11 +212,10 @@ class _Opened:
         return counted_or_zero_cost(name, self.space, self._seen, self.looking.seed, self.looking.device)
 
     def _angle(self) -> Angle:
-        import torch
-
+        from frugalnas.networks import weightless
         from frugalnas.supernets import supernet_of
 
-        with torch.device("meta"):
+        with weightless():
             supernet = supernet_of(self.run.space)
         rule = rule_for(self.run.space, self.rule)
         base = angle_base(self.run, self.epoch) if self.base is None else self.base

@@ -199,12 +199,11 @@ def _sources(
 
 def _angle(run: SupernetResult, rule: str | None) -> Callable[[int, int], tuple[str, tuple[Score, ...]]]:
     """What makes the angle after an epoch from a base, with the name of its rule: weights are counted once for all."""
-    import torch
-
+    from frugalnas.networks import weightless
     from frugalnas.supernets import supernet_of
 
     counted = rule_for(run.space, rule)
-    with torch.device("meta"):
+    with weightless():
         weighting = Weighting(supernet_of(run.space), counted)
     return lambda epoch, base: (counted.name, (Angle(run.space, weighting.table(run.triples(epoch, base))),))
 

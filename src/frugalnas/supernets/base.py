@@ -98,7 +98,7 @@ class Supernet(nn.Module, ABC):
 def supernet_of(space: SearchSpace) -> Supernet:
     """The supernet of a space, randomly initialised from torch's generator.
 
-    On the meta device (`with torch.device("meta")`) it costs nothing and still has all names and shapes.
+    Within `weightless` it has all names and shapes, and costs a fraction.
 
     Raises:
         FrugalnasError: where the space's skeleton has none.

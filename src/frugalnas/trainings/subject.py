@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic
 
-import torch
-
 from frugalnas.data import Augmentation, ImageData, Images, mirrored_is_no_loss, opened
 from frugalnas.errors import FrugalnasError, expect
-from frugalnas.networks import build
+from frugalnas.networks import build, weightless
 from frugalnas.spaces import Architecture, Codes, SearchSpace
 from frugalnas.supernets import SupernetRecipe, path_sampler, supernet_of
 from frugalnas.training import Recipe, RecipeT
@@ -99,7 +97,7 @@ def fit_supernet(
     notes = list[str]()
     recipe = replace(recipe, classes=_classes(recipe, data, notes))
     space = space.with_options(classes=recipe.classes, input_size=data.input_size)
-    with torch.device("meta"):
+    with weightless():
         draws = supernet_of(space).draws
     return space, replace(recipe, paths=_paths(recipe, space, draws)), notes
 
@@ -137,7 +135,7 @@ def _buildable(
             continue
         others: dict[str, Any] = {"auxiliary": None, "drop_path": 0.0, name: getattr(recipe, name)}
         try:
-            with torch.device("meta"):
+            with weightless():
                 build(space, code, **others)
         except FrugalnasError as error:
             left_out: dict[str, Any] = {name: nothing}

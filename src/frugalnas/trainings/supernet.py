@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from frugalnas.data import ImageData, Images, RandomLabels
 from frugalnas.errors import FrugalnasError
+from frugalnas.networks import weightless
 from frugalnas.networks.models import tensors_of
 from frugalnas.runs.descriptions import describe_space
 from frugalnas.runs.folder import RunFolder, fresh
@@ -125,7 +126,7 @@ class SupernetResult(Trained):
 
     def supernet(self, epoch: int | None = None, device: str | torch.device = "cpu") -> Supernet:
         """The supernet with the weights after an epoch (see `weights`), in eval mode."""
-        with torch.device("meta"):
+        with weightless():
             supernet = supernet_of(self.space)
         supernet.load_state_dict(self.weights(epoch), assign=True)
         return supernet.eval().to(device)
