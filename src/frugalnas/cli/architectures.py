@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import convert, settings_of
+from frugalnas.cli.options import convert, settings_of, within_operators
 from frugalnas.cli.parsing import option
 from frugalnas.documents import read_json
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -151,6 +151,27 @@ def find_architecture(
         space.parse(found.space.format(found.own))  # says what is wrong
         raise FrugalnasError(f"{found.name} is not an architecture of {space!r}")
     return Architecture(found.name, space, found.own, found.genotype, found.why)
+
+
+def refuse_outside(found: Architecture, parsed: argparse.Namespace) -> None:
+    """Refuse an architecture with an operator that `--operators` does not leave.
+
+    Raises:
+        FrugalnasError: naming the first one; for cells that no code has; for a file that does not fit.
+    """
+    import numpy as np
+
+    if parsed.operators is None:
+        return
+    allowed = within_operators(found.space, parsed).allowed
+    there = allowed[np.arange(len(allowed)), found.code]
+    if not there.all():
+        gene = int(np.argmin(there))
+        operator = found.space.value_name(gene, int(found.code[gene]))
+        raise FrugalnasError(
+            f"{found.name} has {operator} at {found.space.gene_name(gene)}, which {parsed.operators} does not leave; choose an "
+            "architecture of what is left (frugalnas search --operators), or leave `operators` out"
+        )
 
 
 def sized_space(parsed: argparse.Namespace, settings: Mapping[str, str] | None = None) -> SearchSpace:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from frugalnas.cli.options import converted, labelled_names, numbers, settings_of
+from frugalnas.cli.options import add_operators, converted, labelled_names, numbers, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import carried_out
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -43,6 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         Path,
     )
     option(group, "--space NAME", "space of the architectures in --labels")
+    add_operators(group)
     option(group, "--column NAME", "validation, test or whole_test of a table; a column of --labels [the first]")
     option(group, "--architecture COLUMN", "column of architectures in --labels FILE [architecture, arch_str or arch]")
     option(
@@ -87,7 +88,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Assess, then show."""
-    from frugalnas.cli.search import describe_space_option
+    from frugalnas.cli.search import described_subject
     from frugalnas.studies.assessment import AssessmentRun, assess
     from frugalnas.studies.labelled import Labelled
     from frugalnas.tables.catalogue import DEFAULT_TABLE
@@ -105,8 +106,8 @@ def run(parsed: argparse.Namespace) -> None:
     table = None if parsed.labels is not None else parsed.table or DEFAULT_TABLE
     said = {name: getattr(parsed, name) for name in ("labels", "space", "column", "architecture", "split", "held_out")}
     labelled = Labelled(table, label=parsed.label or "mean", **said)
-    if parsed.space is not None or "space" in settings:
-        labelled = replace(labelled, space=describe_space_option(labelled.described()["space"], settings))
+    if parsed.space is not None or parsed.operators is not None or "space" in settings:
+        labelled = replace(labelled, space=described_subject(parsed, labelled.described()["space"], settings))
     if not parsed.no_baselines:
         predictors += _baselines(labelled.described()["space"], predictors)
     subject = parsed.labels.stem if table is None else table.replace("/", "-")

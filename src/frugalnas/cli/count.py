@@ -7,7 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, space_settings
+from frugalnas.cli.architectures import (
+    Architecture,
+    add_architecture,
+    find_architecture,
+    refuse_outside,
+    space_settings,
+)
+from frugalnas.cli.options import add_operators
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json
 
@@ -22,6 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "image) of a network, stage by stage."
     )
     add_architecture(parser)
+    add_operators(parser)
     add_set(parser)
     option(parser, "--exported", "also what an exported file keeps: operations that nobody reads are dropped", bool)
     option(parser, "--json", "as JSON", bool)
@@ -35,6 +43,7 @@ def add_set(parser: argparse.ArgumentParser) -> None:
 
 def _count(parsed: argparse.Namespace) -> None:
     found = find_architecture(parsed, space_settings(parsed.set))
+    refuse_outside(found, parsed)
     counts = counted(found)
     own = [name for name in found.space.quantities if name not in ("params", "macs", "thop")]
     further = {} if found.own is None else {name: float(found.space.count(name, found.code[None])[0]) for name in own}

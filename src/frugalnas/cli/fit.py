@@ -10,9 +10,15 @@ from functools import cached_property
 from typing import Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.architectures import Architecture, add_architecture, find_architecture, space_settings
+from frugalnas.cli.architectures import (
+    Architecture,
+    add_architecture,
+    find_architecture,
+    refuse_outside,
+    space_settings,
+)
 from frugalnas.cli.count import add_set, counted
-from frugalnas.cli.options import add_limit
+from frugalnas.cli.options import add_limit, add_operators
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -36,6 +42,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_architecture(parser, macro="imagenet")
     add_limit(parser, "such as 'macs<=600M'; several are joined by commas", required=True)
+    add_operators(parser)
     add_set(parser)
     option(parser, "--step W", "between widths [2 in darts, 1 in cells, 0.05 in layers]", float)
     option(parser, "--json", "as JSON", bool)
@@ -51,6 +58,7 @@ def _fit(parsed: argparse.Namespace) -> None:
     of_a_run = os.path.isdir(os.path.expanduser(parsed.architecture))
     if hasattr(found.space, "macro") and not (parsed.macro or "macro" in settings or of_a_run):
         found = find_architecture(parsed, settings, {"macro": "imagenet"})
+    refuse_outside(found, parsed)
     if parsed.width is not None:
         raise FrugalnasError("--width is what fit looks for; leave it out, or count the network at that width")
     ladder = _Ladder(found, limits, parsed.step)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.cli.options import add_limit, matched
+from frugalnas.cli.options import add_limit, add_operators, matched
 from frugalnas.cli.parsing import option
 from frugalnas.cli.training_options import add_data, add_device
 from frugalnas.errors import FrugalnasError
@@ -38,6 +38,7 @@ def add(parser: argparse.ArgumentParser, name: str) -> None:
     small, large = kind.suited
     option(group, "--space NAME", f"[{small} for images up to 64 pixels, else {large}, or the recipe's]")
     add_limit(group, "only networks such as 'macs<=300M,params<=5M', as they are retrained")
+    add_operators(group)
     add_data(parser, "the recipe's")
     parser.set_defaults(data=None)
     option(parser, "--input --input-size PIXELS", "side of the square images [the data decide]")
@@ -100,9 +101,8 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
             "--split-seed is for a single training; write the split to a file and name it: --split FILE"
         )
     compute, images = compute_of(parsed), replace(images_of(parsed), spec=parsed.data or "")
-    settled = settle(
-        kind, space, images, parsed.recipe, settings=settings, where=parsed.where, compute=compute, seed=parsed.seed
-    )
+    limits = {"where": parsed.where, "operators": parsed.operators}
+    settled = settle(kind, space, images, parsed.recipe, settings=settings, **limits, compute=compute, seed=parsed.seed)
     proposal = kind_of_run.proposed(settled.method, stage=parsed.stage, notes=tuple(dict.fromkeys(settled.notes)))
     for note in () if parsed.dry_run else proposal.notes:
         print(worded(note), file=sys.stderr)

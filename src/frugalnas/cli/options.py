@@ -8,7 +8,8 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from frugalnas.amounts import number, whole
 from frugalnas.cli.parsing import option
@@ -16,6 +17,10 @@ from frugalnas.documents import options_of
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.registry import NO_OPTIONS, constructor_options
 
+if TYPE_CHECKING:
+    from frugalnas.spaces import SearchSpace
+
+Space = TypeVar("Space", bound="SearchSpace")
 SCORE_HELP = "angle, accuracy, params, macs, gradnorm, synflow, naswot, or several joined by + [angle]"
 
 
@@ -140,6 +145,7 @@ def add_evaluator(parser: argparse.ArgumentParser) -> None:
     add_limit(
         group, "search only architectures such as 'params<=0.5M,macs<=80M', or 'latency<=12ms' where the table has it"
     )
+    add_operators(group)
     group = parser.add_argument_group("where a score answers, of a supernet or of untrained networks")
     option(group, "--supernet RUN", "folder of a supernet's run; its space is searched")
     option(
@@ -197,6 +203,29 @@ def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str,
 def add_limit(group: argparse._ActionsContainer, what: str, *, required: bool = False) -> None:
     """The option for limits on what an architecture may cost, the same in every command that takes any."""
     option(group, "--where --budget LIMIT", what, _limit, required=required)
+
+
+def add_operators(group: argparse._ActionsContainer) -> None:
+    """The option for a space that was made smaller, the same in every command that takes one; see `within_operators`."""
+    option(
+        group,
+        "--operators FILE",
+        "only operators in a file that frugalnas shrink wrote, or a pickled list of ABS's programs",
+        Path,
+    )
+
+
+def within_operators(space: Space, parsed: argparse.Namespace) -> Space:
+    """The space with the operators that `--operators` leaves of it.
+
+    Raises:
+        FrugalnasError: for a file of another space, an unknown operator, a place without one.
+    """
+    if parsed.operators is None:
+        return space
+    from frugalnas.shrinking import read_operators
+
+    return read_operators(parsed.operators, space)
 
 
 def _limit(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from frugalnas.cli.options import converted
+from frugalnas.cli.options import add_operators, converted, within_operators
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import begun
 from frugalnas.cli.training_options import add_run, compute_of, settings_of
@@ -24,6 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: frugalnas pretrain ss-ccl --space nasbench101 --out runs/ccl101"
     option(parser, "task TASK", " or ".join(TASKS), TASKS)
     option(parser, "--space NAME", "whose architectures [nasbench201] (frugalnas list)", default="nasbench201")
+    add_operators(parser)
     option(
         parser,
         "--recipe NAME|FILE",
@@ -50,6 +51,7 @@ def _pretrain(parsed: argparse.Namespace) -> None:
     space = SPACES.create(parsed.space)
     if options:
         space = SPACES.create({"name": parsed.space, "options": converted(type(space), options, "space")})
+    space = within_operators(space, parsed)
     arguments: dict[str, Any] = {"settings": settings, "seed": parsed.seed, "compute": compute_of(parsed)}
     proposal = proposed_pretraining(space, parsed.task, parsed.recipe, **arguments)
     begun(proposal, parsed, f"{parsed.task}-{space.name}-seed{parsed.seed}")

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, settings_of
+from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, add_operators, settings_of
 from frugalnas.cli.parsing import option
-from frugalnas.cli.search import describe_space_option, fit_to_data, refuse, supernet_space
+from frugalnas.cli.search import described_subject, fit_to_data, refuse, supernet_space
 from frugalnas.cli.text import print_columns, print_json
 from frugalnas.cli.training_options import add_data
 from frugalnas.errors import FrugalnasError
@@ -58,6 +58,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option(group, "--codes FILE", "a text file, one architecture a line", Path)
     option(group, "--sample N", "draw so many [all, where the space can be listed and the score is fast]", int)
     add_limit(group, "only architectures such as 'macs<=475M'")
+    add_operators(group)
     option(group, "--maximise", "compute the largest angle of a space of layers or one that can be listed", bool)
     option(group, "--space NAME", "the space whose untrained networks are scored, without a run")
     option(
@@ -144,7 +145,7 @@ def _run(parsed: argparse.Namespace) -> None:
     _settle_whose(parsed)
     if parsed.run_dir is None:
         refuse(parsed, ("rule", "base", "epoch"), f"is of a supernet's angle; {parsed.space} is a space")
-        described = describe_space_option(parsed.space, settings, {"where": parsed.where} if parsed.where else {})
+        described = described_subject(parsed, parsed.space, settings)
         data = None if parsed.data is None else fit_to_data(described, **reading)
         if data is None:
             refuse(parsed, given, "is about images; add --data")
@@ -152,7 +153,7 @@ def _run(parsed: argparse.Namespace) -> None:
         score: Score = open_untrained(space, parsed.score, data=data, seed=parsed.seed, device=parsed.device)
     else:
         refuse(parsed, given, "goes with a space; a supernet's run has its own images")
-        space = supernet_space(parsed.run_dir, None, settings, parsed.where)
+        space = supernet_space(parsed.run_dir, None, settings, parsed)
         looking = Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device)
         angle = {name: getattr(parsed, name) for name in ("rule", "base", "epoch")}
         score = open_score(parsed.run_dir, parsed.score, space=space, looking=looking, **angle)

@@ -17,6 +17,7 @@ from frugalnas.cli.options import (
     evaluator_settings,
     seconds,
     settings_of,
+    within_operators,
 )
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import show_result, watched
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from frugalnas.evaluation import Evaluator
     from frugalnas.spaces import SearchSpace
     from frugalnas.strategies import Strategy
+    from frugalnas.tables import Table
 
 DECIDES = "strategy"
 DEFAULT_STRATEGY = "weaknas"
@@ -186,7 +188,6 @@ def describe_subject(
     from frugalnas.runs.descriptions import renewed
     from frugalnas.strategies.objectives import parse_objectives
 
-    limits = {"where": parsed.where} if parsed.where else {}
     value, _ = parse_objectives(parsed.objectives)
     evaluator_settings(parsed, settings)
     if (
@@ -201,7 +202,6 @@ def describe_subject(
         return _scored(parsed, settings, value)
     refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet answers; add --supernet RUN")
     if parsed.evaluator is None:
-        from frugalnas.spaces.constraint import Constraint
         from frugalnas.tables import open_table
         from frugalnas.tables.catalogue import DEFAULT_TABLE
         from frugalnas.tables.evaluator import ROLE_OF
@@ -219,17 +219,12 @@ def describe_subject(
         if table.partial:
             had = f"{len(table):,} of the {table.space.size:,} architectures of {table.space.name}"
             print(f"{table.name} has {had}: only these are searched", file=sys.stderr)
-        space = describe_space_option(parsed.space or table.description, settings, limits)
-        rules = Constraint.parse(parsed.where) if parsed.where else ()
-        limited = {rule.quantity for rule in rules} & set(table.measured)
-        if table.partial or (limited and not limited.issubset(SPACES.create(space).quantities)):
-            space["limits"]["table"] = table.name
-        return space, {"name": "table", "options": options}
+        return described_table(parsed, table, settings), {"name": "table", "options": options}
     refuse(parsed, ("table",), "and --evaluator both say who answers; give one")
     refuse(parsed, ("label",), "chooses among a table's runs; it has no meaning with --evaluator")
     _refuse_columns(value, "--evaluator")
     options = converted(EVALUATORS.resolve(parsed.evaluator), settings.get("evaluator", {}), "evaluator")
-    space = describe_space_option(parsed.space or "nasbench201", settings, limits)
+    space = described_subject(parsed, parsed.space or "nasbench201", settings)
     if parsed.evaluator == "untrained" and "data" in options:
         fit_to_data(space, **{key: options[key] for key in ("data", "root", "max_corrupt") if key in options})
     return space, renewed({"name": parsed.evaluator, "options": options})
@@ -270,7 +265,7 @@ def _scored(
         )
     refuse(parsed, ("table", "evaluator", "label"), "has no meaning with --supernet, whose score answers")
     _refuse_columns(value, "--supernet")
-    space = supernet_space(parsed.supernet, parsed.space, settings, parsed.where)
+    space = supernet_space(parsed.supernet, parsed.space, settings, parsed)
     options = converted(EVALUATORS.resolve("score"), settings.get("evaluator", {}), "evaluator")
     named = {"supernet": str(parsed.supernet), "name": parsed.score or "angle"}
     named |= {name: getattr(parsed, name) for name in ("rule", "base", "epoch") if getattr(parsed, name) is not None}
@@ -279,9 +274,9 @@ def _scored(
 
 
 def supernet_space(
-    run_dir: str, name: str | None, settings: dict[str, dict[str, str]], where: str | None
+    run_dir: str, name: str | None, settings: dict[str, dict[str, str]], parsed: argparse.Namespace
 ) -> SearchSpace:
-    """The space of a supernet's run, at the sizes of the settings and under the limits of `where`.
+    """The space of a supernet's run, at the sizes of the settings and under the limits of `--operators` and `--where`.
 
     Raises:
         FrugalnasError: where it is not the space of this name.
@@ -295,8 +290,8 @@ def supernet_space(
         raise FrugalnasError(
             f"{run_dir} is a supernet of {own['name']}, not of {name}; leave --space out, or take a supernet of {name}"
         )
-    space = build_space(describe_space_option(own, settings, own.get("limits")))
-    return space.where(where) if where else space
+    space = within_operators(build_space(describe_space_option(own, settings, own.get("limits"))), parsed)
+    return space.where(parsed.where) if parsed.where else space
 
 
 def refuse(parsed: argparse.Namespace, names: Sequence[str], why: str) -> None:
@@ -337,6 +332,32 @@ def _say_how_else(evaluator: Evaluator) -> None:
         print(f"{evaluator.space.name} can be listed: {best} ({rank} ranks them)", file=sys.stderr)
     elif isinstance(evaluator.scored, Angle) and evaluator.scored.table.paths is None:
         print(f"the largest angle can also be computed: {rank} --maximise", file=sys.stderr)
+
+
+def described_subject(
+    parsed: argparse.Namespace, space: str | Mapping[str, Any], settings: dict[str, dict[str, str]]
+) -> dict[str, Any]:
+    """The description of a space with its part of `--set` and under the limits of `--operators` and `--where`."""
+    from frugalnas.runs.descriptions import build_space
+
+    described = describe_space_option(space, settings)
+    if parsed.operators is not None:
+        described["limits"] = dict(within_operators(build_space(described), parsed).limits)
+    if getattr(parsed, "where", None):
+        described["limits"]["where"] = parsed.where
+    return described
+
+
+def described_table(parsed: argparse.Namespace, table: Table, settings: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The same of a table's space: of what the table has, where that is not all, or where limits are on what it measured."""
+    from frugalnas.spaces.constraint import Constraint
+
+    space = described_subject(parsed, parsed.space or table.description, settings)
+    rules = Constraint.parse(parsed.where) if parsed.where else ()
+    limited = {rule.quantity for rule in rules} & set(table.measured)
+    if table.partial or (limited and not limited.issubset(SPACES.create(space).quantities)):
+        space["limits"]["table"] = table.name
+    return space
 
 
 def describe_space_option(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli.architectures import add_sizes, sized_space, slug
-from frugalnas.cli.options import add_limit
+from frugalnas.cli.options import add_limit, add_operators, within_operators
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import begun
 from frugalnas.cli.training_options import (
@@ -39,6 +39,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     add_sizes(train)
     add_limit(train, "only paths such as 'macs<=475M'")
+    add_operators(train)
     add_data(train, "digits")
     group = add_recipe(train)
     option(group, "--labels", "the recipe's labels", ("true", "random", "random-access"))
@@ -67,6 +68,7 @@ def _train(parsed: argparse.Namespace) -> None:
     unsaid = parsed.macro is None and "macro" not in space_settings
     if hasattr(space, "macro") and unsaid and images.input_size > LARGE:
         space = space.with_options(macro="imagenet")
+    space = within_operators(space, parsed)
     options: dict[str, Any] = {"settings": settings, "compute": compute_of(parsed)}
     if parsed.where:
         # A limit is on networks for these images.

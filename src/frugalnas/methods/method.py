@@ -228,6 +228,7 @@ def settle(
     *,
     settings: Mapping[str, Any] | None = None,
     where: str | None = None,
+    operators: Path | str | None = None,
     compute: Compute | None = None,
     seed: int = 0,
 ) -> Settled:
@@ -241,6 +242,7 @@ def settle(
         recipe: a name (`method_recipes()` lists them), a YAML file, or what `MethodRecipe.to_json` gave.
         settings: recipe values to replace, such as {"supernet.epochs": 30, "retrain.space.width": 32, "retrain.top": 3}.
         where: limits on the network that is retrained, such as "macs<=300e6".
+        operators: a file of what is left of the space; see `frugalnas.shrinking`.
         compute: where, and how exactly; None: the best device here.
         seed: of every stage.
 
@@ -271,7 +273,7 @@ def settle(
     images = replace(given, spec=wanted.data, split=first.get("split")).located()
     opened = images.open()
     notes: list[str] = []
-    wanted = in_space(replace(wanted, data=str(images.spec)), own, opened, kind.suited, notes)
+    wanted = in_space(replace(wanted, data=str(images.spec)), own, opened, kind.suited, notes, operators)
     unlabelled = tuple(str(number) for number in range(int(first.get("classes") or UNLABELLED)))
     method = kind(
         recipe=wanted.to_json(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from frugalnas.methods.recipe import MethodRecipe
 from frugalnas.registry import SPACES
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.scores.live_paths import LivePaths
+from frugalnas.shrinking import read_operators
 from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
@@ -56,7 +58,12 @@ def spaces_of(recipe: MethodRecipe, input_size: int, classes: int) -> Spaces:
 
 
 def in_space(
-    recipe: MethodRecipe, space: SearchSpace | None, data: ImageData, suited: tuple[str, str], notes: list[str]
+    recipe: MethodRecipe,
+    space: SearchSpace | None,
+    data: ImageData,
+    suited: tuple[str, str],
+    notes: list[str],
+    operators: Path | str | None = None,
 ) -> MethodRecipe:
     """The recipe with its space described, or the one that suits the images, and all limits on cost together.
 
@@ -66,6 +73,7 @@ def in_space(
         data: opened.
         suited: the spaces for small and for large images.
         notes: is told what was decided.
+        operators: a file of what is left of the space.
     """
     large = data.input_size > SMALL
     if space is not None:
@@ -95,7 +103,10 @@ def in_space(
             described = describe_space(SPACES.create({"name": "darts", "options": {"macro": "imagenet"}}))
         macro = own.get("macro", described["options"]["macro"])
         parts["supernet"] = {**parts["supernet"], "space": {**SEARCHED[macro], **own}}
-    return replace(recipe, space={**described, "limits": limits}, where=where or None, parts=parts)
+    described = {**described, "limits": limits}
+    if operators is not None:
+        described = describe_space(read_operators(operators, build_space(described)))
+    return replace(recipe, space=described, where=where or None, parts=parts)
 
 
 def _sizes(recipe: MethodRecipe, part: str) -> dict[str, Any]:

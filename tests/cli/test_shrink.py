@@ -1,0 +1,272 @@
+"""`frugalnas shrink`, and what `--operators` does in every command that searches or trains what is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from frugalnas.searches import load_search
+from frugalnas.shrinking import read_operators, read_shrinking, write_operators
+from frugalnas.spaces import MobileNet, NASBench201
+
+TABLE = ("--table", "nasbench201/cifar10")
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|nor_conv_3x3~1|skip_connect~2|"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+
+@pytest.fixture(scope="module")
+def supernet(tmp_path_factory):
+    """The folder of a small supernet, which tests only read."""
+    pytest.importorskip("torch")
+    from frugalnas.cli import main
+
+    folder = tmp_path_factory.mktemp("supernets") / "whole"
+    arguments = ["supernet", "train", "--data", "digits", "--run-dir", folder, *SMALL]
+    assert main([str(argument) for argument in arguments]) == 0
+    return folder
+
+
+SMALL = ("--width", 4, "--layers", 1, "--epochs", 1, "--device", "cpu", "--quiet")
+
+
+def left_of(path: Path | str) -> np.ndarray:
+    return read_operators(path, NASBench201()).allowed
+
+
+def without_none() -> Path:
+    """A file of NAS-Bench-201 without `none`."""
+    space = NASBench201()
+    write_operators("left.json", space.restrict(space.allowed & (np.arange(5) != 0)))
+    return Path("left.json")
+
+
+def allowed_in(folder: Path | str) -> list[list[int]]:
+    return yaml.safe_load((Path(folder) / "config.yaml").read_text())["space"]["limits"]["allowed"]
+
+
+def one_line(said, *wanted: str) -> None:
+    assert said.code != 0
+    assert said.err.strip().count("\n") == 0, said.err
+    for words in wanted:
+        assert words in said.err
+
+
+# -- shrink ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_says_what_a_perfect_score_keeps(cli):
+    said = cli("shrink", *TABLE, "--score", "accuracy", "--quiet")
+    assert said.code == 0
+    assert "exact, of all 15,625 architectures" in said.out
+    assert "best left" in said.out
+    assert "parameters" in said.out
+    path = Path("shrunk-nasbench201-accuracy.json")
+    assert f"--operators {path}" in said.out
+    assert read_operators(path, NASBench201()).size <= 156
+    first = read_shrinking(path, NASBench201()).drops[0]
+    assert (first.operator, first.round) == ("none", 0)
+
+
+def test_json_says_what_the_file_says(cli):
+    said = cli("shrink", *TABLE, "--until", "2000", "--statistic", "maximum", "--out", "it.json", "--json", "--quiet")
+    numbers = json.loads(said.out)
+    space = NASBench201()
+    left = read_operators("it.json", space)
+    assert numbers["architectures"] == {"before": 15625, "after": left.size}
+    assert numbers["file"] == "it.json"
+    assert [len(names) for names in numbers["left"].values()] == left.allowed.sum(axis=1).tolist()
+    assert len(numbers["dropped"]) == 30 - left.allowed.sum()
+    assert {drop["margin"] for drop in numbers["dropped"]} == {0.0}
+    assert numbers["best"]["after"] == numbers["best"]["before"], "the maximum never drops the score's own best"
+    assert 0 <= numbers["params"]["dropped_too"] <= len(numbers["dropped"])
+
+
+def test_one_is_left_where_one_is_asked_for(cli):
+    assert cli("shrink", *TABLE, "--score", "params", "--until", 1, "--out", "one.json", "--quiet").code == 0
+    space = read_operators("one.json", NASBench201())
+    assert space.format(space.enumerate()[0]).count("nor_conv_3x3") == 6
+
+
+def test_rules_of_abs_are_taken_by_name(cli):
+    said = cli(
+        "shrink", *TABLE, "--rule", "abs-nasbench201", "--score", "random", "--seed", 3, "--out", "it.json", "--json"
+    )
+    numbers = json.loads(said.out)
+    assert len(numbers["dropped"]) == 20
+    assert {drop["round"] for drop in numbers["dropped"]} == {1}
+    assert "params" in numbers
+    again = cli(
+        "shrink", *TABLE, "--rule", "abs-nasbench201", "--score", "random", "--seed", 3, "--out", "2.json", "--json"
+    )
+    assert json.loads(again.out)["dropped"] == numbers["dropped"]
+
+
+def test_a_limit_counts_what_is_within_it(cli):
+    assert cli("shrink", *TABLE, "--where", "params<=0.3M", "--until", 100, "--out", "it.json", "--quiet").code == 0
+    space = read_operators("it.json", NASBench201())
+    assert space.limits.keys() == {"allowed"}
+    assert 1 <= space.where("params<=0.3M").size <= 100
+
+
+@pytest.mark.pictures
+def test_a_supernet_shrinks_its_space_and_a_search_stays_in_it(cli, supernet):
+    assert cli("shrink", supernet, "--until", 300, "--out", "shrunk.json", "--quiet").code == 0
+    allowed = left_of("shrunk.json")
+    restricted = ("--operators", "shrunk.json", "--run-dir", "found", "--quiet")
+    options = ("--queries", 30, "--initial", 10, "--population", 10, "--mutations", 5, "--crossovers", 5)
+    assert cli("search", "genetic", *options, *restricted, "--supernet", supernet, "--score", "angle").code == 0
+    queries = load_search("found").queries
+    assert allowed[np.arange(6), queries.codes].all()
+    assert allowed_in("found") == [np.flatnonzero(row).tolist() for row in allowed]
+    Path("shrunk.json").unlink()
+    assert cli("resume", "found").code == 0
+
+
+@pytest.mark.pictures
+def test_a_supernet_of_what_is_left_is_scored_and_shrunk_further(cli, supernet):
+    left = without_none()
+    assert cli("supernet", "train", "--data", "digits", "--run-dir", "sn", "--operators", left, *SMALL).code == 0
+    assert len(allowed_in("sn")) == 6
+    said = cli("score", "sn", "--operators", left, "--json")
+    assert json.loads(said.out)["architectures"] == 4**6
+    assert json.loads(cli("score", supernet, "--operators", left, "--json").out)["architectures"] == 4**6
+    assert cli("shrink", "sn", "--until", 100, "--out", "further.json", "--quiet").code == 0
+    assert not left_of("further.json")[:, 0].any()
+    one_line(cli("shrink", "sn", "--until", 4096), "the space of sn is too small", "set a smaller --until")
+    space = NASBench201()
+    write_operators("other.json", space.restrict(space.allowed & (np.arange(5) < 1)))
+    one_line(cli("score", "sn", "--operators", "other.json"), "other.json leaves no operator at")
+
+
+def test_accuracy_of_a_supernet_is_drawn_with_an_interval(cli, supernet):
+    how = (
+        "--score",
+        "accuracy",
+        "--draws",
+        6,
+        "--images",
+        20,
+        "--no-recalibrate",
+        "--until",
+        6000,
+        "--json",
+        "--quiet",
+    )
+    numbers = json.loads(cli("shrink", supernet, *how).out)
+    assert "a sample of" in numbers["said"]
+    assert all(drop["margin"] is None or drop["margin"] >= 0 for drop in numbers["dropped"])
+
+
+# -- what is left, everywhere ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.pictures
+def test_a_table_is_searched_and_compared_within_it(cli):
+    left = without_none()
+    assert cli("search", "evolution", "--queries", 60, "--operators", left, "--run-dir", "s", "--quiet").code == 0
+    assert (load_search("s").queries.codes > 0).all()
+    said = cli(
+        "compare", "random,evolution", "--queries", 60, "--seeds", 2, "--operators", left, "--run-dir", "c", "--quiet"
+    )
+    assert said.code == 0
+    assert allowed_in("c") == [[1, 2, 3, 4]] * 6
+    for found in Path("c").rglob("queries.parquet"):
+        import pyarrow.parquet as pq
+
+        texts = pq.read_table(found)["architecture"].to_pylist()
+        assert texts
+        assert not any("none" in text for text in texts)
+
+
+def test_a_supernet_and_an_encoder_see_it_alone(cli):
+    pytest.importorskip("torch")
+    left = without_none()
+    assert cli("pretrain", "ss-rl", "--operators", left, "--epochs", 1, "--out", "e", "--quiet").code == 0
+    assert allowed_in("e") == [[1, 2, 3, 4]] * 6
+
+
+def test_predictors_are_compared_within_it(cli):
+    left = without_none()
+    how = ("--budgets", 20, "--trials", 2, "--held-out", 200, "--run-dir", "p", "--quiet")
+    assert cli("compare-predictors", "ridge", "--operators", left, *how).code == 0
+    assert allowed_in("p") == [[1, 2, 3, 4]] * 6
+
+
+def test_networks_outside_are_not_counted(cli):
+    pytest.importorskip("torch")
+    left = without_none()
+    for command in (("count", CELL), ("fit", CELL, "--where", "macs<=100M")):
+        one_line(cli(*command, "--operators", left), "has none at 3<-0, which left.json does not leave")
+        assert cli(*command[:1], CELL.replace("none", "skip_connect"), *command[2:], "--operators", left).code == 0
+
+
+@pytest.mark.parametrize("method", ["rlnas", "spos", "fairnas"])
+def test_methods_plan_within_it(cli, method):
+    pytest.importorskip("torch")
+    left = without_none()
+    said = cli(method, "--data", "digits", "--space", "nasbench201", "--operators", left, "--dry-run")
+    assert said.code == 0
+    assert "4,096 architectures" in said.out
+
+
+# -- bad input ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_does_not_fit_is_one_line(cli):
+    Path("there.json").touch()
+    one_line(cli("shrink"), "give one")
+    one_line(cli("shrink", *TABLE, "--out", "there.json"), "there.json is already there; choose another --out")
+    one_line(cli("shrink", *TABLE, "--until", 20_000), "is too small", "15,625 architectures are left")
+    one_line(cli("shrink", *TABLE, "--until", 0), "at least 1")
+    one_line(cli("shrink", *TABLE, "--score", "accurracy"), "accuracy")
+    one_line(cli("shrink", *TABLE, "--rule", "spos"), "abs-spos")
+    one_line(cli("shrink", *TABLE, "--statistic", "median"), "mean, best-tenth")
+    one_line(cli("shrink", *TABLE, "--epoch", 3), "--epoch 3")
+    one_line(cli("shrink", *TABLE, "--where", "params<=1"), "params lie between 73306")
+    one_line(cli("shrink", "runs/nothing"), "runs/nothing")
+    one_line(cli("shrink", "runs/nothing", *TABLE), "give one")
+    assert list(Path().iterdir()) == [Path("there.json")]
+
+
+def test_rules_that_drop_more_than_there_is_are_refused(cli):
+    said = cli("shrink", *TABLE, "--rule", "abs-nasbench201", "--operators", without_none(), "--out", "it.json")
+    one_line(said, "abs-nasbench201 drops 20 operators, but nasbench201 has 24 at 6 places")
+
+
+def test_files_that_do_not_fit_are_one_line(cli):
+    write_operators("mobile.json", MobileNet())
+    one_line(cli("search", "--operators", "mobile.json"), "mobile.json is of mobilenet, not of nasbench201")
+    one_line(cli("search", "--operators", "nothing.json"), "nothing.json: cannot be read")
+    data = json.loads(without_none().read_text())
+    data["places"][2]["operators"] = []
+    Path("empty.json").write_text(json.dumps(data))
+    one_line(cli("compare", "random", "--operators", "empty.json"), "leaves no operator at")
+    data["places"][2]["operators"] = [{"name": "conv9", "id": 9}]
+    Path("unknown.json").write_text(json.dumps(data))
+    one_line(cli("rlnas", "--data", "digits", "--operators", "unknown.json", "--dry-run"), "the operator 'conv9' at")
+
+
+def test_scores_that_are_no_numbers_are_one_line(cli, supernet, tmp_path):
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(supernet, broken)
+    for path in broken.rglob("*.safetensors"):
+        state = load_file(path)
+        save_file(
+            {name: value * float("nan") if value.is_floating_point() else value for name, value in state.items()}, path
+        )
+    said = cli("shrink", broken, "--quiet")
+    one_line(said, "are not finite: there is no angle; take an earlier epoch")
+    assert not list(Path().glob("*.json"))
