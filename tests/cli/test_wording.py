@@ -32,6 +32,7 @@ def typed_names():
     """What commands take by name, and the values of recipes."""
     from frugalnas.data import Augmentation
     from frugalnas.encoders.recipe import PretrainingRecipe
+    from frugalnas.methods.abs import ABS
     from frugalnas.methods.recipe import MethodRecipe
     from frugalnas.methods.rlnas import RLNAS
     from frugalnas.supernets import SupernetRecipe
@@ -44,7 +45,7 @@ def typed_names():
             names |= {option.lstrip("-").replace("-", "_") for option in action.option_strings} | {action.dest}
     for record in (Recipe, SupernetRecipe, PretrainingRecipe, MethodRecipe, Augmentation):
         names |= {field.name for field in fields(record)}
-    names |= {setting for part in RLNAS.parts.values() for setting in part.known or ()}
+    names |= {setting for method in (RLNAS, ABS) for part in method.parts.values() for setting in part.known or ()}
     for registry in (STRATEGIES, SPACES, PREDICTORS):
         names |= {option for name in registry.targets for option in constructor_options(registry.resolve(name))}
     return names

@@ -147,5 +147,5 @@ def _refuse_nan(codes: Codes, values: FloatArray, space: SearchSpace, name: str)
         first = space.format(codes[int(np.argmax(wrong))])
         raise FrugalnasError(
             f"{name} is no number for {int(wrong.sum()):,} of {len(codes):,} architectures, {first} the first of them: operators "
-            "have no mean; take a table or an epoch that has all, or a space without those (`restrict`, `where`)"
+            "have no mean; take a table or an epoch that has all, or a space without those (`operators`, `where`)"
         )
