@@ -225,6 +225,9 @@ def test_what_does_not_fit_is_one_line(cli):
     Path("there.json").touch()
     one_line(cli("shrink"), "give one")
     one_line(cli("shrink", *TABLE, "--out", "there.json"), "there.json is already there; choose another --out")
+    one_line(
+        cli("shrink", *TABLE, "--out", "missing/it.json"), "missing is not there; make it, or choose another --out"
+    )
     one_line(cli("shrink", *TABLE, "--until", 20_000), "is too small", "15,625 architectures are left")
     one_line(cli("shrink", *TABLE, "--until", 0), "at least 1")
     one_line(cli("shrink", *TABLE, "--score", "accurracy"), "accuracy")

@@ -110,6 +110,8 @@ def _run(parsed: argparse.Namespace) -> None:
     out = parsed.out or Path(f"shrunk-{subject.space.name}-{parsed.score.replace('+', '-')}.json")
     if out.exists():
         raise FrugalnasError(f"{out} is already there; choose another `out`")
+    if not out.parent.is_dir():
+        raise FrugalnasError(f"{out.parent} is not there; make it, or choose another `out`")
     how: dict[str, Any] = {"statistic": parsed.statistic, "seed": parsed.seed}
     draws = parsed.draws
     if draws is None and parsed.table is None and parsed.score != RANDOM and not fast(parsed.score):
@@ -279,12 +281,13 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
     numbers = _numbers(parsed, subject, found, beside, out)
     size = numbers["architectures"]
     within = f" with {parsed.where}" if parsed.where else ""
+    counted = "combinations of operators" if found.rule.combinations else "architectures"
     rows = [
         ("score", f"{parsed.score} of {subject.of}: {numbers['said']}"),
-        ("rule", f"{found.rule.name}, until {found.rule.until:,.0f} architectures"),
+        ("rule", f"{found.rule.name}, until {found.rule.until:,.0f} {counted}"),
         (
             "space",
-            f"{subject.space.name}{within}: {_amount(size['before'])} architectures, {_amount(size['after'])} are left",
+            f"{subject.space.name}{within}: {_amount(size['before'])} {counted}, {_amount(size['after'])} are left",
         ),
         ("dropped", f"{len(found.drops)} operators in {found.drops[-1].round + 1} rounds: {found.done}"),
     ]
