@@ -1,10 +1,12 @@
 """Scores of operators: how long they take, how near they are to a million samples, and what they leave of NAS-Bench-201.
 
-Times are those of one core. What is left of NAS-Bench-201 is judged on five columns of the benchmark; no supernet is trained.
+Times are those of one core. What is left of NAS-Bench-201 is judged on five columns of the benchmark: `left` trains no supernet,
+`supernets` ten small ones, in half a minute of processor time each, and keeps them in a temporary folder.
 
 python benchmarks/operator_scores.py times
 python benchmarks/operator_scores.py million
 python benchmarks/operator_scores.py left ../shared/data/nasbench201.parquet
+python benchmarks/operator_scores.py supernets ../shared/data/nasbench201.parquet ../shared/data/cifar10
 """
 
 from __future__ import annotations
@@ -25,21 +27,33 @@ from pathlib import Path
 
 import angle as angles_of
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import t as student
 
 import frugalnas as fn
+from frugalnas.data import SplitSpec
 from frugalnas.predictors import GaussianProcess
 from frugalnas.scores import Angle, Counted, OperatorScores, drawn_scores, operator_scores, scores_of, tensor_names
 from frugalnas.scores.expected_angle import left_out
 from frugalnas.scores.moments import moments
+from frugalnas.scores.operators import STATISTICS
+from frugalnas.searches.supernet_scores import open_score
 from frugalnas.shrinking import Shrinker, Shrinking
 from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201, Population, SearchSpace
+from frugalnas.spaces.arrays import ranks
+from frugalnas.trainings.supernet import train_supernet
 
 REPEATS = 5
 SAMPLES = 1_000_000
 SIZES = (2000, 500, 100)
 BEST_CELLS = 156
+IMAGES = 9600
+"""That a small supernet is trained on: 150 batches an epoch."""
+
+LABELLED = ("random", "true")
+
 COLUMNS = ("cifar10_val200", "cifar10_test200", "cifar100_val200", "cifar100_test200", "imagenet16-120 validation")
 LABELS = {column: column.replace("test", "val") for column in COLUMNS}
 """A search knows validation accuracies of the same data set alone."""
@@ -131,8 +145,6 @@ def against(found: OperatorScores, codes: np.ndarray, score: Angle) -> None:
 
 def accuracies(parquet: Path) -> dict[str, np.ndarray]:
     """Five columns in the order of `enumerate`."""
-    import pyarrow.parquet as pq
-
     space = NASBench201()
     rows = pq.read_table(parquet)
     places = space.keys(np.stack([space.parse(text) for text in rows["arch_str"].to_pylist()])).astype(int)
@@ -231,14 +243,126 @@ def shown(values: np.ndarray) -> str:
     return f"{best:.2f}/{share:.0f}{spread}"
 
 
+# -- what small supernets leave of it ----------------------------------------------------------------------------------
+
+
+def supernet(images: Path, cache: Path, labels: str, seed: int) -> Path:
+    """The run of a small supernet that has seen some images twice; one that is in the cache is not trained again."""
+    folder = cache / f"{labels}-seed{seed}"
+    if folder.exists():
+        fn.resume_run(folder)  # does nothing where it is finished
+        return folder
+    started = time.process_time()
+    some, first = cache / "images", "train-00000-of-00002.parquet"
+    if not some.exists():
+        some.mkdir()
+        pq.write_table(pq.read_table(images / first).slice(0, IMAGES), some / first)
+    train_supernet(
+        NASBench201(width=8, cells=1),
+        fn.Images(some, split=SplitSpec("whole", val=0.0, test=0.0)),
+        "rlnas-nasbench201",
+        run_dir=folder,
+        settings={"labels": labels, "epochs": 2, "schedule_epochs": 250},
+        seed=seed,
+        compute=fn.Compute("cpu"),
+    )
+    print(f"trained {folder.name} in {time.process_time() - started:.0f} processor seconds", flush=True)
+    return folder
+
+
+def synflow(run: Path, cache: Path) -> np.ndarray:
+    """Of all cells as small untrained networks, of one initialisation; what is in the cache is not computed again."""
+    file = cache / "synflow.npy"
+    if not file.exists():
+        started = time.process_time()
+        score = open_score(run, "synflow")
+        np.save(file, score(score.space.enumerate()))
+        print(f"SynFlow of all cells in {time.process_time() - started:.0f} processor seconds", flush=True)
+    return np.load(file)
+
+
+def joined(*scores: np.ndarray) -> np.ndarray:
+    """The mean of their ranks among all cells, as `+` joins scores."""
+    return np.mean([ranks(values) for values in scores], axis=0)
+
+
+def known_by(runs: dict[tuple[str, int], Path], flow: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """What each way knows of all cells: one array where no supernet has a part in it, else one for each seed."""
+    space = NASBench201()
+    codes = space.enumerate()
+    params = space.count("params", codes)
+    found = {"synflow": [flow], "params+synflow": [joined(params, flow)]}
+    for labels in LABELLED:
+        folders = [folder for (name, _), folder in runs.items() if name == labels]
+        angles = {
+            (rule, base): [open_score(folder, rule=rule, base=base)(codes) for folder in folders]
+            for rule in ("default", "abs-nasbench201")
+            for base in (0, 1)
+        }
+        found |= {f"{labels} labels, angle by {rule} from epoch {base}": each for (rule, base), each in angles.items()}
+        of_each = angles["default", 1]
+        found[f"{labels} labels, angle+params"] = [joined(angle, params) for angle in of_each]
+        found[f"{labels} labels, angle+synflow"] = [joined(angle, flow) for angle in of_each]
+        found[f"{labels} labels, angle+params+synflow"] = [joined(angle, params, flow) for angle in of_each]
+    return found
+
+
+def supernets(parquet: Path, images: Path, cache: Path, seeds: int) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    runs = {(labels, seed): supernet(images, cache, labels, seed) for seed in range(seeds) for labels in LABELLED}
+    columns = accuracies(parquet)
+    space = NASBench201()
+    params = space.count("params", space.enumerate())
+    ways: dict[str, list[Take]] = {
+        "random": [partial(drawn_scores, seed=seed) for seed in range(4 * seeds)],
+        "parameters": [of_values(params, "mean", seed) for seed in range(4 * seeds)],
+    }
+    for name, known in known_by(runs, synflow(runs["random", 0], cache)).items():
+        for statistic in STATISTICS:
+            ways[f"{name}, {statistic}"] = [of_values(values, statistic) for values in known]
+    for at_once in (False, True):
+        found = {}  # [seeds, columns, sizes, 2]
+        for name, takes in ways.items():
+            spaces = [shrunk(take, at_once) for take in takes]
+            found[name] = np.array([[judged(each, values) for values in columns.values()] for each in spaces])
+        how = "at once" if at_once else "one after the other"
+        print(f"\n{how}: mean and 95 % interval over seeds\n| | {' | '.join(columns)} |")
+        for name, of_seeds in found.items():
+            words = ["; ".join(estimated(each) for each in column) for column in of_seeds.transpose(1, 2, 0, 3)]
+            print(f"| {name} | {' | '.join(words)} |", flush=True)
+        for place, size in enumerate(SIZES):
+            print(f"\n{how}, at most {size} cells: each seed\n| | {' | '.join(columns)} |")
+            for name, of_seeds in found.items():
+                if len(of_seeds) == seeds:
+                    each = [
+                        " ".join(f"{best:.2f}/{share:.0f}" for best, share in of_seeds[:, c, place]) for c in range(5)
+                    ]
+                    print(f"| {name} | {' | '.join(each)} |", flush=True)
+
+
+def estimated(values: np.ndarray) -> str:
+    """Mean of accuracy / per cent, each with Student's 95 % interval where there are several seeds, shape [seeds, 2]."""
+    best, share = values.mean(axis=0)
+    if len(values) == 1:
+        return f"{best:.2f}/{share:.0f}"
+    margins = student.ppf(0.975, len(values) - 1) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    return f"{best:.2f} ± {margins[0]:.2f}/{share:.0f} ± {margins[1]:.0f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["times", "million", "left"])
-    parser.add_argument("parquet", nargs="?", type=Path)
+    parser.add_argument("part", choices=["times", "million", "left", "supernets"])
+    parser.add_argument("parquet", nargs="?", type=Path, help="nasbench201.parquet")
+    parser.add_argument("images", nargs="?", type=Path, help="folder with CIFAR-10's Parquet files")
     parser.add_argument("--seeds", type=int, default=5)
+    cache = Path(tempfile.gettempdir()) / "frugalnas-operator-scores"
+    parser.add_argument("--cache", type=Path, default=cache, help=f"folder that keeps trained supernets [{cache}]")
     given = parser.parse_args()
     if given.part == "left":
         left(given.parquet, given.seeds)
+    elif given.part == "supernets":
+        torch.set_num_threads(1)
+        supernets(given.parquet, given.images, given.cache, given.seeds)
     else:
         {"times": times, "million": million}[given.part]()
 
