@@ -154,7 +154,8 @@ def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = ""
     listed = list(choices)
     if not listed:
         return FrugalnasError(f"unknown {kind} {name!r}; there are none{hint}")
-    near = get_close_matches(str(name), listed, n=1)
+    begun = [choice for choice in listed if name and choice.startswith(str(name))]
+    near = begun if len(begun) == 1 else get_close_matches(str(name), listed, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")
 

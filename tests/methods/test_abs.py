@@ -186,6 +186,9 @@ def test_what_it_would_do_is_said_before_it_begins(images, tmp_path, cli, monkey
     assert said.code == 0, said.err
     assert "about 2 rounds by angle, rule one-by-one: 6 operators a round; after the first 1 epochs each" in said.out
     assert "until 1,000 architectures are left" in said.out
+    alone = cli("abs", "--data", images / "shapes.npz", "--dry-run", "--until", 1)
+    assert "until a single one is left" in alone.out
+    assert "architectures scored by" not in alone.out
 
 
 # -- bad input -----------------------------------------------------------------------------------------------------------

@@ -37,9 +37,10 @@ class ABS(ImageMethod):
     baselines: Baselines
 
     @property
-    def foreseen(self) -> SearchSpace:
+    def foreseen(self) -> SearchSpace | None:
         """See `ImageMethod.foreseen`: one of about the size that shrinking leaves."""
-        return self.spaces.retrained.restrict(self.shrinking.foreseen.space.allowed)
+        left = self.spaces.retrained.restrict(self.shrinking.foreseen.space.allowed)
+        return left if left.size > 1 and not self.shrinking.only else None
 
     def carry_out(self, stages: Stages) -> dict[str, Any]:
         """Train and drop until it is enough, search what is left, retrain."""

@@ -111,8 +111,8 @@ class ImageMethod(Method):
         return spaces_of(recipe, int(self.preprocessing["input_size"]), len(self.classes))
 
     @property
-    def foreseen(self) -> SearchSpace:
-        """The space that will be searched, as far as it is known before anything begins."""
+    def foreseen(self) -> SearchSpace | None:
+        """The space that will be searched, as far as it is known before anything begins; None where none will be."""
         return self.spaces.retrained
 
     @property

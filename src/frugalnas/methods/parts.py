@@ -276,14 +276,19 @@ class GeneticSearch(Part):
                 f"{name} has a preset and {', '.join(set(settings) & set(_BREEDING))}; give one of them"
             )
 
-    def strategy(self, space: SearchSpace | None = None) -> Strategy:
-        """The search, anew: of this space, or of all networks that may be retrained."""
+    @property
+    def strategy(self) -> Strategy:
+        """The search of all networks that may be retrained, anew."""
+        return self.strategy_in(self.method.spaces.retrained)
+
+    def strategy_in(self, space: SearchSpace) -> Strategy:
+        """The search of a space, anew."""
         from frugalnas.registry import STRATEGIES
 
         options = {name: value for name, value in self.settings.items() if name != "generations"}
         name = "genetic-paper" if "preset" in options else "genetic"
         described = {"name": name, "options": {**options, "seed": self.method.seed}}
-        made: Strategy = STRATEGIES.create(described, self.method.spaces.retrained if space is None else space)
+        made: Strategy = STRATEGIES.create(described, space)
         return made
 
     def evaluations(self, strategy: Strategy) -> int:
@@ -294,7 +299,7 @@ class GeneticSearch(Part):
         """What it finds in the evaluator's space, asking it."""
         from frugalnas.searches import search
 
-        strategy = self.strategy(getattr(evaluator, "space", None))
+        strategy = self.strategy_in(getattr(evaluator, "space", self.method.spaces.retrained))
         found: SearchResult = stages.run("search", "search", search, strategy, evaluator, self.evaluations(strategy))
         return found
 
@@ -303,18 +308,21 @@ class GeneticSearch(Part):
         from frugalnas.methods.spaces import alive
         from frugalnas.searches.budget import Budget
 
-        strategy, space = self.strategy(), self.method.spaces.retrained
+        strategy, space = self.strategy, self.method.spaces.retrained
         Budget(self.evaluations(strategy)).check(strategy)
         if space.enumerable:
             alive(space, space.enumerate())
         return ()
 
-    def plan(self) -> StagePlan:
-        """How many networks it would look at."""
+    def plan(self) -> StagePlan | None:
+        """How many networks it would look at; None where there will be nothing to search."""
         from frugalnas.runs.progress import duration
         from frugalnas.searches.scoring import IMAGES
 
-        count, name = self.evaluations(self.strategy(self.method.foreseen)), self.method.score_name
+        space = self.method.foreseen
+        if space is None:
+            return None
+        count, name = self.evaluations(self.strategy_in(space)), self.method.score_name
         seconds = 0.0
         if "accuracy" in name.split("+"):
             images = self.method.recipe["score"].get("images", IMAGES)

@@ -90,7 +90,7 @@ class Rounds(Part):
 
     @classmethod
     def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
-        """Refuse unknown settings, and unknown rules."""
+        """Refuse unknown settings and rules, and what is no number of architectures."""
         from frugalnas.shrinking import SHRINKERS
 
         super().refuse(name, settings)
@@ -212,7 +212,8 @@ class Rounds(Part):
         said = f"about {rounds} round{'s' * (rounds > 1)} by {self.score}, rule {rule.name}: {rule.drop} operators{each} a round"
         if later:
             said += f"; after the first {self._epochs(epochs)} epochs each, about {duration(seconds)}"
-        return StagePlan("shrinking", f"{said}; until {rule.until:,.0f} architectures are left", seconds)
+        enough = f"{rule.until:,.0f} architectures are" if rule.until > 1 else "a single one is"
+        return StagePlan("shrinking", f"{said}; until {enough} left", seconds)
 
     def _epochs(self, first: int) -> int:
         """Of each later round."""
@@ -304,8 +305,7 @@ class SupernetOfTheRest(Supernet):
     @property
     def needed(self) -> bool:
         """Whether there will be one."""
-        rounds: Rounds = self.method.shrinking  # type: ignore[attr-defined]
-        return self.fresh and not rounds.only and self.foreseen.size > 1
+        return self.fresh and self.method.foreseen is not None
 
     def of(self, stages: Stages, rest: Shrunk) -> SupernetResult:
         """It trained; the last round's where none is."""

@@ -340,7 +340,7 @@ def _files(run: MethodResult) -> list[Markup]:
         rows.append([tag("code", result["network"]), takes if result.get("trained", True) else untrained])
     rows += [[tag("code", path), "exported"] for path in result.get("exported", ())]
     if "shrinking" in result:
-        rows.append([tag("code", result["shrinking"]["operators"]), "what is left of the space: --operators takes it"])
+        rows.append([tag("code", result["shrinking"]["operators"]), "what is left of the space, and how it came about"])
     if result:
         rows.append([tag("code", "result.json"), "what is said here of the best architectures, as data"])
     return [tag("p", "In ", tag("code", str(run.run_dir)), ":"), table(["file", ""], rows, 0)]
