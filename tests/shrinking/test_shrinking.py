@@ -236,8 +236,8 @@ def test_one_call_gives_a_smaller_space():
 def test_history_says_when_each_operator_went():
     space = MobileNet()
     shrinking = shrunk(space, SHRINKERS["abs-spos"])
-    scores, errors, rounds = shrinking.history()
-    assert len(scores) == len(errors) == len(rounds) == 141
+    scores, margins, rounds = shrinking.history()
+    assert len(scores) == len(margins) == len(rounds) == 141
     assert np.bincount(rounds[rounds >= 0]).tolist() == [7] * len(shrinking.steps)
     np.testing.assert_array_equal(rounds == -1, shrinking.operators.left(shrinking.space.allowed))
     for drop in shrinking.drops:

@@ -18,7 +18,7 @@ from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
     from frugalnas.scores import OperatorScores, Score
-    from frugalnas.shrinking import Drop, Shrinker, Shrinking, TableScore
+    from frugalnas.shrinking import Shrinker, Shrinking, TableScore
     from frugalnas.spaces import SearchSpace
 
 RANDOM = "random"
@@ -188,10 +188,9 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
     rule = rule if until is None else replace(rule, until=until)
     over = Shrinking(space, rule).done
     if over:
-        mend = "train a supernet of a larger one" if parsed.table is None else "take a table of a larger one"
         raise FrugalnasError(
             f"the space of {subject.of} is too small for {rule.name} until {rule.until:,.0f}: {over}; set "
-            f"a smaller `until`, or {mend}"
+            f"a smaller `until`, or take the `rule` one-by-one"
         )
     return rule
 
@@ -209,13 +208,6 @@ def _shrunk(start: Shrinking, take: Callable[[SearchSpace], OperatorScores], wha
 
 
 # -- what is shown -----------------------------------------------------------------------------------------------------
-
-
-def _margin(drop: Drop) -> float | None:
-    """Half the width of a 95 % interval of the score that dropped an operator; None where nothing is known."""
-    from frugalnas.scores.operators import NORMAL
-
-    return None if drop.error != drop.error else NORMAL[0.95] * drop.error
 
 
 def _left(found: Shrinking) -> dict[str, list[str]]:
@@ -262,7 +254,7 @@ def _numbers(
                 "place": drop.place,
                 "operator": drop.operator,
                 "score": None if drop.score != drop.score else drop.score,
-                "margin": _margin(drop),
+                "margin": None if drop.margin != drop.margin else drop.margin,
             }
             for drop in found.drops
         ],
@@ -312,7 +304,7 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
             [str(drop["round"]), drop["place"], drop["operator"], *_shown(drop["score"], drop["margin"], way)]
             for drop in numbers["dropped"]
         ],
-        ("round", "place", "dropped", parsed.score, "95 %"),
+        ("round", "place", "dropped", parsed.score, "left out" if way == "second order" else "95 %"),
     )
     print()
     print_columns([[place, ", ".join(names)] for place, names in numbers["left"].items()], ("place", "left"))

@@ -63,7 +63,7 @@ class Shrunk:
                 "operator": drop.operator,
                 "round": drop.round + 1,
                 "score": drop.score,
-                "interval": [drop.score - 1.96 * drop.error, drop.score + 1.96 * drop.error],
+                "interval": [drop.score - drop.margin, drop.score + drop.margin],
             }
             for drop in self.shrinking.drops
         ]

@@ -21,18 +21,16 @@ if TYPE_CHECKING:
 
 ROW = 0.3
 """Height of a place, inches."""
-WIDE = 1.96
-"""Standard errors on either side of a score: 95 %."""
 
 
 def operators_figure(shrinking: Shrinking) -> Figure:
     """A figure, two columns wide: places by operators, coloured by the last score that each had; those left have a frame.
 
-    Written in each is the round that dropped it, from 1, and its score, with what a 95 % interval is wide on either side where the
-    score is not exact.
+    Written in each is the round that dropped it, from 1, and its score, with how far the expectation may be from it
+    where it is not exact: a 95 % interval of a sample, what an expansion leaves out of its own.
     """
     operators = shrinking.operators
-    scores, errors, rounds = shrinking.history()
+    scores, margins, rounds = shrinking.history()
     names = list(dict.fromkeys(operators.names))
     grid = np.full((len(operators.places), len(names)), np.nan)
     columns = [names.index(name) for name in operators.names]
@@ -41,14 +39,14 @@ def operators_figure(shrinking: Shrinking) -> Figure:
         axes = figure.add_subplot()
         shown = axes.imshow(grid, cmap="Blues", aspect="auto", alpha=0.4)
         digits = _digits(scores)
-        for place, column, score, error, number in zip(
-            operators.place.tolist(), columns, scores, errors, rounds.tolist(), strict=True
+        for place, column, score, margin, number in zip(
+            operators.place.tolist(), columns, scores, margins, rounds.tolist(), strict=True
         ):
             if number == -2:
                 continue
             said = [] if np.isnan(score) else [f"{score:.{digits}f}"]
-            if error > 0:
-                said[0] += f" ± {WIDE * error:.{digits}f}"
+            if margin > 0:
+                said[0] += f" ± {margin:.{digits}f}"
             if number >= 0:
                 said.insert(0, f"round {number + 1}")
             colour = GREY if number >= 0 else INK

@@ -61,7 +61,18 @@ class OperatorScores:
     @property
     def exact(self) -> bool:
         """Whether the numbers are the expectations themselves."""
-        return self.way in ("enumerated", "summed", "drawn") and not self.note
+        return self.way in ("enumerated", "summed") and not self.note
+
+    def margin(self, errors: NDArray[np.float64], level: float = 0.95) -> NDArray[np.float64]:
+        """How far from the numbers the expectations may be: an interval of a sample, what an expansion leaves out of its own.
+
+        Args:
+            errors: of the numbers, as `errors` has them.
+            level: 0.9, 0.95 or 0.99, of a sample.
+        """
+        if level not in NORMAL:
+            raise unknown_name("level of an interval", level, map(str, NORMAL))
+        return errors if self.way == "second order" else NORMAL[level] * errors
 
     def interval(self, level: float = 0.95) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the numbers may be, lowest and highest, shapes [genes, values].
@@ -69,9 +80,7 @@ class OperatorScores:
         Args:
             level: 0.9, 0.95 or 0.99 of what is drawn.
         """
-        if level not in NORMAL:
-            raise unknown_name("level of an interval", level, map(str, NORMAL))
-        margin = NORMAL[level] * self.errors
+        margin = self.margin(self.errors, level)
         return self.scores - margin, self.scores + margin
 
     @property

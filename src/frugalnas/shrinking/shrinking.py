@@ -28,7 +28,7 @@ class Drop:
         step: the step that dropped it, from 0.
         round: the round of that step, from 0.
         score: that it had then; NaN where no architecture within the limits had it.
-        error: of the score.
+        margin: how far the expectation may be from it; see `OperatorScores.margin`.
     """
 
     place: str
@@ -37,7 +37,7 @@ class Drop:
     step: int
     round: int
     score: float
-    error: float
+    margin: float
 
 
 @dataclass(frozen=True)
@@ -172,25 +172,25 @@ class Shrinking:
                         place,
                         self.round_of(place),
                         float(worth.scores[number]),
-                        float(worth.errors[number]),
+                        float(step.scores.margin(worth.errors)[number]),
                     )
                 )
         return found
 
     def history(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """Of each operator the last score that it had, its error, and the round that dropped it, shapes [operators].
+        """Of each operator the last score that it had, its margin, and the round that dropped it, shapes [operators].
 
         NaN is the score of one that had none, -1 the round of one that is left, -2 that of one that was not there.
         """
         size = len(self.operators.names)
-        scores, errors = np.full(size, np.nan), np.full(size, np.nan)
+        scores, margins = np.full(size, np.nan), np.full(size, np.nan)
         rounds = np.where(self.operators.left(self.start.allowed), -1, -2)
         for place, step in enumerate(self.steps):
             worth = Worth.of(self.operators, step.scores)
             there = ~np.isnan(worth.scores)
-            scores[there], errors[there] = worth.scores[there], worth.errors[there]
+            scores[there], margins[there] = worth.scores[there], step.scores.margin(worth.errors)[there]
             rounds[list(step.dropped)] = self.round_of(place)
-        return scores, errors, rounds
+        return scores, margins, rounds
 
     # -- written down ----------------------------------------------------------------------------------------------
 
