@@ -69,7 +69,7 @@ def test_a_runtime_that_is_not_there_is_refused_with_the_line_that_installs_it(m
     with pytest.raises(FrugalnasError, match=r"needs openvino; .*pip install 'frugalnas\[openvino\]'"):
         measure_latency(small(), runtime="openvino", repeats=1)
     with pytest.raises(
-        FrugalnasError, match="unknown runtime 'onnx'; did you mean 'onnxruntime'? choose one of: torch"
+        FrugalnasError, match=r"unknown runtime 'onnx'; did you mean 'onnxruntime'\? choose one of: torch"
     ):
         measure_latency(small(), runtime="onnx", repeats=1)
 
