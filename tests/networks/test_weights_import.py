@@ -301,7 +301,8 @@ def checkpoint_of(name, path):
         net, *_ = reference(known.text, auxiliary=True, **known.options)
         torch.save(wrapped(net.tensors), path)
         return
-    space = SPACES.create({"name": known.space, "options": {**known.options, "input_size": 32}})
+    size = {} if known.space == "resnet" else {"input_size": 32}  # residual networks for small images have another stem
+    space = SPACES.create({"name": known.space, "options": {**known.options, **size}})
     tensors = build(space, space.parse(known.text)).state_dict()
     torch.save({"state_dict": {f"module.layer{n}.{k}": tensor for n, (k, tensor) in enumerate(tensors.items())}}, path)
 
