@@ -31,20 +31,14 @@ class Arrivals(Loop):
         self.begun: set[int] = set()
         self.arrived: deque[tuple[int, Evaluations]] = deque()
 
-    def _go(self) -> str:
-        self._take_state()
-        while True:
-            stop = self._stop()
-            if stop is not None:
-                self._take_state()
-                return stop
-            nothing = self._fill()
-            if not self.waiting:
-                return nothing
-            trials = self._replayed() if self.unplayed else self._answered()
-            answer = self.ledger.queries.evaluations([len(self.ledger) - 1] * len(trials))
-            self.strategy.tell(trials, answer)
-            self._after_tell()
+    def _turn(self) -> str | None:
+        nothing = self._fill()
+        if not self.waiting:
+            return nothing
+        trials = self._replayed() if self.unplayed else self._answered()
+        answer = self.ledger.queries.evaluations([len(self.ledger) - 1] * len(trials))
+        self.strategy.tell(trials, answer)
+        return None
 
     def _fill(self) -> str:
         """Ask until every worker has something to do, or the strategy nothing to ask for, and why."""

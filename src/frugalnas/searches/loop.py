@@ -102,9 +102,22 @@ class Loop(ABC):
         space, optimum = self.strategy.space, self.evaluator.optimum
         return SearchResult(space, self.ledger.queries, stop, self._seconds(), optimum, run_dir)
 
-    @abstractmethod
     def _go(self) -> str:
         """Ask, evaluate and tell until the reason to stop, which is returned."""
+        self._take_state()
+        while True:
+            stop = self._stop()
+            if stop is not None:
+                self._take_state()
+                return stop
+            over = self._turn()
+            if over is not None:
+                return over
+            self._after_tell()
+
+    @abstractmethod
+    def _turn(self) -> str | None:
+        """Ask, evaluate and tell once; the reason to stop where there is nothing further to do."""
 
     def _pick_up(self, folder: RunFolder) -> str | None:
         """Go back to where the run was; the reason to stop where a stateful evaluator has nothing left to do."""

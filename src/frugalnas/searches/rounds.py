@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import reduce
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,31 +20,27 @@ class Rounds(Loop):
     The journal has the beginning of a round that was cut off; resumed, the strategy asks for it again.
     """
 
-    def _go(self) -> str:
-        fruitless = 0
-        self._take_state()
-        while True:
-            stop = self._stop()
-            if stop is not None:
-                self._take_state()
-                return stop
-            rounds = self._ask()
-            trials = reduce(Trials.joined, rounds)
-            if not len(trials):
-                return "the space is exhausted"
-            before = len(self.ledger)
-            evaluations = self._evaluate(trials)
-            if evaluations is None:
-                # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
-                return self._stop() or "the budget is spent"
-            start = 0
-            for asked in [trials] if trials.group is None else rounds:  # groups under the strategy's own numbers
-                self.strategy.tell(asked, evaluations.take(slice(start, start + len(asked))))
-                start += len(asked)
-            fruitless = fruitless + 1 if len(self.ledger) == before else 0
-            if fruitless == FRUITLESS_ASKS:
-                return NOTHING_NEW
-            self._after_tell()
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.fruitless = 0
+        """Rounds in a row that brought no new network."""
+
+    def _turn(self) -> str | None:
+        rounds = self._ask()
+        trials = reduce(Trials.joined, rounds)
+        if not len(trials):
+            return "the space is exhausted"
+        before = len(self.ledger)
+        evaluations = self._evaluate(trials)
+        if evaluations is None:
+            # The budget ended inside the round: the journal has its beginning, and a larger budget asks for it again.
+            return self._stop() or "the budget is spent"
+        start = 0
+        for asked in [trials] if trials.group is None else rounds:  # groups under the strategy's own numbers
+            self.strategy.tell(asked, evaluations.take(slice(start, start + len(asked))))
+            start += len(asked)
+        self.fruitless = self.fruitless + 1 if len(self.ledger) == before else 0
+        return NOTHING_NEW if self.fruitless == FRUITLESS_ASKS else None
 
     def _ask(self) -> list[Trials]:
         """A round, or as many rounds as keep every worker busy; none follows one that has groups."""

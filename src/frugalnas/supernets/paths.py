@@ -134,11 +134,8 @@ class CostUniform(PathSampler):
         super().__init__(space, draws, seed)
         low, high = _range_of(space, "macs")
         self.edges = np.linspace(low, high, self.bins + 1)
-        self.within = [
-            space.where(f"macs>={lower:.0f},macs<={upper:.0f}")
-            for lower, upper in pairwise(self.edges)
-            if _any_within(space, lower, upper)
-        ]
+        bins = (_bin(space, lower, upper) for lower, upper in pairwise(self.edges))
+        self.within = [each for each in bins if each is not None]
         if not self.within:
             raise _misfit("cost-uniform", space, "nothing was found in any of its bins", "uniform")
 
@@ -163,13 +160,14 @@ def _range_of(space: SearchSpace, quantity: str) -> tuple[float, float]:
     return low, high
 
 
-def _any_within(space: SearchSpace, lower: float, upper: float) -> bool:
-    """Whether an architecture with so many multiply-adds can be drawn."""
+def _bin(space: SearchSpace, lower: float, upper: float) -> SearchSpace | None:
+    """The architectures with so many multiply-adds; None where none can be drawn."""
     try:
-        space.where(f"macs>={lower:.0f},macs<={upper:.0f}").sample(1, np.random.default_rng(0))
+        within = space.where(f"macs>={lower:.0f},macs<={upper:.0f}")
+        within.sample(1, np.random.default_rng(0))
     except FrugalnasError:
-        return False
-    return True
+        return None
+    return within
 
 
 class Projected(PathSampler):
