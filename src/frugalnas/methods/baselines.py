@@ -46,8 +46,13 @@ class Baselines(Part):
     @property
     def networks(self) -> tuple[str, ...]:
         """Which are trained: none where nothing is retrained."""
+        return tuple(self.settings.get("networks", NETWORKS)) if self.retraining.top else ()
+
+    @property
+    def retraining(self) -> Retraining:
+        """How the winner was trained."""
         retraining: Retraining = self.method.retrain  # type: ignore[attr-defined]  # there is no baseline without
-        return tuple(self.settings.get("networks", NETWORKS)) if retraining.top else ()
+        return retraining
 
     def run(self, stages: Stages, best: Finalists, trained: Sequence[TrainingResult]) -> dict[str, TrainingResult]:
         """The trained baselines by name.
@@ -63,17 +68,15 @@ class Baselines(Part):
         if not self.networks:
             return {}
         space, winner = self.method.spaces.retrained, best.codes[winner_of(trained)]
-        how: dict[str, Any] = self.method.retrain.how  # type: ignore[attr-defined]
-        images = self.method.retrain.images  # type: ignore[attr-defined]
         return {
             name: stages.run(
                 f"baseline-{place}",
                 "training",
                 train,
                 as_costly(name, space, winner, self.method.seed),
-                images,
+                self.retraining.images,
                 seed=self.method.seed,
-                **how,
+                **self.retraining.how,
             )
             for place, name in enumerate(self.networks, 1)
         }
@@ -84,8 +87,7 @@ class Baselines(Part):
             return None
         from frugalnas.runs.progress import duration
 
-        retraining: Retraining = self.method.retrain  # type: ignore[attr-defined]
-        seconds = retraining.middle[1].seconds * len(self.networks)
+        seconds = self.retraining.middle[1].seconds * len(self.networks)
         said = f"{' and '.join(self.networks)} at the winner's cost, trained as it was, about {duration(seconds)}"
         return StagePlan(self.stage, said, seconds)
 

@@ -207,6 +207,24 @@ class Supernet(Trained):
         """The training, timed once."""
         return self.proposal.plan()
 
+    def check_score(self, name: str, space: SearchSpace, settings: Mapping[str, Any]) -> None:
+        """Refuse a score that the training that is proposed cannot give.
+
+        Args:
+            name: of the score.
+            space: whose architectures are scored.
+            settings: the `rule` and `base` of an angle, the `images` of an accuracy.
+        """
+        from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
+        from frugalnas.supernets import SupernetRecipe
+
+        named = score_parts(name, space, settings.get("rule"), settings.get("images", IMAGES))
+        if "angle" in named and settings.get("base") is not None:
+            recipe = SupernetRecipe.load(self.proposal.config["recipe"])
+            recipe.check_base(settings["base"], recipe.epochs or 0, "the supernet")
+        if "accuracy" in named:
+            check_held_out(self.proposal.handed["data"], "the supernet")
+
     def seconds_of_accuracy(self, images: int) -> float:
         """Estimate of what one path's accuracy on so many images takes, batch norms calibrated on as many before.
 
@@ -242,17 +260,8 @@ class Score(Part):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a score that the supernet cannot give."""
-        from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
-        from frugalnas.supernets import SupernetRecipe
-
-        supernet: Proposal = getattr(self.method, self.method.scored).proposal
-        space, settings = self.method.spaces.retrained, self.settings
-        named = score_parts(self.method.score_name, space, settings.get("rule"), settings.get("images", IMAGES))
-        if "angle" in named and settings.get("base") is not None:
-            recipe = SupernetRecipe.load(supernet.config["recipe"])
-            recipe.check_base(settings["base"], recipe.epochs or 0, "the supernet")
-        if "accuracy" in named:
-            check_held_out(supernet.handed["data"], "the supernet")
+        supernet: Supernet = getattr(self.method, self.method.scored)
+        supernet.check_score(self.method.score_name, self.method.spaces.retrained, self.settings)
         return ()
 
 

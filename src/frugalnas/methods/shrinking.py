@@ -182,22 +182,15 @@ class Rounds(Part):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a space that is small enough already, and a score that the supernets cannot give."""
-        from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
         from frugalnas.shrinking import Shrinking
-        from frugalnas.supernets import SupernetRecipe
 
-        supernet = self.method.supernet.proposal  # type: ignore[attr-defined]  # there are no rounds without
+        supernet: Supernet = self.method.supernet  # type: ignore[attr-defined]  # there are no rounds without
         enough = Shrinking(self.start, self.rule).done
         if enough:
             raise FrugalnasError(
                 f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.rule.until:g})"
             )
-        named = score_parts(self.score, self.start, self.settings.get("rule"), self.settings.get("images", IMAGES))
-        if "angle" in named and self.settings.get("base") is not None:
-            recipe = SupernetRecipe.load(supernet.config["recipe"])
-            recipe.check_base(self.settings["base"], recipe.epochs or 0, "the supernet")
-        if "accuracy" in named:
-            check_held_out(supernet.handed["data"], "the supernet")
+        supernet.check_score(self.score, self.start, self.settings)
         return (f"{self.method.spaces.retrained.name} is shrunk and not searched: {ENDS}",) if self.only else ()
 
     def plan(self) -> StagePlan:
@@ -263,13 +256,12 @@ class Rounds(Part):
         return combined_or_one(parts, space, None, self.method.seed)
 
     def _angle(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
-        import torch
-
+        from frugalnas.networks import weightless
         from frugalnas.scores import Angle, angle_table, rule_for
         from frugalnas.scores.triples import tensor_names, triples
         from frugalnas.supernets import supernet_of
 
-        with torch.device("meta"):
+        with weightless():
             supernet = supernet_of(trained.space)
         turned = triples(tensor_names(supernet), since, trained.weights())
         return Angle(space, angle_table(supernet, turned, rule_for(trained.space, self.settings.get("rule"))))
