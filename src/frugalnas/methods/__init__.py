@@ -2,7 +2,8 @@
 
 - `methods.presets`: strategies with the settings of their papers: WeakNAS, NPENAS and its variants, with encoders pre-trained
   without accuracies (SSNENAS) or with a perfect predictor (a study), and BANANAS, the baseline that they compare with.
-- `methods.rlnas`: RLNAS, which trains supernets and so needs torch; `RLNAS.run` carries it out.
+- `methods.rlnas`, `methods.spos`, `methods.fairnas`, `methods.abs`: methods that train supernets and so need torch; `RLNAS.run`
+  carries one out. The first three differ in their recipes alone (`methods.one_shot`).
 
 What such methods share is written once: `methods.parts` (supernet, score, search, retraining), of which a page says how they follow
 from each other; `methods.method`, which fits recipe, images and space to each other (`ImageMethod`, `settle`); `methods.spaces`,

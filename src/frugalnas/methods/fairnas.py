@@ -6,10 +6,10 @@ As SPOS, but every step trains as many paths as a layer has blocks, which togeth
 
 from __future__ import annotations
 
-from frugalnas.methods.spos import SPOS
+from frugalnas.methods.one_shot import OneShot
 
 
-class FairNAS(SPOS):
+class FairNAS(OneShot):
     """An architecture found by its accuracy in a supernet that is trained with strict fairness, then trained.
 
     Train a supernet whose every step uses each choice of each gene exactly once, rank architectures by their validation accuracy

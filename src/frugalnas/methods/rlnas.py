@@ -6,15 +6,10 @@ evolve towards the largest angle; train the winner from scratch with the true la
 
 from __future__ import annotations
 
-from typing import Any
-
-from frugalnas.methods.baselines import Baselines
-from frugalnas.methods.method import ImageMethod
-from frugalnas.methods.parts import GeneticSearch, Retraining, Score, Supernet
-from frugalnas.runs.stages import Stages
+from frugalnas.methods.one_shot import OneShot
 
 
-class RLNAS(ImageMethod):
+class RLNAS(OneShot):
     """An architecture found without looking at a label, then trained: supernet, angle, search, retraining.
 
     Train a supernet on random labels, rank architectures by the angle by which their weights turn, search for the largest, and
@@ -23,20 +18,6 @@ class RLNAS(ImageMethod):
 
     help = "find an architecture for images without labels, then train it"
     example = "frugalnas rlnas --data ./photos --where 'macs<=300M' --retrain-top 3 --dry-run"
-
-    supernet: Supernet
-    score: Score
-    search: GeneticSearch
-    retrain: Retraining
-    baselines: Baselines
-
-    def carry_out(self, stages: Stages) -> dict[str, Any]:
-        """Train on random labels, take the angle, evolve, retrain."""
-        angle = self.score.of(self.supernet.train(stages))
-        found = self.search.run(stages, angle)
-        best = self.score.best_of(found, angle)
-        trained = self.retrain.run(stages, best.codes)
-        return self.conclude(stages, best, trained, self.baselines.run(stages, best, trained))
 
 
 rlnas = RLNAS.run
