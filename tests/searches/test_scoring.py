@@ -514,6 +514,19 @@ def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, 
         assert (tmp_path / f"{figure}.svg").exists()
 
 
+@pytest.mark.pictures
+def test_what_others_measured_stands_beside(runs, tables, cli, tmp_path):
+    taus = {"angle": {0: 0.57, 1: 0.59}, "add": {0: 0.7}}
+    torch.save(taus, tmp_path / "abs.tau", _use_new_zipfile_serialization=False)
+    arguments = ("correlate", runs / "seed0", "--table", "toy/a", "--epoch", "3", "--out", tmp_path)
+    shown = cli(*arguments, "--reference", f"seeds={tmp_path / 'abs.tau'}")
+    assert shown.code == 0, shown.err
+    assert ["abs.tau:", "angle", "last", "0.580", "±0.014", "2"] in [line.split() for line in shown.out.splitlines()]
+    refused = cli(*arguments, "--reference", tmp_path / "abs.tau")
+    assert refused.code == 2
+    assert "seeds=, epochs=, params=" in refused.err
+
+
 def test_numbers_of_one_seed_have_no_deviation(runs, tables):
     numbers = json.loads(json.dumps(ranking_numbers(correlate([runs / "seed0"], "toy/a")), allow_nan=False))
     assert numbers["accuracy"] == "test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
+    from frugalnas.studies.published import PublishedTau
     from frugalnas.studies.rankings import Study
 
 MOST_EPOCHS = 12
@@ -39,6 +40,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "epoch to look after, may be repeated [each; of other scores the last]",
         int,
         action="append",
+    )
+    option(
+        parser,
+        "--reference KIND=FILE",
+        "a .tau file of ABS's program to show beside, may be repeated; KIND is what its keys are: seeds, epochs or params",
+        list,
     )
     parser.set_defaults(run=_correlate)
 
@@ -76,10 +83,14 @@ def study_folder(parsed: argparse.Namespace) -> Path:
 def _correlate(parsed: argparse.Namespace) -> None:
     from frugalnas.report.rankings import ranking_numbers, ranking_report
     from frugalnas.studies.correlation import correlate
+    from frugalnas.studies.published import published_taus
 
+    read = [tau for typed in parsed.reference for tau in _read(typed)]
     study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **options_of(parsed))
+    scores = {part for ranking in study.rankings for part in (ranking.score, *ranking.score.split("+"))}
+    published = [*(tau for tau in published_taus(study.table) if tau.score in scores), *read]
     written = ranking_report(study, study_folder(parsed))
-    numbers = ranking_numbers(study)
+    numbers = ranking_numbers(study, published)
     if parsed.json:
         print_json(numbers)
         return
@@ -92,7 +103,8 @@ def _correlate(parsed: argparse.Namespace) -> None:
     rows = [row_of(record["name"], str(record["epoch"]), record) for record in shown]
     rows += [row_of(name, "", known) for name, known in numbers["baselines"].items()]
     print_columns(rows, heading(shown[0]))
-    _print_groups(lines)
+    _print_groups(lines, published)
+    _print_published(published)
     print()
     print_files(written)
 
@@ -152,7 +164,20 @@ def _share(value: Any) -> str:
     return "-" if mean is None else f"{100 * mean:.0f} %"
 
 
-def _print_groups(lines: Mapping[str, list[dict[str, Any]]]) -> None:
+def _read(typed: str) -> list[PublishedTau]:
+    """The taus of a file that was typed as KIND=FILE."""
+    from frugalnas.studies.published import KINDS, read_taus
+
+    kind, _, path = typed.partition("=")
+    of = next((known for known in KINDS if known == kind), None)
+    if of is None or not path:
+        raise FrugalnasError(
+            f"--reference {typed}: write what the keys of the file are, {'=, '.join(KINDS)}=, before its path"
+        )
+    return read_taus(path, of)
+
+
+def _print_groups(lines: Mapping[str, list[dict[str, Any]]], published: Sequence[PublishedTau]) -> None:
     """Tau within each of the largest groups of equal parameters, after the last epoch of each line."""
     last = {name: records[-1] for name, records in lines.items()}
     sizes = [key for key in next(iter(last.values())) if key.startswith("within_")]
@@ -162,7 +187,30 @@ def _print_groups(lines: Mapping[str, list[dict[str, Any]]]) -> None:
     rows = [
         [f"{name}, epoch {record['epoch']}", *(_shown(record[size]) for size in sizes)] for name, record in last.items()
     ]
-    print_columns(rows, ("score", *(f"{float(size.removeprefix('within_')) / 1e6:.3f} M" for size in sizes)))
+    groups = [float(size.removeprefix("within_")) for size in sizes]
+    for source, score in dict.fromkeys((tau.source, tau.score) for tau in published):
+        own = [tau for tau in published if (tau.source, tau.score) == (source, score)]
+        taus = [next((tau.tau for tau in own if tau.is_of(group)), None) for group in groups]
+        if any(tau is not None for tau in taus):
+            rows.append([f"{source}: {score}", *map(_shown, taus)])
+    print_columns(rows, ("score", *(f"{group / 1e6:.3f} M" for group in groups)))
+
+
+def _print_published(published: Sequence[PublishedTau]) -> None:
+    """What others measured, of places, after their epochs."""
+    shown = [tau for tau in published if tau.params is None]
+    if shown:
+        print("\nPublished, of places, supernets on true labels, test accuracies of all cells:")
+        rows = [
+            [
+                f"{tau.source}: {tau.score}",
+                "last" if tau.epoch is None else str(tau.epoch),
+                _shown([tau.tau, tau.deviation]),
+                str(tau.seeds),
+            ]
+            for tau in shown
+        ]
+        print_columns(rows, ("score", "epoch", "of places", "seeds"))
 
 
 def print_files(paths: list[Path]) -> None:

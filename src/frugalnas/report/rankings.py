@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from frugalnas.report.style import save_figure
 from frugalnas.scores.correlation import Correlation
 from frugalnas.searches.scoring import score_title
 from frugalnas.spaces import FloatArray
+from frugalnas.studies.published import PublishedTau
 from frugalnas.studies.rankings import Study, TableRanking
 
 STATISTICS = {"tau": "Kendall's tau", "within": "tau within equal parameters"}
@@ -44,8 +46,8 @@ def ranking_rows(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def ranking_numbers(study: Study) -> dict[str, Any]:
-    """The study as plain data: mean and standard deviation over seeds of every line and epoch, and the baselines.
+def ranking_numbers(study: Study, published: Sequence[PublishedTau] = ()) -> dict[str, Any]:
+    """The study as plain data: mean and standard deviation over seeds of each line and epoch, baselines, and what others published.
 
     The standard deviation is that of a sample (None of one seed); NaN, where a statistic is not defined, is None.
     """
@@ -73,6 +75,7 @@ def ranking_numbers(study: Study) -> dict[str, Any]:
         "whole": study.whole,
         "rankings": lines,
         "baselines": {name: _without_nan(_statistics(known)) for name, known in study.baselines.items()},
+        "published": [asdict(tau) for tau in published],
     }
 
 

@@ -6,6 +6,7 @@
 - `correlation.correlate`: the scores of trained supernets held against tables.
 - `landscape`: a table and its space looked at without searching them.
 - `references`: results that other programs wrote, as comparisons and assessments.
+- `published`: rank correlations of ABS, from its paper and its files.
 - `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.
 """
 
