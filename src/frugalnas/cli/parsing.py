@@ -24,6 +24,7 @@ COMMANDS = {
     "compare-predictors": "how well predictors rank what they have not seen, by labels",
     "score": "rank architectures by what a trained supernet, or none, says of them",
     "shrink": "a space without the operators that are worth least, by a supernet or a table",
+    "compare-shrinking": "what is left of a space by several scores, judged by a table",
     "correlate": "how supernets rank a table",
     "robustness": "how one supernet ranks several data sets",
     "report": "further figures of a run",

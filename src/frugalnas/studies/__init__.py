@@ -5,8 +5,9 @@
   `Assessment` has the statistics.
 - `correlation.correlate`: the scores of trained supernets held against tables.
 - `landscape`: a table and its space looked at without searching them.
+- `remainders.compare_shrinking`: what several scores leave of a space, judged by tables.
 - `references`: results that other programs wrote, as comparisons and assessments.
-- `published`: rank correlations of ABS, from its paper and its files.
+- `published`: what ABS published of its rankings and drops, and its `.tau` files.
 - `grid`: what comparisons and assessments have in common, many jobs that do not depend on each other.
 """
 

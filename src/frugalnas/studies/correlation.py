@@ -177,7 +177,7 @@ def _sources(
                 f"{run.run_dir} has done no epoch yet; continue it with: frugalnas resume {run.run_dir}"
             )
     sources = []
-    for run, group in zip(runs, _groups(runs), strict=True):
+    for run, group in zip(runs, groups_of(runs), strict=True):
         angle = _angle(run, rule) if score == "angle" else None
         for epoch, base in places(run):
             if "angle" in _names(score) and base is None:
@@ -226,7 +226,7 @@ def _names(score: str) -> list[str]:
     return [name.strip() for name in score.split("+")]
 
 
-def _groups(runs: Sequence[SupernetResult]) -> list[str]:
+def groups_of(runs: Sequence[SupernetResult]) -> list[str]:
     """What each run was trained on and how, in as few words as tell those apart that differ in more than the seed."""
     keys, words = [], []
     for run in runs:
@@ -252,7 +252,7 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
             f"{table.name} is a table of {table.space.name}, but {sources[0].run.run_dir} is a supernet of {own.name}; "
             f"{offered} (frugalnas table list)"
         )
-    column = _column(table, against)
+    column = column_of(table, against)
     truth = table.labels(column)
     rows = np.flatnonzero(np.isfinite(truth))
     for source in sources:
@@ -288,7 +288,12 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
     )
 
 
-def _column(table: Table, against: str | None) -> str:
+def column_of(table: Table, against: str | None) -> str:
+    """Which accuracies of a table something is held against; None: the first of `AGAINST` that it has.
+
+    Raises:
+        FrugalnasError: where it has not those.
+    """
     known = [column for column in AGAINST if column in table.columns]
     if not known:
         raise FrugalnasError(f"{table.name} has no accuracies to hold a score against; take another table")
