@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from frugalnas.cli.options import convert, settings_of, within_operators
 from frugalnas.cli.parsing import option
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, quoted, unknown_name
 from frugalnas.registry import SPACES, constructor_options
+from frugalnas.spaces import KNOWN, Codes, Genotype, OnceForAll, SearchSpace, known
 from frugalnas.spaces.sizes import sizes_of
 from frugalnas.trust import reading
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from frugalnas.spaces import Codes, Genotype, SearchSpace
 
 SIZES = {
     "width": ("width",),
@@ -30,6 +31,7 @@ SIZES = {
     "macro": ("macro",),
 }
 """Options of the command line, and what the constructors of spaces call them."""
+NOTHING_GIVEN = "an architecture is needed: a known name, a string, a JSON file or a run's folder"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,17 @@ class Architecture:
         return str(self.genotype) if self.own is None else self.space.format(self.own)
 
     @property
+    def called(self) -> str:
+        """A word for it: its name, where that is not its notation, else its space's."""
+        return self.name if self.name != self.text else self.space.name
+
+    @property
+    def pixels(self) -> int:
+        """The side of the images that its network takes."""
+        space: Any = self.space
+        return int(space.input_size)
+
+    @property
     def sizes(self) -> str:
         """The sizes of its network, for people."""
         return sizes_of(self.space)
@@ -79,9 +92,8 @@ class Architecture:
         from frugalnas.networks.darts import DARTSSkeleton
 
         with weightless():
-            if self.own is not None:
-                return build(self.space, self.own)
-            assert self.genotype is not None
+            if self.genotype is None:
+                return build(self.space, self.code)
             return DARTSSkeleton(self.space).of_genotype(self.genotype)
 
 
@@ -118,22 +130,27 @@ def add_sizes(parser: argparse.ArgumentParser, macro: str = "cifar") -> None:
     option(group, "--macro {cifar,imagenet}", f"of darts: what surrounds the cells [{macro}]")
 
 
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """Add the option for further options of a space."""
+    option(parser, "--set space.NAME=VALUE", "a further option of the space", list)
+
+
 def find_architecture(
-    parsed: argparse.Namespace, settings: Mapping[str, str] | None = None, sizes: Mapping[str, Any] | None = None
+    parsed: argparse.Namespace, settings: Mapping[str, str] | None = None, macro: str | None = None
 ) -> Architecture:
     """The architecture that a command line names, at the sizes that its options and settings say.
 
     Args:
         parsed: has what `add_architecture` adds.
-        settings: further options of the space, from `--set space.NAME=VALUE`.
-        sizes: of the network, where neither options nor settings say otherwise.
+        settings: further options of the space; None: those of `add_set`.
+        macro: what surrounds cells of darts, where neither options and settings nor a run's folder say it.
 
     Raises:
         FrugalnasError: saying what would have been understood.
     """
     text = parsed.architecture.strip()
     if not text:
-        raise _nothing_given()
+        raise FrugalnasError(NOTHING_GIVEN)
     found = (
         _in_path(text, parsed.space, getattr(parsed, "id", None))
         or _known(text, parsed.space)
@@ -143,7 +160,9 @@ def find_architecture(
         raise FrugalnasError(
             f"{found.name} is an architecture of {found.space.name}, not of {parsed.space}; leave --space out"
         )
-    changes = {**(sizes or {}), **_changes(found.space, parsed, settings or {})}
+    changes = _changes(found.space, parsed, settings)
+    if macro is not None and hasattr(found.space, "macro") and not Path(text).expanduser().is_dir():
+        changes.setdefault("macro", macro)
     if not changes:
         return found
     space = found.space.with_options(**changes)
@@ -159,8 +178,6 @@ def refuse_outside(found: Architecture, parsed: argparse.Namespace) -> None:
     Raises:
         FrugalnasError: naming the first one; for cells that no code has; for a file that does not fit.
     """
-    import numpy as np
-
     if parsed.operators is None:
         return
     allowed = within_operators(found.space, parsed).allowed
@@ -175,17 +192,12 @@ def refuse_outside(found: Architecture, parsed: argparse.Namespace) -> None:
 
 
 def sized_space(parsed: argparse.Namespace, settings: Mapping[str, str] | None = None) -> SearchSpace:
-    """The space that `--space` names, at the sizes that the other options say."""
+    """The space that `--space` names, at the sizes that the other options say; settings are as for `find_architecture`."""
     if not parsed.space:
         raise FrugalnasError(f"which space? Add --space, one of: {', '.join(SPACES.targets)}")
     space: SearchSpace = SPACES.create(parsed.space)
-    changes = _changes(space, parsed, settings or {})
+    changes = _changes(space, parsed, settings)
     return space.with_options(**changes) if changes else space
-
-
-def space_settings(settings: list[str]) -> dict[str, str]:
-    """The values of `--set space.NAME=VALUE`; other parts are refused."""
-    return settings_of(settings, ("space",)).get("space", {})
 
 
 def slug(name: str) -> str:
@@ -194,8 +206,10 @@ def slug(name: str) -> str:
     return plain if 0 < len(plain) <= 40 else "architecture"
 
 
-def _changes(space: SearchSpace, parsed: argparse.Namespace, settings: Mapping[str, str]) -> dict[str, Any]:
+def _changes(space: SearchSpace, parsed: argparse.Namespace, settings: Mapping[str, str] | None) -> dict[str, Any]:
     """Constructor options of a space that the command line sets."""
+    if settings is None:
+        settings = settings_of(getattr(parsed, "set", ()), ("space",)).get("space", {})
     constructor = type(space)
     known = constructor_options(constructor)
     changes = {}
@@ -290,23 +304,21 @@ def _of_run(path: Path, query: int | None = None) -> Architecture:
 
 def _known(text: str, space: str | None) -> Architecture | None:
     """A known architecture, None where none is called so."""
-    from frugalnas.spaces import known
-
     try:
         found = known(text, space)
     except FrugalnasError:
         return None
     made: SearchSpace = SPACES.create({"name": found.space, "options": found.options})
-    if not found.searchable:
-        why = "its cells have another number of nodes, or other operations, than the space's"
-        return Architecture(found.name, made, None, found.genotype, why)
-    return Architecture(found.name, made, made.parse(found.text))
+    if found.searchable:
+        return Architecture(found.name, made, made.parse(found.text))
+    why = "its cells have another number of nodes, or other operations, than the space's"
+    return Architecture(found.name, made, None, found.genotype, why)
 
 
 def _read(text: str, space: str | None, name: str) -> Architecture:
     """The architecture that a text is, in the space named or in the only one that reads it."""
     if not text:
-        raise _nothing_given()
+        raise FrugalnasError(NOTHING_GIVEN)
     if space is not None:
         return _read_in(text, space, name)
     found = []
@@ -320,29 +332,21 @@ def _read(text: str, space: str | None, name: str) -> Architecture:
     if found:
         spaces = [each.space.name for each in found]
         raise FrugalnasError(
-            f"{_shown(text)} can be read in {' and '.join(spaces)}; add --space {spaces[0]}, or another"
+            f"{quoted(text, 60)} can be read in {' and '.join(spaces)}; add --space {spaces[0]}, or another"
         )
     likely = _likely_space(text)
     if likely is not None:
         _read_in(text, likely, name)  # raises what is wrong
     if re.fullmatch(r"[A-Za-z][\w.+-]*", text):
-        from frugalnas.spaces import KNOWN
-
         raise unknown_name(
             "architecture", text, KNOWN, ", or give an architecture string, a JSON file or a run's folder"
         )
     raise FrugalnasError(
-        f"no space reads {_shown(text)}; add --space NAME to see why, one of: {', '.join(SPACES.targets)}"
+        f"no space reads {quoted(text, 60)}; add --space NAME to see why, one of: {', '.join(SPACES.targets)}"
     )
 
 
-def _nothing_given() -> FrugalnasError:
-    return FrugalnasError("an architecture is needed: a known name, a string, a JSON file or a run's folder")
-
-
 def _read_in(text: str, space: str, name: str) -> Architecture:
-    from frugalnas.spaces import Genotype, OnceForAll
-
     made: SearchSpace = SPACES.create(space)
     try:
         if isinstance(made, OnceForAll) and (size := made.size_in(text)) is not None:
@@ -370,7 +374,3 @@ def _likely_space(text: str) -> str | None:
         if re.match(pattern, text, re.DOTALL):
             return space
     return None
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

@@ -1,4 +1,4 @@
-"""`frugalnas correlate`: how supernets rank a table."""
+"""`frugalnas correlate` and `robustness`: how supernets rank a table, and how one score ranks several tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "accuracies serve this comparison alone: nothing that searches sees them."
     )
     parser.epilog = "Example: frugalnas correlate runs/supernet-seed0 runs/supernet-seed1 --table nasbench201/cifar10"
-    add_common(parser, "nasbench201/cifar10", "name of a table (frugalnas table list)")
+    _add_common(parser, "nasbench201/cifar10", "name of a table (frugalnas table list)")
     option(parser, "--base N", "epoch an angle starts from, may be repeated [all kept]", int, action="append")
     option(
         parser,
@@ -50,7 +50,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_correlate)
 
 
-def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
+def add_robustness(parser: argparse.ArgumentParser) -> None:
+    """Add what `robustness` takes."""
+    parser.description = (
+        "Hold one score of trained supernets against all data sets of a benchmark: how well an architecture "
+        "that was found on one of them transfers to the others (the transfer figure of RLNAS)."
+    )
+    parser.epilog = "Example: frugalnas robustness runs/supernet --table nasbench201"
+    _add_common(parser, "nasbench201", "a benchmark, whose tables NAME/... are all taken, or tables joined by commas")
+    option(parser, "--base N", "epoch an angle starts from [the recipe's]", int)
+    option(parser, "--epoch N", "epoch to look after [the last]", int)
+    parser.set_defaults(run=_robustness)
+
+
+def _add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
     """Add the options that both commands have."""
     option(parser, "run_dirs RUN", "folders of supernets of one space", Path, nargs="+")
     option(parser, "--table NAME", f"{what} [{table}]", default=table)
@@ -63,7 +76,7 @@ def add_common(parser: argparse.ArgumentParser, table: str, what: str) -> None:
     option(parser, "--json", "as JSON", bool)
 
 
-def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
+def _options_of(parsed: argparse.Namespace) -> dict[str, Any]:
     """What both commands pass on."""
     from frugalnas.searches.supernet_scores import Looking
 
@@ -73,7 +86,7 @@ def options_of(parsed: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(parsed, name) for name in ("score", "against", "rule", "sample")} | {"looking": looking}
 
 
-def study_folder(parsed: argparse.Namespace) -> Path:
+def _folder(parsed: argparse.Namespace) -> Path:
     """Where files are written."""
     from frugalnas.searches.supernet_scores import supernet_folder
 
@@ -86,36 +99,50 @@ def _correlate(parsed: argparse.Namespace) -> None:
     from frugalnas.studies.published import published_taus
 
     read = [tau for typed in parsed.reference for tau in _read(typed)]
-    study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **options_of(parsed))
+    study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **_options_of(parsed))
     scores = {part for ranking in study.rankings for part in (ranking.score, *ranking.score.split("+"))}
     published = [*(tau for tau in published_taus(study.table) if tau.score in scores), *read]
-    written = ranking_report(study, study_folder(parsed))
+    written = ranking_report(study, _folder(parsed))
     numbers = ranking_numbers(study, published)
     if parsed.json:
         print_json(numbers)
         return
-    print(_against(study))
-    print(rule_of(study))
+    which = "all" if study.whole else "a sample of"
+    split = f" ({study.split})" if study.split else ""
+    print(f"{study.table}, {study.column} accuracy{split}: {which} {len(study.codes):,} architectures")
+    print(_rule_of(study))
     lines: dict[str, list[dict[str, Any]]] = {}
     for record in numbers["rankings"]:
         lines.setdefault(record["name"], []).append(record)
     shown = [record for records in lines.values() for record in _spaced(records)]
-    rows = [row_of(record["name"], str(record["epoch"]), record) for record in shown]
-    rows += [row_of(name, "", known) for name, known in numbers["baselines"].items()]
-    print_columns(rows, heading(shown[0]))
+    print_columns(_rows(shown, numbers["baselines"]), _heading(shown[0]))
     _print_groups(lines, published)
     _print_published(published)
-    print()
-    print_files(written)
+    _print_files(written)
 
 
-def _against(study: Study) -> str:
-    which = "all" if study.whole else "a sample of"
-    split = f" ({study.split})" if study.split else ""
-    return f"{study.table}, {study.column} accuracy{split}: {which} {len(study.codes):,} architectures"
+def _robustness(parsed: argparse.Namespace) -> None:
+    from frugalnas.report.rankings import ranking_numbers, transfer_report
+    from frugalnas.studies.correlation import tables_named, transfer
+
+    tables = tables_named(parsed.table)
+    studies = transfer(parsed.run_dirs, tables, base=parsed.base, epoch=parsed.epoch, **_options_of(parsed))
+    written = transfer_report(studies, _folder(parsed))
+    numbers = {name: ranking_numbers(study) for name, study in studies.items()}
+    if parsed.json:
+        print_json(numbers)
+        return
+    print(_rule_of(next(iter(studies.values()))))
+    rows = [
+        [name, known["accuracy"], *row]
+        for name, known in numbers.items()
+        for row in _rows(known["rankings"], known["baselines"])
+    ]
+    print_columns(rows, ("table", "accuracy", *_heading(next(iter(numbers.values()))["rankings"][0])))
+    _print_files(written)
 
 
-def rule_of(study: Study) -> str:
+def _rule_of(study: Study) -> str:
     """Which weights the angles count, for people; empty where there are none."""
     rules = dict.fromkeys(ranking.rule for ranking in study.rankings if ranking.rule)
     return f"angles by the rule {', '.join(rules)}\n" if rules else ""
@@ -134,21 +161,25 @@ def _tops(known: Mapping[str, Any]) -> list[int]:
     return [k for k in SHOWN_TOPS if f"top{k}_precision" in known]
 
 
-def heading(known: Mapping[str, Any]) -> tuple[str, ...]:
-    """Over the columns of `row_of`."""
+def _heading(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """Over the columns of `_rows`."""
     statistics = ("tau", "of places", "Spearman", "equal params")
     return ("score", "epoch", *statistics, *(f"top {k}" for k in _tops(known)), "first by score")
 
 
-def row_of(name: str, epoch: str, known: Mapping[str, Any]) -> list[str]:
-    """A line of the table; statistics are [mean, deviation] over seeds, or a number."""
-    statistics = [_shown(known[key]) for key in ("tau", "position_tau", "spearman", "within")]
-    found = [_share(known[f"top{k}_precision"]) for k in _tops(known)]
-    first = _shown(known["winner_accuracy"] if "winner_accuracy" in known else known.get("top1_accuracy"), 2)
-    places = known.get("winner_place")
-    said = "" if not places else f", place {' and '.join(f'{place:,}' for place in places[:3])}"
-    said += " ..." if places and len(places) > 3 else ""
-    return [name, epoch, *statistics, *found, f"{first} %{said}"]
+def _rows(rankings: Sequence[Mapping[str, Any]], baselines: Mapping[str, Any]) -> list[list[str]]:
+    """Lines of the table, those of costs last; statistics are [mean, deviation] over seeds, or a number."""
+    rows = []
+    costs = ({"name": name, "epoch": "", **known} for name, known in baselines.items())
+    for known in [*rankings, *costs]:
+        statistics = [_shown(known[key]) for key in ("tau", "position_tau", "spearman", "within")]
+        found = [_share(known[f"top{k}_precision"]) for k in _tops(known)]
+        first = _shown(known["winner_accuracy"] if "winner_accuracy" in known else known.get("top1_accuracy"), 2)
+        places = known.get("winner_place")
+        said = "" if not places else f", place {' and '.join(f'{place:,}' for place in places[:3])}"
+        said += " ..." if places and len(places) > 3 else ""
+        rows.append([known["name"], str(known["epoch"]), *statistics, *found, f"{first} %{said}"])
+    return rows
 
 
 def _shown(value: Any, digits: int = 3) -> str:
@@ -213,6 +244,8 @@ def _print_published(published: Sequence[PublishedTau]) -> None:
         print_columns(rows, ("score", "epoch", "of places", "seeds"))
 
 
-def print_files(paths: list[Path]) -> None:
+def _print_files(paths: list[Path]) -> None:
     """Print which files were written."""
-    print_columns([("numbers", str(paths[0])), ("figures", ", ".join(str(p) for p in paths[1:] if p.suffix == ".png"))])
+    figures = ", ".join(str(path) for path in paths[1:] if path.suffix == ".png")
+    print()
+    print_columns([("numbers", str(paths[0])), ("figures", figures)])

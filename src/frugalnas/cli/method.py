@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.options import add_limit, add_operators, matched
 from frugalnas.cli.parsing import option
-from frugalnas.cli.training_options import add_data, add_device
+from frugalnas.cli.training_options import add_data, add_device, add_published
 from frugalnas.errors import FrugalnasError
 
 if TYPE_CHECKING:
@@ -43,12 +43,7 @@ def add(parser: argparse.ArgumentParser, name: str) -> None:
     parser.set_defaults(data=None)
     option(parser, "--input --input-size PIXELS", "side of the square images [the data decide]")
     group = parser.add_argument_group("how it is done")
-    option(
-        group,
-        "--recipe NAME|FILE",
-        "a paper's settings (frugalnas list --recipes shows them); or your own YAML [default]",
-        default="default",
-    )
+    add_published(group)
     for part in kind.parts.values():
         for typed, own in part.options.items():
             option(group, f"--{typed} {own.metavar}", own.help, own.type)
@@ -106,7 +101,7 @@ def _run(name: str, kind: type[ImageMethod], kept: Mapping[str, Any], parsed: ar
     proposal = kind_of_run.proposed(settled.method, stage=parsed.stage, notes=tuple(dict.fromkeys(settled.notes)))
     for note in () if parsed.dry_run else proposal.notes:
         print(worded(note), file=sys.stderr)
-    data = slug(Path(str(settled.method.recipe["data"]).rstrip("/")).name)
+    data = slug(Path(str(settled.method.recipe["data"])).name)
     begun(proposal, parsed, f"{name}-{data}-seed{parsed.seed}", set(proposal.notes))
 
 
@@ -117,7 +112,7 @@ def stage_settings(said: Sequence[str]) -> dict[str, Any]:
 
 def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     """The space as an object where `--set space.NAME` gives it options, else its name; and the settings of the stages."""
-    from frugalnas.cli.options import converted
+    from frugalnas.cli.search import describe_space_option
     from frugalnas.registry import SPACES
 
     settings = stage_settings(parsed.set)
@@ -134,6 +129,4 @@ def _settings(kind: type[ImageMethod], parsed: argparse.Namespace) -> tuple[Any,
         return parsed.space, settings
     if parsed.space is None:
         raise FrugalnasError(f"--set space.{next(iter(options))}: which space? Add --space NAME")
-    return SPACES.create(
-        {"name": parsed.space, "options": converted(SPACES.resolve(parsed.space), options, "space")}
-    ), settings
+    return SPACES.create(describe_space_option(parsed.space, {"space": options})), settings

@@ -49,13 +49,21 @@ COMMANDS = {
     "completion": "completion of commands and options in a shell",
     "list": "spaces, strategies, predictors and tables, one line each",
 }
-"""What each command does. `frugalnas.cli.<command>` has `add`, which fills the command's parser.
+"""What each command does. `frugalnas.cli.<command>` has `add`, which fills the command's parser; see `_TOGETHER`.
 
 Where the options of a command depend on one of its arguments, its module names this one in `DECIDES`, and has `candidates`: what
 the argument may be, the likeliest first, given all words that could be it. `add` then takes what it is, too.
 """
-
-
+_TOGETHER = {
+    "trained": ("evaluate", "predict", "export"),
+    "networks": ("count", "fit", "draw", "measure-latency"),
+    "runs": ("show", "resume", "report"),
+    "trainings": ("train", "supernet", "pretrain"),
+    "correlate": ("robustness",),
+    "spaces": ("encodings", "landscape", "samplers"),
+    "method": ("rlnas", "spos", "fairnas", "abs"),
+}
+"""Modules of several commands, each of which `add_<command>` fills; methods, also those of other packages, have one `add`."""
 _KEEP_TO_THEMSELVES = ("show", "list")
 """Commands that import nothing that a file names."""
 _HELP = ("-h", "--help")
@@ -169,27 +177,24 @@ def parser_of(name: str, decided: str | None = None) -> Parser:
 
 
 def _fill(name: str, parser: argparse.ArgumentParser, decided: str | None = None) -> None:
-    """Add what a command takes to its parser; one file has the commands of all methods."""
+    """Add what a command takes to its parser."""
     module = _module(name)
     of = name if module.__name__ == "frugalnas.cli.method" else None
-    module.add(parser, *(each for each in (of, decided) if each is not None))
+    add = getattr(module, f"add_{name.replace('-', '_')}", None) or module.add
+    add(parser, *(each for each in (of, decided) if each is not None))
     _add_trust(name, parser)
 
 
 def _module(name: str) -> Any:
-    """The module of a command; methods, also those of other packages, share one."""
-    own = f"frugalnas.cli.{name.replace('-', '_')}"
-    if name in COMMANDS:
-        try:
-            return importlib.import_module(own)
-        except ModuleNotFoundError as error:
-            if error.name != own:
-                raise
-    from frugalnas.registry import METHODS
+    """The module of a command."""
+    alone = name.replace("-", "_") if name in COMMANDS else "method"
+    held = next((module for module, commands in _TOGETHER.items() if name in commands), alone)
+    if held == "method":
+        from frugalnas.registry import METHODS
 
-    if name not in METHODS.targets:
-        raise unknown_name("command", name, {**COMMANDS, **METHODS.targets})
-    return importlib.import_module("frugalnas.cli.method")
+        if name not in METHODS.targets:
+            raise unknown_name("command", name, {**COMMANDS, **METHODS.targets})
+    return importlib.import_module(f"frugalnas.cli.{held}")
 
 
 def _readings(name: str, said: Sequence[str]) -> list[str | None]:

@@ -44,15 +44,16 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     option(parser, "--precision", "of the arithmetic [32]", ("32", "bf16", "16"), default="32")
 
 
+def add_published(to: argparse._ActionsContainer) -> None:
+    """Add the option that names a recipe."""
+    does = "published settings (frugalnas list --recipes), or your own YAML [default]"
+    option(to, "--recipe NAME|FILE", does, default="default")
+
+
 def add_recipe(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the options that say how weights are trained; their group is returned, for further ones."""
     group = parser.add_argument_group("how it is trained")
-    option(
-        group,
-        "--recipe NAME|FILE",
-        "published settings (frugalnas list --recipes), or your own YAML [default]",
-        default="default",
-    )
+    add_published(group)
     option(group, "--epochs N", "the recipe's epochs", int)
     option(group, "--batch-size N", "the recipe's images a step", int)
     option(group, "--lr X", "the recipe's learning rate", float)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from frugalnas.cli.architectures import add_sizes, find_architecture, space_settings
-from frugalnas.cli.count import add_set
+from frugalnas.cli.architectures import add_set, add_sizes, find_architecture
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
@@ -58,14 +57,12 @@ def _import(parsed: argparse.Namespace) -> None:
     if parsed.architecture is None and _is_encoder(parsed):
         _import_encoder(parsed, folder)
         return
-    space, code = None, None
-    if parsed.architecture is not None:
-        found = find_architecture(parsed, space_settings(parsed.set))
-        space, code = found.space, found.code
-    elif parsed.space or parsed.set:
+    found = None if parsed.architecture is None else find_architecture(parsed)
+    if found is None and (parsed.space or parsed.set):
         raise FrugalnasError("--space and --set go with --arch, which says what the tensors belong to")
     how = {name: getattr(parsed, name) for name in ("trained_on", "match", "key")}
-    imported = import_weights(parsed.file, space, code, classes=_class_names(parsed.class_names), **how)
+    known = (None, None) if found is None else (found.space, found.code)
+    imported = import_weights(parsed.file, *known, classes=_class_names(parsed.class_names), **how)
     save_model(folder, imported.network, imported.card)
     card = imported.card
     rows = [
