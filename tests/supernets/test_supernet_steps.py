@@ -132,17 +132,17 @@ class Training:
 
     steps_per_epoch = 3
 
-    def __init__(self, paths: str = "uniform", fabric=None, **settings) -> None:
+    def __init__(self, paths: str = "uniform", fabric=None, space=SPACE, **settings) -> None:
         settings = {"epochs": 2, "optimizer": "momentum", "lr": 0.05, "weight_decay": 1e-2} | settings
         recipe = SupernetRecipe(**settings)
         torch.manual_seed(0)
-        self.supernet = supernet_of(SPACE)
+        self.supernet = supernet_of(space)
         optimizer = optimizer_for(recipe, self.supernet)
         if fabric is None:
             fabric = Compute("cpu").fabric()
             fabric.launch()
         network, wrapped = fabric.setup(self.supernet, optimizer)
-        self.sampler = path_sampler(paths, SPACE, self.supernet.draws, 0)
+        self.sampler = path_sampler(paths, space, self.supernet.draws, 0)
         schedule = schedule_for(recipe, optimizer, self.steps_per_epoch)
         self.step = SupernetStep(fabric, network, wrapped, schedule, recipe, Objective(recipe, 10), self.sampler)
         self.state = {"network": self.supernet, "optimizer": optimizer, "step": self.step}
@@ -205,6 +205,19 @@ def test_weights_off_the_path_move_only_where_the_recipe_says_so(decay_unsampled
     here, before = of_path(training, 1), of_path(training, 0)
     assert before - here
     assert second == (here | before if decay_unsampled else here)
+
+
+def test_momentum_begins_anew_with_each_cell_that_is_added():
+    recipe = {"epochs": 3, "growing_epochs": 2, "weight_decay": 0.0, "decay_unsampled": True}
+    training = Training(space=fn.DARTS(layers=5, width=2), **recipe)
+    optimizer, anew = training.state["optimizer"], []
+    training.step.growing = schedule_for(training.step.recipe.until_addition(2), optimizer, training.steps_per_epoch)
+    for step in range(9):
+        epoch, number = divmod(step, 3)
+        training.step(next(iter(training.batches(epoch, number))), Position(epoch, number, 3, 3))
+        kept = {weight: state["momentum_buffer"] for weight, state in optimizer.state.items()}
+        anew.append(all(torch.equal(weight.grad, momentum) for weight, momentum in kept.items()))
+    assert anew == [True, False, False] * 3
 
 
 def test_gradients_of_fair_paths_are_added():

@@ -111,6 +111,22 @@ def test_cells_that_reduce_are_the_published_ones():
     assert imagenet.classifier.in_features == 768
 
 
+def test_a_supernet_of_darts_may_grow_cell_by_cell_as_abs_has_it():
+    imagenet = on_meta(fn.DARTS(macro="imagenet"))
+    order = [list(imagenet.cells).index(cell) for cell in imagenet.additions]
+    assert order == [5, 10, 1, 6, 11, 2, 7, 12, 3, 8, 13]
+    supernet = supernet_of(fn.DARTS(macro="imagenet", layers=8, width=2, classes=3)).eval()
+    code = supernet.space.sample(1, np.random.default_rng(0))[0]
+    used, cells = [], list(supernet.cells)
+    for cell in cells:
+        cell.register_forward_hook(lambda cell, *_: used.append(cells.index(cell)))
+    for added, expected in enumerate(([0, 2, 5], [0, 2, 3, 5], [0, 2, 3, 5, 6], [0, 1, 2, 3, 5, 6])):
+        used.clear()
+        supernet.added = added
+        assert supernet(torch.zeros(2, 3, 64, 64), code).shape == (2, 3)
+        assert used == expected
+
+
 def test_nasbench201_has_the_triples_of_thirteen_parts():
     supernet = on_meta(fn.NASBench201())
     per_edge = {1: 0, 3: 0}

@@ -316,6 +316,40 @@ def test_a_schedule_may_be_laid_out_for_more_epochs(tmp_path):
     assert [record["lr"] for record in result.epochs] == pytest.approx([0.05, 0.045])
 
 
+def test_a_supernet_of_darts_grows_as_abs_has_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "SAVE_EVERY_S", 0.0)
+    convolutions = np.isin(np.arange(40) % 8, (3, 4))
+    space = DARTS(layers=4, width=2, duplicates=False)
+    space = space.restrict(space.allowed & convolutions)
+    settings = {"epochs": 3, "growing_epochs": 2, "schedule_epochs": 2, "schedule": "linear", "per_step": False}
+    settings |= {"lr": 0.1, "min_lr": 0.0, "batch_size": 512, "base_epochs": [0, 2], "decay_unsampled": False}
+    how = {"space": space, "settings": settings, "seed": 3, "compute": CPU}
+    whole = train_supernet(run_dir=tmp_path / "whole", **how)
+    assert [record["lr"] for record in whole.epochs] == pytest.approx([0.1, 0.05, 0.1])
+    before, grown, after = (whole.weights(epoch) for epoch in (0, 2, 3))
+    for weights, cells in ((grown, {"0", "1", "2"}), (after, {"0", "1", "2", "3"})):
+        moved = {name for name, weight in weights.items() if not torch.equal(weight, before[name])}
+        assert {name.split(".")[1] for name in moved if name.startswith("cells.")} == cells
+    for at in (3, 5):
+        path = tmp_path / str(at)
+        interrupted(path, at, **how)
+        assert resume_run(path).epochs == whole.epochs
+        assert content(path) == content(whole.run_dir)
+
+
+@pytest.mark.parametrize(
+    ("space", "growing", "said"),
+    [
+        (DARTS(layers=5, width=2), 3, "2 cells that can be added; take a multiple of 2, or 0"),
+        (DARTS(layers=5, width=2), 4, "growing_epochs is 4, but there are 4 epochs"),
+        (SPACE, 2, "0 cells that can be added; set it to 0"),
+    ],
+)
+def test_a_supernet_that_cannot_grow_says_so(space, growing, said):
+    with pytest.raises(FrugalnasError, match=said):
+        proposed_supernet(space, settings={"epochs": 4, "growing_epochs": growing}, compute=CPU)
+
+
 def test_the_published_settings_fit_their_spaces():
     spaces = {
         "nasbench201": fn.NASBench201(),

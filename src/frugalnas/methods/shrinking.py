@@ -224,15 +224,15 @@ class Rounds(Part):
         if wanted.schedule_epochs is None:
             images = opened(images, wanted.normalisation)
             epochs = wanted.settled(len(images.train), how["compute"].devices).epochs or 0
-            settings = {**settings, "schedule_epochs": epochs + (self.rounds - 1) * self._epochs(epochs)}
+            later = (self.rounds - 1) * self._epochs(epochs)
+            settings = {**settings, "schedule_epochs": epochs - wanted.growing_epochs + later}
         return train_supernet(space, images, recipe, settings=settings, **how)
 
     def _continuing(self, last: SupernetResult, epochs: int) -> dict[str, Any]:
         """How a supernet goes on for some epochs where the last one ended, on the same schedule."""
-        after = last.recipe.schedule_after + last.total_epochs
-        schedule = {"schedule_epochs": last.recipe.schedule_epochs, "schedule_after": after}
+        schedule = {"schedule_epochs": last.recipe.schedule_epochs, "schedule_after": last.recipe.schedule_over}
         return {
-            "settings": {"epochs": epochs, "base_epochs": [0], "angle_base": 0, **schedule},
+            "settings": {"epochs": epochs, "base_epochs": [0], "angle_base": 0, "growing_epochs": 0, **schedule},
             "continue_from": last.run_dir,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,13 +51,20 @@ class Supernet(nn.Module, ABC):
     Attributes:
         space: the same.
         draws: how many cells may each have a code of their own in one step; 1 where the network is one chain.
+        added: how many of its `additions` a forward pass uses; None: all.
     """
 
     draws: int = 1
+    added: int | None = None
 
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
+
+    @property
+    def additions(self) -> Sequence[nn.Module]:
+        """Cells that a network can do without and that may be added one by one, in this order; none where it is not built so."""
+        return ()
 
     @abstractmethod
     def forward(self, images: Tensor, codes: Codes) -> Tensor:

@@ -50,6 +50,7 @@ class SearchCell(nn.Module):
         normed_pools: bool,
     ) -> None:
         super().__init__()
+        self.inputs = inputs
         self.channels = channels
         self.reduction = reduction
         first = FactorizedReduce if reduction_before else ReLUConvBN
@@ -151,7 +152,12 @@ class DARTSSupernet(Supernet):
             s1 = State(self.stem1(s0.features))
         else:
             s0 = s1 = State(self.stem(images))
-        for cell, code in zip(self.cells, self.rows(codes), strict=True):
+        absent = () if self.added is None else self.additions[self.added :]
+        for cell, code in zip(self.search_cells(), self.rows(codes), strict=True):
+            if cell in absent:
+                continue
+            if s0.features.shape[1] != cell.inputs[0]:  # a reduction whose first input is not there yet
+                s0 = s1
             s0, s1 = s1, cell(s0, s1, code)
         return self.classifier(self.global_pooling(s1.features).flatten(1))
 
@@ -181,6 +187,19 @@ class DARTSSupernet(Supernet):
             for _, module in parts
         ]
         return list(dict.fromkeys(used))
+
+    @property
+    def additions(self) -> list[SearchCell]:
+        """All normal cells but the first: in turn one before the second reduction, at the end and before the first, as in ABS."""
+        placed: list[tuple[int, int, SearchCell]] = []
+        third = rank = 0
+        for cell in self.search_cells():
+            if cell.reduction:
+                third, rank = third + 1, 0
+            else:
+                placed.append((rank, third, cell))
+                rank += 1
+        return [cell for _, _, cell in sorted(placed, key=lambda each: each[:2])][1:]
 
     def search_cells(self) -> list[SearchCell]:
         """All cells, in order."""

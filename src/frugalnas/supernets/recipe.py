@@ -30,6 +30,9 @@ class SupernetRecipe(Recipe):
         schedule_epochs: epochs that the learning rate's schedule is laid out for, where they are more than `epochs`.
         schedule_after: epochs of that schedule that are over when the first one begins, as where a run continues others. After its
             end the rate stays the least.
+        growing_epochs: epochs before that schedule in which the supernet grows, as ABS's of DARTS does: from one normal cell and
+            the reductions on, a cell is added after equally many epochs, each time with a schedule and momentum that begin anew.
+            0: all cells are there from the start.
     """
 
     paths: str | None = None
@@ -40,6 +43,7 @@ class SupernetRecipe(Recipe):
     angle_base: int | None = 0
     schedule_epochs: int | None = None
     schedule_after: int = 0
+    growing_epochs: int = 0
 
     package: ClassVar[str] = "frugalnas.supernets"
 
@@ -54,16 +58,21 @@ class SupernetRecipe(Recipe):
                 "optimizer_options has fused and dampening: torch's fused step cannot begin with a weight whose first gradient "
                 "comes late, as in supernets, unless its momentum is undamped; leave one of them out"
             )
-        at_least(0, angle_base=self.angle_base, schedule_after=self.schedule_after)
+        at_least(0, angle_base=self.angle_base, schedule_after=self.schedule_after, growing_epochs=self.growing_epochs)
         if any(epoch < 0 for epoch in self.base_epochs):
             raise FrugalnasError(f"base_epochs are {list(self.base_epochs)}; none may be below 0")
         if self.schedule_epochs is None and self.schedule_after:
             raise FrugalnasError(
                 f"schedule_after is {self.schedule_after}, but of no schedule; say of how many epochs with schedule_epochs"
             )
-        if self.schedule_epochs is not None and not self.schedule_after and self.schedule_epochs < (self.epochs or 0):
+        if self.epochs is not None and self.growing_epochs >= max(1, self.epochs):
             raise FrugalnasError(
-                f"schedule_epochs is {self.schedule_epochs}, fewer than the {self.epochs} epochs; raise it, or set it to null"
+                f"growing_epochs is {self.growing_epochs}, but there are {self.epochs} epochs; lower it, or set it to 0"
+            )
+        grown = (self.epochs or 0) - self.growing_epochs
+        if self.schedule_epochs is not None and not self.schedule_after and self.schedule_epochs < grown:
+            raise FrugalnasError(
+                f"schedule_epochs is {self.schedule_epochs}, fewer than the {grown} epochs; raise it, or set it to null"
             )
 
     def settled(self, images: int, devices: int = 1) -> Self:
@@ -76,9 +85,29 @@ class SupernetRecipe(Recipe):
     def extended(self, epochs: int, lr: float, after: int) -> Self:
         """See `Recipe.extended`; the weights that a finished training ended with stay, and angles are measured from them too."""
         kept = (*self.base_epochs, after) if after == self.epochs else self.base_epochs
-        return super(SupernetRecipe, replace(self, schedule_epochs=None, schedule_after=0, base_epochs=kept)).extended(
-            epochs, lr, after
-        )
+        growing = self.growing_epochs if after < self.growing_epochs else 0
+        anew = replace(self, schedule_epochs=None, schedule_after=0, base_epochs=kept, growing_epochs=growing)
+        return super(SupernetRecipe, anew).extended(epochs, lr, after)
+
+    @property
+    def schedule_over(self) -> int:
+        """How much of the schedule is over in the end; `schedule_after` of a run that continues it."""
+        assert self.epochs is not None
+        return self.schedule_after + self.epochs - self.growing_epochs
+
+    def until_addition(self, additions: int) -> Self:
+        """What each of so many cells is preceded by while the supernet grows: a training of its own.
+
+        Raises:
+            FrugalnasError: where `growing_epochs` cannot be shared out, or the schedule has no room in so few epochs.
+        """
+        if not additions or self.growing_epochs % additions:
+            few = f"take a multiple of {additions}, or 0" if additions else "set it to 0"
+            raise FrugalnasError(
+                f"growing_epochs is {self.growing_epochs}, but this supernet has {additions} cells that can be added; {few}"
+            )
+        alone = replace(self, growing_epochs=0, schedule_epochs=None, schedule_after=0)
+        return alone.extended(self.growing_epochs // additions, self.lr, 0)
 
     @property
     def labels_said(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
+from frugalnas.supernets.base import Supernet
 from frugalnas.supernets.paths import PathSampler
 from frugalnas.supernets.recipe import SupernetRecipe
 from frugalnas.training import Objective, Position, WeightStep
@@ -33,6 +34,9 @@ class SupernetStep(WeightStep):
         objective: the loss.
         paths: of each step; the gradients of several are added, and loss and accuracy are their means.
         memory_format: of the images.
+
+    Attributes:
+        growing: the schedule that begins anew for each cell that is added, while the supernet grows.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class SupernetStep(WeightStep):
         super().__init__(fabric, network, optimizer, schedule, recipe, objective, memory_format=memory_format)
         self.paths = paths
         self.decay_unsampled = recipe.decay_unsampled
+        self.growing_epochs = recipe.growing_epochs
+        self.growing: Scheduler | None = None
 
     # -- as a state that `fit` keeps -----------------------------------------------------------------------------------
 
@@ -61,6 +67,29 @@ class SupernetStep(WeightStep):
         """Take them up again."""
         for weight, used in zip(self.bare.parameters(), state_dict["used"].tolist(), strict=True):
             weight.grad = torch.zeros_like(weight) if used else None
+
+    # -- growing -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, position: Position) -> None:
+        if self.growing is not None:
+            self._grow(self.growing, position)
+        super()._begin(position)
+
+    def _grow(self, growing: Scheduler, position: Position) -> None:
+        """Add a cell where it is time to; rate and momentum begin anew then, and with the whole supernet once more."""
+        if self._epoch < 0:
+            self._whole = self.schedule, self.begun
+        supernet = cast(Supernet, self.bare)
+        each = self.growing_epochs // len(supernet.additions)
+        supernet.added = min(position.epoch, self.growing_epochs) // each
+        self.schedule, self.begun = (
+            (growing, supernet.added * each) if position.epoch < self.growing_epochs else self._whole
+        )
+        if position.step == 0 and position.epoch == supernet.added * each:
+            for state in self.schedule.optimizer.state.values():
+                for value in state.values():
+                    if isinstance(value, Tensor):
+                        value.zero_()
 
     # -- gradients ---------------------------------------------------------------------------------------------------
 

@@ -98,8 +98,10 @@ def fit_supernet(
     recipe = replace(recipe, classes=_classes(recipe, data, notes))
     space = space.with_options(classes=recipe.classes, input_size=data.input_size)
     with weightless():
-        draws = supernet_of(space).draws
-    return space, replace(recipe, paths=_paths(recipe, space, draws)), notes
+        supernet = supernet_of(space)
+    if recipe.growing_epochs:
+        recipe.until_addition(len(supernet.additions))  # says where it cannot grow so
+    return space, replace(recipe, paths=_paths(recipe, space, supernet.draws)), notes
 
 
 def settled_for(recipe: RecipeT, data: ImageData, devices: int) -> tuple[RecipeT, list[str]]:

@@ -38,6 +38,7 @@ from frugalnas.training import (
     Recipe,
     isolated,
     read_tensors,
+    schedule_for,
     watching_memory,
     write_tensors,
 )
@@ -216,7 +217,7 @@ def proposed_supernet(
     if compute.compile:
         raise FrugalnasError("supernets, whose path changes with every step, are not compiled; leave `compile` out")
     fitted = subject(SupernetRecipe, partial(fit_supernet, space), data, recipe, settings, compute.devices)
-    supernet = build_supernet(fitted.space, seed)
+    supernet = build_supernet(fitted.space, seed, grows=fitted.recipe.growing_epochs > 0)
     first, origin = ({}, {}) if continue_from is None else _continued(supernet, load_supernet(continue_from))
     begun = {weights_file(0): tensors_of(supernet), **({ORIGIN_FILE: origin} if origin else {})}
     config = {
@@ -266,10 +267,14 @@ def triples_file(epoch: int) -> str:
     return f"triples/epoch-{epoch:06d}.safetensors"
 
 
-def build_supernet(space: SearchSpace, seed: int) -> Supernet:
-    """The supernet as it is before training, a function of the seed."""
+def build_supernet(space: SearchSpace, seed: int, *, grows: bool = False) -> Supernet:
+    """The supernet as it is before training, a function of the seed; the cells that are added where it grows start as ABS's."""
     with isolated(seed), watching_memory("the supernet's width"):
-        return supernet_of(space)
+        supernet = supernet_of(space)
+        for module in (each for cell in supernet.additions for each in cell.modules()) if grows else ():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        return supernet
 
 
 def read_weights(folder: RunFolder, epoch: int) -> dict[str, Tensor]:
@@ -307,6 +312,7 @@ class SupernetSession(ImageSession):
             *super().about(),
             ("labels", recipe.labels_said),
             ("paths", str(recipe.paths)),
+            *([("cells", f"added one by one in the first {n} epochs")] if (n := recipe.growing_epochs) else []),
         ]
 
     def network(self) -> nn.Module:
@@ -325,13 +331,15 @@ class SupernetSession(ImageSession):
     @property
     def begun(self) -> int:
         """See `ImageSession.begun`; below 0 where the schedule began in runs that this one continues."""
-        return super().begun or -self.recipe.schedule_after
+        return super().begun or self.recipe.growing_epochs - self.recipe.schedule_after
 
     @property
     def scheduled(self) -> Recipe:
         """The recipe whose epochs the learning rate's schedule goes by."""
-        laid_out = self.recipe.schedule_epochs or self.epochs
-        return super().scheduled if self.begun > 0 else replace(self.recipe, epochs=laid_out)
+        if super().begun:
+            return super().scheduled
+        laid_out = self.recipe.schedule_epochs or self.epochs - self.recipe.growing_epochs
+        return replace(self.recipe, epochs=laid_out, growing_epochs=0)
 
     def made(self) -> tuple[SupernetStep, torch.optim.Optimizer]:
         """Its step, which is a state itself: it knows which weights have been used."""
@@ -341,7 +349,10 @@ class SupernetSession(ImageSession):
         paths = path_sampler(recipe.paths, bare.space, bare.draws, self.seed)
         how: dict[str, Any] = {"scheduled": self.scheduled, "paths": paths}
         objective = Objective(recipe, recipe.classes)
-        return set_up(SupernetStep, self.fabric, self.compute, recipe, bare, objective, steps, **how)
+        step, optimizer = set_up(SupernetStep, self.fabric, self.compute, recipe, bare, objective, steps, **how)
+        if recipe.growing_epochs:
+            step.growing = schedule_for(recipe.until_addition(len(bare.additions)), optimizer, steps)
+        return step, optimizer
 
     def measured(self, epoch: int) -> dict[str, Any]:
         """The "angle" between all weights and the initial ones, in radians; in the first process alone."""
