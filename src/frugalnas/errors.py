@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextvars import ContextVar
 from difflib import get_close_matches
 
@@ -158,6 +158,12 @@ def unknown_name(kind: str, name: object, choices: Iterable[str], hint: str = ""
     near = begun if len(begun) == 1 else get_close_matches(str(name), listed, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return FrugalnasError(f"unknown {kind} {name!r}; {guess}choose one of: {', '.join(listed)}{hint}")
+
+
+def one_of(kind: str, name: object, choices: Collection[str], hint: str = "") -> None:
+    """Refuse a name that is not among the choices; see `unknown_name`."""
+    if name not in choices:
+        raise unknown_name(kind, name, choices, hint)
 
 
 def expect(value: object, kind: type | tuple[type, ...], noun: str, such: str) -> None:

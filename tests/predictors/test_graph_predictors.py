@@ -27,7 +27,7 @@ from frugalnas.predictors import (
     gin_paper,
 )
 from frugalnas.predictors.base import normal_values
-from frugalnas.predictors.fitting import Training, _Adam
+from frugalnas.predictors.fitting import _Adam
 from frugalnas.predictors.kernels import edit_features
 from frugalnas.registry import PREDICTORS, SPACES
 from frugalnas.spaces import DARTS, NASBench101, NASBench201, Population, SearchSpace
@@ -269,7 +269,7 @@ def test_adam_on_one_vector_is_adam() -> None:
         {"params": list(ours[0].parameters()), "lr": 0.01, "weight_decay": 0.01},
         {"params": list(ours[2].parameters()), "lr": 0.002, "weight_decay": 0.0},
     ]
-    adam = _Adam(groups, Training(epochs=1, batch=1, lr=0.01, weight_decay=0.01, betas=(0.5, 0.9)))
+    adam = _Adam(groups, (0.5, 0.9))
     reference = torch.optim.Adam(
         [{**group, "params": theirs[at].parameters()} for at, group in ((0, groups[0]), (2, groups[1]))],
         betas=(0.5, 0.9),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 
 _INTERPOLATIONS = ("bilinear", "bicubic", "random")
 
@@ -64,8 +64,7 @@ class Augmentation:
                     raise FrugalnasError(f"augmentation.{name} is {getattr(self, name)!r}; give {wanted}")
         if sum(part is not None for part in (self.resized_crop, self.square_crop, self.random_scale)) > 1:
             raise FrugalnasError("augmentation: choose one of resized_crop, square_crop and random_scale")
-        if self.interpolation not in _INTERPOLATIONS:
-            raise unknown_name("interpolation", self.interpolation, _INTERPOLATIONS)
+        one_of("interpolation", self.interpolation, _INTERPOLATIONS)
 
     @property
     def per_image(self) -> bool:
@@ -83,13 +82,11 @@ class Augmentation:
         if isinstance(settings, Augmentation):
             return settings
         if isinstance(settings, str):
-            if settings not in PUBLISHED:
-                raise unknown_name("augmentation", settings, PUBLISHED)
+            one_of("augmentation", settings, PUBLISHED)
             return PUBLISHED[settings]
         known = [field.name for field in fields(cls)]
         for name in settings:
-            if name not in known:
-                raise unknown_name("setting of augmentation", name, known)
+            one_of("setting of augmentation", name, known)
         return cls(**settings)
 
     def to_dict(self) -> dict[str, Any]:

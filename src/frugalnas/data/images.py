@@ -25,7 +25,7 @@ from frugalnas.data.preprocessing import RESAMPLING, CorruptImage, fit_square, i
 from frugalnas.data.sources import ArrayImages, Found, ImageSource
 from frugalnas.data.splits import Split, SplitSpec, make_split
 from frugalnas.data.statistics import statistics
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.limits import within
 
 T = TypeVar("T")
@@ -111,8 +111,7 @@ class Images:
         """
         if self.input_size is not None and self.input_size < 1:
             raise FrugalnasError(f"`input_size` {self.input_size}: give the side of the square input in pixels")
-        if interpolation not in RESAMPLING:
-            raise unknown_name("interpolation", interpolation, RESAMPLING)
+        one_of("interpolation", interpolation, RESAMPLING)
         if white is not None and not 0 < white < float("inf"):
             raise FrugalnasError(f"white is {white}; give the value that is white, above 0")
         again = partial(self.open, resize=resize, interpolation=interpolation, white=white)

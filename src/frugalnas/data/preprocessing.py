@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from frugalnas.data.depth import is_deep, scaled
-from frugalnas.errors import FrugalnasError, Surroundings, surroundings, unknown_name
+from frugalnas.errors import FrugalnasError, Surroundings, one_of, surroundings
 from frugalnas.limits import most, within
 
 RESAMPLING = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -162,8 +162,7 @@ def to_rgb(image: Image.Image, white: float | None = None) -> Image.Image:
 
 def fit_square(image: Image.Image, size: int, resize: int, interpolation: str = "bilinear") -> Image.Image:
     """The centre `size` x `size` of the picture after its short side was resized to `resize` pixels."""
-    if interpolation not in RESAMPLING:
-        raise unknown_name("interpolation", interpolation, RESAMPLING)
+    one_of("interpolation", interpolation, RESAMPLING)
     width, height = image.size
     short = min(width, height)
     if short != resize:

@@ -7,8 +7,8 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from frugalnas.encoders.saved import CARD_FILE, operations_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import alone
 from frugalnas.registry import SPACES
+from frugalnas.runs.progress import Bar
 from frugalnas.spaces import SearchSpace
 
 VERSION = 1
@@ -90,45 +91,15 @@ def _pretrain(draft: Path, space: SearchSpace, recipe: PretrainingRecipe, seed: 
     fabric = Compute(device).fabric()
     fabric.launch()
     pretraining = pretraining_for(fabric, space, recipe, seed)
-    said = _Said(recipe.epochs * pretraining.steps_per_epoch)
-    fit(
-        pretraining,
-        pretraining.state,
-        pretraining.batches,
-        length=Length(recipe.epochs, pretraining.steps_per_epoch),
-        seed=seed,
-        checkpoints=Checkpoints(draft / "checkpoints", pretraining.identity),
-        on_step=lambda position: said.step(position.done + 1),
-        mend=pretraining.mend,
-    )
+    with closing(Bar("pre-training", share=True)) as bar:
+        fit(
+            pretraining,
+            pretraining.state,
+            pretraining.batches,
+            length=Length(recipe.epochs, pretraining.steps_per_epoch),
+            seed=seed,
+            checkpoints=Checkpoints(draft / "checkpoints", pretraining.identity),
+            on_step=lambda position: bar.update(position.done + 1, position.total),
+            mend=pretraining.mend,
+        )
     pretraining.save(draft)
-    said.close()
-
-
-class _Said:
-    """How far a pre-training is, on standard error: once on paper, again and again on a terminal."""
-
-    FIRST_S, EVERY_S = 3.0, 2.0
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-        self.begun: tuple[float, int] | None = None
-        self.due = self.FIRST_S
-        self.terminal = sys.stderr.isatty()
-
-    def step(self, done: int) -> None:
-        now = time.monotonic()
-        if self.begun is None:
-            self.begun = now, done
-        seconds = now - self.begun[0]
-        if seconds < self.due or done == self.begun[1]:
-            return
-        left = (self.steps - done) * seconds / (done - self.begun[1])
-        minutes = f"{left:.0f} s" if left < 90 else f"{left / 60:.0f} min"
-        text = f"pre-training: {100 * done / self.steps:.0f} %, about {minutes} left"
-        print(f"\r{text}   " if self.terminal else text, end="" if self.terminal else "\n", file=sys.stderr, flush=True)
-        self.due = seconds + self.EVERY_S if self.terminal else float("inf")
-
-    def close(self) -> None:
-        if self.terminal and self.due > self.FIRST_S:
-            print(file=sys.stderr)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions
-from frugalnas.errors import at_least, unknown_name
+from frugalnas.errors import at_least, one_of
 
 ACTIVATIONS = {"relu": torch.relu, "celu": torch.celu}
 IN_PLACE = {"relu": torch.relu_, "celu": torch.celu_}
@@ -70,8 +70,7 @@ class GINEncoder(nn.Module):
         super().__init__()
         at_least(1, kinds=kinds, width=width, layers=layers)
         check_directions(directions)
-        if activation not in ACTIVATIONS:
-            raise unknown_name("activation", activation, ACTIVATIONS)
+        one_of("activation", activation, ACTIVATIONS)
         self.kinds, self.width, self.depth = kinds, width, layers
         self.directions, self.activation = directions, activation
         read = 1 + DIRECTIONS.index(directions)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.spaces import BoolArray, Graphs, Population
 
 DIRECTIONS = ("in", "both")
@@ -113,5 +113,4 @@ def edges_of(graphs: Graphs, isolated_edges: bool) -> BoolArray:
 
 def check_directions(directions: str) -> None:
     """Refuses what is not one of `DIRECTIONS`."""
-    if directions not in DIRECTIONS:
-        raise unknown_name("directions of edges", directions, DIRECTIONS)
+    one_of("directions of edges", directions, DIRECTIONS)

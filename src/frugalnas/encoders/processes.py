@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_gather, all_reduce
 
 
 def summed(tensor: Tensor) -> Tensor:
@@ -22,7 +21,7 @@ def gathered(part: Tensor) -> Tensor:
 
     The gradient of a row is the sum of what all processes found for it.
     """
-    return cast(Tensor, _Gathered.apply(part))
+    return torch.cat(all_gather(part))  # type: ignore[no-untyped-call]
 
 
 def share_norms(network: nn.Module) -> None:
@@ -52,9 +51,9 @@ class SharedNorm(nn.BatchNorm1d):
         if not self.training:
             return super().forward(rows)
         count = len(rows) * distributed.get_world_size()
-        mean = _summed_with_gradient(rows.sum(dim=0)) / count
+        mean = all_reduce(rows.sum(dim=0)) / count  # type: ignore[no-untyped-call]
         centred = rows - mean
-        variance = _summed_with_gradient((centred * centred).sum(dim=0)) / count
+        variance = all_reduce((centred * centred).sum(dim=0)) / count  # type: ignore[no-untyped-call]
         with torch.no_grad():
             momentum = 0.1 if self.momentum is None else self.momentum
             assert self.running_mean is not None
@@ -62,30 +61,3 @@ class SharedNorm(nn.BatchNorm1d):
             self.running_mean.lerp_(mean, momentum)
             self.running_var.lerp_(variance * (count / (count - 1)), momentum)
         return centred * torch.rsqrt(variance + self.eps) * self.weight + self.bias
-
-
-def _summed_with_gradient(tensor: Tensor) -> Tensor:
-    return cast(Tensor, _Summed.apply(tensor))
-
-
-class _Gathered(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, part: Tensor) -> Tensor:
-        parts = [torch.empty_like(part) for _ in range(distributed.get_world_size())]
-        distributed.all_gather(parts, part.contiguous())
-        return torch.cat(parts)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
-        total = summed(upstream[0].contiguous())
-        return total.chunk(distributed.get_world_size())[distributed.get_rank()]
-
-
-class _Summed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, tensor: Tensor) -> Tensor:
-        return summed(tensor)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> Tensor:
-        return summed(upstream[0])

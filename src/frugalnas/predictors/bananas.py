@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from frugalnas.errors import one_of
 from frugalnas.predictors.base import Prediction, check_features
-from frugalnas.predictors.ensembles import one_of
 from frugalnas.predictors.neural import BLOCK, Neural
 from frugalnas.spaces import Population
 
@@ -60,7 +60,7 @@ class BANANAS(Neural):
         values = self._labels(values)
         inputs = fitting.features_of(self.training_inputs(self._read(population)))
         with fitting.seeded(np.random.SeedSequence(self.seed)):
-            self._together = fitting.train(self._network(inputs), inputs, self._targets(values), self._training())
+            self._together = fitting.train(self._network(inputs), inputs, self._targets(values), self)
         return self
 
     def predict(self, population: Population) -> Prediction:

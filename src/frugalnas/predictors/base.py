@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,14 @@ from frugalnas.spaces.arrays import ranks
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
+FROM_ZERO = {"weight_decay", "clip", "encoder_lr", "head", "unlabelled"}
+"""Options of predictors that may be 0."""
+SHARES: Mapping[str, Callable[[float], bool]] = {
+    "dropout": lambda share: 0 <= share < 1,
+    "weight_of_value": lambda share: 0 <= share <= 1,
+    "learning_rate": lambda share: 0 < share <= 1,
+}
+"""Options of predictors that lie between 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,28 @@ def check_features(features: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(features)) < len(tuple(features)):
         raise FrugalnasError(f"features {', '.join(features)}: name each once")
     return tuple(features)
+
+
+def check_numbers(options: Mapping[str, object]) -> None:
+    """Refuse counts below 1, shares that lie outside 0 to 1, and other numbers that are not above 0, where they may not be 0.
+
+    Raises:
+        FrugalnasError: naming the option.
+    """
+    fits: object
+    for name, value in options.items():
+        if name == "seed" or isinstance(value, bool) or not isinstance(value, (int, float, np.integer)):
+            continue
+        if name in SHARES:
+            fits, wanted = SHARES[name](float(value)), "lies between 0 and 1"
+        elif name in FROM_ZERO:
+            fits, wanted = 0 <= value < np.inf, "is 0 or more"
+        elif not isinstance(value, float):
+            fits, wanted = value >= 1, "is at least 1"
+        else:
+            fits, wanted = 0 < value < np.inf, "is a number above 0"
+        if not fits:
+            raise FrugalnasError(f"{name} is {value}; it {wanted}")
 
 
 def line_through(scores: NDArray[np.float64], targets: NDArray[np.floating]) -> tuple[float, float]:

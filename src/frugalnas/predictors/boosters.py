@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.predictors.base import line_through
-from frugalnas.predictors.ensembles import Ensemble, one_of
+from frugalnas.predictors.ensembles import Ensemble
 from frugalnas.spaces.arrays import ranks
 
 XGBoostLoss = Literal["squared", "pairwise"]

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.interruption import interruptible
-from frugalnas.predictors.base import Prediction, Predictor, check_features
+from frugalnas.predictors.base import Prediction, Predictor, check_features, check_numbers
 from frugalnas.spaces import Population
 
 
@@ -24,7 +21,7 @@ from frugalnas.spaces import Population
 class Regressor(Predictor):
     """A predictor on feature vectors: a dataclass, whose fields are its options.
 
-    Counts among the options are at least 1, and a `learning_rate` lies between 0 and 1; child classes check the others.
+    What its numbers may be is that of `check_numbers`.
 
     Args:
         encoding: the space's encoding that serves as features; None takes the space's recommendation.
@@ -38,11 +35,7 @@ class Regressor(Predictor):
 
     def __post_init__(self) -> None:
         self.features = check_features(self.features)
-        for name, value in vars(self).items():
-            if isinstance(value, Integral) and name != "seed" and value < 1:
-                raise FrugalnasError(f"{name} is {value}; it is at least 1")
-            if name == "learning_rate" and not 0 < value <= 1:
-                raise FrugalnasError(f"learning_rate is {value}; it lies between 0 and 1")
+        check_numbers(vars(self))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -122,17 +115,3 @@ def _in_blocks(member: Any, rows: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 BLOCK = 2**14
-
-
-def one_of(name: str, value: str, choices: Iterable[str]) -> None:
-    """Refuse a value that is not among the choices."""
-    choices = tuple(choices)
-    if value not in choices:
-        raise unknown_name(name, value, choices)
-
-
-def positive(**values: float) -> None:
-    """Refuse values that are not above 0 and finite."""
-    for name, value in values.items():
-        if not 0 < value < math.inf:
-            raise FrugalnasError(f"{name} is {value}; it is a number above 0")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from frugalnas.errors import FrugalnasError
+
+if TYPE_CHECKING:
+    from frugalnas.predictors.neural import Neural
 
 EPSILON = 1e-8
 
@@ -67,54 +69,37 @@ class Network(nn.Module):
         parts = [self(inputs.take(slice(at, at + block))) for at in range(0, len(inputs), block)]
         return torch.cat(parts) if parts else torch.zeros(0, 1)
 
-    def groups(self, training: Training) -> list[dict[str, Any]]:
+    def groups(self, options: Neural) -> list[dict[str, Any]]:
         """Adam's groups of parameters; those that need a learning rate of their own say so under `lr`."""
-        return decayed(self, training)
+        return decayed(self, options)
 
 
-@dataclass(frozen=True)
-class Training:
-    """How a network is trained; see `Neural`.
-
-    Attributes:
-        bias_rate: learning rate of biases in units of the weights'.
-    """
-
-    epochs: int
-    batch: int
-    lr: float
-    weight_decay: float
-    betas: tuple[float, float]
-    clip: float = 0.0
-    bias_rate: float = 1.0
-
-
-def decayed(module: nn.Module, training: Training, lr: float | None = None) -> list[dict[str, Any]]:
+def decayed(module: nn.Module, options: Neural, lr: float | None = None) -> list[dict[str, Any]]:
     """Weights, which decay, and biases, which do not, as groups for Adam."""
-    lr = training.lr if lr is None else lr
+    lr = options.lr if lr is None else lr
     named = [(name, each) for name, each in module.named_parameters() if each.requires_grad]
     weights = [each for name, each in named if "bias" not in name.rpartition(".")[2]]
     biases = [each for name, each in named if "bias" in name.rpartition(".")[2]]
     groups = [
-        {"params": weights, "lr": lr, "weight_decay": training.weight_decay},
-        {"params": biases, "lr": lr * training.bias_rate, "weight_decay": 0.0},
+        {"params": weights, "lr": lr, "weight_decay": options.weight_decay},
+        {"params": biases, "lr": lr * options.bias_rate, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"] and lr > 0]
 
 
-def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], training: Training) -> Network:
-    """The network after all epochs, in evaluation mode.
+def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], options: Neural) -> Network:
+    """The network after all epochs, in evaluation mode; the options are those of its predictor.
 
     Raises:
         FrugalnasError: where training diverges.
     """
     wanted = torch.from_numpy(np.ascontiguousarray(targets))
-    adam = _Adam(network.groups(training), training)
-    batches = math.ceil(len(wanted) / training.batch)
-    steps = training.epochs * batches
+    adam = _Adam(network.groups(options), options.betas, options.clip)
+    batches = math.ceil(len(wanted) / options.batch)
+    steps = options.epochs * batches
     network.train()
     step = 0
-    for _ in range(training.epochs):
+    for _ in range(options.epochs):
         for rows in torch.tensor_split(torch.randperm(len(wanted)), batches):
             part = inputs if batches == 1 else inputs.take(rows)
             loss = network.loss(part, wanted if batches == 1 else wanted[rows])
@@ -122,7 +107,7 @@ def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], traini
             step += 1
     if not math.isfinite(float(loss.detach())):
         raise FrugalnasError(
-            f"training the predictor diverged at learning rate {training.lr:g}; choose a smaller one (lr)"
+            f"training the predictor diverged at learning rate {options.lr:g}; choose a smaller one (lr)"
         )
     return network.eval()
 
@@ -135,10 +120,11 @@ class _Adam:
 
     Args:
         groups: parameters with their learning rate and weight decay.
-        training: betas, and the norm that gradients are scaled down to.
+        betas: decay of the means of the gradient and of its square.
+        clip: the norm that gradients are scaled down to; 0 leaves them.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], training: Training) -> None:
+    def __init__(self, groups: list[dict[str, Any]], betas: tuple[float, float], clip: float = 0.0) -> None:
         self.parameters = [each for group in groups for each in group["params"]]
         sizes = [each.numel() for each in self.parameters]
         self.values = torch.cat([each.detach().reshape(-1) for each in self.parameters])
@@ -150,7 +136,7 @@ class _Adam:
             for key in ("lr", "weight_decay")
         )
         self.first, self.second = torch.zeros_like(self.values), torch.zeros_like(self.values)
-        self.betas, self.clip = training.betas, training.clip
+        self.betas, self.clip = betas, clip
         self.steps = 0
 
     def step(self, loss: Tensor, remaining: float) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.predictors.base import Prediction, Predictor, check_features, check_values, normal_values
 from frugalnas.predictors.kernels import edit_features
 from frugalnas.predictors.pretrained import Pretrained, read_pretrained
@@ -73,8 +73,7 @@ class GaussianProcess(Predictor):
         ranks: bool = False,
         seed: int = 0,
     ) -> None:
-        if kernel not in get_args(Kernel):
-            raise unknown_name("kernel", kernel, get_args(Kernel))
+        one_of("kernel", kernel, get_args(Kernel))
         if kernel != "matern" and (encoding or features or pretrained):
             raise FrugalnasError(
                 f"the kernel {kernel} has features of its own; leave encoding, features and pretrained out, or take matern"

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.predictors.base import Prediction
-from frugalnas.predictors.ensembles import one_of
 from frugalnas.predictors.neural import Neural
 from frugalnas.predictors.pretrained import Pretrained, read_pretrained
 from frugalnas.spaces import Population, SearchSpace
 
 if TYPE_CHECKING:
-    from frugalnas.predictors.fitting import Inputs, Network, Training
+    from frugalnas.predictors.fitting import Inputs, Network
 
 Directions = Literal["in", "both"]
 Activation = Literal["relu", "celu"]
@@ -144,11 +143,6 @@ class GIN(Neural):
         network = GraphRegressor(encoder, self.head, self.dropout, rate=rate, encoder_lr=self.encoder_lr)
         network.objective = self.loss
         return network
-
-    def _training(self) -> Training:
-        from dataclasses import replace
-
-        return replace(super()._training(), bias_rate=self.bias_rate)
 
     def _targets(self, values: NDArray[np.float64]) -> NDArray[np.float32]:
         if self.output == "linear":

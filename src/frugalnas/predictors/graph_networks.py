@@ -14,7 +14,8 @@ from torch.nn import functional
 from frugalnas.encoders import GINEncoder, GraphTensors
 from frugalnas.encoders.gin import ACTIVATIONS
 from frugalnas.encoders.sharing import embed
-from frugalnas.predictors.fitting import Features, Network, Training, decayed
+from frugalnas.predictors.fitting import Features, Network, decayed
+from frugalnas.predictors.neural import Neural
 from frugalnas.spaces import Population
 
 SMALLEST_DEVIATION = 1e-2
@@ -69,10 +70,10 @@ class GraphRegressor(Network):
             hidden = self.last(functional.dropout(hidden, self.dropout, self.training))
         return hidden if self.rate is None else self.rate * torch.sigmoid(hidden)
 
-    def groups(self, training: Training) -> list[dict[str, Any]]:
+    def groups(self, options: Neural) -> list[dict[str, Any]]:
         """The encoder's parameters with its own learning rate, and the head's."""
         heads = nn.ModuleList(module for name, module in self.named_children() if name != "encoder")
-        return decayed(self.encoder, training, self.encoder_lr) + decayed(heads, training)
+        return decayed(self.encoder, options, self.encoder_lr) + decayed(heads, options)
 
 
 class GaussianGraphRegressor(GraphRegressor):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import one_of
 from frugalnas.spaces import Distinct, Graphs, Population
 
 HALF = np.float32(0.5**0.5)
@@ -28,8 +28,7 @@ def edit_features(population: Population, distance: str) -> Distinct:
         FrugalnasError: for the last two in a space that has no such encoding.
     """
     if distance in ("path", "position-path"):
-        if distance not in population.space.encodings:
-            raise unknown_name(f"encoding of {population.space.name}", distance, population.space.encodings)
+        one_of(f"encoding of {population.space.name}", distance, population.space.encodings)
         return population.encoded(distance)
     graphs = population.graphs
     return Distinct.of(_adjacency(graphs) if distance == "adjacency" else _degrees(graphs))

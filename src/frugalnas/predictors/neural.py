@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.predictors.base import Prediction, Predictor, check_values, line_through, normal_values
-from frugalnas.predictors.ensembles import positive
+from frugalnas.predictors.base import Prediction, Predictor, check_numbers, check_values, line_through, normal_values
 from frugalnas.spaces import Population, SearchSpace
 
 if TYPE_CHECKING:
-    from frugalnas.predictors.fitting import Inputs, Network, Training
+    from frugalnas.predictors.fitting import Inputs, Network
 
 BLOCK = 8192
 """Architectures answered for at a time."""
-FROM_ZERO = {"dropout", "weight_decay", "clip", "encoder_lr", "head", "unlabelled"}
-"""Options that may be 0."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -61,23 +57,14 @@ class Neural(Predictor):
     canonical: bool = True
     seed: int = 0
 
+    bias_rate = 1.0
+    """Learning rate of biases in units of the weights'."""
+
     def __post_init__(self) -> None:
         self.betas = tuple(self.betas)  # type: ignore[assignment] # YAML has lists
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise FrugalnasError(f"betas is {self.betas}; give two numbers from 0 up to but not including 1")
-        for name in (field.name for field in fields(self) if field.name != "seed"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                continue
-            if name in FROM_ZERO:
-                if not 0 <= value < np.inf:
-                    raise FrugalnasError(f"{name} is {value}; it is 0 or more")
-                if name == "dropout" and not value < 1:
-                    raise FrugalnasError(f"dropout is {value}; it lies between 0 and 1")
-            elif isinstance(value, Integral) and value < 1:
-                raise FrugalnasError(f"{name} is {value}; it is at least 1")
-            else:
-                positive(**{name: value})
+        check_numbers(vars(self))
 
     def prepare(self, space: SearchSpace) -> None:
         """Load torch, which takes seconds, before anything is timed or told how many threads it has."""
@@ -101,7 +88,7 @@ class Neural(Predictor):
         self._fitted: list[tuple[Network, float, float]] = []
         for stream in np.random.SeedSequence(self.seed).spawn(self.members):
             with fitting.seeded(stream):
-                network = fitting.train(self._network(inputs), inputs, targets, self._training())
+                network = fitting.train(self._network(inputs), inputs, targets, self)
             self._fitted.append((network, *self._units(network, inputs, targets)))
         return self
 
@@ -160,10 +147,3 @@ class Neural(Predictor):
 
         slope, offset = line_through(fitting.outputs(network, inputs, BLOCK)[:, 0], targets)
         return self._scale * slope, self._offset + self._scale * offset
-
-    def _training(self) -> Training:
-        """The options that training is done with."""
-        from frugalnas.predictors.fitting import Training
-
-        options: dict[str, Any] = {name: getattr(self, name) for name in ("epochs", "batch", "lr", "betas", "clip")}
-        return Training(weight_decay=self.weight_decay, **options)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.predictors.base import Prediction
-from frugalnas.predictors.ensembles import Ensemble, Regressor, Trees, one_of, positive
+from frugalnas.predictors.ensembles import Ensemble, Regressor, Trees
 from frugalnas.spaces import Population
 
 Kernel = Literal["rbf", "linear", "poly", "sigmoid"]
@@ -202,7 +202,6 @@ class SVR(Ensemble):
     def __post_init__(self) -> None:
         super().__post_init__()
         one_of("kernel", self.kernel, get_args(Kernel))
-        positive(penalty=self.penalty, margin=self.margin)
 
     def _member(self, seed: int) -> Any:
         from sklearn.pipeline import make_pipeline

@@ -45,11 +45,6 @@ class SemiNAS(Neural):
     lr: float = 1e-3
     clip: float = 5.0
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.weight_of_value <= 1:
-            raise FrugalnasError(f"weight_of_value is {self.weight_of_value}; it lies between 0 and 1")
-
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Train every member on `values`, shape [n], and where asked for on predictions of others too."""
         super().fit(population, values)
@@ -71,7 +66,7 @@ class SemiNAS(Neural):
             guessed = self._outputs(network, others)[:, 0]
             targets = np.concatenate([(values[repeated] - offset) / slope, guessed]).astype(np.float32)
             with fitting.seeded(stream):
-                fitting.train(network, inputs, targets, self._training())
+                fitting.train(network, inputs, targets, self)
         return self
 
     def _tokens(self, population: Population) -> Distinct:

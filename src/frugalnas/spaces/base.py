@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from frugalnas.errors import FrugalnasError, SpaceTooLarge, unknown_name
+from frugalnas.errors import FrugalnasError, SpaceTooLarge, one_of, unknown_name
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArray
 from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.limited import Limitable
@@ -345,8 +345,7 @@ class SearchSpace(Limitable):
             encoding: one of `encodings`; None takes the first, which is the space's recommendation for predictors.
         """
         name = self.encodings[0] if encoding is None else encoding
-        if name not in self.encodings:
-            raise unknown_name(f"encoding of {self.name}", name, self.encodings)
+        one_of(f"encoding of {self.name}", name, self.encodings)
         return self.features(np.atleast_2d(self.as_codes(codes)), name).astype(np.float32, copy=False)
 
     def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.darts_encodings import darts_adjacency, darts_paths, darts_position_paths
 from frugalnas.spaces.factored import FactoredSpace
@@ -93,8 +93,7 @@ class DARTS(FactoredSpace):
         classes: int | None = None,
         latency: str | None = None,
     ) -> None:
-        if macro not in SIZES:
-            raise unknown_name("macro-structure of darts", macro, SIZES)
+        one_of("macro-structure of darts", macro, SIZES)
         self.duplicates = duplicates
         self.none = none
         self.macro = macro

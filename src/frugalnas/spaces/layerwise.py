@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, quoted, unknown_name
+from frugalnas.errors import FrugalnasError, one_of, quoted
 from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
@@ -219,8 +219,7 @@ class MobileNet(PublishedLayers):
         classes: int = 1000,
         latency: str | None = None,
     ) -> None:
-        if widths not in WIDTHS:
-            raise unknown_name("widths of mobilenet", widths, WIDTHS)
+        one_of("widths of mobilenet", widths, WIDTHS)
         self.widths = widths
         super().__init__(width=width, input_size=input_size, classes=classes, latency=latency)
         self.counted_for = f"{widths} widths x {width:g}, {input_size}x{input_size} images"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray
 from frugalnas.spaces.constraint import Constraint
@@ -84,8 +84,7 @@ class Limitable(ABC):
         """
         known = constructor_options(type(self))
         for setting in settings:
-            if setting not in known:
-                raise unknown_name(f"setting of {self.name}", setting, known)
+            one_of(f"setting of {self.name}", setting, known)
         return type(self)(**{option: getattr(self, option) for option in known} | settings).limited(self.limits)
 
     def described(self) -> dict[str, Any]:

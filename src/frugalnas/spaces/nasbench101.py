@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.documents import read_json
-from frugalnas.errors import FrugalnasError, quoted, unknown_name
+from frugalnas.errors import FrugalnasError, one_of, quoted
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.cells101 import (
@@ -80,8 +80,7 @@ class NASBench101(SearchSpace):
         input_size: int = 32,
         classes: int = 10,
     ) -> None:
-        if sampler not in SAMPLERS:
-            raise unknown_name("sampler of nasbench101", sampler, SAMPLERS)
+        one_of("sampler of nasbench101", sampler, SAMPLERS)
         self.sampler = sampler
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
         # A cell of five vertices divides its channels among them: each needs one.

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import one_of
 from frugalnas.spaces.arrays import Codes
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.cells101 import EDGES, OUTPUT, SOURCE, TARGET, live_parts, pruned
@@ -40,8 +40,7 @@ def paper_mutants(space: SearchSpace, codes: Codes, rng: np.random.Generator, *,
         rng: draws the edits.
         padded: NAS-Bench-101 only: all seven vertices take part, not the live ones alone.
     """
-    if space.name not in PAPER_MUTATIONS:
-        raise unknown_name("space with a mutation of NPENAS's paper", space.name, PAPER_MUTATIONS)
+    one_of("space with a mutation of NPENAS's paper", space.name, PAPER_MUTATIONS)
     operator = PAPER_MUTATIONS[space.name]
     return retried(space.as_codes(codes), lambda parents: operator(space, parents, rng, padded), space.valid, ROUNDS)[0]
 

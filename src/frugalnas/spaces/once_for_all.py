@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, quoted, unknown_name
+from frugalnas.errors import FrugalnasError, one_of, quoted
 from frugalnas.spaces.arrays import Codes, Graphs
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
@@ -62,8 +62,7 @@ class OnceForAll(FactoredSpace):
         sampler: Literal["uniform", "depth-uniform"] = "uniform",
         latency: str | None = None,
     ) -> None:
-        if sampler not in SAMPLERS:
-            raise unknown_name("sampler of once-for-all", sampler, SAMPLERS)
+        one_of("sampler of once-for-all", sampler, SAMPLERS)
         self.sampler = sampler
         self.width, self.input_size, self.classes = width, input_size, classes
         checked_sizes(self, width=0.0, input_size=1, classes=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import one_of
 from frugalnas.spaces.arrays import BoolArray, IntArray
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class Operators:
 
 def operators_by_gene(space: SearchSpace, by: By) -> Operators:
     """The operators of a space in which every gene is a place of its own."""
-    if by not in WAYS:
-        raise unknown_name("way to join operators", by, WAYS)
+    one_of("way to join operators", by, WAYS)
     whole: BoolArray = (space._whole or space).allowed
     genes, values = whole.shape
     return Operators.of(

@@ -21,7 +21,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import one_of
 from frugalnas.predictors import Prediction
 from frugalnas.spaces import IntArray
 from frugalnas.strategies.failures import Chance
@@ -120,8 +120,7 @@ def scores(
         chance: of each architecture to succeed; None: all do.
         worst: what a failure is worth, in the predictor's units.
     """
-    if name not in ACQUISITIONS:
-        raise unknown_name("acquisition", name, ACQUISITIONS)
+    one_of("acquisition", name, ACQUISITIONS)
     score = ACQUISITIONS[name](prediction, best, rng)
     return score if chance is None else chance.weighed(score, worst, name)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, at_least, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, one_of
 from frugalnas.spaces import DARTS, Codes, IntArray, SearchSpace
 from frugalnas.strategies.base import Strategy
 
@@ -175,8 +175,7 @@ def genetic_paper(
         preset: a name in `PRESETS`; None: that of the space, or of MobileNet where it has none.
     """
     name = preset or (space.name if space.name in PRESETS else "mobilenet")
-    if name not in PRESETS:
-        raise unknown_name("preset of genetic search", name, PRESETS)
+    one_of("preset of genetic search", name, PRESETS)
     options = {option: value for option, value in asdict(PRESETS[name]).items() if option != "generations"}
     return GeneticSearch(space, seed=seed, initial=initial, **options)
 

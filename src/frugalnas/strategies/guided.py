@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import unknown_name
+from frugalnas.errors import one_of, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import fitted
 from frugalnas.registry import PREDICTORS
@@ -69,8 +69,7 @@ class Guided(Strategy):
         self, space: SearchSpace, *, seed: int, initial: int, predictor: str | Predictor, labels: Labels
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
-        if labels not in LABELS:
-            raise unknown_name("labels", labels, LABELS)
+        one_of("labels", labels, LABELS)
         self.labels = labels
         self.predictor: Predictor = (
             predictor if isinstance(predictor, Predictor) else PREDICTORS.create(predictor, given=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, at_least, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, one_of, unknown_name
 from frugalnas.predictors import Predictor
 from frugalnas.predictors.base import predicted
 from frugalnas.spaces import Codes, IntArray, Population, SearchSpace
@@ -87,8 +87,7 @@ class NPENAS(Guided):
             )
         if fixed is not None and fixed < 2:
             raise FrugalnasError(f"fixed is {fixed}; a predictor is fitted to at least 2 evaluations")
-        if acquisition not in ACQUISITIONS:
-            raise unknown_name("acquisition", acquisition, ACQUISITIONS)
+        one_of("acquisition", acquisition, ACQUISITIONS)
         if mutation not in (None, *_MUTATIONS):
             raise unknown_name("mutation", mutation, _MUTATIONS)
         if mutation not in (None, "edits") and space.name not in PAPER_MUTATIONS:

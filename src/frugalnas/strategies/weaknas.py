@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, at_least, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, one_of, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import predicted, predicted_mean
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
@@ -99,8 +99,7 @@ class WeakNAS(Guided):
             raise FrugalnasError(f"a pool of {pool} is too small for rounds of {round_size}; take at least twice that")
         if acquisition != "uniform" and acquisition not in ACQUISITIONS:
             raise unknown_name("acquisition", acquisition, [*ACQUISITIONS, "uniform"])
-        if keep_old not in ("all", "top", "none"):
-            raise unknown_name("keep_old", keep_old, ("all", "top", "none"))
+        one_of("keep_old", keep_old, ("all", "top", "none"))
         super().__init__(space, seed=seed, initial=initial, predictor=predictor, labels=labels)
         self.round_size = round_size
         self.acquisition = acquisition

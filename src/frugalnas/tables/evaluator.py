@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
 from frugalnas.spaces import SearchSpace
 from frugalnas.tables.catalogue import DEFAULT_TABLE, open_table
@@ -54,8 +54,7 @@ class TableEvaluator(Evaluator):
                 f"{self.table} describes {own!r}, but {self.space!r} is searched; leave `space` out, choose a table of it with "
                 "`table`, or say what else answers: `evaluator` training or your own function, MODULE:NAME"
             )
-        if objective not in ROLE_OF:
-            raise unknown_name("objective of a table", objective, ROLE_OF)
+        one_of("objective of a table", objective, ROLE_OF)
         self.objective = objective
         if ROLE_OF[objective] not in self.opened.columns:
             step = ""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.documents import misfit, read_json
-from frugalnas.errors import DamagedTable, FrugalnasError, Surroundings, surroundings, unknown_name
+from frugalnas.errors import DamagedTable, FrugalnasError, Surroundings, one_of, surroundings, unknown_name
 from frugalnas.files import draft
 from frugalnas.limits import within
 from frugalnas.registry import SPACES
@@ -251,8 +251,7 @@ def write_table(folder: Path, contents: Contents) -> Table:
         )
     arrays: dict[str, NDArray[Any]] = {"codes": space.as_codes(codes)[order], "keys": keys}
     for column in columns:
-        if column.role not in ROLES:
-            raise unknown_name("column role", column.role, ROLES)
+        one_of("column role", column.role, ROLES)
         arrays[column.role] = np.asarray(column.values, np.float64).reshape(len(codes), -1)[order]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
