@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from typing_extensions import Self
 
 from frugalnas.documents import read_yaml
 from frugalnas.errors import FrugalnasError, unknown_name

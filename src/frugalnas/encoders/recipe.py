@@ -6,7 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
+
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.recipe_files import Settings

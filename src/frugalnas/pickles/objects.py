@@ -38,7 +38,7 @@ class Named(Opaque):
 
     __slots__ = ("make",)
 
-    def __init__(self, kind: str, make: Callable[[tuple[Any, ...]], object]) -> None:
+    def __init__(self, kind: str, make: Callable[..., object]) -> None:
         super().__init__(kind)
         self.make = make
 
@@ -54,7 +54,7 @@ def reduce(what: object, arguments: object) -> object:
     if type(arguments) is not tuple:
         raise Unfit(f"calls {what.kind} with {_kind(arguments)} for its arguments")
     try:
-        return what.make(arguments)
+        return what.make(*arguments)
     except (TypeError, ValueError, LookupError, OverflowError) as error:
         raise Unfit(f"calls {what.kind} with arguments that it does not take ({error})") from None
 
@@ -91,8 +91,11 @@ def check_key(key: object, deep: int = 3) -> None:
     if type(key) is tuple and deep and len(key) <= _LONGEST_KEY:
         for part in key:
             check_key(part, deep - 1)
-    else:
-        _check_scalar(key)
+    elif type(key) is int:
+        if not -(1 << 63) <= key < 1 << 64:
+            raise Unfit("has an integer of more than 64 bits for a key")
+    elif type(key) not in _KEYS and not isinstance(key, np.generic):
+        raise Unfit(f"has {_kind(key)} for a key")
 
 
 def checked_keys(keys: list[Any]) -> list[Any]:
@@ -110,32 +113,20 @@ def check_acyclic(root: object) -> None:
     """
     inside: set[int] = set()
     finished: set[int] = set()
-    pending: list[tuple[Any, bool]] = [(root, False)]
+    pending: list[Any] = [root]
     while pending:
-        value, leaving = pending.pop()
-        if leaving:
+        value = pending[-1]
+        if id(value) in inside or id(value) in finished:  # its parts, which came after it, are finished
             inside.discard(id(value))
-            finished.add(id(value))
-        elif id(value) in inside:
-            raise Unfit("holds a container that contains itself")
-        elif id(value) not in finished:
-            parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
-            within = [(part, False) for part in parts if type(part) in (list, tuple, dict)]
-            if within:
-                inside.add(id(value))
-                pending.append((value, True))
-                pending.extend(within)
-            else:
-                finished.add(id(value))
-
-
-def _check_scalar(key: Any) -> None:
-    kind = type(key)
-    if kind is int:
-        if not -(1 << 63) <= key < 1 << 64:
-            raise Unfit("has an integer of more than 64 bits for a key")
-    elif kind not in _KEYS and not isinstance(key, np.generic):
-        raise Unfit(f"has {_kind(key)} for a key")
+            finished.add(id(pending.pop()))
+            continue
+        inside.add(id(value))
+        parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+        for part in parts:
+            if type(part) in (list, tuple, dict) and id(part) not in finished:
+                if id(part) in inside:
+                    raise Unfit("holds a container that contains itself")
+                pending.append(part)
 
 
 def _kind(value: object) -> str:
@@ -145,47 +136,29 @@ def _kind(value: object) -> str:
     return f"an {name}" if name[0] in "aeio" else f"a {name}"
 
 
-def _empty(name: str, kind: Callable[[], object], most: int = 0) -> Callable[[tuple[Any, ...]], object]:
-    """Of what begins empty. A dict with a default is a dict: what it would make is never made."""
-
-    def make(arguments: tuple[Any, ...]) -> object:
-        if len(arguments) > most:
-            raise Unfit(f"calls {name} with arguments")
-        return kind()
-
-    return make
+def _opaque(name: str) -> Callable[..., object]:
+    return lambda *arguments: Opaque(name)
 
 
-def _opaque(name: str) -> Callable[[tuple[Any, ...]], object]:
-    return lambda arguments: Opaque(name)
+def _mapping() -> dict[Any, Any]:
+    """An ordered dict, or one with a default, which would make what is never made."""
+    return {}
 
 
-def _uncalled(name: str) -> Callable[[tuple[Any, ...]], object]:
-    """Of what is an argument of others."""
-
-    def make(arguments: tuple[Any, ...]) -> object:
-        raise Unfit(f"calls {name}")
-
-    return make
-
-
-def _set(arguments: tuple[Any, ...]) -> set[Any]:
-    (members,) = arguments
+def _set(members: Any) -> set[Any]:
     if type(members) is not list:
         raise Unfit(f"makes a set of {_kind(members)}")
     return set(checked_keys(members))
 
 
-def _encode(arguments: tuple[Any, ...]) -> bytes:
+def _encode(text: Any, encoding: Any) -> bytes:
     """How protocols 0 to 2 write bytes."""
-    text, encoding = arguments
     if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise Unfit("calls _codecs.encode for something other than Latin-1 text")
     return text.encode("latin-1")
 
 
-def _dtype(arguments: tuple[Any, ...]) -> np.dtype[Any]:
-    code = arguments[0]
+def _dtype(code: Any, *_: object) -> np.dtype[Any]:
     if type(code) is not str or not _PLAIN.fullmatch(code):
         raise Unfit(f"asks for an array or number of dtype {code!r:.40}; booleans, numbers and fixed strings are read")
     # A copy, as the byte order is set afterwards, in place.
@@ -202,16 +175,14 @@ def _build_dtype(dtype: np.dtype[Any], state: Any) -> None:
     dtype.__setstate__((3, order, None, None, None, size, alignment, flags))  # type: ignore[attr-defined]
 
 
-def _scalar(arguments: tuple[Any, ...]) -> object:
-    dtype, content = arguments
+def _scalar(dtype: Any, content: Any) -> object:
     if not isinstance(dtype, np.dtype) or type(content) is not bytes or len(content) != dtype.itemsize:
         raise Unfit("holds a NumPy number whose bytes do not fit its dtype")
     return _checked(np.frombuffer(content, dtype))[0]
 
 
-def _reconstruct(arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+def _reconstruct(kind: object, shape: object, code: object) -> np.ndarray[Any, Any]:
     """An array whose state follows."""
-    kind, shape, code = arguments
     if kind is not ADMITTED["numpy.ndarray"] or shape != (0,) or code != b"b":
         raise Unfit("makes an array of something other than numpy.ndarray")
     return np.ndarray((0,), "b")
@@ -228,9 +199,8 @@ def _build_array(array: np.ndarray[Any, Any], state: Any) -> None:
     array.__setstate__((1, shape, dtype, fortran, content))  # type: ignore[arg-type]
 
 
-def _from_buffer(arguments: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray[Any, Any]:
     """How protocol 5 writes arrays."""
-    content, dtype, shape, order = arguments
     if order not in ("C", "F"):
         raise Unfit("holds an array that is neither in C nor in Fortran order")
     _check_array(shape, dtype, content)
@@ -266,16 +236,14 @@ _LONGEST_KEY = 8
 _KEYS = frozenset({str, float, bool, bytes, type(None)})
 _PLAIN = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU][1-9][0-9]{0,5}")
 
-_MAKERS: dict[str, Callable[[tuple[Any, ...]], object]] = {
-    "collections.OrderedDict": _empty("collections.OrderedDict", dict),
-    "collections.defaultdict": _empty("collections.defaultdict", dict, most=1),
-    "__builtin__.bytes": _empty("bytes", bytes),
+_MAKERS: dict[str, Callable[..., object]] = {
+    "collections.OrderedDict": _mapping,
+    "collections.defaultdict": lambda factory=None: _mapping(),
+    "__builtin__.bytes": lambda: b"",
     "_codecs.encode": _encode,
     "numpy.dtype": _dtype,
-    "numpy.ndarray": _uncalled("numpy.ndarray"),
-    **{f"{room}.list": _uncalled("list") for room in ("builtins", "__builtin__")},
     **{f"{room}.set": _set for room in ("builtins", "__builtin__")},
-    **{f"{room}.frozenset": lambda arguments: frozenset(_set(arguments)) for room in ("builtins", "__builtin__")},
+    **{f"{room}.frozenset": lambda members: frozenset(_set(members)) for room in ("builtins", "__builtin__")},
     **{f"{room}.multiarray.scalar": _scalar for room in ("numpy.core", "numpy._core")},
     **{f"{room}.multiarray._reconstruct": _reconstruct for room in ("numpy.core", "numpy._core")},
     **{f"{room}.numeric._frombuffer": _from_buffer for room in ("numpy.core", "numpy._core")},
@@ -284,6 +252,8 @@ _STORAGES = (
     *("BFloat16", "Bool", "Byte", "Char", "ComplexDouble", "ComplexFloat", "Double"),
     *("Float", "Half", "Int", "Long", "Short", "Typed", "Untyped"),
 )
+_ARGUMENTS = ("builtins.list", "__builtin__.list", "numpy.ndarray")
+"""What is handed to others, and not called."""
 _DTYPES = (
     *("bfloat16", "bool", "complex128", "complex64", "float16", "float32", "float64"),
     *("int16", "int32", "int64", "int8", "uint8"),
@@ -297,6 +267,6 @@ _TORCH = (
 ADMITTED: dict[str, Opaque] = {
     **{name: Named(name, make) for name, make in _MAKERS.items()},
     **{name: Named(name, _opaque(name)) for name in _TORCH},
-    **{f"torch.{name}": Opaque(f"torch.{name}") for name in _DTYPES},
+    **{name: Opaque(name) for name in (*_ARGUMENTS, *(f"torch.{kind}" for kind in _DTYPES))},
 }
 """By full name, all that a pickle may ask for."""

@@ -7,7 +7,6 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from typing_extensions import Self
@@ -45,9 +44,7 @@ class Executor(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         return None
 
 
@@ -113,12 +110,10 @@ class ProcessExecutor(Executor):
             answer = Evaluations.failed(1, f"the worker process {answer.why}")
         return np.array([trial]), answer
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """End the workers."""
         self._order.clear()
-        self._pool.__exit__(kind, error, trace)
+        self._pool.__exit__(*raised)
 
 
 def evaluate_safely(evaluator: Evaluator, trials: Trials, workdir: Path) -> Evaluations:

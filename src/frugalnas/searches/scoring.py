@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.evaluation import Evaluations, Evaluator, Trials
+from frugalnas.registry import constructor_options
 from frugalnas.scores import Counted, Score, rule_for
 from frugalnas.scores.combined import Combined, combine
 from frugalnas.spaces import Codes, SearchSpace
@@ -133,6 +135,11 @@ class ScoredEvaluator(Evaluator):
         for name in self._counted:
             metrics[name] = np.asarray(self.space.count(name, trials.codes), np.float64)
         return Evaluations(values, metrics)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Other processes make the score themselves instead of receiving weights and images.
+        options = {name: getattr(self, name) for name in constructor_options(type(self))}
+        return partial(type(self), **options), (self.space,)
 
     def _scores(self, codes: Codes) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
         return scored_with_parts(self.scored, codes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,7 +12,6 @@ from numpy.typing import NDArray
 
 from frugalnas.documents import options_of, record
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, a, surroundings, told
-from frugalnas.registry import constructor_options
 from frugalnas.runs.folder import RunFolder
 from frugalnas.scores import Angle, Score, angle_table, rule_for
 from frugalnas.searches.scoring import (
@@ -185,11 +183,6 @@ class ScoreEvaluator(ScoredEvaluator):
             raise surroundings(error) or Surroundings(
                 f"the supernet {self.supernet} can no longer be read ({told(error)}); put it back, then go on"
             ) from error
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Other processes open the run themselves instead of receiving its weights.
-        options = {name: getattr(self, name) for name in constructor_options(ScoreEvaluator)}
-        return partial(ScoreEvaluator, **options), (self.space,)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalnas.errors import FrugalnasError, RunFolderError
-from frugalnas.registry import constructor_options
 from frugalnas.scores import Score
 from frugalnas.searches.scoring import (
     UNTRAINED,
@@ -144,7 +142,3 @@ class UntrainedEvaluator(ScoredEvaluator):
         self.fingerprint = None if opened is None else opened.fingerprint
         scored = open_untrained(space, score, data=opened, reference=reference, seed=seed, device=device)
         self._answer_with(scored, score)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        options = {name: getattr(self, name) for name in constructor_options(UntrainedEvaluator)}
-        return partial(UntrainedEvaluator, **options), (self.space,)

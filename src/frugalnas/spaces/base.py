@@ -191,11 +191,15 @@ class SearchSpace(Limitable):
             FrugalnasError: where no valid code turns up, because a constraint excludes (nearly) all of them.
         """
         if self.enumerable and self._constraints:
-            codes = self.enumerate()
-            if not len(codes):
-                raise self._nothing_left()
-            return codes[rng.integers(len(codes), size=n)]
+            return self._sample_listed(n, rng)
         return self._sample_by_rejection(n, rng)
+
+    def _sample_listed(self, n: int, rng: np.random.Generator) -> Codes:
+        """Any of those that `enumerate` lists."""
+        codes = self.enumerate()
+        if not len(codes):
+            raise self._nothing_left()
+        return codes[rng.integers(len(codes), size=n)]
 
     def _sample_by_rejection(self, n: int, rng: np.random.Generator) -> Codes:
         """Uniform values for every gene, again until the code is valid."""
@@ -356,7 +360,11 @@ class SearchSpace(Limitable):
         return (codes[:, :, None] == values).reshape(len(codes), self.allowed.size)
 
     def graphs(self, codes: Codes) -> Graphs:
-        """The architectures as graphs. By default a chain: input, one vertex per gene, output."""
+        """The architectures as graphs.
+
+        By default a chain: input, one vertex per gene, output. The vertices' operations are called as `value_name` calls the
+        values of the first gene, also where a value stands for a layer that is not built.
+        """
         codes = np.asarray(codes)
         vertices = self.genes + 2
         adjacency = np.zeros((len(codes), vertices, vertices), np.bool_)
@@ -364,7 +372,9 @@ class SearchSpace(Limitable):
         values = self.allowed.shape[1]
         ends = np.tile([[values, values + 1]], (len(codes), 1))
         operations = np.concatenate([ends[:, :1], codes, ends[:, 1:]], axis=1)
-        return Graphs(adjacency, operations, (*(str(value) for value in range(values)), "input", "output"))
+        return Graphs(
+            adjacency, operations, (*(self.value_name(0, value) for value in range(values)), "input", "output")
+        )
 
     def counts(self, quantity: str, codes: Codes) -> FloatArray:
         """What `count` returns; a space that counts something overrides this and names it in `quantities`."""

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Sequence
 from functools import cache
 from itertools import permutations
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.spaces.arrays import Codes, Graphs
@@ -19,8 +20,6 @@ from frugalnas.spaces.genotype import PRIMITIVES, Genotype
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.operators import By, Operators
 from frugalnas.spaces.sizes import checked_sizes, with_latency
-
-Space = TypeVar("Space", bound="DARTS")
 
 OPS = len(PRIMITIVES)
 NONE = 0
@@ -113,7 +112,7 @@ class DARTS(FactoredSpace):
         if not duplicates:
             self.joint = _distinct_inputs()
 
-    def with_options(self: Space, **settings: Any) -> Space:
+    def with_options(self, **settings: Any) -> Self:
         """The same space with networks of another size; with another `macro` the sizes not given are its own."""
         if settings.get("macro", self.macro) != self.macro:
             settings = dict.fromkeys(("width", "layers", "input_size", "classes", "latency")) | settings

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.registry import MEASUREMENTS
@@ -16,8 +16,6 @@ from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
 from frugalnas.spaces.bands import BandSampler
 from frugalnas.spaces.base import SearchSpace
 from frugalnas.spaces.children import edited
-
-Space = TypeVar("Space", bound="FactoredSpace")
 
 BLOCK = 2**15
 """Codes counted at a time, so that a million of them pass through the processor's cache."""
@@ -292,7 +290,7 @@ class FactoredSpace(SearchSpace):
 
     # -- smaller spaces ------------------------------------------------------------------------------------------
 
-    def restrict(self: Space, allowed: ArrayLike) -> Space:
+    def restrict(self, allowed: ArrayLike) -> Self:
         """The same space with fewer values per gene; see `SearchSpace.restrict`."""
         smaller = super().restrict(allowed)
         for genes, combinations in smaller._factors:
@@ -303,7 +301,7 @@ class FactoredSpace(SearchSpace):
                 )
         return smaller
 
-    def where(self: Space, constraint: str) -> Space:
+    def where(self, constraint: str) -> Self:
         """The same space under a limit such as `"macs<=475e6"`; several are joined by commas.
 
         Raises:
@@ -328,7 +326,7 @@ class FactoredSpace(SearchSpace):
             f"no architecture of {self.name} was found that meets {rules}; {quantity} lie between {least:g} and {most:g}"
         )
 
-    def _copy(self: Space) -> Space:
+    def _copy(self) -> Self:
         smaller = super()._copy()
         for key in ("_factors", "_band"):
             smaller.__dict__.pop(key, None)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, one_of, quoted
-from frugalnas.spaces.arrays import Codes, Graphs
+from frugalnas.spaces.arrays import Codes
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import checked_sizes, with_latency
@@ -151,11 +151,6 @@ class LayerSpace(FactoredSpace):
                 order = np.argsort(run == len(self.choices) - 1, axis=1, kind="stable")
                 codes[:, list(stage)] = np.take_along_axis(run, order, axis=1)
         return codes
-
-    def graphs(self, codes: Codes) -> Graphs:
-        """A chain: input, one vertex per layer, output; a layer that is the identity is a vertex of that name."""
-        graphs = super().graphs(codes)
-        return Graphs(graphs.adjacency, graphs.operations, (*self.choices, "input", "output"))
 
 
 class PublishedLayers(LayerSpace):

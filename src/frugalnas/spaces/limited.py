@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.registry import SPACES, constructor_options
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray
 from frugalnas.spaces.constraint import Constraint
-
-Space = TypeVar("Space", bound="Limitable")
 
 
 class Limitable(ABC):
@@ -40,7 +39,7 @@ class Limitable(ABC):
     def count(self, quantity: str, codes: Codes) -> FloatArray:
         """A quantity of every architecture, shape [n]."""
 
-    def restrict(self: Space, allowed: ArrayLike) -> Space:
+    def restrict(self, allowed: ArrayLike) -> Self:
         """The same space with fewer values per gene.
 
         Args:
@@ -59,7 +58,7 @@ class Limitable(ABC):
         smaller.allowed = mask
         return smaller
 
-    def where(self: Space, constraint: str) -> Space:
+    def where(self, constraint: str) -> Self:
         """The same space under a limit such as `"params<=0.5e6"`; several are joined by commas.
 
         Sampling, mutation, neighbours and enumeration stay inside it.
@@ -73,7 +72,7 @@ class Limitable(ABC):
             raise smaller._nothing_left()
         return smaller
 
-    def with_options(self: Space, **settings: Any) -> Space:
+    def with_options(self, **settings: Any) -> Self:
         """The same space, limits kept, whose networks have another width, input size, number of classes, ...
 
         Args:
@@ -102,7 +101,7 @@ class Limitable(ABC):
             )
         return described
 
-    def _copy(self: Space) -> Space:
+    def _copy(self) -> Self:
         """A copy without anything that was computed for the old limits."""
         smaller = copy.copy(self)
         smaller._whole = self._whole or self
@@ -120,7 +119,7 @@ class Limitable(ABC):
             limits["where"] = ",".join(str(rule) for rule in self._constraints)
         return limits
 
-    def limited(self: Space, limits: Mapping[str, object]) -> Space:
+    def limited(self, limits: Mapping[str, object]) -> Self:
         """The space under limits as `limits` states them."""
         space = self
         if "allowed" in limits:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, IntArray
@@ -66,7 +67,7 @@ class _Listed(SearchSpace):
         rows = order[np.minimum(np.searchsorted(self._known[order], keys), len(order) - 1)]
         return np.where(self._known[rows] == keys, self._measured[quantity][rows], np.nan)
 
-    def where(self: Space, constraint: str) -> Space:
+    def where(self, constraint: str) -> Self:
         return SearchSpace.where(self, constraint)  # a list needs no way of drawing under a limit
 
     def _nothing_left(self) -> FrugalnasError:
@@ -85,10 +86,7 @@ class _Listed(SearchSpace):
         return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])])
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
-        codes = self.enumerate()
-        if not len(codes):
-            raise self._nothing_left()
-        return codes[rng.integers(len(codes), size=n)]
+        return self._sample_listed(n, rng)
 
     def mutate(self, codes: Codes, rng: np.random.Generator, *, edits: int = 1) -> Codes:
         codes = self.as_codes(codes)

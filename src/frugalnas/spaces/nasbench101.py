@@ -128,10 +128,7 @@ class NASBench101(SearchSpace):
         """`n` codes drawn independently as the sampler says, shape [n, 26]."""
         if self.sampler == "random-bits":
             return self._sample_by_rejection(n, rng)
-        codes = self.enumerate()
-        if not len(codes):
-            raise self._nothing_left()
-        return codes[rng.integers(len(codes), size=n)]
+        return self._sample_listed(n, rng)
 
     # -- notation ------------------------------------------------------------------------------------------------
 

@@ -132,9 +132,6 @@ class NASBench201(SearchSpace):
 
     # -- identity ------------------------------------------------------------------------------------------------
 
-    def _list(self) -> Codes:
-        return _all_codes() if not self.limits else _all_codes()[self.valid(_all_codes())]
-
     @cached_property
     def distinct(self) -> int:
         """How many networks can be told apart."""
@@ -250,17 +247,9 @@ def _sequences(codes: Codes, words: tuple[int, ...]) -> BoolArray:
 
 
 @cache
-def _all_codes() -> Codes:
-    """All codes in lexicographic order, shape [15625, 6], read-only."""
-    codes = np.ascontiguousarray(_unrank(np.arange(5**6)))
-    codes.setflags(write=False)
-    return codes
-
-
-@cache
 def _first_of_network() -> NDArray[np.intp]:
     """For the code at each place of the lexicographic order, the place of the first code of its network, [15625]."""
-    _, first, network = np.unique(_fingerprints(_all_codes()), return_index=True, return_inverse=True)
+    _, first, network = np.unique(_fingerprints(_unrank(np.arange(5**6))), return_index=True, return_inverse=True)
     return first[network.ravel()]
 
 

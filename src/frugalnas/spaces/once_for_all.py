@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, one_of, quoted
-from frugalnas.spaces.arrays import Codes, Graphs
+from frugalnas.spaces.arrays import Codes
 from frugalnas.spaces.factored import FactoredSpace
 from frugalnas.spaces.known import known_text
 from frugalnas.spaces.sizes import checked_sizes, with_latency
@@ -151,7 +151,7 @@ class OnceForAll(FactoredSpace):
         """The block by expansion and kernel, or `none`."""
         return BLOCKS[value]
 
-    # -- encodings, graphs ---------------------------------------------------------------------------------------
+    # -- encodings ---------------------------------------------------------------------------------------
 
     def features(self, codes: Codes, encoding: str) -> NDArray[np.generic]:
         """The columns of one encoding; see the class for what they mean."""
@@ -171,11 +171,6 @@ class OnceForAll(FactoredSpace):
                 [kernels.reshape(n, 60), expansions.reshape(n, 60), np.broadcast_to(size, (n, len(size)))], axis=1
             )
         return super().features(codes, encoding)
-
-    def graphs(self, codes: Codes) -> Graphs:
-        """A chain: input, one vertex per layer, output; layers that are not built are vertices named `none`."""
-        graphs = super().graphs(codes)
-        return Graphs(graphs.adjacency, graphs.operations, (*BLOCKS, "input", "output"))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -87,14 +88,8 @@ class TableEvaluator(Evaluator):
         return Evaluations(values, metrics, errors)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Other processes map the files themselves instead of receiving a copy.
-        return _reopen, (self.space, self.opened.folder, self.label, self.seed, self.objective)
-
-
-def _reopen(
-    space: SearchSpace, folder: Path, label: str, seed: int, objective: Literal["accuracy", "oracle-test"]
-) -> TableEvaluator:
-    return TableEvaluator(space, table=Table(folder), label=label, seed=seed, objective=objective)
+        how = partial(TableEvaluator, table=self.opened, label=self.label, seed=self.seed, objective=self.objective)
+        return how, (self.space,)
 
 
 MEASURED = ("training_seconds", "latency_ms")

@@ -144,6 +144,10 @@ class Table:
     def __repr__(self) -> str:
         return f"Table({self.name!r}, {len(self):,} architectures, columns {', '.join(self.columns)})"
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Other processes map the files themselves instead of receiving a copy.
+        return Table, (self.folder,)
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The roles that the table has a column for."""
@@ -214,7 +218,7 @@ class Table:
         """
         if mode == "mean":
             if role not in self._means:
-                self._means[role] = _means(self.column(role))
+                self._means[role] = row_means(self.column(role))
             return self._means[role].copy()
         values = self.column(role)
         if mode == "random":
@@ -226,7 +230,7 @@ class Table:
         return values[:, int(mode)].copy()
 
 
-def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def row_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean of each row's numbers, NaN where it has none, shape [rows]."""
     present = np.isfinite(values)
     counts = present.sum(axis=1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
+
+from typing_extensions import Self
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.recipe_files import Settings

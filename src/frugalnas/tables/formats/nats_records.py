@@ -15,7 +15,7 @@ from frugalnas.errors import FrugalnasError
 from frugalnas.spaces.nasbench201 import NASBench201
 from frugalnas.tables.formats.shown import shown
 from frugalnas.tables.formats.watched import how_many
-from frugalnas.tables.store import Column, Contents
+from frugalnas.tables.store import Column, Contents, row_means
 
 EPOCHS = {"12": 12, "200": 200, "less": 12, "full": 200}
 """Of each schedule, as the files name them: NATS-Bench the first two, NAS-Bench-201 the others."""
@@ -325,7 +325,7 @@ def _columns(
     ]
     columns.append(Column("train", by_field["train"], DATASETS[dataset].trained_on, each, epochs))
     columns.append(Column("training_seconds", by_field["seconds"], SECONDS, each, epochs))
-    columns.append(Column("latency_ms", 1e3 * _mean(by_field["latency"])[:, None], LATENCY))
+    columns.append(Column("latency_ms", 1e3 * row_means(by_field["latency"])[:, None], LATENCY))
     for role, field in (("params", "params"), ("macs", "flop")):
         # Counts are whole numbers; a thousandth is far above what the way through millions has rounded.
         counts = np.round(1e6 * _agreed(by_field[field], named), 3)
@@ -338,17 +338,10 @@ def _agreed(millions: NDArray[np.float64], seeds: NDArray[Any]) -> NDArray[np.fl
 
     The benchmark's API compares five decimals too.
     """
-    agreed = _mean(millions)
+    agreed = row_means(millions)
     spread = np.nanmax(millions, axis=1) - np.nanmin(millions, axis=1)
     mended = np.flatnonzero(seeds == MENDED_BY)
     for row in np.flatnonzero(spread > 0).tolist():
         if len({f"{value:.5f}" for value in millions[row].tolist() if value == value}) > 1:
             agreed[row] = millions[row, mended[0]] if mended.size else np.nan
     return agreed
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the seeds, NaN where there is none, shape [rows]."""
-    counts = np.isfinite(values).sum(axis=1)
-    totals = np.where(np.isfinite(values), values, 0.0).sum(axis=1)
-    return np.divide(totals, counts, out=np.full(len(values), np.nan), where=counts > 0)
