@@ -28,7 +28,8 @@ from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs import RunFolder
 from frugalnas.runs import progress as run_progress
 from frugalnas.runs.kinds import resume_run
-from frugalnas.runs.progress import Callback, Progress, duration
+from frugalnas.progress import duration
+from frugalnas.runs.progress import Callback, Progress
 from frugalnas.spaces import DARTS
 from frugalnas.testing import KindConformance
 from frugalnas.training import read_tensors

@@ -33,7 +33,7 @@ def print_json(content: Any) -> None:
 @contextmanager
 def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callable[[int, int], None]]:
     """What is told (done, total) while something goes on; see `runs.progress.Bar`."""
-    from frugalnas.runs.progress import Bar
+    from frugalnas.progress import Bar
 
     bar = Bar(what, quiet=quiet, share=share)
     try:

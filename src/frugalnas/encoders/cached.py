@@ -17,8 +17,8 @@ from frugalnas.encoders.recipe import PretrainingRecipe
 from frugalnas.encoders.saved import CARD_FILE, operations_of
 from frugalnas.errors import FrugalnasError
 from frugalnas.files import alone
+from frugalnas.progress import Bar
 from frugalnas.registry import SPACES
-from frugalnas.runs.progress import Bar
 from frugalnas.spaces import SearchSpace
 
 VERSION = 1

@@ -85,7 +85,7 @@ class Baselines(Part):
         """As many trainings as there are baselines, each as long as the winner's."""
         if not self.networks:
             return None
-        from frugalnas.runs.progress import duration
+        from frugalnas.progress import duration
 
         seconds = self.retraining.middle[1].seconds * len(self.networks)
         said = f"{' and '.join(self.networks)} at the winner's cost, trained as it was, about {duration(seconds)}"

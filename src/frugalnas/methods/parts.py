@@ -189,8 +189,8 @@ class Supernet(Trained):
 
     def plan(self) -> StagePlan:
         """The training, timed."""
+        from frugalnas.progress import duration
         from frugalnas.runs.descriptions import build_space
-        from frugalnas.runs.progress import duration
         from frugalnas.spaces.sizes import sizes_of
 
         plan, config = self.planned, self.proposal.config
@@ -325,7 +325,7 @@ class GeneticSearch(Part):
 
     def plan(self) -> StagePlan | None:
         """How many networks it would look at; None where there will be nothing to search."""
-        from frugalnas.runs.progress import duration
+        from frugalnas.progress import duration
         from frugalnas.searches.scoring import IMAGES
 
         space = self.method.foreseen
@@ -374,7 +374,7 @@ class Retraining(Trained):
 
     def plan(self) -> StagePlan:
         """The training of one of middle cost, timed, as many times as there are architectures to train."""
-        from frugalnas.runs.progress import duration
+        from frugalnas.progress import duration
 
         if not self.top:
             why = "`retrain.top`=0" if self.method.labelled else "the images have no labels"

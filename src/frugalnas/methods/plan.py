@@ -8,9 +8,9 @@ from frugalnas.amounts import shown_amount
 from frugalnas.data import ImageData
 from frugalnas.methods.method import ImageMethod
 from frugalnas.methods.spaces import smallest
+from frugalnas.progress import duration
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.kinds import Plan, Proposal
-from frugalnas.runs.progress import duration
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.constraint import Constraint
 from frugalnas.spaces.sizes import sizes_of

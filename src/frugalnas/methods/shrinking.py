@@ -195,7 +195,7 @@ class Rounds(Part):
 
     def plan(self) -> StagePlan:
         """How many rounds, and how long the later ones train."""
-        from frugalnas.runs.progress import duration
+        from frugalnas.progress import duration
 
         rounds, rule, supernet = self.rounds, self.rule, self.method.supernet  # type: ignore[attr-defined]
         epochs = int(supernet.proposal.config["recipe"]["epochs"])

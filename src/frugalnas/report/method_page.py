@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.progress import duration
 from frugalnas.report.certainty import Certainty
 from frugalnas.report.page import (
     Markup,
@@ -21,7 +22,6 @@ from frugalnas.report.page import (
     tag,
 )
 from frugalnas.runs.folder import RunFolder
-from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult

@@ -9,6 +9,7 @@ import numpy as np
 
 from frugalnas.amounts import shown_amount
 from frugalnas.files import write_atomically
+from frugalnas.progress import duration
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.certainty import Certainty, certainty
 from frugalnas.report.method_figures import rank_figure, score_figure, size_figure, supernet_figure
@@ -25,7 +26,6 @@ from frugalnas.report.operators import operators_figure, shrinking_of
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs.kinds import Page
-from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult

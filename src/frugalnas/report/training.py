@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from frugalnas.files import write_atomically
+from frugalnas.progress import duration
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.page import (
     Markup,
@@ -25,7 +26,6 @@ from frugalnas.report.page import (
 from frugalnas.report.style import save_figure
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.runs.kinds import Page
-from frugalnas.runs.progress import duration
 
 if TYPE_CHECKING:
     from frugalnas.training import EvaluationResult

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from frugalnas.progress import duration
 from frugalnas.runs.kinds import Plan, Proposal
-from frugalnas.runs.progress import duration
 from frugalnas.training import Compute, Position, isolated, watching_memory
 from frugalnas.trainings.session import Session
 
