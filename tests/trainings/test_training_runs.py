@@ -20,15 +20,15 @@ import torch
 from rich.console import Console
 
 import frugalnas as fn
+from frugalnas import progress as run_progress
 from frugalnas.data import Images
 from frugalnas.errors import Diverged, FrugalnasError, RunFolderError
 from frugalnas.evaluation import Trials
 from frugalnas.networks.models import load, read_card
+from frugalnas.progress import duration
 from frugalnas.report.training_figures import learning_curves
 from frugalnas.runs import RunFolder
-from frugalnas.runs import progress as run_progress
 from frugalnas.runs.kinds import resume_run
-from frugalnas.progress import duration
 from frugalnas.runs.progress import Callback, Progress
 from frugalnas.spaces import DARTS
 from frugalnas.testing import KindConformance

@@ -90,13 +90,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 with archive.open(entry) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read_header = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    shape, _, kind = read_header(stream)
+                    first = np.lib.format.read_magic(stream) == (1, 0)
+                    header = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                    shape, _, kind = header(stream)
                 size = math.prod(shape) * kind.itemsize
                 within("array-bytes", size, f"{path}: {entry.filename}")
                 if size > entry.file_size:

@@ -44,8 +44,7 @@ class Corruption:
             FrugalnasError: where there are more than the limit; it names the first ones.
         """
         self.reasons[(origin, index)] = reason
-        if len(self.reasons) > self.limit:
-            self.refuse()
+        self.refuse()
 
     def refuse(self) -> None:
         """Raise the error that names the first unreadable images, where there are more than the limit."""

@@ -54,7 +54,8 @@ class ParquetImages(ImageSource):
         if file not in self.loaded:
             if self.in_place:
                 self.loaded.clear()
-            self.loaded[file] = _images(_read(self.files[file], self.column))
+            column = _read(self.files[file], self.column)
+            self.loaded[file] = column.field("bytes") if hasattr(column, "field") else column
         return self.loaded[file][row].as_py() or b""
 
     def _place(self, index: int) -> tuple[int, int]:
@@ -182,12 +183,6 @@ def _read(file: Path, column: str) -> Any:
         return pq.read_table(file, columns=[column])[column].combine_chunks()
     except Exception as error:
         raise _damaged(file, error) from None
-
-
-def _images(column: Any) -> Any:
-    import pyarrow as pa
-
-    return column.field("bytes") if pa.types.is_struct(column.type) else column
 
 
 def _damaged(file: Path, error: Exception) -> FrugalnasError:

@@ -47,7 +47,8 @@ def build_evaluator(description: Mapping[str, Any], space: SearchSpace) -> Evalu
     if not isinstance(constructor, type):
         description = {"name": "function", "options": {"function": description["name"]}}
         constructor = FunctionEvaluator
-    return cast(Evaluator, EVALUATORS.create(description, *_leading_arguments(constructor, space)))
+    leading = next(iter(inspect.signature(constructor).parameters), None)
+    return cast(Evaluator, EVALUATORS.create(description, *([space] if leading == "space" else [])))
 
 
 def subject_of(description: Mapping[str, Any]) -> str:
@@ -60,8 +61,3 @@ def _known(description: Mapping[str, Any]) -> type[Evaluator] | None:
     """The class of an evaluator that has a name; None of an import path, which is not followed to describe a run."""
     name = description["name"]
     return cast(type[Evaluator], EVALUATORS.resolve(name)) if name in EVALUATORS.targets else None
-
-
-def _leading_arguments(constructor: type, space: SearchSpace) -> list[SearchSpace]:
-    """The space, where that is the constructor's first parameter."""
-    return [space] if next(iter(inspect.signature(constructor).parameters), None) == "space" else []

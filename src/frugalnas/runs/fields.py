@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.documents import fits, misfit
+from frugalnas.documents import misfit
 from frugalnas.errors import RunFolderError
 from frugalnas.registry import KINDS
 from frugalnas.trust import reading
@@ -41,16 +41,3 @@ def check_config(path: Path, config: Any) -> RunKind:
             f"{where} does not describe a {name}: {wrong}; put back what was there, or start another run"
         )
     return kind
-
-
-def check_line(path: Path, number: int, wanted: Mapping[str, Any] | None, record: Any) -> None:
-    """Refuse a line of a journal that is none of its kind.
-
-    Raises:
-        RunFolderError: naming the line and the first field that is missing or of the wrong kind.
-    """
-    if wanted is None or fits(record, wanted):
-        return
-    raise RunFolderError(
-        f"{path}, line {number}: {misfit(record, wanted)}; cut the file before it and resume to do the rest again"
-    )

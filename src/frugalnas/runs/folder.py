@@ -16,10 +16,10 @@ from typing import IO, Any
 
 import yaml
 
-from frugalnas.documents import fits
+from frugalnas.documents import fits, misfit
 from frugalnas.errors import FrugalnasError, RunFolderError, Surroundings, a, surroundings
 from frugalnas.files import alone, draft, sweep, write_atomically
-from frugalnas.runs.fields import NoRun, check_config, check_line
+from frugalnas.runs.fields import NoRun, check_config
 from frugalnas.runs.seal import (
     CONFIG,
     Seal,
@@ -173,8 +173,10 @@ class RunFolder:
                 raise RunFolderError(
                     f"{path}, line {number}, is damaged; cut the file before it and resume to evaluate the rest again"
                 )
-            if name == JOURNAL:
-                check_line(path, number, line, record)
+            if name == JOURNAL and line is not None and not fits(record, line):
+                raise RunFolderError(
+                    f"{path}, line {number}: {misfit(record, line)}; cut the file before it and resume to do the rest again"
+                )
             yield record
 
     def _journalled(self, lines: list[bytes]) -> Iterator[Any]:
