@@ -77,9 +77,7 @@ def recipe_sources(package: str) -> dict[str, str]:
     Args:
         package: of the room, such as "frugalnas.training". It is not imported.
     """
-    names = (entry.name for entry in _folder(package).iterdir())
-    known = sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
-    return {name: read_recipe(name, package).get("source", "") for name in known}
+    return {name: read_recipe(name, package).get("source", "") for name in names_in(_folder(package))}
 
 
 def recipe_values(recipe: str | Path | Mapping[str, Any], package: str, example: str = "epochs: 30") -> dict[str, Any]:
@@ -101,16 +99,7 @@ def read_recipe(name: str, package: str, example: str = "epochs: 30", above: tup
     """
     if name in above:
         raise FrugalnasError(f"the recipe {name} is its own base: {' -> '.join((*above, name))}; give it another base")
-    own = next((entry for entry in _folder(package).iterdir() if entry.name == f"{name}.yaml"), None)
-    if own is not None:
-        values = yaml_value(own.read_text(encoding="utf-8"), name)
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            values = yaml_value(Path(name).expanduser().read_text(encoding="utf-8"), name)
-        except (OSError, UnicodeDecodeError) as error:
-            raise FrugalnasError(f"the recipe {name} cannot be read: {error}") from None
-    else:
-        raise unknown_name("recipe", name, recipe_sources(package), ", or give a .yaml file")
+    values = yaml_named(name, _folder(package), "recipe")
     if not isinstance(values, dict):
         raise FrugalnasError(f"the recipe {name} holds no settings; write lines such as `{example}`")
     base = values.pop("base", None)
@@ -121,6 +110,32 @@ def read_recipe(name: str, package: str, example: str = "epochs: 30", above: tup
         mapped = isinstance(value, dict) and isinstance(inherited.get(setting), dict)
         inherited[setting] = {**inherited[setting], **value} if mapped else value
     return inherited
+
+
+def names_in(folder: Traversable) -> list[str]:
+    """The names of the YAML files in a folder that comes with frugalnas."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def yaml_named(name: str, folder: Traversable, kind: str) -> Any:
+    """What a YAML file says: of a name in a folder that comes with frugalnas, or of a path.
+
+    Args:
+        name: or path.
+        folder: where those lie that have a name.
+        kind: what they are, for the error.
+
+    Raises:
+        FrugalnasError: where there is no such file, or it cannot be read.
+    """
+    known = name in names_in(folder)
+    if not known and Path(name).suffix not in (".yaml", ".yml"):
+        raise unknown_name(kind, name, names_in(folder), ", or give a .yaml file")
+    try:
+        file = folder.joinpath(f"{name}.yaml") if known else Path(name).expanduser()
+        return yaml_value(file.read_text(encoding="utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise FrugalnasError(f"the {kind} {name} cannot be read: {error}") from None
 
 
 def yaml_value(text: str, where: str) -> Any:

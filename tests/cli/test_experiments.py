@@ -8,7 +8,7 @@ import shlex
 import numpy as np
 import pytest
 
-from frugalnas.cli.compare_predictors import predictor_descriptions
+from frugalnas.cli.compare import predictor_descriptions
 from frugalnas.cli.experiment import experiment_names, read_experiment, steps_of
 from frugalnas.cli.options import labelled_names, settings_of
 from frugalnas.cli.parsing import parse

@@ -15,6 +15,7 @@ from frugalnas.cli.parsing import command_actions, option
 from frugalnas.cli.text import print_columns
 from frugalnas.documents import misfit
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.recipe_files import names_in, yaml_named
 
 Steps = dict[str, list[str]]
 """The arguments of each command, by the name of its step, which is that of its folder too."""
@@ -108,7 +109,7 @@ def run(parsed: argparse.Namespace) -> int:
 
 def experiment_names() -> list[str]:
     """The studies that come with frugalnas."""
-    return sorted(entry.name.removesuffix(".yaml") for entry in _folder().iterdir() if entry.name.endswith(".yaml"))
+    return names_in(_folder())
 
 
 def read_experiment(name: str) -> dict[str, Any]:
@@ -117,19 +118,7 @@ def read_experiment(name: str) -> dict[str, Any]:
     Raises:
         FrugalnasError: where there is no such study, or its file says something else.
     """
-    from frugalnas.recipe_files import yaml_value
-
-    own = _folder().joinpath(f"{name}.yaml")
-    if "/" not in name and own.is_file():
-        text = own.read_text(encoding="utf-8")
-    elif Path(name).suffix in (".yaml", ".yml"):
-        try:
-            text = Path(name).expanduser().read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise FrugalnasError(f"the experiment {name} cannot be read: {error}") from None
-    else:
-        raise unknown_name("experiment", name, experiment_names(), ", or give a .yaml file")
-    content: dict[str, Any] = yaml_value(text, name)
+    content: dict[str, Any] = yaml_named(name, _folder(), "experiment")
     if misfit(content, {"source": str, "about": str, "steps": dict[str, str], "each?": dict[str, list[Any]]}):
         raise FrugalnasError(
             f"the experiment {name} needs source, about and steps, each a line such as `predictors: compare-predictors gin`"

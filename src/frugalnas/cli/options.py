@@ -35,23 +35,16 @@ def add_constructor_options(
     for name, parameter in constructor_options(constructor).items():
         if name in leave_out:
             continue
-        hint = hints.get(name, str)
-        if hint is bool:
-            shown = f"{described.get(name, '')} [{'yes' if parameter.default else 'no'}]"
-            flag = f"--{name.replace('_', '-')}"
-            parser.add_argument(flag, dest=f"option_{name}", action=argparse.BooleanOptionalAction, help=shown)
-            names.append(name)
-            continue
-        choices = _choices(hint)
-        default = parameter.default
-        shown = "" if default in (None, inspect.Parameter.empty) else f" [{default}]"
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            dest=f"option_{name}",
-            default=None,
-            metavar="{" + ",".join(choices) + "}" if choices else _metavar(hint),
-            help=(described.get(name, "") + shown).replace("%", "%%"),
-        )
+        hint, default = hints.get(name, str), parameter.default
+        how: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        shown = "yes" if default else "no"
+        if hint is not bool:
+            choices = _choices(hint)
+            how = {"metavar": "{" + ",".join(choices) + "}" if choices else _metavar(hint)}
+            shown = "" if default in (None, inspect.Parameter.empty) else str(default)
+        said = described.get(name, "") + (f" [{shown}]" if shown else "")
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, dest=f"option_{name}", help=said.replace("%", "%%"), **how)
         names.append(name)
     return names
 
@@ -97,10 +90,9 @@ def settings_of(settings: Sequence[str], parts: Sequence[str] = ()) -> dict[str,
     """`--set part.name=value` options as {part: {name: value}}; where parts are named, others are refused."""
     parsed: dict[str, dict[str, str]] = {}
     for part, name, text in matched(settings, r"(.+?)\.(\w+)=(.*)", "PART.NAME=VALUE, such as predictor.members=5"):
-        parsed.setdefault(part, {})[name] = text
-    for part in parsed:
         if parts and part not in parts:
             raise unknown_name("part of --set", part, parts)
+        parsed.setdefault(part, {})[name] = text
     return parsed
 
 
@@ -111,6 +103,15 @@ def labelled_names(text: str, one: str) -> dict[str, str]:
     if len(named) < len(entries):
         raise FrugalnasError(f"a {one} is compared with itself; tell two of a name apart as LABEL=NAME")
     return named
+
+
+def lines_in(path: Path, flag: str, what: str) -> list[str]:
+    """The lines of a text file that was typed behind a flag, but for empty ones."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or error
+        raise FrugalnasError(f"{flag} {path} cannot be read ({said}); give a text file, {what} a line") from None
 
 
 def numbers(text: str) -> list[int]:
@@ -185,16 +186,16 @@ def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str,
     Raises:
         FrugalnasError: where nothing was named that has such settings, or both say the same.
     """
-    said = {
-        dest[10:]: text for dest, text in vars(parsed).items() if dest.startswith("evaluator.") and text is not None
-    }
-    own = settings.setdefault("evaluator", {}) if said else {}
-    for name, text in said.items():
+    for dest, text in vars(parsed).items():
+        part, _, name = dest.partition(".")
+        if part != "evaluator" or not name or text is None:
+            continue
         if parsed.supernet is not None or (parsed.score is None and parsed.evaluator is None):
             raise FrugalnasError(
                 f"--{name.replace('_', '-')} {text} goes with --score of untrained networks, or --evaluator training; a supernet "
                 "has its own"
             )
+        own = settings.setdefault("evaluator", {})
         if name in own:
             raise FrugalnasError(f"--{name.replace('_', '-')} and --set evaluator.{name} say the same; give one")
         own[name] = text

@@ -60,6 +60,7 @@ _TOGETHER = {
     "runs": ("show", "resume", "report"),
     "trainings": ("train", "supernet", "pretrain"),
     "correlate": ("robustness",),
+    "compare": ("compare-predictors",),
     "spaces": ("encodings", "landscape", "samplers"),
     "method": ("rlnas", "spos", "fairnas", "abs"),
 }

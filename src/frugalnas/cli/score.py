@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frugalnas.amounts import shown_amount
-from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, add_operators, settings_of
+from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, add_operators, lines_in, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.search import described_subject, fit_to_data, refuse, supernet_space
 from frugalnas.cli.text import print_columns, print_json
@@ -160,7 +160,11 @@ def _run(parsed: argparse.Namespace) -> None:
     if parsed.maximise:
         _maximise(parsed, space, score)
         return
-    named = [*parsed.architectures, *_lines(parsed.codes)]
+    lines = [] if parsed.codes is None else lines_in(parsed.codes, "--codes", "an architecture")
+    lines = [line for line in lines if not line.startswith("#")]
+    if parsed.codes is not None and not lines:
+        raise FrugalnasError(f"--codes {parsed.codes} has no architecture; write one a line")
+    named = [*parsed.architectures, *lines]
     if named and parsed.sample is not None:
         raise FrugalnasError("--sample draws architectures; leave it out where they are named")
     codes, which = _parsed(space, named) if named else _drawn(space, parsed.sample, fast(parsed.score), parsed.seed)
@@ -191,19 +195,6 @@ def _settle_whose(parsed: argparse.Namespace) -> None:
         raise FrugalnasError("score by RUN, the folder of a supernet's run, or untrained networks of --space; give one")
 
 
-def _lines(path: Path | None) -> list[str]:
-    if path is None:
-        return []
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FrugalnasError(f"--codes {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    found = [line for line in lines if line and not line.startswith("#")]
-    if not found:
-        raise FrugalnasError(f"--codes {path} has no architecture; write one a line")
-    return found
-
-
 def _parsed(space: SearchSpace, texts: Sequence[str]) -> tuple[Codes, str]:
     import numpy as np
 
@@ -220,21 +211,20 @@ def _drawn(space: SearchSpace, sample: int | None, quick: bool, seed: int) -> tu
     """All architectures, or a sample."""
     import numpy as np
 
+    size, words = _words(space)
     if space.enumerable and (sample is None if quick else (sample or DRAWN[False]) >= space.size):
         codes = space.enumerate()
-        return codes, f"all {len(codes):,} architectures of {_words(space)}"
-    size = DRAWN[quick] if sample is None else sample
-    codes = np.unique(space.sample(size, np.random.default_rng(seed)), axis=0)
-    return codes, f"{len(codes):,} architectures drawn from {_size(space)} of {_words(space)} (seed {seed})"
+        return codes, f"all {len(codes):,} architectures of {words}"
+    drawn = DRAWN[quick] if sample is None else sample
+    codes = np.unique(space.sample(drawn, np.random.default_rng(seed)), axis=0)
+    return codes, f"{len(codes):,} architectures drawn from {size} of {words} (seed {seed})"
 
 
-def _size(space: SearchSpace) -> str:
-    return f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4g}"
-
-
-def _words(space: SearchSpace) -> str:
+def _words(space: SearchSpace) -> tuple[str, str]:
+    """The number of its architectures, and what it is called with its limits."""
+    size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4g}"
     where = space.limits.get("where")
-    return f"{space.name} with {where}" if where else space.name
+    return size, f"{space.name} with {where}" if where else space.name
 
 
 def _scored(space: SearchSpace, score: Score, codes: Codes, which: str, named: bool = False) -> _Scored:
@@ -277,7 +267,7 @@ def _show(scored: _Scored, parsed: argparse.Namespace) -> None:
     from frugalnas.searches.scoring import score_title
 
     numbers = _numbers(scored)
-    rows = [("score", f"{score_title(parsed.score)}: {_how(parsed)}"), ("of", scored.which)]
+    rows: list[tuple[str, ...]] = [("score", f"{score_title(parsed.score)}: {_how(parsed)}"), ("of", scored.which)]
     if len(scored.codes) > 1:
         low, first, middle, third, _, high = numbers["quantiles"].values()
         rows.append(
@@ -290,20 +280,14 @@ def _show(scored: _Scored, parsed: argparse.Namespace) -> None:
         rows.append(("all scores", str(parsed.out)))
     print_columns(rows)
     print()
-    _print_top(scored, parsed.top)
+    rows = []
+    for place, record in enumerate(scored.records(parsed.top), 1):
+        rows.append((str(place), *(_shown(name, record[name]) for name in scored.columns), record["architecture"]))
+    print_columns(rows, ("place", *scored.columns, "architecture"))
     if len(scored.codes) > 1:
         text = scored.space.format(scored.codes[0])
         best = shlex.quote(text) if "'" not in text else f'"{text}"'  # a genotype reads better so
         print(f"\nTrain the first with: frugalnas train {best} --space {scored.space.name} ...")
-
-
-def _print_top(scored: _Scored, top: int) -> None:
-    names = list(scored.columns)
-    rows = []
-    for place, record in enumerate(scored.records(top), 1):
-        shown = [_shown(name, record[name]) for name in names]
-        rows.append([str(place), *shown, record["architecture"]])
-    print_columns(rows, ("place", *names, "architecture"))
 
 
 def _shown(name: str, value: float) -> str:
@@ -362,7 +346,7 @@ def _maximise(parsed: argparse.Namespace, space: SearchSpace, score: Score) -> N
     sure = "certified: no architecture has a larger one" if found.certified else f"none is above {found.at_most:.6g}"
     rows = [
         ("score", f"angle, rad: {_how(parsed)}"),
-        ("of", f"all {_size(space)} architectures of {_words(space)}"),
+        ("of", "all {} architectures of {}".format(*_words(space))),
         ("largest", f"{found.angle:.9g} ({sure})"),
         *((name, _shown(name, float(scored.columns[name][0]))) for name in space.quantities),
         ("architecture", space.format(found.code)),

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from frugalnas.cli.architectures import add_set, add_sizes, find_architecture
+from frugalnas.cli.options import lines_in
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns
 from frugalnas.errors import FrugalnasError
@@ -61,8 +62,9 @@ def _import(parsed: argparse.Namespace) -> None:
     if found is None and (parsed.space or parsed.set):
         raise FrugalnasError("--space and --set go with --arch, which says what the tensors belong to")
     how = {name: getattr(parsed, name) for name in ("trained_on", "match", "key")}
+    names = None if parsed.class_names is None else lines_in(parsed.class_names, "--class-names", "a name")
     known = (None, None) if found is None else (found.space, found.code)
-    imported = import_weights(parsed.file, *known, classes=_class_names(parsed.class_names), **how)
+    imported = import_weights(parsed.file, *known, classes=names, **how)
     save_model(folder, imported.network, imported.card)
     card = imported.card
     rows = [
@@ -100,14 +102,3 @@ def _import_encoder(parsed: argparse.Namespace, folder: Path) -> None:
         ("next", search_with(folder, card.space["name"])),
     ]
     print_columns(rows)
-
-
-def _class_names(path: Path | None) -> list[str] | None:
-    if path is None:
-        return None
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise FrugalnasError(
-            f"--class-names {path} cannot be read ({error}); give a text file, a name a line"
-        ) from None
