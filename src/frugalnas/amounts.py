@@ -64,6 +64,11 @@ def shown_amount(quantity: str, amount: float) -> str:
     return f"{amount:,.3f} ms" if quantity == "latency" else f"{amount / 1e6:,.3f} M"
 
 
+def shown_count(count: int) -> str:
+    """How many there are, in four digits from 10^9 on."""
+    return f"{count:,}" if count < 10**9 else f"{count:.4g}"
+
+
 def _read(text: str, quantity: str) -> Decimal:
     match = _PATTERN.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:

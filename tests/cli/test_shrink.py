@@ -11,7 +11,7 @@ import yaml
 
 from frugalnas.searches import load_search
 from frugalnas.shrinking import read_operators, read_shrinking, write_operators
-from frugalnas.spaces import MobileNet, NASBench201
+from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201, SearchSpace, ShuffleNet
 
 TABLE = ("--table", "nasbench201/cifar10")
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|nor_conv_3x3~1|skip_connect~2|"
@@ -91,9 +91,11 @@ def test_json_says_what_the_file_says(cli):
 
 
 def test_one_is_left_where_one_is_asked_for(cli):
-    assert cli("shrink", *TABLE, "--score", "params", "--until", 1, "--out", "one.json", "--quiet").code == 0
+    said = cli("shrink", *TABLE, "--score", "params", "--until", 1, "--out", "one.json", "--quiet")
     space = read_operators("one.json", NASBench201())
-    assert space.format(space.enumerate()[0]).count("nor_conv_3x3") == 6
+    only = space.format(space.enumerate()[0])
+    assert only.count("nor_conv_3x3") == 6
+    assert f"frugalnas train '{only}' --space nasbench201" in said.out
 
 
 def test_rules_of_abs_are_taken_by_name(cli):
@@ -145,6 +147,80 @@ def test_a_supernet_of_what_is_left_is_scored_and_shrunk_further(cli, supernet):
     space = NASBench201()
     write_operators("other.json", space.restrict(space.allowed & (np.arange(5) < 1)))
     one_line(cli("score", "sn", "--operators", "other.json"), "other.json leaves no operator at")
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory, seen):
+    """The folder of a small supernet of layers with a cheap, a dear and no block, which tests only read."""
+    space = MobileNet(width=0.1)
+    some = space.restrict(space.allowed & np.isin(np.arange(7), [0, 5, 6]))
+    return trained(tmp_path_factory.mktemp("layers") / "run", some, seen)
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory):
+    """A few images that five strides fit in."""
+    path = tmp_path_factory.mktemp("images") / "images.npz"
+    pictures = np.random.default_rng(0).integers(0, 255, (24, 32, 32, 3), np.uint8)
+    np.savez(path, images=pictures, labels=np.arange(24) % 2)
+    return path
+
+
+def trained(folder: Path, space: SearchSpace, images: Path) -> Path:
+    pytest.importorskip("torch")
+    from frugalnas.trainings.supernet import train_supernet
+
+    train_supernet(space, images, settings={"epochs": 1, "batch_size": 20}, run_dir=folder)
+    return folder
+
+
+def test_layers_of_a_supernet_are_shrunk_within_a_limit(cli, layers):
+    limit, rule = "macs<=0.45M", ("--rule", "abs-spos", "--until", 1)
+    said = cli("shrink", layers, "--where", limit, *rule, "--out", "it.json", "--json", "--quiet")
+    numbers = json.loads(said.out)
+    assert numbers["said"].startswith("exact moments, expanded to second order")
+    assert numbers["ended"] == "a single architecture is left"
+    sized = MobileNet(width=0.1, input_size=32, classes=2)
+    only = read_operators("it.json", sized).sample(1, np.random.default_rng(0))
+    assert sized.where(limit).valid(only).all()
+    assert sized.format(only[0]) == numbers["architecture"]
+    assert any(drop["score"] is None for drop in numbers["dropped"]), "some fit nowhere"
+
+
+def test_a_limit_that_no_operator_of_any_layer_meets_is_one_line(cli, layers):
+    one_line(
+        cli("shrink", layers, "--where", "macs<=1"),
+        "no architecture of mobilenet",
+        "between 280024 and",
+        "set the limit",
+    )
+    space = MobileNet()
+    write_operators("dear.json", space.restrict(space.allowed & (np.arange(7) == 5)))
+    said = cli("shrink", layers, "--operators", "dear.json", "--where", "macs<=0.45M")
+    one_line(said, "no architecture of mobilenet", "macs lie between 1.56093e+06 and 1.56093e+06; set the limit there")
+    assert not list(Path().glob("shrunk*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "rule"),
+    [
+        (DARTS(width=4, layers=3), "one-by-one"),
+        (DARTS(width=4, layers=3, duplicates=False), "abs-darts"),
+        (FairNAS(width=0.1), "abs-fairnas"),
+        (NASBench201(width=2, cells=1), "one-by-one"),
+        (ShuffleNet(width=0.1), "one-by-one"),
+    ],
+    ids=["darts", "darts as abs has it", "fairnas", "nasbench201", "shufflenet"],
+)
+def test_every_supernet_is_shrunk_to_a_single_architecture(cli, tmp_path, seen, space, rule):
+    run = trained(tmp_path / "run", space, seen)
+    said = cli("shrink", run, "--rule", rule, "--until", 1, "--out", "one.json", "--json", "--quiet")
+    numbers = json.loads(said.out)
+    assert numbers["ended"] == "a single architecture is left"
+    only = read_operators("one.json", space)
+    assert only.size == 1
+    assert only.format(only.sample(1, np.random.default_rng(0))[0]) == numbers["architecture"]
 
 
 def test_accuracy_of_a_supernet_is_drawn_with_an_interval(cli, supernet):

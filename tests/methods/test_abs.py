@@ -15,6 +15,7 @@ from frugalnas.methods.abs import ABS, abs
 from frugalnas.methods.kind import MethodRun
 from frugalnas.methods.method import settle
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
+from frugalnas.methods.shrinking import Shrunk
 from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import load_stages, network_of
 from frugalnas.scores import operator_scores
@@ -130,6 +131,50 @@ def test_one_architecture_may_be_left_which_nobody_searches(images, tmp_path, wi
     assert found.concluded["how"] == "the only one that shrinking left"
 
 
+def test_what_is_left_meets_the_limits_of_the_search_too(images, tmp_path, without_onnx):
+    settings = {**QUICK, "shrinking.until": 1, "shrinking.drop": 24, "shrinking.score": "macs"}
+    settings |= {"shrinking.where": "macs<=45e3", "baselines.networks": [], "retrain.top": 0}
+    found = abs(
+        SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, where="macs<=20e3", compute=CPU
+    )
+    assert 15e3 < found.macs <= 20e3, "what costs most is worth most, and the search may have less"
+    assert found.space.restrict(read_operators(tmp_path / "run" / "operators.json", found.space).allowed).size == 1
+
+
+def test_a_space_with_nothing_left_has_no_only_architecture(whole):
+    rest = Shrunk(whole.method.shrinking.begun, None, SPACE)
+    assert rest.only is None
+    empty = SPACE.restrict(SPACE.allowed)
+    empty.__dict__["size"] = 0
+    assert Shrunk(whole.method.shrinking.begun, None, empty).only is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "rule"),
+    [
+        (fn.DARTS(), "one-by-one"),
+        (fn.DARTS(duplicates=False), "abs-darts"),
+        (fn.MobileNet(width=0.1), "abs-spos"),
+        (fn.FairNAS(width=0.1), "abs-fairnas"),
+    ],
+    ids=["darts", "darts as abs has it", "mobilenet", "fairnas"],
+)
+def test_every_space_with_a_supernet_shrinks_to_a_single_architecture(tmp_path, without_onnx, space, rule):
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
+    settings = {**QUICK, "shrinking.until": 1, "shrinking.shrinker": rule, "shrinking.score": "macs", "retrain.top": 0}
+    settings |= {"shrinking.drop": {"abs-spos": 60, "one-by-one": 120}.get(rule, 3)}
+    if space.name == "darts":
+        settings |= {"supernet.space.width": 4, "supernet.space.layers": 3, "retrain.space.width": 4}
+        settings |= {"retrain.space.layers": 3}
+    found = abs(space, tmp_path / "images.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
+    assert found.concluded["shrinking"]["left"] == "1"
+    assert found.concluded["how"] == "the only one that shrinking left"
+    assert len([stage for stage in found.stages if stage.group == "supernet"]) > 1
+    assert read_operators(tmp_path / "run" / "operators.json", found.space).valid(found.code[None])[0]
+
+
 def test_a_method_that_ends_after_shrinking_says_so(images, tmp_path, cli):
     settings = {**QUICK, "shrinking.drop": 24, "shrinking.only": True}
     found = abs(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
@@ -203,12 +248,48 @@ def test_what_it_would_do_is_said_before_it_begins(images, tmp_path, cli, monkey
         ({"shrinking.where": "macs<=10"}, "no architecture of nasbench201 meets macs<=10: the smallest has"),
         ({"shrinking.base": 7}, "measures the angle after epoch"),
         ({"shrunk.paths": "fair"}, "shrunk.paths fair needs equally many operators in every layer"),
+        ({"supernet.paths": "fair"}, "supernet.paths fair needs equally many operators in every layer"),
+        (
+            {"shrunk.recipe": "fairnas", "shrunk.epochs": 1},
+            "shrunk.paths fair needs equally many operators in every layer, but the rule one-by-one drops the least of all",
+        ),
+        ({"shrinking.statistic": "median"}, "unknown statistic 'median'"),
+        (
+            {"shrinking.statistic": "maximum", "shrinking.score": "accuracy"},
+            "`shrinking.statistic` maximum needs the accuracy of all architectures of nasbench201",
+        ),
+        (
+            {"where": "macs<=20e3", "shrinking.where": "macs>=30e3"},
+            "no architecture of nasbench201 meets both `shrinking.where` (macs>=30e3), by which operators are dropped, and `where` "
+            "(macs<=20e3), which is searched: within the first there are macs from 0.031 M to 0.052 M",
+        ),
         ({"shrinking.score": "luck"}, "unknown score 'luck'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(images, settings, said):
     with pytest.raises(FrugalnasError, match=re.escape(said)):
         settled(images / "shapes.npz", settings)
+
+
+def test_layers_that_may_be_unequally_wide_have_no_fair_paths(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
+    settings = {**QUICK, "shrinking.shrinker": "abs-fairnas", "shrinking.drop": 1, "shrunk.paths": "fair"}
+    settings |= {"shrinking.until": 1e7, "shrinking.score": "macs"}
+    settled(tmp_path / "images.npz", settings, fn.FairNAS(width=0.1))
+    with pytest.raises(FrugalnasError, match=r"shrunk\.paths fair needs .*, but those of mobilenet have from 6 to 7"):
+        settled(tmp_path / "images.npz", settings, fn.MobileNet(width=0.1))
+
+
+def test_cells_that_share_operators_cannot_go_on_by_gene(images):
+    own = {"shrinking.shrinker": "abs-darts", "shrinking.drop": 3, "shrinking.until": 1, "shrinking.score": "macs"}
+    own |= {"supernet.space.width": 4, "supernet.space.layers": 2, "shrinking.epochs": 1}
+    darts = fn.DARTS(duplicates=False)
+    settled(images / "shapes.npz", own | {"supernet.paths": "projected"}, darts)
+    with pytest.raises(FrugalnasError, match=r"supernet\.paths projected-shared read two states at every node"):
+        settled(images / "shapes.npz", own | {"supernet.paths": "projected-shared"}, darts)
+    with pytest.raises(FrugalnasError, match="the best tenth of max_pool_3x3 at 0->2 cannot be made"):
+        settled(images / "shapes.npz", own | {"shrinking.statistic": "best-tenth"}, darts)
 
 
 def test_twenty_operators_cannot_go_of_a_smaller_space(images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -117,18 +118,51 @@ def test_nasbench201_drops_twenty_at_once():
 # -- down to one -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "drop"), [("nasbench201", 1), *((name, 9) for name in SPACES)])
-def test_any_space_shrinks_to_a_single_architecture(name, drop):
-    shrinking = shrunk(SPACES[name], Shrinker(drop=drop, by="gene"))
+@pytest.mark.parametrize(
+    ("name", "drop", "by"),
+    [
+        ("nasbench201", 1, "gene"),
+        *((name, 9, "gene") for name in SPACES),
+        *((name, 9, by) for name in SPACES if name.startswith("darts") for by in ("place", "shared")),
+    ],
+)
+def test_any_space_shrinks_to_a_single_architecture(name, drop, by):
+    start = Shrinking(SPACES[name], Shrinker(drop=drop, by=by))
+    shrinking = shrunk(SPACES[name], start.rule)
     assert shrinking.space.size == 1
     assert shrinking.done == "a single architecture is left"
     code = shrinking.space.sample(1, np.random.default_rng(0))
     assert SPACES[name].valid(code).all()
+    assert len(shrinking.drops) <= start.most
+    if by == "gene":
+        assert len(shrinking.drops) == start.most or name == "darts without duplicates"
 
 
-def test_edges_of_darts_keep_one_operator_and_say_so():
-    shrinking = shrunk(DARTS(), Shrinker(drop=9))
-    assert shrinking.done.endswith("architectures in all; `by` gene goes on to a single one")
+@pytest.mark.parametrize("name", SHRINKERS)
+def test_every_rule_goes_down_to_a_single_architecture(name):
+    space = MobileNet() if name in ("abs-spos", "abs-fairnas") else DARTS(duplicates=False)
+    rule = replace(SHRINKERS[name], until=1, rounds=None, drop=max(SHRINKERS[name].drop, 5))
+    shrinking = shrunk(space, rule)
+    assert shrinking.space.size == 1
+    assert shrinking.done == "a single architecture is left"
+
+
+def test_edges_of_darts_keep_one_operator_before_their_ends_are_chosen():
+    space = DARTS()
+    shrinking = shrunk(space, Shrinker(drop=9))
+    ways = [step.by for step in shrinking.steps]
+    assert ways == sorted(ways, reverse=True)
+    edges = [drop for drop, way in zip(shrinking.drops, by_drop(shrinking), strict=True) if way == "place"]
+    assert len(edges) == 2 * 14 * 6
+    assert {drop.place for drop in edges} <= set(space.operators("place").places)
+    assert {drop.place for drop in shrinking.drops[len(edges) :]} <= set(space.operators("gene").places)
+    rounds = shrinking.history()[2]
+    assert (rounds >= 0).sum() == 2 * 14 * 7 - (rounds == -1).sum()
+    assert (rounds == -1).sum() == len(np.unique(space.operators("place").number[shrinking.space.allowed]))
+
+
+def by_drop(shrinking: Shrinking) -> list[str]:
+    return [step.by for step in shrinking.steps for _ in step.dropped]
 
 
 def test_nasbench101_keeps_a_valid_cell():
@@ -181,6 +215,66 @@ def test_a_limit_is_kept_whatever_is_dropped():
     assert band.valid(codes).all()
 
 
+def test_a_search_within_limits_of_its_own_finds_something_in_what_is_left():
+    dear = np.tile([0.0, 1.0, 2.0, 3.0], (8, 1))  # what costs most is worth most
+    start, rule = Priced().where("macs<=60"), Shrinker(drop=3)
+    alone, followed = Shrinking(start, rule), Shrinking(start, rule, within="macs<=20")
+    while not alone.done:
+        alone = alone.step(scored(dear, alone.space))
+    assert alone.space.count("macs", alone.space.sample(1, np.random.default_rng(0)))[0] > 20
+    while not followed.done:
+        followed = followed.step(scored(dear, followed.space))
+    assert followed.space.size == 1
+    assert Priced().where("macs<=20").valid(followed.space.sample(1, np.random.default_rng(0))).all()
+    again = Shrinking.from_json(json.loads(to_json(followed.to_json())), Priced(), "a file")
+    assert again.within == "macs<=20"
+
+
+def test_limits_that_exclude_each_other_are_said_at_once():
+    with pytest.raises(FrugalnasError, match="no architecture of priced was found that meets macs>=50 and macs<=20"):
+        _ = Shrinking(Priced().where("macs>=50"), Shrinker(), within="macs<=20").room
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_limits_on_several_quantities_are_kept_together(seed):
+    class TwicePriced(Priced):
+        def __init__(self) -> None:
+            super().__init__()
+            self.quantities = ("macs", "params")
+
+        def costs(self, quantity: str) -> tuple[float, np.ndarray]:
+            fixed, table = super().costs(quantity)
+            return fixed, table if quantity == "macs" else table[:, ::-1]  # what is cheap in one is dear in the other
+
+    start = TwicePriced().where("macs<=30,params<=30")
+    shrinking = Shrinking(start, Shrinker(drop=3))
+    while not shrinking.done:
+        shrinking = shrinking.step(drawn_scores(shrinking.space, seed))
+    assert shrinking.space.size == 1
+    assert start.valid(shrinking.space.sample(1, np.random.default_rng(0))).all()
+
+
+def test_layers_stay_equally_wide_under_a_limit_that_some_operators_never_meet():
+    class Unequal(Priced):
+        def costs(self, quantity: str) -> tuple[float, np.ndarray]:
+            fixed, table = super().costs(quantity)
+            table = table.copy()
+            table[0] = [0, 50, 60, 70]  # one operator of this layer is within the limit
+            table[1, 3] = 80
+            return fixed, table
+
+    space = Unequal().where("macs<=40")
+    shrinking = Shrinking(space, Shrinker(each_place=True, until=2))
+    widths = []
+    while not shrinking.done:
+        shrinking = shrinking.step(operator_scores(Counted(shrinking.space, "macs"), shrinking.space))
+        widths.append(set(shrinking.space.allowed.sum(axis=1).tolist()))
+    assert widths == [{3}, {2}, {1}]
+    assert shrinking.space.allowed[0, 0]
+    never = [drop for drop in shrinking.drops if np.isnan(drop.score)]
+    assert [drop.operator for drop in never if drop.place == "layer 0"] == ["o1", "o2", "o3"]
+
+
 # -- scores taken again, rounds, ties ----------------------------------------------------------------------------------
 
 
@@ -230,6 +324,18 @@ def test_one_call_gives_a_smaller_space():
     assert smaller.allowed.sum() == 24
 
 
+def test_the_best_tenth_of_joined_operators_is_refused():
+    space = DARTS()
+    scores = replace(drawn_scores(space, 0), statistic="best-tenth")
+    said = "the best tenth of max_pool_3x3 at normal 0->2 cannot be made of those of the 2 genes"
+    with pytest.raises(FrugalnasError, match=said):
+        Shrinking(space, Shrinker()).step(scores)
+    with pytest.raises(FrugalnasError, match=said):
+        Shrinker().check(space, "best-tenth")
+    assert Shrinking(space, Shrinker(by="gene")).step(scores).drops
+    Shrinker().check(NASBench201(), "best-tenth")
+
+
 # -- the record --------------------------------------------------------------------------------------------------------
 
 
@@ -244,10 +350,10 @@ def test_history_says_when_each_operator_went():
         assert (scores[drop.number], rounds[drop.number]) == (drop.score, drop.round)
 
 
-@pytest.mark.parametrize("name", ["nasbench201", "mobilenet", "darts"])
-def test_a_shrinking_goes_on_from_what_was_written(name):
+@pytest.mark.parametrize(("name", "drop"), [("nasbench201", 5), ("mobilenet", 5), ("darts", 90)])
+def test_a_shrinking_goes_on_from_what_was_written(name, drop):
     space = SPACES[name]
-    begun = Shrinking(space, Shrinker(drop=5, until=10, by="gene")).next_round(random_scores).next_round(random_scores)
+    begun = Shrinking(space, Shrinker(drop=drop, until=10)).next_round(random_scores).next_round(random_scores)
     again = Shrinking.from_json(json.loads(to_json(begun.to_json())), type(space)(), "a file")
     assert again.rule == begun.rule
     ends = [one.next_round(random_scores) for one in (begun, again)]

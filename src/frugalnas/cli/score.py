@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.amounts import shown_amount
+from frugalnas.amounts import shown_amount, shown_count
 from frugalnas.cli.options import SCORE_HELP, add_angle, add_limit, add_operators, lines_in, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.search import described_subject, fit_to_data, refuse, supernet_space
@@ -222,9 +222,8 @@ def _drawn(space: SearchSpace, sample: int | None, quick: bool, seed: int) -> tu
 
 def _words(space: SearchSpace) -> tuple[str, str]:
     """The number of its architectures, and what it is called with its limits."""
-    size = f"{space.size:,}" if space.size < 10**9 else f"{space.size:.4g}"
     where = space.limits.get("where")
-    return size, f"{space.name} with {where}" if where else space.name
+    return shown_count(space.size), f"{space.name} with {where}" if where else space.name
 
 
 def _scored(space: SearchSpace, score: Score, codes: Codes, which: str, named: bool = False) -> _Scored:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.amounts import shown_count
 from frugalnas.cli.options import add_limit, add_operators, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.score import add_accuracy
@@ -186,6 +188,7 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
     if until is None and rule.rounds is None and rule.until == 1:
         until = min(FEW, max(1, space.size // SHARE))
     rule = rule if until is None else replace(rule, until=until)
+    rule.check(space, parsed.statistic)
     over = Shrinking(space, rule).done
     if over:
         raise FrugalnasError(
@@ -197,9 +200,7 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
 
 def _shrunk(start: Shrinking, take: Callable[[SearchSpace], OperatorScores], what: str, quiet: bool) -> Shrinking:
     """The space at the end of its way."""
-    operators = start.operators
-    most = int(operators.left(start.space.allowed).sum()) - len(operators.places)
-    here = start
+    here, most = start, start.most
     with progress(what, quiet) as told:
         while not here.done:
             here = here.next_round(take)
@@ -220,9 +221,18 @@ def _left(found: Shrinking) -> dict[str, list[str]]:
     }
 
 
+def _only(found: Shrinking) -> str | None:
+    """The single architecture that is left; None where there are more."""
+    import numpy as np
+
+    space = found.space
+    return space.format(space.sample(1, np.random.default_rng(0))[0]) if space.size == 1 else None
+
+
 def _dropped_too(found: Shrinking, beside: Shrinking) -> int:
     """How many of the dropped operators go by parameters, too."""
-    return len({drop.number for drop in found.drops} & {drop.number for drop in beside.drops})
+    mine, its = ({(drop.place, drop.operator) for drop in each.drops} for each in (found, beside))
+    return len(mine & its)
 
 
 def _best(judge: TableScore, space: SearchSpace) -> float:
@@ -259,6 +269,7 @@ def _numbers(
             for drop in found.drops
         ],
         "left": _left(found),
+        "architecture": _only(found),
     }
     if subject.judge is not None:
         numbers["best"] = {"before": _best(subject.judge, found.start), "after": _best(subject.judge, found.space)}
@@ -273,13 +284,13 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
     numbers = _numbers(parsed, subject, found, beside, out)
     size = numbers["architectures"]
     within = f" with {parsed.where}" if parsed.where else ""
-    counted = "combinations of operators" if found.rule.combinations else "architectures"
+    counted = found.rule.counted
     rows = [
         ("score", f"{parsed.score} of {subject.of}: {numbers['said']}"),
         ("rule", f"{found.rule.name}, until {found.rule.until:,.0f} {counted}"),
         (
             "space",
-            f"{subject.space.name}{within}: {_amount(size['before'])} {counted}, {_amount(size['after'])} are left",
+            f"{subject.space.name}{within}: {shown_count(size['before'])} {counted}, {shown_count(size['after'])} are left",
         ),
         ("dropped", f"{len(found.drops)} operators in {found.drops[-1].round + 1} rounds: {found.done}"),
     ]
@@ -292,10 +303,12 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
         rows.append(
             (
                 "parameters",
-                f"drop {same['dropped_too']} of these {len(found.drops)} operators too; {_amount(same['after'])} architectures "
+                f"drop {same['dropped_too']} of these {len(found.drops)} operators too; {shown_count(same['after'])} architectures "
                 f"would be left{judged}",
             )
         )
+    only = numbers["architecture"]
+    rows += [] if only is None else [("architecture", only)]
     print_columns([*rows, ("written", str(out))])
     print()
     way = found.steps[0].scores.way
@@ -307,8 +320,11 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
         ("round", "place", "dropped", parsed.score, "left out" if way == "second order" else "95 %"),
     )
     print()
-    print_columns([[place, ", ".join(names)] for place, names in numbers["left"].items()], ("place", "left"))
-    print(f"\nSearch what is left: frugalnas search ... --space {subject.space.name} --operators {out}")
+    print_columns([[place, ", ".join(names)] for place, names in numbers["left"].items() if names], ("place", "left"))
+    if only is None:
+        print(f"\nSearch what is left: frugalnas search ... --space {subject.space.name} --operators {out}")
+    else:
+        print(f"\nTrain it: frugalnas train {shlex.quote(only)} --space {subject.space.name}")
 
 
 def _shown(score: float | None, margin: float | None, way: str) -> tuple[str, str]:
@@ -318,7 +334,3 @@ def _shown(score: float | None, margin: float | None, way: str) -> tuple[str, st
     if way == "drawn":
         return f"{score:.6g}", "drawn"
     return f"{score:.6g}", "unknown" if margin is None else f"+- {margin:.2g}" if margin else "exact"
-
-
-def _amount(size: int) -> str:
-    return f"{size:,}" if size < 10**9 else f"{size:.4g}"

@@ -7,9 +7,8 @@ import numpy as np
 from frugalnas.amounts import shown_amount
 from frugalnas.data import ImageData
 from frugalnas.methods.method import ImageMethod
-from frugalnas.methods.spaces import smallest
+from frugalnas.methods.spaces import relimited
 from frugalnas.progress import duration
-from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.runs.kinds import Plan, Proposal
 from frugalnas.spaces import SearchSpace
 from frugalnas.spaces.constraint import Constraint
@@ -39,18 +38,12 @@ def planned(proposal: Proposal, method: ImageMethod) -> Plan:
 
 def _met(space: SearchSpace, where: str) -> str:
     """The share of a space's architectures that meet its limits on cost, and what the smallest ones cost."""
-    whole = _unlimited(space)
+    whole = relimited(space, None)
     if space.enumerable:
         share = len(space.enumerate()) / len(whole.enumerate())
     else:
         share = float(space.valid(whole.sample(SAMPLED, np.random.default_rng(0))).mean())
     limited = dict.fromkeys(rule.quantity for rule in Constraint.parse(where) if rule.relation in ("<", "<="))
-    least = ", ".join(f"{name} from {shown_amount(name, smallest(whole, name))}" for name in limited)
+    least = ", ".join(f"{name} from {shown_amount(name, whole.extremes(name)[0])}" for name in limited)
     said = f"{100 * share:.3g} %" if share else f"fewer than one in {SAMPLED:,}"
     return f"{said} of the architectures do; {least}"
-
-
-def _unlimited(space: SearchSpace) -> SearchSpace:
-    """The space without limits on cost."""
-    limits = {name: limit for name, limit in space.limits.items() if name != "where"}
-    return build_space({**describe_space(space), "limits": limits})

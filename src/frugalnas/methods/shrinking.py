@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+import numpy as np
+
+from frugalnas.amounts import shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.methods.parts import Option, Part, StagePlan, Supernet
 
@@ -46,11 +49,9 @@ class Shrunk:
     @property
     def only(self) -> Finalists | None:
         """The one architecture that is left, ranked by nothing; None where there are more."""
-        import numpy as np
-
         from frugalnas.methods.conclusion import Finalists
 
-        if self.left.size > 1:
+        if self.left.size != 1:
             return None
         code = self.left.sample(1, np.random.default_rng(0))
         return Finalists(code, np.full(1, np.nan), "the only one that shrinking left", True)
@@ -90,13 +91,15 @@ class Rounds(Part):
 
     @classmethod
     def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
-        """Refuse unknown settings and rules, and what is no number of architectures."""
+        """Refuse unknown settings, rules and statistics, and what is no number of architectures."""
+        from frugalnas.scores.operators import STATISTICS
         from frugalnas.shrinking import SHRINKERS
 
         super().refuse(name, settings)
-        shrinker, until = settings.get("shrinker"), settings.get("until", 1)
-        if shrinker is not None and shrinker not in SHRINKERS:
-            raise unknown_name("shrinker", shrinker, SHRINKERS)
+        until = settings.get("until", 1)
+        for setting, known in (("shrinker", tuple(SHRINKERS)), ("statistic", STATISTICS)):
+            if settings.get(setting, known[0]) not in (None, *known):
+                raise unknown_name(setting, settings[setting], known)
         if not isinstance(until, (int, float)) or not until >= 1:
             raise FrugalnasError(f"{name}.until is {until!r}; it is a number of architectures, 1 or more")
 
@@ -113,33 +116,55 @@ class Rounds(Part):
     @cached_property
     def start(self) -> SearchSpace:
         """The space as it is at first, within the limits of what counts."""
-        from frugalnas.methods.recipe import load_method_recipe
-        from frugalnas.methods.spaces import spaces_of
+        from frugalnas.methods.spaces import relimited
 
-        if "where" not in self.settings:
-            return self.method.spaces.retrained
-        recipe = load_method_recipe(type(self.method), {**self.method.recipe, "where": self.settings["where"]})
-        return spaces_of(recipe, int(self.method.preprocessing["input_size"]), len(self.method.classes)).retrained
+        where = self.settings.get("where")
+        return self.method.spaces.retrained if where is None else relimited(self.method.spaces.retrained, str(where))
 
     @cached_property
     def rule(self) -> Shrinker:
         """What is dropped."""
-        from frugalnas.shrinking import shrinker_for
+        from frugalnas.shrinking import Shrinking, shrinker_for
 
         rule = shrinker_for(self.start, self.settings.get("shrinker"))
         own = {name: self.settings[name] for name in ("drop", "until") if name in self.settings}
         if rule.rescored and "drop" not in own:
-            operators = self.start.operators(rule.by)
-            own["drop"] = -((len(operators.places) - int(operators.left(self.start.allowed).sum())) // ROUNDS)
+            own["drop"] = -(-Shrinking(self.start, rule).most // ROUNDS)
         return replace(rule, **own)
+
+    @cached_property
+    def begun(self) -> Shrinking:
+        """The space before anything is dropped, of which what is left can be searched within the search's own limits.
+
+        Raises:
+            FrugalnasError: where no architecture meets both limits.
+        """
+        from frugalnas.shrinking import Shrinking
+        from frugalnas.spaces.constraint import Constraint
+        from frugalnas.spaces.reach import reached
+
+        own, where = self.settings.get("where"), self.method.recipe["where"]
+        begun = Shrinking(self.start, self.rule, within=None if own is None else where)
+        try:
+            begun.room.sample(1, np.random.default_rng(0))
+        except FrugalnasError:
+            reach = ", ".join(
+                f"{name} from {shown_amount(name, reached(self.start, name, least=True))} to "
+                f"{shown_amount(name, reached(self.start, name, least=False))}"
+                for name in dict.fromkeys(rule.quantity for rule in Constraint.parse(where))
+            )
+            raise FrugalnasError(
+                f"no architecture of {self.start.name} meets both `{self.name}.where` ({own}), by which operators are dropped, and "
+                f"`where` ({where}), which is searched: within the first there are {reach}; change one of them"
+            ) from None
+        return begun
 
     @cached_property
     def foreseen(self) -> Shrinking:
         """How it could go, by numbers that are drawn: about as many rounds, and a space of about the size that will be left."""
         from frugalnas.scores.operator_expectations import drawn_scores
-        from frugalnas.shrinking import Shrinking
 
-        here = Shrinking(self.start, self.rule)
+        here = self.begun
         while not here.done:
             here = here.next_round(lambda space: drawn_scores(space, self.method.seed))
         return here
@@ -157,9 +182,9 @@ class Rounds(Part):
             supernet: how the first one is trained.
         """
         from frugalnas.scores import operator_scores
-        from frugalnas.shrinking import Shrinking, write_operators
+        from frugalnas.shrinking import write_operators
 
-        here, searched = Shrinking(self.start, self.rule), self.method.spaces.searched
+        here, searched = self.begun, self.method.spaces.searched
         trained: SupernetResult | None = None
         since: Mapping[str, Tensor] | None = None
         first = 0
@@ -181,17 +206,54 @@ class Rounds(Part):
         return Shrunk(here, cast("SupernetResult", trained), self.method.spaces.retrained.restrict(here.space.allowed))
 
     def check(self, data: ImageData) -> Sequence[str]:
-        """Refuse a space that is small enough already, and a score that the supernets cannot give."""
-        from frugalnas.shrinking import Shrinking
+        """Refuse a space that is small enough already, a score that supernets cannot give, paths that what is left may lack."""
+        from frugalnas.searches.scoring import fast
 
         supernet: Supernet = self.method.supernet  # type: ignore[attr-defined]  # there are no rounds without
-        enough = Shrinking(self.start, self.rule).done
+        enough = self.begun.done
         if enough:
             raise FrugalnasError(
                 f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.rule.until:g})"
             )
         supernet.check_score(self.score, self.start, self.settings)
+        statistic = self.settings.get("statistic", "mean")
+        if statistic == "maximum" and not (
+            self.start.enumerable and fast(self.score) and self.settings.get("draws") is None
+        ):
+            raise FrugalnasError(
+                f"`{self.name}.statistic` maximum needs the {self.score} of all architectures of {self.start.name}, of which "
+                "only some are looked at; take mean"
+            )
+        self.rule.check(self.start, statistic)
+        if self.rounds > 1:
+            self.check_paths(supernet)
         return (f"{self.method.spaces.retrained.name} is shrunk and not searched: {ENDS}",) if self.only else ()
+
+    def check_paths(self, part: Supernet) -> None:
+        """Refuse paths that a supernet of what is left may not have.
+
+        Args:
+            part: that trains it.
+        """
+        from frugalnas.supernets import SupernetRecipe
+
+        paths, start = SupernetRecipe.load(part.how["recipe"], part.how["settings"]).paths, self.start
+        if paths == "fair" and not (self.rule.each_place and len(set(start.allowed.sum(axis=1).tolist())) == 1):
+            why = (
+                f"the rule {self.rule.name} drops the least of all layers"
+                if not self.rule.each_place
+                else f"those of {start.name} have from {start.allowed.sum(axis=1).min()} to {start.allowed.sum(axis=1).max()}"
+            )
+            raise FrugalnasError(
+                f"{part.name}.paths fair needs equally many operators in every layer, but {why}; take "
+                f"`{self.name}.shrinker`=abs-fairnas on a space such as fairnas, or `{part.name}.paths`=uniform"
+            )
+        by_gene = any(step.by == "gene" != self.rule.by for step in self.foreseen.steps)
+        if by_gene and (paths == "projected-shared" or (paths == "projected" and getattr(start, "duplicates", True))):
+            raise FrugalnasError(
+                f"{part.name}.paths {paths} read two states at every node, alike in both cells where they are shared, and "
+                f"`{self.name}.until`={self.rule.until:g} leaves less; take `{part.name}.paths`=uniform"
+            )
 
     def plan(self) -> StagePlan:
         """How many rounds, and how long the later ones train."""
@@ -205,7 +267,7 @@ class Rounds(Part):
         said = f"about {rounds} round{'s' * (rounds > 1)} by {self.score}, rule {rule.name}: {rule.drop} operators{each} a round"
         if later:
             said += f"; after the first {self._epochs(epochs)} epochs each, about {duration(seconds)}"
-        enough = f"{rule.until:,.0f} architectures are" if rule.until > 1 else "a single one is"
+        enough = f"{rule.until:,.0f} {rule.counted} are" if rule.until > 1 else "a single one is"
         return StagePlan("shrinking", f"{said}; until {enough} left", seconds)
 
     def _epochs(self, first: int) -> int:
@@ -306,16 +368,11 @@ class SupernetOfTheRest(Supernet):
         return self.train(stages, self.stage, self.method.spaces.searched.restrict(rest.left.allowed))
 
     def check(self, data: ImageData) -> Sequence[str]:
-        """The training that is proposed; refuse strictly fair paths where places may be left with unequally many operators."""
+        """The training that is proposed; refuse paths that it may not have."""
         if not self.needed:
             self.proposal = self.method.supernet.proposal  # type: ignore[attr-defined]
             return ()
-        rule: Shrinker = self.method.shrinking.rule  # type: ignore[attr-defined]
-        if self.settings.get("paths") == "fair" and not rule.each_place:
-            raise FrugalnasError(
-                f"{self.name}.paths fair needs equally many operators in every layer, but the rule {rule.name} drops the least of "
-                f"all layers; take `shrinking.shrinker`=abs-fairnas, or `{self.name}.paths`=uniform"
-            )
+        self.method.shrinking.check_paths(self)  # type: ignore[attr-defined]
         return super().check(data)
 
     def plan(self) -> StagePlan | None:  # type: ignore[override]  # there may be none

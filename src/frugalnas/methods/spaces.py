@@ -15,7 +15,7 @@ from frugalnas.registry import SPACES
 from frugalnas.runs.descriptions import build_space, describe_space
 from frugalnas.scores.live_paths import LivePaths
 from frugalnas.shrinking import read_operators
-from frugalnas.spaces import Codes, FactoredSpace, SearchSpace
+from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
 if TYPE_CHECKING:
@@ -114,11 +114,22 @@ def _sizes(recipe: MethodRecipe, part: str) -> dict[str, Any]:
     return dict(recipe.parts.get(part, {}).get("space", {}))
 
 
+def relimited(space: SearchSpace, where: str | None) -> SearchSpace:
+    """The space, as far as it was made smaller, within these limits on cost in place of its own; None: within none.
+
+    Raises:
+        FrugalnasError: where no architecture meets the limits; it says what the smallest one costs.
+    """
+    kept = {name: limit for name, limit in space.limits.items() if name != "where"}
+    space = build_space({**describe_space(space), "limits": kept})
+    return space if where is None else _limited(space, where)
+
+
 def _limited(space: SearchSpace, where: str) -> SearchSpace:
     """The space under limits that some of its architectures meet."""
     for rule in Constraint.parse(where):
         if rule.quantity in space.quantities and rule.relation in ("<", "<="):
-            least = smallest(space, rule.quantity)
+            least, _ = space.extremes(rule.quantity)
             if not rule.met_by(np.array([least]))[0]:
                 raise FrugalnasError(
                     f"no architecture of {space.name} meets {rule}: the smallest has {rule.quantity}={least:.6g}; "
@@ -127,25 +138,6 @@ def _limited(space: SearchSpace, where: str) -> SearchSpace:
     limited = space.where(where)
     limited.sample(1, np.random.default_rng(0))  # says what is wrong where nothing is left
     return limited
-
-
-def smallest(space: SearchSpace, quantity: str) -> float:
-    """The least that any architecture has of a quantity.
-
-    Exact where the quantity adds up over genes or the space can be listed; else what descending one edit at a time finds.
-    """
-    if isinstance(space, FactoredSpace):
-        return space.extremes(quantity)[0]
-    if space.enumerable:
-        return float(space.count(quantity, space.enumerate()).min())
-    code: Codes = space.sample(1, np.random.default_rng(0))
-    least = float(space.count(quantity, code)[0])
-    while True:
-        near, _ = space.neighbours(code)
-        values = space.count(quantity, near)
-        if not len(near) or values.min() >= least:
-            return least
-        least, code = float(values.min()), near[int(values.argmin())][None]
 
 
 def alive(space: SearchSpace, codes: Codes) -> Codes:

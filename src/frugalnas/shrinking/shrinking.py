@@ -14,7 +14,8 @@ from frugalnas.documents import misfit, record
 from frugalnas.errors import FrugalnasError
 from frugalnas.scores import OperatorScores
 from frugalnas.shrinking.shrinker import Shrinker, Worth
-from frugalnas.spaces import Operators, SearchSpace
+from frugalnas.spaces import BoolArray, Operators, SearchSpace
+from frugalnas.spaces.operators import By
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Drop:
     Attributes:
         place: where it stood.
         operator: what it did.
-        number: of the operator, in the order of `Operators`.
+        number: of the operator, in the order of the `Operators` of its step.
         step: the step that dropped it, from 0.
         round: the round of that step, from 0.
         score: that it had then; NaN where no architecture within the limits had it.
@@ -49,12 +50,14 @@ class Step:
         dropped: the operators' numbers, the least worth first.
         kept: those that would have gone if anything had been left without them.
         size: how many architectures are left, as the rule counts them.
+        by: what is one operator of the step; see `SearchSpace.operators`.
     """
 
     scores: OperatorScores
     dropped: tuple[int, ...]
     kept: tuple[int, ...]
     size: int
+    by: By
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Shrinking:
         start: the space, limits kept.
         rule: that drops its operators.
         steps: so far.
+        within: further limits, such as those of a search to come: an architecture that keeps them and those of the space is
+            left, always.
 
     Example:
         >>> from frugalnas.scores import Counted, operator_scores
@@ -80,34 +85,57 @@ class Shrinking:
     start: SearchSpace
     rule: Shrinker
     steps: tuple[Step, ...] = ()
+    within: str | None = None
 
     @cached_property
     def operators(self) -> Operators:
-        """Of the space."""
+        """Of the space, as the rule joins them."""
         return self.start.operators(self.rule.by)
 
     @cached_property
     def space(self) -> SearchSpace:
         """What is left."""
+        return self.start.restrict(self._masks()[-1])
+
+    @cached_property
+    def room(self) -> SearchSpace:
+        """The space that it began with, under the further limits too.
+
+        Raises:
+            FrugalnasError: where no architecture was found that meets them all.
+        """
+        if self.within is None:
+            return self.start
+        room = self.start.where(self.within)
+        room.sample(1, np.random.default_rng(0))
+        return room
+
+    @property
+    def by(self) -> By:
+        """How operators are joined in the next step: as the rule says until every place has one, then by gene."""
+        left = self.operators.left(self.space.allowed)
+        return "gene" if np.bincount(self.operators.place[left]).max() <= 1 else self.rule.by
+
+    @property
+    def most(self) -> int:
+        """How many drops lead from the start to a single architecture, where there are no limits."""
         left = self.operators.left(self.start.allowed)
-        left[[number for step in self.steps for number in step.dropped]] = False
-        return self.start.restrict(self.operators.allowed(left))
+        further = [
+            len(np.unique(self.operators.place[number[there]])) - 1
+            for number, there in zip(self.operators.number, self.start.allowed, strict=True)
+        ]
+        return int(left.sum()) - len(np.unique(self.operators.place[left])) + sum(further)
 
     @cached_property
     def done(self) -> str:
         """Why it is over, in words; empty while it is not."""
         size, rule = self.steps[-1].size if self.steps else self.rule.size(self.start), self.rule
-        left = np.bincount(self.operators.place[self.operators.left(self.space.allowed)])
         if size <= rule.until:
-            return f"{size:,} architectures are left" if size > 1 else "a single architecture is left"
-        if (left <= 1).all():
-            joined = self.start.operators("gene").names != self.operators.names
-            further = "; `by` gene goes on to a single one" if joined else ""
-            return f"every place has one operator left, {size:,} architectures in all{further}"
+            return f"{size:,} {rule.counted} are left" if size > 1 else "a single architecture is left"
         if self.steps and not self.steps[-1].dropped:
-            return f"whatever is dropped next would leave no architecture; {size:,} are left"
+            return f"whatever is dropped next would leave no architecture; {size:,} {rule.counted} are left"
         if rule.rounds is not None and self.round >= rule.rounds:
-            return f"{rule.rounds} round{'s' * (rule.rounds > 1)} are over; {size:,} architectures are left"
+            return f"{rule.rounds} round{'s' * (rule.rounds > 1)} are over; {size:,} {rule.counted} are left"
         return ""
 
     @property
@@ -135,13 +163,16 @@ class Shrinking:
             )
         masked = replace(scores, scores=np.where(wanted, scores.scores, np.nan))
         most = 1 if self.rule.rescored else None
-        dropped, kept = self.rule.drops(self.space, self.operators, Worth.of(self.operators, masked), most)
-        left = self.operators.left(wanted)
+        by = self.by
+        operators = self.operators if by == self.rule.by else self.start.operators(by)
+        dropped, kept = self.rule.drops(self.space, operators, Worth.of(operators, masked), most, self.room)
+        left = operators.left(wanted)
         left[dropped] = False
-        smaller = self.space.restrict(self.operators.allowed(left))
-        step = Step(masked, tuple(dropped), tuple(kept), self.rule.size(smaller))
+        smaller = self.space.restrict(operators.allowed(left))
+        step = Step(masked, tuple(dropped), tuple(kept), self.rule.size(smaller), by)
         after = replace(self, steps=(*self.steps, step))
-        after.__dict__["space"] = smaller  # it may have been listed to learn its size
+        # Both may have been listed; and the way operators are joined is the same.
+        after.__dict__.update(space=smaller, room=self.room, operators=self.operators)
         return after
 
     def next_round(self, take: Callable[[SearchSpace], OperatorScores]) -> Shrinking:
@@ -155,19 +186,31 @@ class Shrinking:
             here = here.step(take(here.space))
         return here
 
+    def _masks(self) -> list[BoolArray]:
+        """What is allowed at first and after each step, shapes [genes, values]."""
+        masks = [self.start.allowed]
+        ways = {by: self.start.operators(by) for by in {step.by for step in self.steps}}
+        for step in self.steps:
+            left = ways[step.by].left(masks[-1])
+            left[list(step.dropped)] = False
+            masks.append(masks[-1] & ways[step.by].allowed(left))
+        return masks
+
     # -- what a person sees ----------------------------------------------------------------------------------------
 
     @property
     def drops(self) -> list[Drop]:
         """Everything that was dropped, in order."""
         found = []
+        ways = {by: self.start.operators(by) for by in {step.by for step in self.steps}}
         for place, step in enumerate(self.steps):
-            worth = Worth.of(self.operators, step.scores)
+            operators = ways[step.by]
+            worth = Worth.of(operators, step.scores)
             for number in step.dropped:
                 found.append(
                     Drop(
-                        self.operators.places[self.operators.place[number]],
-                        self.operators.names[number],
+                        operators.places[operators.place[number]],
+                        operators.names[number],
                         number,
                         place,
                         self.round_of(place),
@@ -178,18 +221,22 @@ class Shrinking:
         return found
 
     def history(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """Of each operator the last score that it had, its margin, and the round that dropped it, shapes [operators].
+        """Of each operator, as the rule joins them, the last score that it had, its margin, and the round in which it went.
 
-        NaN is the score of one that had none, -1 the round of one that is left, -2 that of one that was not there.
+        Shapes [operators]. NaN is the score of one that had none, -1 the round of one that is left, -2 that of one that was
+        not there.
         """
         size = len(self.operators.names)
         scores, margins = np.full(size, np.nan), np.full(size, np.nan)
-        rounds = np.where(self.operators.left(self.start.allowed), -1, -2)
-        for place, step in enumerate(self.steps):
+        before = self.operators.left(self.start.allowed)
+        rounds = np.where(before, -1, -2)
+        for place, (step, mask) in enumerate(zip(self.steps, self._masks()[1:], strict=True)):
             worth = Worth.of(self.operators, step.scores)
             there = ~np.isnan(worth.scores)
             scores[there], margins[there] = worth.scores[there], step.scores.margin(worth.errors)[there]
-            rounds[list(step.dropped)] = self.round_of(place)
+            after = self.operators.left(mask)
+            rounds[before & ~after] = self.round_of(place)
+            before = after
         return scores, margins, rounds
 
     # -- written down ----------------------------------------------------------------------------------------------
@@ -199,8 +246,10 @@ class Shrinking:
         return {
             "rule": asdict(self.rule),
             "start": self.start.limits,
+            "within": self.within,
             "steps": [
                 {
+                    "by": step.by,
                     "dropped": list(step.dropped),
                     "kept": list(step.kept),
                     "size": str(step.size),
@@ -219,25 +268,20 @@ class Shrinking:
             space: the whole space, or the one that it began with.
             where: it stands, for the error.
         """
-        wrong = misfit(data, {"rule": dict, "start": dict, "steps": [_STEP]})
+        wrong = misfit(data, {"rule": dict, "start": dict, "within?": str | None, "steps": [_STEP]})
         if wrong:
             raise FrugalnasError(f"{where} is no record of a shrinking: {wrong}; shrink again")
         start = space if space.limits == data["start"] else space.limited(data["start"])
-        made = cls(start, record(Shrinker, data["rule"], f"the rule of {where}"))
-        size = len(made.operators.names)
+        made = cls(start, record(Shrinker, data["rule"], f"the rule of {where}"), within=data.get("within"))
+        steps = []
         for step in data["steps"]:
-            numbers = [*step["dropped"], *step["kept"]]
+            by = step.get("by", made.rule.by)
+            size, numbers = len(start.operators(by).names), [*step["dropped"], *step["kept"]]
             if not all(0 <= number < size for number in numbers) or not step["size"].isdecimal():
                 raise FrugalnasError(f"{where} drops operators that {space.name} does not have; shrink again")
             scores = OperatorScores.from_json(step["scores"], start.allowed.shape, where)
-            made = replace(
-                made,
-                steps=(
-                    *made.steps,
-                    Step(scores, tuple(step["dropped"]), tuple(step["kept"]), int(step["size"])),
-                ),
-            )
-        return made
+            steps.append(Step(scores, tuple(step["dropped"]), tuple(step["kept"]), int(step["size"]), by))
+        return replace(made, steps=tuple(steps))
 
 
-_STEP: dict[str, Any] = {"dropped": [int], "kept": [int], "size": str, "scores": dict}
+_STEP: dict[str, Any] = {"by?": By, "dropped": [int], "kept": [int], "size": str, "scores": dict}

@@ -16,6 +16,7 @@ from frugalnas.spaces.arrays import BoolArray, Codes, FloatArray, Graphs, IntArr
 from frugalnas.spaces.children import edited, retried
 from frugalnas.spaces.limited import Limitable
 from frugalnas.spaces.operators import By, Operators, operators_by_gene
+from frugalnas.spaces.reach import reached
 
 ENUMERATION_LIMIT = 2**22
 """Rows that `enumerate` is willing to build by default: 4 million codes of 20 genes are 80 MB."""
@@ -389,6 +390,16 @@ class SearchSpace(Limitable):
         if quantity not in self.quantities:
             raise self._uncounted(quantity)
         return self.counts(quantity, np.atleast_2d(self.as_codes(codes)))
+
+    def extremes(self, quantity: str) -> tuple[float, float]:
+        """The least and the largest amount of a quantity that an architecture has.
+
+        Exact where the space can be listed; else what going one edit at a time finds.
+        """
+        if self.enumerable:
+            amounts = self.count(quantity, self.enumerate())
+            return float(amounts.min()), float(amounts.max())
+        return reached(self, quantity, least=True), reached(self, quantity, least=False)
 
 
 @dataclass(frozen=True)

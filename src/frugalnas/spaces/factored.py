@@ -323,7 +323,8 @@ class FactoredSpace(SearchSpace):
         quantity = self._constraints[0].quantity
         least, most = self.extremes(quantity)
         return FrugalnasError(
-            f"no architecture of {self.name} was found that meets {rules}; {quantity} lie between {least:g} and {most:g}"
+            f"no architecture of {self.name} was found that meets {rules}; {quantity} lie between {least:g} and {most:g}; set "
+            "the limit there"
         )
 
     def _copy(self) -> Self:

@@ -159,7 +159,8 @@ class Limitable(ABC):
             values = whole.count(self._constraints[0].quantity, whole.enumerate())
             values = values[np.isfinite(values)]
             if values.size:
-                hint = f"; {self._constraints[0].quantity} lie between {values.min():g} and {values.max():g}"
+                quantity, least, most = self._constraints[0].quantity, values.min(), values.max()
+                hint = f"; {quantity} lie between {least:g} and {most:g}; set the limit there"
         return FrugalnasError(f"no architecture of {self.name} was found that meets {rules}{hint}")
 
     def _uncounted(self, quantity: str) -> FrugalnasError:

@@ -12,11 +12,9 @@ from itertools import pairwise
 import numpy as np
 
 from frugalnas.errors import FrugalnasError, unknown_name
-from frugalnas.spaces import DARTS, Codes, FactoredSpace, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
+from frugalnas.spaces import DARTS, Codes, IntArray, LayerSpace, NASBench201, OnceForAll, SearchSpace
 from frugalnas.spaces.constraint import Constraint
 
-RANGED = 2_000
-"""Architectures by which the range of a cost is estimated where it is not known."""
 MAX_ROUNDS = 1_000
 """Rounds of rejection after which there seems to be nothing to draw."""
 
@@ -146,13 +144,7 @@ class CostUniform(PathSampler):
 
 def _range_of(space: SearchSpace, quantity: str) -> tuple[float, float]:
     """What limits allow of a quantity, or else the least and the most that an architecture has."""
-    if space.enumerable:
-        counted = space.count(quantity, space.enumerate())
-    elif isinstance(space, FactoredSpace):
-        counted = np.array(space.extremes(quantity))
-    else:
-        counted = space.count(quantity, space.sample(RANGED, np.random.default_rng(0)))
-    low, high = float(counted.min()), float(counted.max())
+    low, high = space.extremes(quantity)
     for rule in Constraint.parse(str(space.limits["where"])) if "where" in space.limits else ():
         if rule.quantity == quantity:
             low = max(low, rule.bound) if rule.relation.startswith(">") else low
