@@ -209,7 +209,7 @@ def test_a_limit_that_no_operator_of_any_layer_meets_is_one_line(cli, layers):
         (DARTS(width=4, layers=3, duplicates=False), "abs-darts"),
         (FairNAS(width=0.1), "abs-fairnas"),
         (NASBench201(width=2, cells=1), "one-by-one"),
-        (ShuffleNet(width=0.1), "one-by-one"),
+        (ShuffleNet(width=0.5), "one-by-one"),
     ],
     ids=["darts", "darts as abs has it", "fairnas", "nasbench201", "shufflenet"],
 )
