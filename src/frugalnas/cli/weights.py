@@ -90,7 +90,7 @@ def _import_encoder(parsed: argparse.Namespace, folder: Path) -> None:
     """A predictor's encoder that was pre-trained by SSNENAS's program."""
     from frugalnas.encoders import save_encoder
     from frugalnas.encoders.published import import_encoder
-    from frugalnas.report.epochs import search_with
+    from frugalnas.report.training import search_with
 
     space = SPACES.create(parsed.space) if parsed.space else None
     encoder, card, notes = import_encoder(parsed.file, space, key=parsed.key)

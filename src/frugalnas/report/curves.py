@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatt
 from numpy.typing import ArrayLike, NDArray
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, wrap
+from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, shared_legend, wrap
 from frugalnas.spaces.arrays import FloatArray, IntArray
 
 ACCURACY = "validation accuracy, %"
@@ -191,8 +191,7 @@ def search_progress(
             said = f"optimum {_plain(optimum)}"
             axes.axhline(optimum, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label=said, zorder=1)
         if axes.get_legend_handles_labels()[1]:
-            figure = cast(Figure, axes.figure)
-            figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2, handlelength=1.6)
+            shared_legend(cast(Figure, axes.figure), [axes], ncols=2, columnspacing=1.2, handlelength=1.6)
     return cast(Figure, axes.figure)
 
 

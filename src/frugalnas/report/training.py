@@ -1,31 +1,23 @@
-"""What a training came to, in numbers, pictures and one page that stands alone."""
+"""What trainings of networks, supernets and encoders came to, in numbers, pictures and one page that stands alone."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from frugalnas.files import write_atomically
 from frugalnas.progress import duration
+from frugalnas.report import page
 from frugalnas.report.architectures import draw_architecture
-from frugalnas.report.page import (
-    Markup,
-    again,
-    figure,
-    html_page,
-    key_numbers,
-    listing,
-    millions,
-    side_by_side,
-    table,
-    tag,
-)
-from frugalnas.report.style import save_figure
+from frugalnas.report.method_figures import epoch_axis, supernet_figure
+from frugalnas.report.page import Markup, figure, tag
+from frugalnas.report.style import COLUMN, LINES, drawing, save_figure
 from frugalnas.report.training_figures import class_accuracies, confusion_matrix, learning_curves
 from frugalnas.runs.kinds import Page
+from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
     from frugalnas.training import EvaluationResult
@@ -35,6 +27,12 @@ if TYPE_CHECKING:
 
 PAIRS = 12
 """Confused pairs of classes that the page lists."""
+HEIGHT = 2.1
+MEANS = {
+    "ss-ccl": "of positives are nearer to their centre than every negative",
+    "ss-rl": "of distances are told to less than one edit",
+}
+"""The tasks of pre-training, and what their accuracy is."""
 
 
 def confusions(evaluation: EvaluationResult, most: int = PAIRS) -> list[tuple[str, str, int, float]]:
@@ -71,9 +69,9 @@ def training_report(run_dir: Path | str) -> list[Path]:
     if result.test is not None and result.test.images:
         written += save_figure(class_accuracies(result.test), folder / "classes")
         written += save_figure(confusion_matrix(result.test), folder / "confusion")
-    page = folder / "index.html"
-    write_atomically(page, _page(result, {path.stem: path for path in written if path.suffix == ".svg"}))
-    return [page, *written]
+    index = folder / "index.html"
+    write_atomically(index, _page(result, {path.stem: path for path in written if path.suffix == ".svg"}))
+    return [index, *written]
 
 
 def training_page(result: TrainingResult) -> Page:
@@ -89,12 +87,79 @@ def training_page(result: TrainingResult) -> Page:
         rows.append((which, f"epoch {kept['epoch']} of {result.total_epochs}{validation}"))
     rows += [("params", f"{result.params / 1e6:,.3f} M"), ("macs", f"{result.macs / 1e6:,.3f} M an image")]
     rows += how_far(result)
-    page, *pictures = training_report(result.run_dir)
-    rows.append(("page", str(page)))
+    index, *pictures = training_report(result.run_dir)
+    rows.append(("page", str(index)))
     rows.append(("pictures", ", ".join(path.name for path in pictures if path.suffix == ".png") + ", and each as .svg"))
     if result.finished:
         rows.append(("model", f"{result.model}: frugalnas predict, evaluate and export take {result.run_dir}"))
     return Page(rows)
+
+
+def supernet_page(result: SupernetResult) -> Page:
+    """What `show` prints of the training of a supernet; its loss is drawn."""
+    recipe, done = result.recipe, len(result.epochs)
+    rows = [
+        ("supernet", sizes_of(result.space)),
+        ("labels", recipe.labels_said),
+        ("paths", str(recipe.paths)),
+        ("epochs", f"{done} of {result.total_epochs}"),
+    ]
+    if done:
+        last = result.epochs[-1]
+        rows.append(("loss", f"{last['train_loss']:.4f} (accuracy {last['train_accuracy']:.2f} % of its labels)"))
+        rows.append(("turned by", f"{last['angle']:.4f} rad from the initial weights"))
+        rows.append(("angles", f"from the weights after epoch {' or '.join(map(str, result.bases))}"))
+    rows += [("initial", f"sha256 {result.initial[:16]}..."), *how_far(result)]
+    if done:
+        drawn = supernet_figure(result.epochs, recipe.classes or 0, recipe.labels)
+        rows.append(("picture", str(save_figure(drawn, result.run_dir / "report" / "supernet")[0])))
+        rows.append(("next", f"frugalnas score {result.run_dir} --score angle"))
+    return Page(rows)
+
+
+def pretraining_page(result: PretrainingResult) -> Page:
+    """What `show` prints of a pre-training; its loss is drawn."""
+    recipe, done = result.recipe, len(result.epochs)
+    rows = [
+        ("encoder", f"of {result.space.name}, {recipe.layers} layers of width {recipe.width}"),
+        ("task", f"{recipe.task}, recipe {recipe.name}"),
+        ("epochs", f"{done} of {recipe.epochs}"),
+    ]
+    if done:
+        last = result.epochs[-1]
+        rows.append(("loss", f"{last['train_loss']:.4f} ({last['train_accuracy']:.2f} % {MEANS[recipe.task]})"))
+    rows += how_far(result)
+    if done:
+        rows.append(("picture", str(_draw_pretraining(result))))
+    if result.finished:
+        rows.append(("next", search_with(result.run_dir, result.space.name)))
+    return Page(rows)
+
+
+def search_with(folder: Path, space: str) -> str:
+    """The command that searches a space with the encoder in a folder: on its first table, or where it has none by training."""
+    from frugalnas.tables import table_names
+
+    tables = [name for name in table_names() if name.split("/")[0] == space]
+    if tables:
+        return f"frugalnas search npenas --table {tables[0]} --pretrained {folder}"
+    return f"frugalnas search npenas --space {space} --evaluator training --pretrained {folder}"
+
+
+def _draw_pretraining(result: PretrainingResult) -> Path:
+    """The picture of a pre-training in its run's report: loss, and accuracy at its own task, after each epoch."""
+    epochs = [record["epoch"] for record in result.epochs]
+    with drawing(2 * COLUMN, HEIGHT) as figure:
+        told = "positives told apart (%)" if result.recipe.task == "ss-ccl" else "distances told (%)"
+        pens = zip(figure.subplots(1, 2), ("loss", "accuracy"), ("loss", told), LINES, strict=False)
+        for axes, key, label, color in pens:
+            values = [record[f"train_{key}"] for record in result.epochs]
+            axes.plot(epochs, values, color=color, marker="o" if len(epochs) == 1 else None, markersize=3)
+            axes.set_ylabel(label)
+            axes.set_ylim(bottom=0)
+            axes.grid(axis="y")
+            epoch_axis(axes, epochs)
+    return save_figure(figure, result.run_dir / "report" / "pretraining")[0]
 
 
 def how_far(result: TrainingResult | SupernetResult | PretrainingResult) -> list[tuple[str, str]]:
@@ -123,24 +188,19 @@ def _page(result: TrainingResult, figures: dict[str, Path]) -> str:
     config = RunFolder(result.run_dir).config
     name = result.architecture if len(result.architecture) <= 60 else result.space.name
     text = result.space.format(result.code)
-    curves = [side_by_side(figure(figures["curves"], "accuracy and loss"))] if "curves" in figures else []
-    sections = [
-        ("Training", curves),
-        (
-            "Test images by class",
-            _classes(result.test, figures) if result.test is not None and "confusion" in figures else [],
-        ),
-        ("Architecture", [figure(figures["architecture"], text)]),
-        ("Data", [listing(result.notes)] if result.notes else []),
-        ("To do it again", [*again(config), tag("p", "Architecture:"), tag("pre", text)]),
-    ]
-    return html_page(name, _subtitle(result, config), [_key_numbers(result)], sections, f"{name}: training report")
-
-
-def _subtitle(result: TrainingResult, config: dict[str, Any]) -> str:
     done = "" if result.finished else f"; {len(result.epochs)} of {result.total_epochs} epochs so far"
     done += f"; {result.diverged}" if result.diverged else ""
-    return f"{result.space.name} network on {Path(config['data']['spec']).name}{done}"
+    subtitle = f"{result.space.name} network on {Path(config['data']['spec']).name}{done}"
+    curves = [page.side_by_side(figure(figures["curves"], "accuracy and loss"))] if "curves" in figures else []
+    classes = _classes(result.test, figures) if result.test is not None and "confusion" in figures else []
+    sections = [
+        ("Training", curves),
+        ("Test images by class", classes),
+        ("Architecture", [figure(figures["architecture"], text)]),
+        ("Data", [page.listing(result.notes)] if result.notes else []),
+        ("To do it again", [*page.again(config), tag("p", "Architecture:"), tag("pre", text)]),
+    ]
+    return page.html_page(name, subtitle, [_key_numbers(result)], sections, f"{name}: training report")
 
 
 def _key_numbers(result: TrainingResult) -> Markup:
@@ -152,12 +212,12 @@ def _key_numbers(result: TrainingResult) -> Markup:
     if kept is not None and kept["val_accuracy"] is not None:
         numbers.append(("validation accuracy", f"{kept['val_accuracy']:.2f} %", f"epoch {result.selected}"))
     numbers += [
-        ("parameters", millions(result.params), ""),
-        ("multiply-adds", millions(result.macs), "an image"),
+        ("parameters", page.millions(result.params), ""),
+        ("multiply-adds", page.millions(result.macs), "an image"),
         ("epochs", f"{len(result.epochs)}", "" if result.finished else f"of {result.total_epochs}"),
         ("wall time", duration(result.seconds), ""),
     ]
-    return key_numbers(numbers)
+    return page.key_numbers(numbers)
 
 
 def _classes(test: EvaluationResult, figures: dict[str, Path]) -> list[Markup]:
@@ -168,11 +228,10 @@ def _classes(test: EvaluationResult, figures: dict[str, Path]) -> list[Markup]:
         [name, f"{count:,}", "" if math.isnan(accuracy) else f"{accuracy:.2f} %"]
         for name, count, accuracy in zip(test.classes, images, test.per_class, strict=True)
     ]
-    confused = (
-        table(["class", "taken for", "images", "of the class"], pairs, 2) if pairs else tag("p", "None was wrong.")
-    )
-    everything = table(["class", "images", "accuracy"], rows, 2)
+    headings = ["class", "taken for", "images", "of the class"]
+    confused = page.table(headings, pairs, 2) if pairs else tag("p", "None was wrong.")
+    everything = page.table(["class", "images", "accuracy"], rows, 2)
     return [
-        side_by_side(*drawn, tag("div", tag("h3", "Confused most often"), confused)),
+        page.side_by_side(*drawn, tag("div", tag("h3", "Confused most often"), confused)),
         tag("details", tag("summary", f"all {len(rows):,} classes"), everything),
     ]

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.report.style import COLUMN, GREY, INK, LINES, PALE, drawing, new_figure, paper_style, text_width
+from frugalnas.report.style import COLUMN, GREY, INK, LINES, PALE, drawing, paper_style, shared_legend, text_width
 
 if TYPE_CHECKING:
     from frugalnas.spaces import FloatArray
@@ -53,31 +53,22 @@ def learning_curves(result: TrainingResult, *, title: str | None = None) -> Figu
         below.set_ylim(0, 1.04 * below.get_ylim()[1])
         below.set_xlim(0, max(1.015 * epochs[-1], epochs[-1] + 0.2 * (len(epochs) == 1)))
         below.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        note: dict[str, Any] = {"transform": above.get_xaxis_transform(), "size": 6.5, "color": GREY}
         for joint in result.restarts:
             for axes in (above, below):
                 axes.axvline(joint, color=GREY, linewidth=0.7, zorder=1)
-            above.text(
-                joint, 0.02, f" restart: epoch {joint}", transform=above.get_xaxis_transform(), size=6.5, color=GREY
-            )
+            above.text(joint, 0.02, f" restart: epoch {joint}", **note)
         if result.selected:
             for axes in (above, below):
                 axes.axvline(result.selected, color=GREY, linewidth=0.7, linestyle=(0, (2, 2)), zorder=1)
-            where = "right" if result.selected > 0.6 * epochs[-1] else "left"
-            above.text(
-                result.selected + (-0.012 if where == "right" else 0.012) * epochs[-1],
-                1.02,
-                f"kept: epoch {result.selected}",
-                transform=above.get_xaxis_transform(),
-                size=6.5,
-                color=GREY,
-                ha=where,
-            )
+            late = result.selected > 0.6 * epochs[-1]
+            beside = result.selected + (-0.012 if late else 0.012) * epochs[-1]
+            above.text(beside, 1.02, f"kept: epoch {result.selected}", ha="right" if late else "left", **note)
         if result.test is not None:
             said = f"test {result.test.top1:.2f} %"
             place = result.selected or epochs[-1]
             above.plot(place, result.test.top1, "D", color=INK, markersize=3.5, label=said, zorder=4, clip_on=False)
-        handles, labels = above.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, handlelength=1.6, columnspacing=1.2)
+        shared_legend(figure, [above], ncols=3, handlelength=1.6, columnspacing=1.2)
     return figure
 
 
@@ -96,14 +87,12 @@ def confusion_matrix(evaluation: EvaluationResult, *, title: str | None = None) 
     share = 100 * np.divide(confusion, images, out=np.zeros_like(confusion), where=images > 0)
     classes = len(share)
     numbered, named = classes <= NUMBERED, classes <= NAMED
+    size = 6.5 if classes <= 30 else 5.0
     with paper_style():
-        size = 6.5 if classes <= 30 else 5.0
         names = [_short(name, size) for name in evaluation.classes]
         longest = max(text_width(name, size) for name in names) if named else 0.0
-        side = max(0.27 * classes, 1.8) if numbered else max(0.1 * classes, 4.0) if named else 4.0
-        figure = new_figure(side + longest + 0.75, side + longest + 0.55 + (0.2 if title else 0), layout="constrained")
-        if title:
-            figure.suptitle(title, size=8.5)
+    side = max(0.27 * classes, 1.8) if numbered else max(0.1 * classes, 4.0) if named else 4.0
+    with drawing(side + longest + 0.75, side + longest + 0.55, title) as figure:
         axes = figure.add_subplot()
         axes.imshow(share, cmap=_BLUES, vmin=0, vmax=100, aspect="equal", interpolation="nearest")
         axes.spines[:].set_visible(True)
@@ -131,22 +120,16 @@ def class_accuracies(evaluation: EvaluationResult, *, title: str | None = None) 
     left_out = max(len(order) - LISTED, 0)
     groups = [order[: LISTED // 2], order[-LISTED // 2 :]] if left_out else [order]
     rows = sum(map(len, groups)) + bool(left_out)
+    shown, gap = [row for group in groups for row in group], len(groups[0])
+    places = [place + (place >= gap) for place in range(len(shown))]  # one is left free between the groups
     with drawing(COLUMN, 0.75 + 0.145 * rows, title) as figure:
         axes = figure.add_subplot()
-        places, names = [], []
-        y = 0
-        for group in groups:
-            for row in group:
-                axes.barh(y, accuracy[row], height=0.68, color="#77AADD", linewidth=0)
-                places.append(y)
-                names.append(_short(evaluation.classes[row], 6.5))
-                y += 1
-            y += 1
+        axes.barh(places, accuracy[shown], height=0.68, color="#77AADD", linewidth=0)
         if left_out:
-            axes.text(1, len(groups[0]), f"{left_out} classes in between", size=6.5, color=GREY, va="center_baseline")
+            axes.text(1, gap, f"{left_out} classes in between", size=6.5, color=GREY, va="center_baseline")
         axes.axvline(evaluation.top1, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=3)
-        axes.set_yticks(places, names, size=6.5)
-        axes.set_ylim(y - 1.4, -0.6)
+        axes.set_yticks(places, [_short(evaluation.classes[row], 6.5) for row in shown], size=6.5)
+        axes.set_ylim(places[-1] + 0.6, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, 100)
         axes.set_xlabel("accuracy, %")
@@ -184,17 +167,10 @@ def _focus_accuracy(axes: Axes, result: TrainingResult) -> None:
 
 
 def _write_numbers(axes: Axes, share: FloatArray) -> None:
+    centred: dict[str, Any] = {"size": 6.0, "ha": "center", "va": "center_baseline"}
     for row, column in np.argwhere(np.round(share) > 0):
         value = share[row, column]
-        axes.text(
-            column,
-            row,
-            f"{value:.0f}",
-            size=6.0,
-            ha="center",
-            va="center_baseline",
-            color="#ffffff" if value > 65 else INK,
-        )
+        axes.text(column, row, f"{value:.0f}", color="#ffffff" if value > 65 else INK, **centred)
 
 
 def _draw_scale(figure: Figure, axes: Axes) -> None:

@@ -162,7 +162,7 @@ class SupernetKind(SessionKind):
 
     name = "supernet"
     config: ClassVar[Mapping[str, Any]] = {**_ON_IMAGES, "initial": str}
-    report = "frugalnas.report.epochs:supernet_page"
+    report = "frugalnas.report.training:supernet_page"
     no_network = "rank its architectures with frugalnas score {run}, then train one"
     session = "frugalnas.trainings.supernet:SupernetSession"
     reads = "frugalnas.trainings.supernet:read_supernet"
@@ -195,7 +195,7 @@ class PretrainingKind(SessionKind):
         **dict.fromkeys(("epochs", "lr"), "it keeps its recipe; start another one for more"),
         **dict.fromkeys(("queries", "seconds"), "it has none, and it keeps its epochs; start another one for more"),
     }
-    report = "frugalnas.report.epochs:pretraining_page"
+    report = "frugalnas.report.training:pretraining_page"
     session = "frugalnas.trainings.encoder:EncoderSession"
     reads = "frugalnas.trainings.encoder:read_pretraining"
     again = "pre-train anew at a lower rate"
