@@ -14,7 +14,7 @@ from scipy.stats import norm
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.predictors import Prediction
-from frugalnas.report.assessments import assessment_table
+from frugalnas.report.comparisons import assessment_table
 from frugalnas.runs.folder import RunFolder
 from frugalnas.runs.kinds import load_run, resume_run
 from frugalnas.runs.progress import Callback

@@ -12,8 +12,7 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.pickles import read_pickles
-from frugalnas.report.assessments import assessment_table
-from frugalnas.report.comparisons import comparison_table
+from frugalnas.report.comparisons import assessment_table, comparison_table
 from frugalnas.studies.references import ReadComparison, read_references
 
 ALGORITHMS = [

@@ -101,11 +101,14 @@ def _compare(parsed: argparse.Namespace) -> None:
     with watched(run_dir, parsed.quiet, "searches") as callbacks:
         how |= {"evaluator": evaluator, "space": space, "run_dir": run_dir, "callbacks": callbacks}
         found = compare(strategies, **how)
-    _show(found, run_dir, parsed.budgets)
+    from frugalnas.report.comparisons import study_page  # with matplotlib, now that there is something to draw
+
+    print(study_page(found, run_dir, parsed.budgets).beneath)
 
 
 def _read(parsed: argparse.Namespace) -> None:
     """Show the result files of other programs, with the statistics of our own comparisons."""
+    from frugalnas.report.comparisons import study_page
     from frugalnas.runs.folder import unused_name
     from frugalnas.studies.references import ReadComparison, read_references
 
@@ -119,17 +122,7 @@ def _read(parsed: argparse.Namespace) -> None:
         _check_budgets(parsed.budgets, read.queries, "the {} queries of these searches")
     elif parsed.budgets:
         raise FrugalnasError("--budgets are of searches, but these files are about fitted predictors; leave it out")
-    _show(read, folder, parsed.budgets)
-
-
-def _show(found: Any, run_dir: Path, budgets: list[int] | None) -> None:
-    from frugalnas.report.assessments import assessment_report
-    from frugalnas.report.comparisons import comparison_report
-    from frugalnas.report.records import page_of
-    from frugalnas.studies import Comparison
-
-    compared, folder = isinstance(found, Comparison), run_dir / "report"
-    print(page_of(comparison_report(found, folder, budgets) if compared else assessment_report(found, folder)).beneath)
+    print(study_page(read, folder, parsed.budgets).beneath)
 
 
 def _check_budgets(budgets: list[int] | None, most: int, of: str) -> None:

@@ -3,8 +3,8 @@
 Nothing is imported here: a page needs few of its neighbours, and each of these has its own libraries.
 
 - `searches`: what a search found (`Summary`), its place in the table, its cost; `search_page` adds the pictures.
-- `comparisons`: a comparison as Markdown, Parquet and figures (`comparison_table`,
-  `comparison_report`); `assessments`: predictors that are compared, likewise; `landscapes`: what lies in a search space.
+- `comparisons`: a comparison as Markdown, Parquet and figures (`comparison_table`, `comparison_report`), of predictors likewise
+  (`assessment_table`, `assessment_report`); `landscapes`: what lies in a search space.
 - `pareto`: the Pareto front of a run (`read_fronts`, `front_figure`), and how it grew (`hypervolume_figure`).
 - `dynamics_figures`: the iterations of a WeakNAS run (`read_dynamics` of `dynamics`) held against its table
   (`dynamics_figure`), over an embedding of the space (`embedding_figure`); `dynamics_report` writes both.
@@ -19,7 +19,6 @@ Nothing is imported here: a page needs few of its neighbours, and each of these 
 
 __all__ = [
     "architectures",
-    "assessments",
     "cells",
     "comparisons",
     "correlations",

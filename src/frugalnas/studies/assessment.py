@@ -218,7 +218,7 @@ class AssessmentRun(Grid):
     key = ("trial", "budget", "predictor")
     called = "{2} with {1} labels, trial {0},"
     compared = "predictors"
-    report = "frugalnas.report.assessments:assessment_page"
+    report = "frugalnas.report.comparisons:study_page"
 
     def keys(self, config: Mapping[str, Any]) -> list[Key]:
         """Trial, budget and predictor: whole trials first, so that what is there of a run compares."""

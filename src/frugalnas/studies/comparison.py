@@ -221,7 +221,7 @@ class ComparisonRun(Grid):
     key = ("strategy", "seed")
     called = "{} with seed {}"
     compared = "strategies"
-    report = "frugalnas.report.comparisons:comparison_page"
+    report = "frugalnas.report.comparisons:study_page"
 
     def keys(self, config: Mapping[str, Any]) -> list[Key]:
         """Strategy and seed: whole seeds first, so that what is there of a run compares."""
