@@ -254,5 +254,5 @@ def check_options(constructor: Callable[..., Any], options: Mapping[str, Any], o
         if name == "seed" and isinstance(value, int) and value < 0:
             raise FrugalnasError(f"{of}: seed is {value}; a seed is 0 or more")
         for number in value if isinstance(value, (list, tuple)) else [value]:
-            if isinstance(number, (int, float)) and name != "seed":
+            if isinstance(number, (int, float)) and name not in ("seed", "until"):  # these take nothing
                 within(name if name in LIMITS else "option", number, f"{of}, {name}")

@@ -217,6 +217,8 @@ def test_the_page_and_the_report_show_what_was_dropped(whole, tmp_path, cli):
     for said in ("round 1", "round 2", first["place"].replace("<", "&lt;"), first["operator"]):
         assert said in svg
     assert json.loads((run_dir / "operators.json").read_text())["shrinking"]["rule"]["drop"] == 9
+    assert cli("report", "operators", run_dir / "operators.json").code == 0
+    assert (run_dir / "operators.svg").read_text() == svg
 
 
 def test_a_run_that_dropped_nothing_has_no_such_figure(whole, cli):

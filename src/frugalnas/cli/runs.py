@@ -303,11 +303,11 @@ def add_report(parser: argparse.ArgumentParser) -> None:
     dynamics.set_defaults(run=_dynamics)
     operators = kinds.add_parser(
         "operators",
-        help="which operators ABS dropped in which round, and by which scores",
-        description="Write into the report folder of a run of ABS what it dropped: operators by places, each with its last score, "
-        "a 95 % interval where that is not exact, and the round that dropped it.",
+        help="which operators ABS or frugalnas shrink dropped in which round, and by which scores",
+        description="Draw what a run of ABS dropped, into its report folder, or what frugalnas shrink did, beside its file: "
+        "operators by places, each with its last score, a 95 % interval where that is not exact, and the round that dropped it.",
     )
-    option(operators, "run_dir RUN", kind=Path)
+    option(operators, "run_dir RUN|FILE", kind=Path)
     operators.set_defaults(run=_operators)
 
 

@@ -12,68 +12,79 @@ from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.shrinking import OPERATORS, Rounds
-from frugalnas.report.style import GREY, INK, PAGE, drawing, save_figure
+from frugalnas.report.style import INK, PAGE, drawing, paper_style, save_figure, text_width
 from frugalnas.runs.kinds import load_run
+from frugalnas.searches.scoring import score_title
 from frugalnas.shrinking import Shrinking, read_shrinking
 
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult
 
-ROW = 0.3
-"""Height of a place, inches."""
+LINE, POINTS = 0.1, 5.5
+"""Of what is written in a cell: height of a line, inches, and size."""
 
 
 def operators_figure(shrinking: Shrinking) -> Figure:
-    """A figure, two columns wide: places by operators, coloured by the last score that each had; those left have a frame.
+    """A figure, two columns wide where that is enough: places by operators, coloured by the last score that each had.
 
-    Written in each is the round that dropped it, from 1, and its score, with how far the expectation may be from it
-    where it is not exact: a 95 % interval of a sample, what an expansion leaves out of its own.
+    Those that are left have a frame. Written in each is the round that dropped it, from 1, its score, and how far the
+    expectation may be from it where it is not exact: a 95 % interval of a sample, what an expansion leaves out of its own.
     """
     operators = shrinking.operators
     scores, margins, rounds = shrinking.history()
     names = list(dict.fromkeys(operators.names))
-    grid = np.full((len(operators.places), len(names)), np.nan)
     columns = [names.index(name) for name in operators.names]
+    grid = np.full((len(operators.places), len(names)), np.nan)
     grid[operators.place, columns] = scores
-    with drawing(PAGE, ROW * len(operators.places) + 0.7) as figure:
+    digits = _digits(scores)
+    told = [
+        [
+            *([f"round {number + 1}"] if number >= 0 else []),
+            *([] if np.isnan(score) else [f"{score:.{digits}f}"]),
+            *([f"± {margin:.{digits}f}"] if margin > 0 else []),
+        ]
+        for score, margin, number in zip(scores, margins, rounds.tolist(), strict=True)
+    ]
+    with paper_style():
+        cell = 1.4 * max(text_width(line, POINTS) for lines in told for line in lines)  # bold letters are wider
+        beside = 1 + max(text_width(place, 7) for place in operators.places)
+        width = max(PAGE, beside + cell * len(names))
+        crowded = max(text_width(name, 7) for name in names) > 0.9 * (width - beside) / len(names)
+    height = LINE * (1 + max(map(len, told))) * len(operators.places) + 0.7
+    with drawing(width, height) as figure:
         axes = figure.add_subplot()
         shown = axes.imshow(grid, cmap="Blues", aspect="auto", alpha=0.4)
-        digits = _digits(scores)
-        for place, column, score, margin, number in zip(
-            operators.place.tolist(), columns, scores, margins, rounds.tolist(), strict=True
-        ):
-            if number == -2:
-                continue
-            said = [] if np.isnan(score) else [f"{score:.{digits}f}"]
-            if margin > 0:
-                said[0] += f" ± {margin:.{digits}f}"
-            if number >= 0:
-                said.insert(0, f"round {number + 1}")
-            colour = GREY if number >= 0 else INK
-            weight = "normal" if number >= 0 else "bold"
-            axes.text(column, place, "\n".join(said), ha="center", va="center", size=5.5, color=colour, weight=weight)
-            if number == -1:
-                axes.add_patch(_frame(column, place))
-        axes.set_xticks(range(len(names)), names)
+        for place, column, lines, number in zip(operators.place.tolist(), columns, told, rounds.tolist(), strict=True):
+            left = number == -1
+            said = {"ha": "center", "va": "center", "size": POINTS, "weight": "bold" if left else "normal"}
+            axes.text(column, place, "\n".join(lines), **said)
+            if left:
+                axes.add_patch(Rectangle((column - 0.47, place - 0.45), 0.94, 0.9, fill=False, edgecolor=INK))
+        axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0)
         axes.set_yticks(range(len(operators.places)), operators.places)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        figure.colorbar(shown, ax=axes, label=f"last score: {shrinking.steps[-1].scores.name}", pad=0.01, fraction=0.03)
+        label = f"last score: {score_title(shrinking.steps[-1].scores.name)}"
+        figure.colorbar(shown, ax=axes, label=label, pad=0.01, fraction=0.03)
     return figure
 
 
-def operators_report(run_dir: Path | str) -> list[Path]:
-    """The files of the figure, written into the report folder of a method's run that shrank its space.
+def operators_report(path: Path | str) -> list[Path]:
+    """The files of the figure: in the report folder of a method's run, or beside a file that `frugalnas shrink` wrote.
 
     Raises:
-        FrugalnasError: where the run shrank nothing, or nothing yet.
+        FrugalnasError: where nothing was dropped, or nothing yet.
     """
-    shrinking = shrinking_of(load_run(run_dir, "method"))
-    if shrinking is None:
-        raise FrugalnasError(
-            f"{run_dir} has dropped no operators; frugalnas abs makes runs that do, and frugalnas resume {run_dir} goes on with one"
-        )
-    return save_figure(operators_figure(shrinking), Path(run_dir) / "report" / "operators")
+    path = Path(path)
+    if path.is_file():
+        shrinking: Shrinking | None = read_shrinking(path)
+        drawn, more = path.with_suffix(""), "frugalnas shrink writes files that have"
+    else:
+        shrinking, drawn = shrinking_of(load_run(path, "method")), path / "report" / "operators"
+        more = f"frugalnas abs makes runs that do, and frugalnas resume {path} goes on with one"
+    if shrinking is None or not shrinking.steps:
+        raise FrugalnasError(f"{path} has dropped no operators; {more}")
+    return save_figure(operators_figure(shrinking), drawn)
 
 
 def shrinking_of(run: MethodResult) -> Shrinking | None:
@@ -87,7 +98,3 @@ def _digits(scores: NDArray[np.float64]) -> int:
     finite = scores[np.isfinite(scores)]
     spread = float(np.ptp(finite)) if len(finite) else 0.0
     return 0 if spread <= 0 else int(np.clip(2 - np.floor(np.log10(spread)), 0, 6))
-
-
-def _frame(column: int, place: int) -> Rectangle:
-    return Rectangle((column - 0.47, place - 0.45), 0.94, 0.9, fill=False, edgecolor=INK, linewidth=1.0)

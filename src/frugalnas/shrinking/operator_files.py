@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from frugalnas.errors import FrugalnasError, quoted
 from frugalnas.files import write_atomically
 from frugalnas.limits import within
 from frugalnas.pickles import read_pickle, read_torch
+from frugalnas.registry import SPACES
 from frugalnas.shrinking.shrinking import Shrinking
 from frugalnas.spaces import DARTS, Operators, SearchSpace
 from frugalnas.spaces.darts import NONE
 from frugalnas.spaces.operators import WAYS
 from frugalnas.strict_json import to_json
+from frugalnas.trust import opening
 
 FORMAT, VERSION = "frugalnas-operators", 1
 FIELDS: dict[str, Any] = {"format": str, "version": int, "space": str, "by": str, "places": list}
@@ -95,16 +97,20 @@ def read_operators(path: Path | str, space: Space) -> Space:
     return space.restrict(mask)
 
 
-def read_shrinking(path: Path | str, space: SearchSpace) -> Shrinking:
+@opening
+def read_shrinking(path: Path | str, space: SearchSpace | None = None, *, trust: bool = False) -> Shrinking:
     """How the operators of a file came about.
 
     Args:
         path: of JSON that `write_operators` wrote for a shrinking.
-        space: the whole space.
+        space: the whole space; None: the one that the file describes.
+        trust: whether import paths in its description may be followed (see `frugalnas.trust`).
     """
     data = _content(Path(path))
     if not isinstance(data, dict) or "shrinking" not in data:
-        raise FrugalnasError(f"{path} does not say how its operators came about; read it with read_operators")
+        raise FrugalnasError(f"{path} does not say how its operators came about, only which are left")
+    if space is None:
+        space = cast(SearchSpace, SPACES.create(data.get("description")))
     read_operators(path, space)
     return Shrinking.from_json(data["shrinking"], space, str(path))
 
