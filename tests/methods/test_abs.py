@@ -12,6 +12,7 @@ import pytest
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
 from frugalnas.methods.abs import ABS, abs
+from frugalnas.methods.estimates import seconds_of_one, seconds_of_scoring
 from frugalnas.methods.kind import MethodRun
 from frugalnas.methods.method import settle
 from frugalnas.methods.recipe import load_method_recipe, method_recipes
@@ -236,6 +237,16 @@ def test_what_it_would_do_is_said_before_it_begins(images, tmp_path, cli, monkey
     alone = cli("abs", "--data", images / "shapes.npz", "--dry-run", "--until", 1)
     assert "until a single one is left" in alone.out
     assert "architectures scored by" not in alone.out
+
+
+def test_a_plan_has_the_time_of_scores_that_are_drawn(images):
+    method = settled(images / "shapes.npz", {**QUICK, "shrinking.score": "accuracy", "shrinking.draws": 50}).method
+    one = seconds_of_one(method.supernet, "accuracy", 1_000)
+    looked_at = 50 * len(method.shrinking.foreseen.steps)
+    assert one > 0
+    assert 0.9 * looked_at * one < seconds_of_scoring(method.shrinking) < looked_at * one  # some are drawn twice
+    plan = MethodRun().proposed(method).plan()
+    assert plan.seconds > plan.stages["shrinking"] > seconds_of_scoring(method.shrinking)
 
 
 # -- bad input -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import pytest
 
 import frugalnas as fn
 from frugalnas.errors import FrugalnasError
+from frugalnas.methods.estimates import seconds_of_one
 from frugalnas.methods.fairnas import FairNAS, fairnas
+from frugalnas.methods.kind import MethodRun
 from frugalnas.methods.method import settle
 from frugalnas.methods.recipe import load_method_recipe
 from frugalnas.methods.spos import SPOS, spos
@@ -39,6 +41,15 @@ def test_the_best_by_accuracy_in_the_supernet_is_retrained(images, tmp_path, wit
     first = found.to_json()["candidates"][0]
     assert first["score"] == searched.best.value
     assert 0 <= found.test <= 100
+
+
+@pytest.mark.parametrize("kind", [SPOS, FairNAS])
+def test_a_plan_has_the_time_of_the_search_by_accuracy(images, kind):
+    method = settle(kind, SPACE, images / "shapes.npz", settings=QUICK, compute=CPU).method
+    plan = MethodRun().proposed(method).plan()
+    one = seconds_of_one(method.supernet, "accuracy", 500)
+    assert plan.stages["search"] == pytest.approx(10 * one)
+    assert plan.seconds > plan.stages["search"] > 0
 
 
 def test_images_without_labels_are_refused_before_anything_is_written(images, tmp_path):

@@ -225,17 +225,6 @@ class Supernet(Trained):
         if "accuracy" in named:
             check_held_out(self.proposal.handed["data"], "the supernet")
 
-    def seconds_of_accuracy(self, images: int) -> float:
-        """Estimate of what one path's accuracy on so many images takes, batch norms calibrated on as many before.
-
-        A step of the training passes its images three times through each of its paths, twice of them backwards.
-        """
-        recipe = self.proposal.config["recipe"]
-        paths = int(self.foreseen.allowed[0].sum()) if recipe["paths"] == "fair" else 1
-        passed = 3 * recipe["batch_size"] * paths * max(self.planned.steps, 1)
-        held_out = len(self.proposal.handed["data"].val or ())
-        return 2 * min(images, held_out) * self.planned.seconds / passed
-
 
 class Score(Part):
     """What ranks architectures: `name`, the `rule` and `base` of an angle, the `images` of an accuracy and `recalibrate`."""
@@ -325,6 +314,7 @@ class GeneticSearch(Part):
 
     def plan(self) -> StagePlan | None:
         """How many networks it would look at; None where there will be nothing to search."""
+        from frugalnas.methods.estimates import seconds_of_one
         from frugalnas.progress import duration
         from frugalnas.searches.scoring import IMAGES
 
@@ -332,10 +322,8 @@ class GeneticSearch(Part):
         if space is None:
             return None
         count, name = self.evaluations(self.strategy_in(space)), self.method.score_name
-        seconds = 0.0
-        if "accuracy" in name.split("+"):
-            images = self.method.recipe["score"].get("images", IMAGES)
-            seconds = count * getattr(self.method, self.method.scored).seconds_of_accuracy(images)
+        images = self.method.recipe.get("score", {}).get("images", IMAGES)
+        seconds = count * seconds_of_one(getattr(self.method, self.method.scored), name, images)
         takes = f"about {duration(seconds)}" if seconds else "seconds"
         return StagePlan(self.stage, f"{count} architectures scored by {name}; {takes}", seconds)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from frugalnas.runs.stages import Stages
     from frugalnas.scores import Score
     from frugalnas.shrinking import Shrinker, Shrinking
-    from frugalnas.spaces import SearchSpace
+    from frugalnas.spaces import FloatArray, SearchSpace
     from frugalnas.trainings.supernet import SupernetResult
 
 OPERATORS = "operators.json"
@@ -188,7 +188,6 @@ class Rounds(Part):
         trained: SupernetResult | None = None
         since: Mapping[str, Tensor] | None = None
         first = 0
-        how = {"statistic": self.settings.get("statistic", "mean"), "draws": self.settings.get("draws")}
         rebase = self.settings.get("rebase")
         while not here.done:
             space = searched.restrict(here.space.allowed)
@@ -198,7 +197,7 @@ class Rounds(Part):
                 since, first = self._base(trained), trained.total_epochs
             score = self._score(trained, since, here.space)
             here = here.next_round(
-                lambda left, score=score: operator_scores(score, left, seed=self.method.seed, **how)  # type: ignore[misc]
+                lambda left, score=score: operator_scores(score, left, **self.asked)  # type: ignore[misc]
             )
             if rebase is not None and len(here.drops) > rebase:
                 since, rebase = trained.weights(), None
@@ -257,6 +256,7 @@ class Rounds(Part):
 
     def plan(self) -> StagePlan:
         """How many rounds, and how long the later ones train."""
+        from frugalnas.methods.estimates import seconds_of_scoring
         from frugalnas.progress import duration
 
         rounds, rule, supernet = self.rounds, self.rule, self.method.supernet  # type: ignore[attr-defined]
@@ -264,11 +264,23 @@ class Rounds(Part):
         later = (rounds - 1) * self._epochs(epochs)
         seconds = supernet.planned.seconds * later / epochs
         each = " of each place" if rule.each_place else ""
+        scoring = seconds_of_scoring(self)
         said = f"about {rounds} round{'s' * (rounds > 1)} by {self.score}, rule {rule.name}: {rule.drop} operators{each} a round"
         if later:
             said += f"; after the first {self._epochs(epochs)} epochs each, about {duration(seconds)}"
+        if scoring > 1:
+            said += f"; scores of operators about {duration(scoring)}"
         enough = f"{rule.until:,.0f} {rule.counted} are" if rule.until > 1 else "a single one is"
-        return StagePlan("shrinking", f"{said}; until {enough} left", seconds)
+        return StagePlan("shrinking", f"{said}; until {enough} left", seconds + scoring)
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """How operators are scored: from draws where architectures are looked at one after the other."""
+        from frugalnas.scores.operator_expectations import FEW_DRAWS
+        from frugalnas.searches.scoring import fast
+
+        draws = self.settings.get("draws") or (None if fast(self.score) else FEW_DRAWS)
+        return {"statistic": self.settings.get("statistic", "mean"), "draws": draws, "seed": self.method.seed}
 
     def _epochs(self, first: int) -> int:
         """Of each later round."""
@@ -305,28 +317,35 @@ class Rounds(Part):
 
     def _score(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
         """What scores the architectures that a round has."""
+        from frugalnas.scores.triples import triples
         from frugalnas.searches.scoring import IMAGES, combined_or_one
         from frugalnas.searches.supernet_scores import Looking, open_score
 
         looking = Looking(images=self.settings.get("images", IMAGES), seed=self.method.seed)
         parts = [
-            self._angle(trained, since, space)
+            self.angle(trained.space, space, lambda names: triples(names, since, trained.weights()))
             if part == "angle"
             else open_score(trained.run_dir, part, space=space, looking=looking)
-            for part in (each.strip() for each in self.score.split("+"))
+            for part in self.joined
         ]
         return combined_or_one(parts, space, None, self.method.seed)
 
-    def _angle(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
+    @property
+    def joined(self) -> list[str]:
+        """What the score is joined from."""
+        return [part.strip() for part in self.score.split("+")]
+
+    def angle(self, whole: SearchSpace, space: SearchSpace, turned: Callable[[Sequence[str]], FloatArray]) -> Score:
+        """The angle of a space from how far each tensor of a supernet, which holds a larger one, has turned, by name."""
         from frugalnas.networks import weightless
         from frugalnas.scores import Angle, angle_table, rule_for
-        from frugalnas.scores.triples import tensor_names, triples
+        from frugalnas.scores.triples import tensor_names
         from frugalnas.supernets import supernet_of
 
         with weightless():
-            supernet = supernet_of(trained.space)
-        turned = triples(tensor_names(supernet), since, trained.weights())
-        return Angle(space, angle_table(supernet, turned, rule_for(trained.space, self.settings.get("rule"))))
+            supernet = supernet_of(whole)
+        turned_by = turned(tensor_names(supernet))
+        return Angle(space, angle_table(supernet, turned_by, rule_for(whole, self.settings.get("rule"))))
 
 
 ENDS = "gradient searches on what is left are not built yet"

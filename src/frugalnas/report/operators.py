@@ -56,8 +56,8 @@ def operators_figure(shrinking: Shrinking) -> Figure:
         shown = axes.imshow(grid, cmap="Blues", aspect="auto", alpha=0.4)
         for place, column, lines, number in zip(operators.place.tolist(), columns, told, rounds.tolist(), strict=True):
             left = number == -1
-            said = {"ha": "center", "va": "center", "size": POINTS, "weight": "bold" if left else "normal"}
-            axes.text(column, place, "\n".join(lines), **said)
+            weight = "bold" if left else "normal"
+            axes.text(column, place, "\n".join(lines), ha="center", va="center", size=POINTS, weight=weight)
             if left:
                 axes.add_patch(Rectangle((column - 0.47, place - 0.45), 0.94, 0.9, fill=False, edgecolor=INK))
         axes.set_xticks(range(len(names)), names, rotation=90 if crowded else 0)

@@ -110,7 +110,7 @@ def read_shrinking(path: Path | str, space: SearchSpace | None = None, *, trust:
     if not isinstance(data, dict) or "shrinking" not in data:
         raise FrugalnasError(f"{path} does not say how its operators came about, only which are left")
     if space is None:
-        space = cast(SearchSpace, SPACES.create(data.get("description")))
+        space = cast(SearchSpace, SPACES.create(data.get("description", {})))
     read_operators(path, space)
     return Shrinking.from_json(data["shrinking"], space, str(path))
 
