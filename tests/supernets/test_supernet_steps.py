@@ -349,6 +349,16 @@ def test_two_processes_draw_the_same_paths_and_end_with_the_same_weights(tmp_pat
     assert [(tmp_path / rank).read_text() for rank in "01"] == ["parted", "parted"]  # else gloo aborts now and then
 
 
+def test_cells_are_drawn_where_a_node_has_lost_all_its_inputs():
+    allowed = SPACE.allowed.copy()
+    allowed[0, 1:] = False  # node 1 reads nothing
+    allowed[3:, 1:] &= np.arange(1, 5) < 3
+    codes = np.concatenate([path_sampler("cell", SPACE.restrict(allowed), 15, 0)(step)[0] for step in range(20)])
+    assert (codes[:, 0] == 0).all()
+    assert (codes[:, 1:3] != 0).any(axis=1).all()
+    assert (codes[:, 3:] != 0).any(axis=1).all()
+
+
 def test_all_samplers_are_tested():
     assert {name for name, *_ in FITTING} == set(PATHS)
 

@@ -221,9 +221,9 @@ class Rounds(Part):
         ):
             raise FrugalnasError(
                 f"`{self.name}.statistic` maximum needs the {self.score} of all architectures of {self.start.name}, of which "
-                "only some are looked at; take mean"
+                f"only some are looked at; take `{self.name}.statistic`=mean"
             )
-        self.rule.check(self.start, statistic)
+        self.rule.check(self.start, statistic, f"{self.name}.statistic")
         if self.rounds > 1:
             self.check_paths(supernet)
         return (f"{self.method.spaces.retrained.name} is shrunk and not searched: {ENDS}",) if self.only else ()

@@ -162,14 +162,15 @@ class Shrinker:
             return [], kept  # one place cannot follow the others
         return dropped, kept
 
-    def check(self, space: SearchSpace, statistic: str) -> None:
+    def check(self, space: SearchSpace, statistic: str, setting: str = "statistic") -> None:
         """Refuse a statistic that the rule cannot make of those of single genes.
 
         Args:
             space: to be made smaller.
             statistic: of the scores of architectures; see `OperatorScores`.
+            setting: what says it, for the error.
         """
-        _refuse_joined(space.operators(self.by), space.allowed, statistic)
+        _refuse_joined(space.operators(self.by), space.allowed, statistic, setting)
 
 
 SHRINKERS: dict[str, Shrinker] = {
@@ -212,7 +213,7 @@ def shrinker_for(space: SearchSpace, name: str | None = None) -> Shrinker:
     return rule
 
 
-def _refuse_joined(operators: Operators, there: BoolArray, statistic: str) -> None:
+def _refuse_joined(operators: Operators, there: BoolArray, statistic: str, setting: str = "statistic") -> None:
     """Refuse the best tenth where several (gene, value) pairs are one operator.
 
     That of all architectures with the operator cannot be made of those with each pair.
@@ -221,6 +222,7 @@ def _refuse_joined(operators: Operators, there: BoolArray, statistic: str) -> No
         operators: of a space.
         there: which pairs count, shape [genes, values].
         statistic: of the scores of architectures.
+        setting: what says it.
 
     Raises:
         FrugalnasError: naming an operator.
@@ -231,7 +233,7 @@ def _refuse_joined(operators: Operators, there: BoolArray, statistic: str) -> No
         where = operators.places[operators.place[joined]]
         raise FrugalnasError(
             f"the best tenth of {operators.names[joined]} at {where} cannot be made of those of the {numbers[joined]} genes that "
-            "may take it; take `statistic`=mean"
+            f"may take it; take `{setting}`=mean"
         )
 
 

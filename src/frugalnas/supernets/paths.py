@@ -63,7 +63,8 @@ class Uniform(PathSampler):
 class PerCell(PathSampler):
     """One code for every cell, each as likely as any other.
 
-    NAS-Bench-201's cells are drawn again until every node has an input that is not `none`, as in RLNAS and ABS.
+    NAS-Bench-201's cells are drawn again until every node has an input that is not `none`, as in RLNAS and ABS; a node to which
+    the space allows nothing else, as shrinking may leave it, is let be.
     """
 
     def __init__(self, space: SearchSpace, draws: int, seed: int) -> None:
@@ -77,8 +78,9 @@ class PerCell(PathSampler):
         for _ in range(MAX_ROUNDS):
             drawn = self.space.sample(2 * self.draws, rng)
             if isinstance(self.space, NASBench201):
-                present = drawn != 0
-                drawn = drawn[present[:, 0] & present[:, 1:3].any(axis=1) & present[:, 3:6].any(axis=1)]
+                for first, last in ((0, 1), (1, 3), (3, 6)):  # the edges into each node
+                    if self.space.allowed[first:last, 1:].any():
+                        drawn = drawn[(drawn[:, first:last] != 0).any(axis=1)]
             kept = np.concatenate([kept, drawn])
             if len(kept) >= self.draws:
                 return kept[None, : self.draws]
