@@ -101,7 +101,7 @@ def _correlate(parsed: argparse.Namespace) -> None:
     read = [tau for typed in parsed.reference for tau in _read(typed)]
     study = correlate(parsed.run_dirs, parsed.table, bases=parsed.base, epochs=parsed.epoch, **_options_of(parsed))
     scores = {part for ranking in study.rankings for part in (ranking.score, *ranking.score.split("+"))}
-    published = [*(tau for tau in published_taus(study.table) if tau.score in scores), *read]
+    published = [*(tau for tau in published_taus(study.table, study.alone) if tau.score in scores), *read]
     written = ranking_report(study, _folder(parsed))
     numbers = ranking_numbers(study, published)
     if parsed.json:
@@ -117,7 +117,7 @@ def _correlate(parsed: argparse.Namespace) -> None:
     shown = [record for records in lines.values() for record in _spaced(records)]
     print_columns(_rows(shown, numbers["baselines"]), _heading(shown[0]))
     _print_groups(lines, published)
-    _print_published(published)
+    _print_published(published, "50 cells, each trained by itself" if study.alone else "supernets, all cells")
     _print_files(written)
 
 
@@ -227,11 +227,11 @@ def _print_groups(lines: Mapping[str, list[dict[str, Any]]], published: Sequence
     print_columns(rows, ("score", *(f"{group / 1e6:.3f} M" for group in groups)))
 
 
-def _print_published(published: Sequence[PublishedTau]) -> None:
+def _print_published(published: Sequence[PublishedTau], of: str) -> None:
     """What others measured, of places, after their epochs."""
     shown = [tau for tau in published if tau.params is None]
     if shown:
-        print("\nPublished, of places, supernets on true labels, test accuracies of all cells:")
+        print(f"\nPublished, of places, true labels and test accuracies, {of}:")
         rows = [
             [
                 f"{tau.source}: {tau.score}",

@@ -211,7 +211,7 @@ def add_operators(group: argparse._ActionsContainer) -> None:
     option(
         group,
         "--operators FILE",
-        "only operators in a file that frugalnas shrink wrote, or a pickled list of ABS's programs",
+        "only operators in a file that frugalnas shrink wrote, or a pickled list of ABS's programs; or those of one architecture",
         Path,
     )
 
@@ -226,6 +226,15 @@ def within_operators(space: Space, parsed: argparse.Namespace) -> Space:
         return space
     from frugalnas.shrinking import read_operators
 
+    if not parsed.operators.exists():
+        try:
+            code = space.parse(str(parsed.operators))
+        except FrugalnasError:
+            pass  # a file that is not there, which reading it says
+        else:
+            import numpy as np
+
+            return space.restrict(np.arange(space.allowed.shape[1]) == code[:, None])
     return read_operators(parsed.operators, space)
 
 

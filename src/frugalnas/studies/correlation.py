@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from frugalnas.scores.combined import combine
 from frugalnas.scores.correlation import correlation
 from frugalnas.searches.scoring import fast
 from frugalnas.searches.supernet_scores import Looking, angle_base, open_score, supernet_folder
-from frugalnas.spaces import Codes, FloatArray
+from frugalnas.spaces import BoolArray, Codes, FloatArray
 from frugalnas.studies.rankings import Study, TableRanking
 from frugalnas.tables import Table, open_table, table_names
 
@@ -50,6 +50,35 @@ class _Source:
         score = self.parts[0] if len(self.parts) == 1 else combine(self.parts, codes)
         return np.asarray(score(codes), np.float64)
 
+    def knows(self, codes: Codes) -> BoolArray:
+        """Whether it scores each of these, shape [n]."""
+        return self.run.space.valid(codes)
+
+
+@dataclass(frozen=True)
+class _Alone(_Source):
+    """The same score of networks that were trained by themselves; each run is asked for its own."""
+
+    members: tuple[_Source, ...]
+
+    @classmethod
+    def of(cls, members: Sequence[_Source]) -> _Alone:
+        first = members[0]
+        group = f"{first.run.recipe.labels} labels, each by itself"
+        return cls(first.run, group, first.name, first.epoch, first.base, first.rule, (), tuple(members))
+
+    def __call__(self, codes: Codes) -> FloatArray:
+        """Shape [n]."""
+        values = np.full(len(codes), np.nan)
+        for member in self.members:
+            own = member.knows(codes)
+            values[own] = member(codes[own])
+        return values
+
+    def knows(self, codes: Codes) -> BoolArray:
+        """Shape [n]."""
+        return np.any([member.knows(codes) for member in self.members], axis=0)
+
 
 def correlate(
     run_dirs: Sequence[Path | str],
@@ -67,7 +96,8 @@ def correlate(
 
     The angle is ranked after every epoch and from every base that the runs keep; other scores with the last weights, or
     those of the epochs that are named. Of a sum such as "angle+accuracy", the mean rank among the architectures that are
-    compared, each part is ranked too.
+    compared, each part is ranked too. Supernets of a single architecture each are networks trained by themselves: each is
+    asked for its own, and those of one seed are ranked together.
 
     Args:
         run_dirs: supernets of one space; those that differ in their seeds alone are one line.
@@ -194,7 +224,13 @@ def _sources(
             "earlier epoch than it ends at"
         )
     # Parts of a sum that know no base would be there once for each; and a run that is named twice is no second seed.
-    return list({(source.run.run_dir, source.name, source.epoch, source.base): source for source in sources}.values())
+    found = list({(source.run.run_dir, source.name, source.epoch, source.base): source for source in sources}.values())
+    if not all((run.space.allowed.sum(axis=1) == 1).all() for run in runs):
+        return found
+    alone: dict[tuple[Any, ...], list[_Source]] = {}
+    for source in found:
+        alone.setdefault((source.run.seed, source.name, source.epoch, source.base), []).append(source)
+    return [_Alone.of(members) for members in alone.values()]
 
 
 def _angle(run: SupernetResult, rule: str | None) -> Callable[[int, int], tuple[str, tuple[Score, ...]]]:
@@ -256,7 +292,7 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
     truth = table.labels(column)
     rows = np.flatnonzero(np.isfinite(truth))
     for source in sources:
-        rows = rows[source.run.space.valid(table.codes[rows])]
+        rows = rows[source.knows(table.codes[rows])]
     whole = sample is None or sample >= len(rows)
     if sample is not None and sample < len(rows):
         rows = np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False))
@@ -283,9 +319,8 @@ def _study(sources: Sequence[_Source], table: Table, against: str | None, sample
         if name in table.space.quantities
     }
     split = str(table.manifest["columns"][column].get("split", ""))
-    return Study(
-        table.name, column, split, table.space, codes, truth, params, tuple(rankings), baselines, scores, whole
-    )
+    what_for = (table.name, column, split, table.space, codes, truth, params)
+    return Study(*what_for, tuple(rankings), baselines, scores, whole, isinstance(sources[0], _Alone))
 
 
 def column_of(table: Table, against: str | None) -> str:

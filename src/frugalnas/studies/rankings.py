@@ -63,6 +63,7 @@ class Study:
         baselines: how parameters and multiply-adds rank the same architectures.
         scores: the last ranking's own scores, by run, score and base, shape [n].
         whole: whether these are all architectures of the table (in the supernet's space).
+        alone: whether each was trained by itself.
     """
 
     table: str
@@ -76,6 +77,7 @@ class Study:
     baselines: Mapping[str, Correlation]
     scores: Mapping[tuple[Path, str, int | None], FloatArray]
     whole: bool
+    alone: bool = False
 
     @cached_property
     def lines(self) -> dict[tuple[str, str, int | None], list[TableRanking]]:
