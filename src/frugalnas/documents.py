@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.limits import LIMITS, most, variable_of, within
 
 RecordT = TypeVar("RecordT")
@@ -230,8 +230,7 @@ def record(kind: type[RecordT], given: RecordT | Mapping[str, Any], of: str) -> 
         raise FrugalnasError(f"{of} is {given!r:.100}; give a {kind.__name__}, or its fields by name")
     known = options_of(kind)
     for name in given:
-        if name not in known:
-            raise unknown_name(f"field of {of}", name, known)
+        one_of(f"field of {of}", name, known)
     check_options(kind, given, of)
     return kind(**given)
 

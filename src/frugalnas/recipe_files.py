@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from typing_extensions import Self
 
 from frugalnas.documents import read_yaml
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of, unknown_name
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -61,7 +61,7 @@ class Settings:
         for setting in settings or {}:
             parent, dot, _ = setting.partition(".")
             if dot and hints.get(parent) is not dict:
-                _refuse_unknown(parent, hints)
+                one_of("setting", parent, hints)
                 raise FrugalnasError(f"{parent} has no parts, so {setting} cannot be set")
         changed = replaced(recipe_values(recipe, cls.package), settings or {}, cls.inherited)
         return cls(**{setting: _typed(setting, value, hints) for setting, value in changed.items()})
@@ -194,12 +194,11 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
     """A value as its setting takes it."""
-    _refuse_unknown(setting, hints)
+    one_of("setting", setting, hints)
     hint = hints[setting]
     if typing.get_origin(hint) is Literal:
         value = str(value).lower() if isinstance(value, bool) else value  # what YAML makes of the word true
-        if value not in typing.get_args(hint):
-            raise unknown_name(setting, value, typing.get_args(hint))
+        one_of(setting, value, typing.get_args(hint))
         return value
     if typing.get_origin(hint) is tuple:
         numbers = value if isinstance(value, (list, tuple)) else [value]
@@ -227,8 +226,3 @@ def _typed(setting: str, value: Any, hints: Mapping[str, Any]) -> Any:
 
 
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
-
-
-def _refuse_unknown(setting: str, hints: Mapping[str, Any]) -> None:
-    if setting not in hints:
-        raise unknown_name("setting", setting, hints)

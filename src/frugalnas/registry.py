@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from frugalnas.documents import check_options
-from frugalnas.errors import FrugalnasError, a, unknown_name
+from frugalnas.errors import FrugalnasError, a, one_of
 from frugalnas.trust import (
     allow,
     file_read,
@@ -78,9 +78,8 @@ class Registry:
             if given:
                 give(described)
             allow(self.kind, described)
-            if name not in self.targets:
-                hint = ", or give your own as package.module:Class (frugalnas list describes them)"
-                raise unknown_name(self.kind, name, self.targets, hint)
+            hint = ", or give your own as package.module:Class (frugalnas list describes them)"
+            one_of(self.kind, name, self.targets, hint)
             constructor = import_object(self.targets[name])
         fits = issubclass(constructor, import_object(self.base)) if isinstance(constructor, type) else None
         if fits is False or (fits is None and not inspect.isfunction(constructor)):
@@ -112,8 +111,7 @@ class Registry:
         constructor = self.resolve(description, given=given)
         known = constructor_options(constructor)
         for option in options:
-            if option not in known:
-                raise unknown_name(f"option of {self.kind} {name}", option, known, "" if known else NO_OPTIONS)
+            one_of(f"option of {self.kind} {name}", option, known, "" if known else NO_OPTIONS)
         check_options(constructor, options, f"{self.kind} {name}")
         with reading(file_read() or f"this {self.kind}"):  # what the options name has been allowed, or is refused
             made = constructor(*arguments, **options)

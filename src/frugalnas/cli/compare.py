@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from frugalnas.cli import search
-from frugalnas.cli.options import add_evaluator, add_operators, converted, labelled_names, numbers, settings_of
+from frugalnas.cli.options import (
+    Settings,
+    add_evaluator,
+    add_operators,
+    converted,
+    labelled_names,
+    numbers,
+    settings_of,
+)
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import carried_out, watched
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
 
 DEFAULT_QUERIES = 200
@@ -130,7 +138,7 @@ def _check_budgets(budgets: list[int] | None, most: int, of: str) -> None:
         raise FrugalnasError(f"--budgets {','.join(map(str, budgets))} lie between 1 and {of.format(most)}")
 
 
-def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: dict[str, dict[str, str]]) -> None:
+def _settle_pretrained(texts: Sequence[str], named: dict[str, str], settings: Settings) -> None:
     """Write what --pretrained says into the settings of the strategies that it means."""
     own = {}  # the pretext task of those that have a pre-trained encoder anyway
     for label, name in named.items():
@@ -264,7 +272,7 @@ def _compare_predictors(parsed: argparse.Namespace) -> None:
 
 
 def predictor_descriptions(
-    named: dict[str, str], settings: dict[str, dict[str, str]], pretrained: str | None, learnt: str | None = None
+    named: dict[str, str], settings: Settings, pretrained: str | None, learnt: str | None = None
 ) -> list[dict[str, Any]]:
     """The predictors that names and settings mean; an encoder goes to the one called `learnt`, or to all that take one."""
     described, takes = [], 0
@@ -303,9 +311,8 @@ def _with_targets(predictors: list[dict[str, Any]], text: str | None) -> list[di
     chosen: dict[str, str] = {}
     for part in [] if text is None else text.split(","):
         label, equals, how = part.strip().rpartition("=")
-        if how not in LABELS:
-            raise unknown_name("--targets", how, LABELS)
-        if equals and label not in labels:
-            raise unknown_name("predictor in --targets", label, labels)
+        one_of("--targets", how, LABELS)
+        if equals:
+            one_of("predictor in --targets", label, labels)
         chosen.update({label: how} if equals else dict.fromkeys(labels, how))
     return [{**predictor, "targets": chosen.get(predictor["label"])} for predictor in predictors]

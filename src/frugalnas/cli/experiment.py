@@ -14,7 +14,7 @@ from typing import Any
 from frugalnas.cli.parsing import command_actions, option
 from frugalnas.cli.text import print_columns
 from frugalnas.documents import misfit
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.recipe_files import names_in, yaml_named
 
 Steps = dict[str, list[str]]
@@ -93,8 +93,7 @@ def run(parsed: argparse.Namespace) -> int:
     steps = steps_of(experiment, out)
     wanted = list(steps) if parsed.steps is None else [name.strip() for name in parsed.steps.split(",")]
     for name in wanted:
-        if name not in steps:
-            raise unknown_name(f"step of {parsed.name}", name, steps)
+        one_of(f"step of {parsed.name}", name, steps)
     commands = _commands(steps, [*parsed.passed, *[("--trust", ["--trust"])] * parsed.trust], out)
     print(f"{parsed.name}: {experiment['about']}\nfrom: {experiment['source']}", file=sys.stderr)
     for name in steps:

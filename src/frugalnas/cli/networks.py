@@ -18,7 +18,7 @@ from frugalnas.cli.architectures import Architecture, find_architecture, refuse_
 from frugalnas.cli.options import add_limit, add_operators
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json, progress
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class _Ladder:
             )
         known = ("params", "macs", "thop", *found.space.quantities)
         for limit in limits:
-            if limit.quantity not in known:
-                raise unknown_name("quantity", limit.quantity, dict.fromkeys(known))
+            one_of("quantity", limit.quantity, dict.fromkeys(known))
             if limit.relation.startswith(">"):
                 raise FrugalnasError(f"{limit}: a width is fitted to upper limits, such as macs<=600e6")
         self._costs: dict[int, dict[str, float]] = {}

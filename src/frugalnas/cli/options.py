@@ -9,18 +9,20 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from frugalnas.amounts import number, whole
 from frugalnas.cli.parsing import option
 from frugalnas.documents import options_of
-from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.errors import FrugalnasError, one_of, unknown_name
 from frugalnas.registry import NO_OPTIONS, constructor_options
 
 if TYPE_CHECKING:
     from frugalnas.spaces import SearchSpace
 
 Space = TypeVar("Space", bound="SearchSpace")
+Settings: TypeAlias = dict[str, dict[str, str]]
+"""Texts by part and name, as they are typed behind `--set part.name=value`."""
 SCORE_HELP = "angle, accuracy, params, macs, gradnorm, synflow, naswot, or several joined by + [angle]"
 
 
@@ -86,12 +88,11 @@ def matched(texts: Iterable[str], pattern: str, form: str, flag: str = "--set") 
     return [match.groups() for _, match in found if match is not None]
 
 
-def settings_of(settings: Sequence[str], parts: Sequence[str] = ()) -> dict[str, dict[str, str]]:
+def settings_of(settings: Sequence[str], parts: Sequence[str] = ()) -> Settings:
     """`--set part.name=value` options as {part: {name: value}}; where parts are named, others are refused."""
-    parsed: dict[str, dict[str, str]] = {}
+    parsed: Settings = {}
     for part, name, text in matched(settings, r"(.+?)\.(\w+)=(.*)", "PART.NAME=VALUE, such as predictor.members=5"):
-        if parts and part not in parts:
-            raise unknown_name("part of --set", part, parts)
+        one_of("part of --set", part, parts or [part])
         parsed.setdefault(part, {})[name] = text
     return parsed
 
@@ -180,7 +181,7 @@ _OF_NETWORKS = (
 """Options of evaluators that build networks; whatever else one takes is set by `--set evaluator.NAME`."""
 
 
-def evaluator_settings(parsed: argparse.Namespace, settings: dict[str, dict[str, str]]) -> None:
+def evaluator_settings(parsed: argparse.Namespace, settings: Settings) -> None:
     """Put what the options say of the evaluator among its settings.
 
     Raises:

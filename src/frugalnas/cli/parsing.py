@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import frugalnas
 from frugalnas.amounts import number, whole
-from frugalnas.errors import NAMED, FrugalnasError, unknown_name
+from frugalnas.errors import NAMED, FrugalnasError, one_of
 
 COMMANDS = {
     "search": "search a space with a strategy",
@@ -90,8 +90,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"frugalnas: {message} ({self.prog} --help lists what there is)\n")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
-            raise unknown_name(f"command of {self.prog}", value, action.choices)
+        if isinstance(action, argparse._SubParsersAction):
+            one_of(f"command of {self.prog}", value, action.choices)
         super()._check_value(action, value)
 
     def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -193,8 +193,7 @@ def _module(name: str) -> Any:
     if held == "method":
         from frugalnas.registry import METHODS
 
-        if name not in METHODS.targets:
-            raise unknown_name("command", name, {**COMMANDS, **METHODS.targets})
+        one_of("command", name, {**COMMANDS, **METHODS.targets})
     return importlib.import_module(f"frugalnas.cli.{held}")
 
 

@@ -12,7 +12,7 @@ from frugalnas.cli.options import add_budget, add_limit
 from frugalnas.cli.parsing import option
 from frugalnas.cli.text import print_columns, print_json, show_result, watched
 from frugalnas.documents import read_yaml
-from frugalnas.errors import FrugalnasError, RunFolderError, surroundings, unknown_name, word_by, worded
+from frugalnas.errors import FrugalnasError, RunFolderError, one_of, surroundings, word_by, worded
 from frugalnas.trust import Untrusted, looking, reading
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]
     if not queries:
         raise FrugalnasError(f"no evaluation of {run_dir} succeeded, so there is nothing to rank")
     known = ["value", *sorted({name for _, query in queries for name in query.metrics})]
-    if by not in known:
-        raise unknown_name("--by", by, known, " (metrics of this search)")
+    one_of("--by", by, known, " (metrics of this search)")
     sign = -1.0 if by in {cost.metric for cost in COSTS.values()} else 1.0
     scored = []
     for number, query in queries:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from frugalnas.cli.options import (
+    Settings,
     add_budget,
     add_constructor_options,
     add_evaluator,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from frugalnas.strategies import Strategy
     from frugalnas.tables import Table
 
+Described: TypeAlias = dict[str, Any]
+"""A space, an evaluator or a strategy, as a run's configuration has it."""
 DECIDES = "strategy"
 DEFAULT_STRATEGY = "weaknas"
 DEFAULT_QUERIES = 200
@@ -60,9 +63,8 @@ def add(parser: argparse.ArgumentParser, strategy: str | None = None) -> None:
     add_evaluator(parser)
     if strategy is not None:
         group = parser.add_argument_group(f"options of {strategy}")
-        own = add_constructor_options(
-            group, STRATEGIES.resolve(strategy), leave_out=("costs",)
-        )  # --objectives names them
+        # --objectives names the costs.
+        own = add_constructor_options(group, STRATEGIES.resolve(strategy), leave_out=("costs",))
         if "pretrained" not in own:
             said = f"{PRETRAINED_HELP}; short for --set predictor.pretrained"
             shown = said if "predictor" in own else argparse.SUPPRESS  # otherwise refused with what mends it
@@ -89,11 +91,8 @@ def run(parsed: argparse.Namespace) -> None:
     from frugalnas.searches import Budget, ProcessExecutor, SerialExecutor, search
 
     settings = settings_of(parsed.set, ("predictor", "space", "evaluator", "executor"))
-    options = {
-        key.removeprefix("option_"): text
-        for key, text in vars(parsed).items()
-        if key.startswith("option_") and text is not None
-    }
+    typed = {key: text for key, text in vars(parsed).items() if key.startswith("option_") and text is not None}
+    options = {key.removeprefix("option_"): text for key, text in typed.items()}
     predictor = settings.get("predictor", {})
     if getattr(parsed, "pretrained", None) is not None:
         predictor.setdefault("pretrained", parsed.pretrained)
@@ -107,9 +106,8 @@ def run(parsed: argparse.Namespace) -> None:
     complete(description, evaluator_description)
     if evaluator_description["name"] == "table" and parsed.label == "random":
         evaluator_description["options"].setdefault("seed", description["options"].get("seed", 0))
-    evaluator = build_evaluator(
-        evaluator_description, space
-    )  # first, as a strategy may pre-train an encoder for minutes
+    # First, as a strategy may pre-train an encoder for minutes.
+    evaluator = build_evaluator(evaluator_description, space)
     strategy = STRATEGIES.create(description, space)
     queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
     raised = {} if parsed.failures is None else {"failures": parsed.failures}
@@ -181,20 +179,15 @@ def costs_of(objectives: str, strategy: str) -> tuple[str, ...]:
     return costs
 
 
-def describe_subject(
-    parsed: argparse.Namespace, settings: dict[str, dict[str, str]]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def describe_subject(parsed: argparse.Namespace, settings: Settings) -> tuple[Described, Described]:
     """Descriptions of the space and of the evaluator that the options name, with the settings of both."""
     from frugalnas.runs.descriptions import renewed
     from frugalnas.strategies.objectives import parse_objectives
 
     value, _ = parse_objectives(parsed.objectives)
     evaluator_settings(parsed, settings)
-    if (
-        parsed.supernet is None
-        and parsed.score is not None
-        and not {"angle", "accuracy"} & set(parsed.score.split("+"))
-    ):
+    of_supernet = parsed.supernet is not None or {"angle", "accuracy"} & set((parsed.score or "angle").split("+"))
+    if not of_supernet:
         refuse(parsed, ("evaluator",), "and --score both say who answers; give one")
         parsed.evaluator = "untrained"
         settings.setdefault("evaluator", {})["score"] = parsed.score
@@ -252,9 +245,7 @@ def fit_to_data(space: dict[str, Any], data: str, **reading: Any) -> ImageData:
     return images
 
 
-def _scored(
-    parsed: argparse.Namespace, settings: dict[str, dict[str, str]], value: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _scored(parsed: argparse.Namespace, settings: Settings, value: str) -> tuple[Described, Described]:
     """Descriptions of a supernet's space, at the sizes and under the limits of the options, and of what scores it."""
     from frugalnas.runs.descriptions import describe_evaluator, describe_space
     from frugalnas.searches.supernet_scores import ScoreEvaluator
@@ -273,9 +264,7 @@ def _scored(
     return describe_space(space), describe_evaluator(evaluator)
 
 
-def supernet_space(
-    run_dir: str, name: str | None, settings: dict[str, dict[str, str]], parsed: argparse.Namespace
-) -> SearchSpace:
+def supernet_space(run_dir: str, name: str | None, settings: Settings, parsed: argparse.Namespace) -> SearchSpace:
     """The space of a supernet's run, at the sizes of the settings and under the limits of `--operators` and `--where`.
 
     Raises:
@@ -334,9 +323,7 @@ def _say_how_else(evaluator: Evaluator) -> None:
         print(f"the largest angle can also be computed: {rank} --maximise", file=sys.stderr)
 
 
-def described_subject(
-    parsed: argparse.Namespace, space: str | Mapping[str, Any], settings: dict[str, dict[str, str]]
-) -> dict[str, Any]:
+def described_subject(parsed: argparse.Namespace, space: str | Described, settings: Settings) -> Described:
     """The description of a space with its part of `--set` and under the limits of `--operators` and `--where`."""
     from frugalnas.runs.descriptions import build_space
 
@@ -348,7 +335,7 @@ def described_subject(
     return described
 
 
-def described_table(parsed: argparse.Namespace, table: Table, settings: dict[str, dict[str, str]]) -> dict[str, Any]:
+def described_table(parsed: argparse.Namespace, table: Table, settings: Settings) -> Described:
     """The same of a table's space: of what the table has, where that is not all, or where limits are on what it measured."""
     from frugalnas.spaces.constraint import Constraint
 
@@ -361,10 +348,10 @@ def described_table(parsed: argparse.Namespace, table: Table, settings: dict[str
 
 
 def describe_space_option(
-    space: str | Mapping[str, Any], settings: dict[str, dict[str, str]], limits: dict[str, str] | None = None
-) -> dict[str, Any]:
+    space: str | Described, settings: Settings, limits: dict[str, str] | None = None
+) -> Described:
     """The description of a space, given by name or description, with its part of `--set` and under limits."""
-    described: Mapping[str, Any] = {"name": space} if isinstance(space, str) else space
+    described: Described = {"name": space} if isinstance(space, str) else space
     options = dict(described.get("options") or {})
     if settings.get("space"):
         options |= converted(SPACES.resolve(described["name"]), settings["space"], "space")
