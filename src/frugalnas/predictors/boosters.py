@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal, get_args
@@ -51,20 +50,22 @@ class XGBoost(Ensemble):
         _package("xgboost")
 
     def _member(self, seed: int) -> Any:
+        xgboost = _package("xgboost")
         parameters = {
+            "n_estimators": self.trees,
             "max_depth": self.depth,
-            "eta": self.learning_rate,
+            "learning_rate": self.learning_rate,
             "subsample": 0.8,
             "colsample_bynode": 1 / 3,
-            "seed": seed,
-            "nthread": 1,
+            "random_state": seed,
+            "n_jobs": 1,
             "verbosity": 0,
         }
         if self.loss == "squared":
-            return _XGBooster({**parameters, "objective": "reg:squarederror"}, self.trees, ranks=False)
+            return xgboost.XGBRegressor(**parameters)
         # Pairs from the whole ranking instead of its top: a search has not seen the top yet.
         pairs = {"objective": "rank:pairwise", "lambdarank_pair_method": "mean", "lambdarank_num_pair_per_sample": 10}
-        return _XGBooster({**parameters, **pairs}, self.trees, ranks=True)
+        return _Ranking(xgboost.XGBRanker(**parameters, **pairs))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -100,74 +101,43 @@ class LightGBM(Ensemble):
         _package("lightgbm")
 
     def _member(self, seed: int) -> Any:
+        lightgbm = _package("lightgbm")
         parameters = {
-            "objective": self.loss,
-            "boosting": self.boosting,
+            "n_estimators": self.trees,
+            "boosting_type": self.boosting,
             "num_leaves": self.leaves,
             "learning_rate": self.learning_rate,
-            "feature_fraction": 0.5,
-            "bagging_fraction": 0.8,
-            "bagging_freq": 1 if self.boosting == "rf" else 5,
+            "colsample_bytree": 0.5,
+            "subsample": 0.8,
+            "subsample_freq": 1 if self.boosting == "rf" else 5,
             # The library's defaults are made for thousands of labels; with ten of them no tree would split.
-            "min_data_in_leaf": 3,
+            "min_child_samples": 3,
             "min_data_in_bin": 1,
             "lambdarank_truncation_level": 1_000,
-            "seed": seed,
-            "num_threads": 1,
+            "random_state": seed,
+            "n_jobs": 1,
             "deterministic": True,
             "force_row_wise": True,
             "verbosity": -1,
         }
-        return _LightGBMBooster(parameters, self.trees, ranks=self.loss == "lambdarank")
+        if self.loss == "l2":
+            return lightgbm.LGBMRegressor(**parameters)
+        return _Ranking(lightgbm.LGBMRanker(**parameters))
 
 
-class _Booster(ABC):
-    """scikit-learn's `fit` and `predict` on a library's own interface, for values or for their order."""
+class _Ranking:
+    """A model that learns an order, whose scores a line brings to the scale of what was ordered."""
 
-    def __init__(self, parameters: dict[str, Any], trees: int, *, ranks: bool) -> None:
-        self.parameters = parameters
-        self.trees = trees
-        self.ranks = ranks
-
-    @abstractmethod
-    def train(self, features: NDArray[np.float32], targets: NDArray[Any]) -> Any:
-        """The library's trained model."""
-
-    @abstractmethod
-    def scores(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        """The model's answers, shape [n]."""
+    def __init__(self, model: Any) -> None:
+        self.model = model
 
     def fit(self, features: NDArray[np.float32], targets: NDArray[np.float32]) -> Self:
-        self.model = self.train(features, _grades(targets) if self.ranks else targets)
-        self.slope, self.offset = 1.0, 0.0
-        if self.ranks:
-            self.slope, self.offset = line_through(self.scores(features).astype(np.float64), targets)
+        self.model.fit(features, _grades(targets), group=[len(targets)])
+        self.slope, self.offset = line_through(self.model.predict(features).astype(np.float64), targets)
         return self
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        return self.offset + self.slope * self.scores(features)
-
-
-class _XGBooster(_Booster):
-    def train(self, features: NDArray[np.float32], targets: NDArray[Any]) -> Any:
-        xgboost = _package("xgboost")
-        data = xgboost.DMatrix(features, label=targets, nthread=1)
-        if self.ranks:
-            data.set_group([len(targets)])
-        return xgboost.train(self.parameters, data, self.trees)
-
-    def scores(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        return self.model.predict(_package("xgboost").DMatrix(features, nthread=1))
-
-
-class _LightGBMBooster(_Booster):
-    def train(self, features: NDArray[np.float32], targets: NDArray[Any]) -> Any:
-        lightgbm = _package("lightgbm")
-        data = lightgbm.Dataset(features, targets, group=[len(targets)] if self.ranks else None)
-        return lightgbm.train(self.parameters, data, self.trees)
-
-    def scores(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
-        return self.model.predict(features, num_threads=1)
+        return self.offset + self.slope * self.model.predict(features)
 
 
 def _grades(targets: NDArray[np.float32]) -> NDArray[np.int64]:

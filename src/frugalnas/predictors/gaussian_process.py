@@ -38,6 +38,7 @@ NOISE_PRIOR = -2.0
 """Prior mean of log(noise / signal) of the standard deviations: a network's accuracy repeats to about a seventh."""
 
 
+@dataclass(kw_only=True, eq=False)
 class GaussianProcess(Predictor):
     """Gaussian process on features or edit distances; length scale and noise maximise the marginal likelihood.
 
@@ -62,31 +63,24 @@ class GaussianProcess(Predictor):
         seed: not used, the fit is deterministic.
     """
 
-    def __init__(
-        self,
-        *,
-        kernel: Kernel = "matern",
-        smoothness: float = 1.5,
-        encoding: str | None = None,
-        features: tuple[str, ...] = (),
-        pretrained: str | None = None,
-        ranks: bool = False,
-        seed: int = 0,
-    ) -> None:
-        one_of("kernel", kernel, get_args(Kernel))
-        if kernel != "matern" and (encoding or features or pretrained):
+    kernel: Kernel = "matern"
+    smoothness: float = 1.5
+    encoding: str | None = None
+    features: tuple[str, ...] = ()
+    pretrained: str | None = None
+    ranks: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("kernel", self.kernel, get_args(Kernel))
+        if self.kernel != "matern" and (self.encoding or self.features or self.pretrained):
             raise FrugalnasError(
-                f"the kernel {kernel} has features of its own; leave encoding, features and pretrained out, or take matern"
+                f"the kernel {self.kernel} has features of its own; leave encoding, features and pretrained out, or take matern"
             )
-        if smoothness not in (0.5, 1.5, 2.5):
-            raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {smoothness!r}")
-        self.kernel: Kernel = kernel
-        self.smoothness = smoothness
-        self.encoding = encoding
-        self.features = check_features(features)
-        self.pretrained = None if pretrained is None else os.fspath(pretrained)
-        self.ranks = ranks
-        self.seed = seed
+        if self.smoothness not in (0.5, 1.5, 2.5):
+            raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {self.smoothness!r}")
+        self.features = check_features(self.features)
+        self.pretrained = None if self.pretrained is None else os.fspath(self.pretrained)
         self._learnt: Pretrained | None = None
         self._known: _Candidates | None = None
         self._spreads = 1.0, 1.0

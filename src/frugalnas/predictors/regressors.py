@@ -7,6 +7,7 @@ The fields of a class are its options, besides `encoding`, `features` and `seed`
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -42,9 +43,9 @@ class MLP(Ensemble):
             raise FrugalnasError(f"hidden {self.hidden}: give the width of each hidden layer, 1 or more")
 
     def _member(self, seed: int) -> Any:
-        from sklearn.neural_network import MLPRegressor
-
-        return MLPRegressor(hidden_layer_sizes=self.hidden, max_iter=self.epochs, random_state=seed)
+        return _sklearn("neural_network").MLPRegressor(
+            hidden_layer_sizes=self.hidden, max_iter=self.epochs, random_state=seed
+        )
 
     def _resamples(self) -> bool:
         return False
@@ -71,9 +72,9 @@ class Forest(Trees):
     depth: int | None = None
 
     def _member(self, seed: int) -> Any:
-        from sklearn.ensemble import RandomForestRegressor
-
-        return RandomForestRegressor(self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed)
+        return _sklearn("ensemble").RandomForestRegressor(
+            self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -89,10 +90,10 @@ class ExtraTrees(Trees):
     depth: int | None = None
 
     def _member(self, seed: int) -> Any:
-        from sklearn.ensemble import ExtraTreesRegressor
-
         # On 0/1 features all places are one: a third of the features at each split is what makes trees differ.
-        return ExtraTreesRegressor(self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed)
+        return _sklearn("ensemble").ExtraTreesRegressor(
+            self.trees, max_depth=self.depth, max_features=1 / 3, random_state=seed
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -106,9 +107,7 @@ class Bagging(Trees):
     trees: int = 100
 
     def _member(self, seed: int) -> Any:
-        from sklearn.ensemble import BaggingRegressor
-
-        return BaggingRegressor(n_estimators=self.trees, random_state=seed)
+        return _sklearn("ensemble").BaggingRegressor(n_estimators=self.trees, random_state=seed)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -128,9 +127,7 @@ class Boosting(Ensemble):
     members: int = 5
 
     def _member(self, seed: int) -> Any:
-        from sklearn.ensemble import GradientBoostingRegressor
-
-        return GradientBoostingRegressor(
+        return _sklearn("ensemble").GradientBoostingRegressor(
             n_estimators=self.trees,
             max_depth=self.depth,
             learning_rate=self.learning_rate,
@@ -160,11 +157,10 @@ class AdaBoost(Ensemble):
     members: int = 5
 
     def _member(self, seed: int) -> Any:
-        from sklearn.ensemble import AdaBoostRegressor
-        from sklearn.tree import DecisionTreeRegressor
-
-        tree = DecisionTreeRegressor(max_depth=self.depth)
-        return AdaBoostRegressor(tree, n_estimators=self.trees, learning_rate=self.learning_rate, random_state=seed)
+        tree = _sklearn("tree").DecisionTreeRegressor(max_depth=self.depth)
+        return _sklearn("ensemble").AdaBoostRegressor(
+            tree, n_estimators=self.trees, learning_rate=self.learning_rate, random_state=seed
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -179,9 +175,7 @@ class Tree(Ensemble):
     depth: int | None = None
 
     def _member(self, seed: int) -> Any:
-        from sklearn.tree import DecisionTreeRegressor
-
-        return DecisionTreeRegressor(max_depth=self.depth, random_state=seed)
+        return _sklearn("tree").DecisionTreeRegressor(max_depth=self.depth, random_state=seed)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -204,11 +198,10 @@ class SVR(Ensemble):
         one_of("kernel", self.kernel, get_args(Kernel))
 
     def _member(self, seed: int) -> Any:
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from sklearn.svm import SVR as Machine  # noqa: N811 - the predictor has its name
-
-        return make_pipeline(StandardScaler(), Machine(kernel=self.kernel, C=self.penalty, epsilon=self.margin))
+        return _sklearn("pipeline").make_pipeline(
+            _sklearn("preprocessing").StandardScaler(),
+            _sklearn("svm").SVR(kernel=self.kernel, C=self.penalty, epsilon=self.margin),
+        )
 
 
 @dataclass(kw_only=True, eq=False)
@@ -228,9 +221,7 @@ class Nearest(Ensemble):
         return super().fit(population, values)
 
     def _member(self, seed: int) -> Any:
-        from sklearn.neighbors import KNeighborsRegressor
-
-        return KNeighborsRegressor(self._count, weights="distance")
+        return _sklearn("neighbors").KNeighborsRegressor(self._count, weights="distance")
 
 
 @dataclass(kw_only=True, eq=False)
@@ -242,9 +233,7 @@ class Linear(Ensemble):
     """
 
     def _member(self, seed: int) -> Any:
-        from sklearn.linear_model import LinearRegression
-
-        return LinearRegression()
+        return _sklearn("linear_model").LinearRegression()
 
 
 @dataclass(kw_only=True, eq=False)
@@ -253,9 +242,8 @@ class Ridge(Regressor):
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:
         """Fit the weights to `values`, shape [n]."""
-        from sklearn.linear_model import BayesianRidge
-
-        self._model = BayesianRidge().fit(self.training_inputs(population).astype(np.float64), values)
+        inputs = self.training_inputs(population).astype(np.float64)
+        self._model = _sklearn("linear_model").BayesianRidge().fit(inputs, values)
         return self
 
     def predict(self, population: Population) -> Prediction:
@@ -263,3 +251,8 @@ class Ridge(Regressor):
         candidates = self.inputs(population)
         mean, std = self._model.predict(candidates.rows.astype(np.float64), return_std=True)
         return Prediction(mean[candidates.inverse], std[candidates.inverse])
+
+
+def _sklearn(room: str) -> Any:
+    """A module of scikit-learn; all of them take long to import."""
+    return import_module(f"sklearn.{room}")

@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -35,6 +35,7 @@ FRUITLESS_ASKS = 1_000
 NOTHING_NEW = f"{FRUITLESS_ASKS:,} asks in a row brought no new network"
 
 
+@dataclass(eq=False)
 class Loop(ABC):
     """One search under way, new or resumed; child classes say when the strategy is asked and told.
 
@@ -51,23 +52,16 @@ class Loop(ABC):
         callbacks: are told what happens, but for the end.
     """
 
-    def __init__(
-        self,
-        strategy: Strategy,
-        evaluator: Evaluator,
-        budget: Budget,
-        executor: Executor,
-        folder: RunFolder | None = None,
-        callbacks: Sequence[Callback] = (),
-    ) -> None:
-        self.strategy = strategy
-        self.evaluator = evaluator
-        self.budget = budget
-        self.executor = executor
-        self.folder = folder
-        self.callbacks = callbacks
-        self.ledger = Ledger(strategy.space, stateful=evaluator.stateful)
-        self.journal = Queries(strategy.space)
+    strategy: Strategy
+    evaluator: Evaluator
+    budget: Budget
+    executor: Executor
+    folder: RunFolder | None = None
+    callbacks: Sequence[Callback] = ()
+
+    def __post_init__(self) -> None:
+        self.ledger = Ledger(self.strategy.space, stateful=self.evaluator.stateful)
+        self.journal = Queries(self.strategy.space)
         """What was answered before, in an earlier process."""
         self.played = 0
         """How much of it the strategy has been told again."""
