@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
 
@@ -164,6 +164,21 @@ def one_of(kind: str, name: object, choices: Collection[str], hint: str = "") ->
     """Refuse a name that is not among the choices; see `unknown_name`."""
     if name not in choices:
         raise unknown_name(kind, name, choices, hint)
+
+
+def each_once(argument: str, names: Sequence[str], such: str) -> tuple[str, ...]:
+    """Names in a row as a tuple.
+
+    Args:
+        argument: what they were given as.
+        names: that were given; a text by itself is refused, and one that is there twice.
+        such: an example of what to give.
+    """
+    if isinstance(names, str):
+        raise FrugalnasError(f"{argument} is {names!r}; give a tuple of {such}")
+    if len(set(names)) < len(tuple(names)):
+        raise FrugalnasError(f"{argument} {', '.join(names)}: name each once")
+    return tuple(names)
 
 
 def expect(value: object, kind: type | tuple[type, ...], noun: str, such: str) -> None:

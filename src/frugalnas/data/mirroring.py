@@ -78,12 +78,8 @@ def measured(data: ImageData) -> NDArray[np.float64]:
 
 def _guesses(taught: NDArray[np.float32], wanted: NDArray[np.float64], held: NDArray[np.float32]) -> NDArray[np.int64]:
     """Classes of the held images, [ridges, n], by least squares on those that are taught."""
-    mean, aim = taught.mean(axis=0), wanted.mean(axis=0)
-    centred = taught - mean
-    values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64))
-    projected = vectors.T @ (centred.T @ (wanted - aim))
-    found = [
-        (held - mean) @ (vectors @ (projected / (values.clip(0) + ridge * values.mean())[:, None])) + aim
-        for ridge in _RIDGES
-    ]
+    from sklearn.linear_model import Ridge  # takes long to import
+
+    unit = len(taught) * float(taught.var(axis=0).mean())
+    found = [Ridge(ridge * unit).fit(taught, wanted).predict(held) for ridge in _RIDGES]
     return np.argmax(np.stack(found), axis=2)

@@ -75,12 +75,6 @@ class GraphTensors:
         part._sums = {key: (matrix[rows], counts[rows]) for key, (matrix, counts) in self._sums.items()}
         return part
 
-    def to(self, device: torch.device | str) -> GraphTensors:
-        """The same graphs on another device."""
-        moved = GraphTensors(self.adjacency.to(device), self.operations.to(device), self.kinds)
-        moved._sums = {key: (matrix.to(device), counts.to(device)) for key, (matrix, counts) in self._sums.items()}
-        return moved
-
 
 def graph_tensors(
     architectures: Population | Graphs, *, isolated_edges: bool = False, device: torch.device | str = "cpu"

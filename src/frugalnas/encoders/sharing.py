@@ -8,7 +8,7 @@ after two and 219,141 after three.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from itertools import pairwise
@@ -64,19 +64,24 @@ class SharedVertices:
         layers: of the encoder that will read them.
         directions: of that encoder.
         isolated_edges: as in `graph_tensors`.
+        tables: what all of that comes to, where it is known.
 
     Attributes:
         colours: distinct neighbourhoods after each layer, from the first.
     """
 
-    def __init__(self, graphs: Graphs, layers: int, directions: str = "in", *, isolated_edges: bool = False) -> None:
+    def __init__(
+        self,
+        graphs: Graphs,
+        layers: int,
+        directions: str = "in",
+        *,
+        isolated_edges: bool = False,
+        tables: Sequence[NDArray[np.int32]] | None = None,
+    ) -> None:
         check_directions(directions)
-        edges = edges_of(graphs, isolated_edges)
-        self._fill(list(_tables(edges, graphs.operations, layers, directions)), layers, directions, len(graphs.names))
-
-    def _fill(self, tables: list[NDArray[np.int32]], layers: int, directions: str, kinds: int) -> None:
-        """Sets the attributes from the arrays that `_tables` yields."""
-        self.layers, self.directions, self.kinds = layers, directions, kinds
+        self.layers, self.directions, self.kinds = layers, directions, len(graphs.names)
+        tables = list(_tables(graphs, layers, directions, isolated_edges)) if tables is None else tables
         tensors = [torch.from_numpy(np.array(table)) for table in tables]
         self.bags = [Bags(*pair) for pair in zip(tensors[:-1:2], tensors[1:-1:2], strict=True)]
         self.members = tensors[-1]
@@ -154,7 +159,6 @@ def shared_vertices(
             return SharedVertices(population.graphs, layers, directions, isolated_edges=isolated_edges)
         return _kept(population, layers, directions, isolated_edges)
 
-    check_directions(directions)
     return population.remembered(("shared vertices", layers, directions, isolated_edges), make)
 
 
@@ -190,8 +194,7 @@ def _kept(population: Population, layers: int, directions: str, isolated_edges: 
     digest.update(f"{population.space.name} {names} {layers} {directions} {isolated_edges} {VERSION}".encode())
 
     def make() -> NDArray[np.generic]:
-        edges = edges_of(population.graphs, isolated_edges)
-        tables = list(_tables(edges, population.graphs.operations, layers, directions))
+        tables = list(_tables(population.graphs, layers, directions, isolated_edges))
         lengths = [table.size for table in tables]
         return np.concatenate([np.array([len(lengths), *lengths], np.int32), *(table.ravel() for table in tables)])
 
@@ -199,9 +202,7 @@ def _kept(population: Population, layers: int, directions: str, isolated_edges: 
     ends = np.cumsum([1 + flat[0], *flat[1 : 1 + flat[0]]])
     tables = [flat[start:end] for start, end in pairwise(ends)]
     tables[-1] = tables[-1].reshape(len(population), -1)
-    shared = SharedVertices.__new__(SharedVertices)
-    shared._fill(tables, layers, directions, len(names))
-    return shared
+    return SharedVertices(population.graphs, layers, directions, tables=tables)
 
 
 def _memory(rows: int, width: int, device: torch.device) -> Tensor:
@@ -230,15 +231,14 @@ def _by_part(weight: Tensor, directions: str) -> Tensor:
     return torch.cat([reads + read_by, reads, read_by])
 
 
-def _tables(
-    edges: BoolArray, operations: NDArray[np.integer], layers: int, directions: str
-) -> Iterator[NDArray[np.int32]]:
+def _tables(graphs: Graphs, layers: int, directions: str, isolated_edges: bool) -> Iterator[NDArray[np.int32]]:
     """For each layer the bags of rows that its colours sum; then the last layer's colour of all vertices.
 
     Yields:
         rows and starts of `Bags`, int32, where rows are the colours of the layer before, or with both directions three
         times these and the place in `_by_part`; at last the last layer's colour of every vertex, shape [n, V].
     """
+    edges, operations = edges_of(graphs, isolated_edges), graphs.operations
     n, vertices = operations.shape
     colours = operations.astype(np.int32)
     words = mixed(operations.astype(np.uint64), np.uint64(1))

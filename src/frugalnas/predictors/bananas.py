@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import one_of
-from frugalnas.predictors.base import Prediction, check_features
+from frugalnas.errors import each_once, one_of
+from frugalnas.predictors.base import FEATURES, Prediction
 from frugalnas.predictors.neural import BLOCK, Neural
 from frugalnas.spaces import Population
 
@@ -50,7 +50,7 @@ class BANANAS(Neural):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.features = check_features(self.features)
+        self.features = each_once("features", self.features, FEATURES)
         one_of("loss", self.loss, get_args(Loss))
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> Self:

@@ -17,6 +17,8 @@ from frugalnas.spaces.arrays import ranks
 
 SMALLEST_DEVIATION = 1e-5
 """Logarithms in float32 that differ by less do not differ."""
+FEATURES = "names, such as ('params', 'macs')"
+"""What features are, for the error."""
 FROM_ZERO = {"weight_decay", "clip", "encoder_lr", "head", "unlabelled"}
 """Options of predictors that may be 0."""
 SHARES: Mapping[str, Callable[[float], bool]] = {
@@ -204,19 +206,6 @@ def shown(value: object) -> str:
     text = repr(value)
     kind = "" if value is None else f" ({type(value).__name__})"
     return f"{text if len(text) <= 60 else text[:57] + '...'}{kind}"
-
-
-def check_features(features: tuple[str, ...]) -> tuple[str, ...]:
-    """`features` as a tuple, each named once.
-
-    Raises:
-        FrugalnasError: where it is a text, or names one twice.
-    """
-    if isinstance(features, str):
-        raise FrugalnasError(f"features is {features!r}; give a tuple of names, such as ('params', 'macs')")
-    if len(set(features)) < len(tuple(features)):
-        raise FrugalnasError(f"features {', '.join(features)}: name each once")
-    return tuple(features)
 
 
 def check_numbers(options: Mapping[str, object]) -> None:

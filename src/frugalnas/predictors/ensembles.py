@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from frugalnas.errors import each_once
 from frugalnas.interruption import interruptible
-from frugalnas.predictors.base import Prediction, Predictor, check_features, check_numbers
+from frugalnas.predictors.base import FEATURES, Prediction, Predictor, check_numbers
 from frugalnas.spaces import Population
 
 
@@ -34,7 +35,7 @@ class Regressor(Predictor):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        self.features = check_features(self.features)
+        self.features = each_once("features", self.features, FEATURES)
         check_numbers(vars(self))
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from frugalnas.errors import FrugalnasError, one_of
-from frugalnas.predictors.base import Prediction, Predictor, check_features, check_values, normal_values
+from frugalnas.errors import FrugalnasError, each_once, one_of
+from frugalnas.predictors.base import FEATURES, Prediction, Predictor, check_values, normal_values
 from frugalnas.predictors.kernels import edit_features
 from frugalnas.predictors.pretrained import Pretrained, read_pretrained
 from frugalnas.spaces import Distinct, IntArray, Population, SearchSpace
@@ -79,7 +79,7 @@ class GaussianProcess(Predictor):
             )
         if self.smoothness not in (0.5, 1.5, 2.5):
             raise FrugalnasError(f"smoothness is 0.5, 1.5 or 2.5, not {self.smoothness!r}")
-        self.features = check_features(self.features)
+        self.features = each_once("features", self.features, FEATURES)
         self.pretrained = None if self.pretrained is None else os.fspath(self.pretrained)
         self._learnt: Pretrained | None = None
         self._known: _Candidates | None = None
@@ -87,8 +87,7 @@ class GaussianProcess(Predictor):
 
     def prepare(self, space: SearchSpace) -> None:
         """Read the pre-trained encoder, or pre-train it where it is named by its task and nobody did before."""
-        if self.pretrained is not None and not (self._learnt and self._learnt.space == space.name):
-            self._learnt = read_pretrained(self.pretrained, space)
+        self._learnt = read_pretrained(self.pretrained, space, self._learnt)
 
     def fit(self, population: Population, values: Matrix) -> Self:
         """Condition on `values`, shape [n]."""

@@ -95,11 +95,9 @@ class GIN(Neural):
             FrugalnasError: where the encoder is of another space, width or depth than asked for, or cannot be read.
         """
         super().prepare(space)
-        if self.pretrained is None or (self._learnt and self._learnt.space == space.name):
-            return
         asked = {name: getattr(self, name) for name in ("width", "layers", "directions", "activation")}
         expected = {name: value for name, value in asked.items() if value is not None}
-        self._learnt = read_pretrained(self.pretrained, space, **expected)
+        self._learnt = read_pretrained(self.pretrained, space, self._learnt, **expected)
 
     def fit(self, population: Population, values: NDArray[np.float64]) -> GIN:
         """Train every member on `values`, shape [n], from the pre-trained encoder where there is one."""

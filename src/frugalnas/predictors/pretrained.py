@@ -41,17 +41,22 @@ class Pretrained:
         return population.remembered(("embedded", self), vectors)
 
 
-def read_pretrained(source: str, space: SearchSpace, **expected: object) -> Pretrained:
+def read_pretrained(
+    source: str | None, space: SearchSpace, known: Pretrained | None, **expected: object
+) -> Pretrained | None:
     """The encoder of a pretext task, ss-ccl or ss-rl, pre-trained now where nobody did before, or that in a folder.
 
     Args:
-        source: name of the task, or folder.
+        source: name of the task, or folder; None for none.
         space: that it has to have learnt.
+        known: that was read before; where it has learnt this space it will do.
         expected: sizes that it has to have, such as `width=32`.
 
     Raises:
         FrugalnasError: where it is of another space or size, or cannot be read.
     """
+    if source is None or (known is not None and known.space == space.name):
+        return known
     from frugalnas.encoders import TASKS, cached_encoder, load_encoder
 
     folder = cached_encoder(space, source) if source in TASKS else source

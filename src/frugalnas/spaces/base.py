@@ -45,6 +45,7 @@ class SearchSpace(Limitable):
         listed_by: what a benchmark of this space has a row for, and `enumerate` lists: each "code" as written
             (NAS-Bench-201 trained every spelling of a network), or each "network" once, under one of its codes
             (NAS-Bench-101).
+        samplers: what its option `sampler` may be, where `sample` can draw in several ways.
         skeleton: what builds the networks: a name in `registry.SKELETONS`, or the import path of a `networks.Skeleton`.
     """
 
@@ -55,6 +56,7 @@ class SearchSpace(Limitable):
     counted_for: str = ""
     listed_by: Literal["code", "network"] = "code"
     skeleton: str = ""
+    samplers: tuple[str, ...] = ()
     _whole: SearchSpace | None = None
 
     # -- what a new space writes ---------------------------------------------------------------------------------
@@ -169,12 +171,9 @@ class SearchSpace(Limitable):
 
     def _list(self) -> Codes:
         """What `enumerate` returns."""
-        ranks = np.arange(self._combinations)
-        codes = np.empty((len(ranks), self.genes), self.code_type)
-        for gene in range(self.genes - 1, -1, -1):
-            ranks, choice = np.divmod(ranks, int(self.allowed[gene].sum()))
-            codes[:, gene] = self._value_of_choice[gene, choice]
-        return np.ascontiguousarray(codes[self.valid(codes)])
+        choices = np.unravel_index(np.arange(self._combinations), self.allowed.sum(axis=1))
+        codes = self._value_of_choice[np.arange(self.genes), np.stack(choices, axis=1)]
+        return codes[self.valid(codes)]
 
     @cached_property
     def distinct(self) -> int:

@@ -317,10 +317,7 @@ def _least_cells(cells: Codes) -> Codes:
             possible &= high < (2 + place) * OPS
             rank = (rank * values + low) * values + high
         least = np.minimum(least, np.where(possible, rank, least))
-    digits = np.empty(cells.shape, np.int8)
-    for gene in range(CELL - 1, -1, -1):
-        least, digits[:, gene] = np.divmod(least, values)
-    return digits
+    return np.stack(np.unravel_index(least, (values,) * CELL), axis=1).astype(np.int8)
 
 
 def _from_edges(text: str) -> Codes:

@@ -144,11 +144,8 @@ class FactoredSpace(SearchSpace):
         return len(self.enumerate()) if self._constraints and self.enumerable else self._combinations
 
     def _list(self) -> Codes:
-        ranks = np.arange(self._combinations)
-        codes = np.empty((len(ranks), self.genes), self.code_type)
-        for genes, combinations in reversed(self._factors):
-            ranks, choice = np.divmod(ranks, len(combinations))
-            codes[:, list(genes)] = combinations[choice]
+        choices = [len(combinations) for _, combinations in self._factors]
+        codes = self._assembled(np.unravel_index(np.arange(self._combinations), choices))
         return codes[self.valid(codes)] if self._constraints else codes
 
     def sample(self, n: int, rng: np.random.Generator) -> Codes:
@@ -344,7 +341,4 @@ def _peeled(genes: list[int], combinations: IntArray) -> list[tuple[list[int], I
 
 def _ranks(codes: Codes, values: int) -> NDArray[np.intp]:
     """The place of each row in the lexicographic order of all rows, shape [n]."""
-    ranks = np.zeros(len(codes), np.intp)
-    for column in codes.T:
-        ranks = ranks * values + column
-    return ranks
+    return np.ravel_multi_index(tuple(codes.T), (values,) * codes.shape[1])

@@ -33,7 +33,6 @@ from frugalnas.spaces.sizes import benchmark_network, checked_sizes
 
 OPERATIONS = ("conv3x3", "conv1x1", "maxpool3x3")
 OUTPUT = VERTICES - 1
-SAMPLERS = ("uniform", "random-bits")
 FILLER = 0
 
 
@@ -70,6 +69,7 @@ class NASBench101(SearchSpace):
     quantities = ("params", "macs")
     listed_by = "network"
     skeleton = "nasbench101"
+    samplers = ("uniform", "random-bits")
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class NASBench101(SearchSpace):
         input_size: int = 32,
         classes: int = 10,
     ) -> None:
-        one_of("sampler of nasbench101", sampler, SAMPLERS)
+        one_of("sampler of nasbench101", sampler, self.samplers)
         self.sampler = sampler
         self.width, self.cells, self.input_size, self.classes = width, cells, input_size, classes
         # A cell of five vertices divides its channels among them: each needs one.

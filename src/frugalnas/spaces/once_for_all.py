@@ -22,7 +22,6 @@ KERNELS = (3, 5, 7)
 EXPANSIONS = (3, 4, 6)
 NONE = len(KERNELS) * len(EXPANSIONS)
 BLOCKS = (*(f"mb{expansion}_k{kernel}" for kernel, expansion in product(KERNELS, EXPANSIONS)), "none")
-SAMPLERS = ("uniform", "depth-uniform")
 RESOLUTIONS = np.arange(112, 225, 16)
 
 
@@ -52,6 +51,7 @@ class OnceForAll(FactoredSpace):
     name = "once-for-all"
     encodings = ("onehot", "once-for-all", "ofa-predictor", "integer")
     skeleton = "once-for-all"
+    samplers = ("uniform", "depth-uniform")
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class OnceForAll(FactoredSpace):
         sampler: Literal["uniform", "depth-uniform"] = "uniform",
         latency: str | None = None,
     ) -> None:
-        one_of("sampler of once-for-all", sampler, SAMPLERS)
+        one_of("sampler of once-for-all", sampler, self.samplers)
         self.sampler = sampler
         self.width, self.input_size, self.classes = width, input_size, classes
         checked_sizes(self, width=0.0, input_size=1, classes=1)

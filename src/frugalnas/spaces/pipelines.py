@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Literal, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +24,8 @@ def sampling_pipelines(space: SearchSpace) -> dict[str, Draw]:
     A space with an option `sampler` has each of its values; every other one "codes", in which networks with many codes come
     more often. Of a space that lists codes there is also "networks", each network equally often.
     """
-    choices = _samplers(type(space))
-    if choices:
-        made = {name: type(space)(sampler=name) for name in choices}  # type: ignore[call-arg]
+    if space.samplers:
+        made = {name: type(space)(sampler=name) for name in space.samplers}  # type: ignore[call-arg]
         return {name: each.sample for name, each in made.items()}
     drawn: dict[str, Draw] = {"codes": space.sample}
     if space.listed_by == "code" and space.enumerable:
@@ -67,11 +64,3 @@ def divergence(sample: FloatArray, whole: FloatArray) -> float:
             "the sample has what the whole has not; a divergence is from a whole that contains the sample"
         )
     return max(float(np.sum(sample[seen] * np.log(sample[seen] / whole[seen]))), 0.0)
-
-
-def _samplers(space: type[SearchSpace]) -> tuple[str, ...]:
-    """What a space's option `sampler` may be."""
-    if "sampler" not in inspect.signature(space.__init__).parameters:
-        return ()
-    hint = get_type_hints(space.__init__).get("sampler")
-    return get_args(hint) if get_origin(hint) is Literal else ()

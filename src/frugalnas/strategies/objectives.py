@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from frugalnas.errors import FrugalnasError, unknown_name
@@ -63,19 +62,6 @@ def parse_objectives(text: str) -> tuple[str, tuple[str, ...]]:
             f"write for example accuracy,latency"
         )
     return values[0], tuple(COSTS[name].metric for name in names if name in COSTS)
-
-
-def checked_costs(costs: Sequence[str]) -> tuple[str, ...]:
-    """`costs` as a tuple of metric names, each once.
-
-    Raises:
-        FrugalnasError: where it is a text, or names one twice.
-    """
-    if isinstance(costs, str):
-        raise FrugalnasError(f"costs is {costs!r}; give a tuple of metrics, such as ('latency_ms',)")
-    if len(set(costs)) < len(costs):
-        raise FrugalnasError(f"costs {', '.join(costs)}: name each once")
-    return tuple(costs)
 
 
 def cost_named(metric: str) -> Cost:

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from frugalnas.errors import each_once
 from frugalnas.evaluation import Trials
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.strategies.base import Strategy, drawn_for
-from frugalnas.strategies.objectives import checked_costs
 
 SIGHT = 256
 """Calls whose networks are told apart at once, at most."""
@@ -28,7 +28,7 @@ class RandomSearch(Strategy):
 
     def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10, costs: tuple[str, ...] = ()) -> None:
         super().__init__(space, seed=seed, initial=initial)
-        self.costs = checked_costs(costs)
+        self.costs = each_once("costs", costs, "metrics, such as ('latency_ms',)")
         self._ahead: deque[_Drawn] = deque()
         self._sight = 1
 

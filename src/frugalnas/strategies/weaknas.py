@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from frugalnas.errors import FrugalnasError, at_least, one_of, unknown_name
+from frugalnas.errors import FrugalnasError, at_least, each_once, one_of, unknown_name
 from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import predicted, predicted_mean
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
@@ -16,7 +16,6 @@ from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
 from frugalnas.strategies.failures import Chance, chance_of_success, with_worst
 from frugalnas.strategies.guided import ROUNDING, Guided, Round
 from frugalnas.strategies.labels import LABELS, Labels
-from frugalnas.strategies.objectives import checked_costs
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
 
 Acquisition = Literal["ei", "ucb", "pi", "mean", "percentile", "confidence", "ts", "its", "uniform"]
@@ -110,7 +109,7 @@ class WeakNAS(Guided):
         self.keep_old = keep_old
         self.refit_growth = refit_growth
         self.pool = pool
-        self.costs = checked_costs(costs)
+        self.costs = each_once("costs", costs, "metrics, such as ('latency_ms',)")
         if self.costs and acquisition in ("uniform", "pi"):
             raise FrugalnasError(f"acquisition {acquisition} knows one objective; with costs choose ucb, mean, ts, ...")
         self._tops = top_schedule(top_start, top_start if top_end is None else top_end, top_decay, top_rounds)
