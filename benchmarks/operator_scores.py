@@ -20,8 +20,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -34,31 +33,34 @@ from scipy.stats import t as student
 
 import frugalnas as fn
 from frugalnas.data import SplitSpec
-from frugalnas.predictors import GaussianProcess
-from frugalnas.scores import Angle, Counted, OperatorScores, drawn_scores, operator_scores, scores_of, tensor_names
+from frugalnas.scores import Angle, Counted, OperatorScores, Score, drawn_scores, operator_scores, tensor_names
 from frugalnas.scores.expected_angle import left_out
 from frugalnas.scores.moments import moments
 from frugalnas.scores.operators import STATISTICS
 from frugalnas.searches.supernet_scores import open_score
-from frugalnas.shrinking import Shrinker, Shrinking
-from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201, Population, SearchSpace
+from frugalnas.shrinking import SHRINKERS, Shrinking
+from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201
 from frugalnas.spaces.arrays import ranks
+from frugalnas.studies.remainders import SIZES, Judge, Remainder, Take, compare_shrinking, drawn_ties, shrunk
+from frugalnas.tables import Column, Contents, write_table
+from frugalnas.tables.catalogue import table_folder
 from frugalnas.trainings.supernet import train_supernet
 
 REPEATS = 5
 SAMPLES = 1_000_000
-SIZES = (2000, 500, 100)
-BEST_CELLS = 156
 IMAGES = 9600
 """That a small supernet is trained on: 150 batches an epoch."""
 
 LABELLED = ("random", "true")
-
-COLUMNS = ("cifar10_val200", "cifar10_test200", "cifar100_val200", "cifar100_test200", "imagenet16-120 validation")
-LABELS = {column: column.replace("test", "val") for column in COLUMNS}
-"""A search knows validation accuracies of the same data set alone."""
-
-Take = Callable[[SearchSpace], OperatorScores]
+RULES = ("one-by-one", "abs-nasbench201")
+JUDGED = (
+    ("nasbench201/cifar10-official", "validation"),
+    ("nasbench201/cifar10-official", "test"),
+    ("nasbench201/cifar100-official", "validation"),
+    ("nasbench201/cifar100-official", "test"),
+    ("nasbench201/imagenet16-120", "validation"),
+)
+"""What is left is judged by these; a search knows validation accuracies of the same data set alone."""
 
 
 def seconds(work: Callable[[], object]) -> str:
@@ -143,97 +145,47 @@ def against(found: OperatorScores, codes: np.ndarray, score: Angle) -> None:
 # -- what is left of NAS-Bench-201 -------------------------------------------------------------------------------------
 
 
-def accuracies(parquet: Path) -> dict[str, np.ndarray]:
-    """Five columns in the order of `enumerate`."""
+def judges(parquet: Path) -> dict[str, Judge]:
+    """Of the five columns. The script's cache has the tables that the file becomes."""
     space = NASBench201()
     rows = pq.read_table(parquet)
-    places = space.keys(np.stack([space.parse(text) for text in rows["arch_str"].to_pylist()])).astype(int)
-    columns = {}
-    for name in COLUMNS[:4]:
-        columns[name] = np.empty(space.size)
-        columns[name][places] = rows[name].to_numpy()
-    table = fn.open_table("nasbench201/imagenet16-120")
-    columns[COLUMNS[4]] = table.labels()[table.rows(space.enumerate())]
-    return columns
-
-
-def of_values(values: np.ndarray, statistic: str, ties: int | None = None) -> Take:
-    """Scores by one number for each cell; `ties` draws the order of equal operators, of which parameters have many."""
-    space = NASBench201()
-    order = np.zeros((6, 5)) if ties is None else np.random.default_rng(ties).random((6, 5))
-
-    def take(left: SearchSpace) -> OperatorScores:
-        codes = left.enumerate()
-        found = scores_of(codes, values[space.keys(codes).astype(int)], left, name="values", statistic=statistic)
-        return replace(found, scores=found.scores * (1 + 1e-7 * order))
-
-    return take
-
-
-def shrunk(take: Take, at_once: bool) -> list[SearchSpace]:
-    """The sub-spaces after each drop, down to one cell."""
-    space = NASBench201()
-    if not at_once:
-        found, shrinking = [space], Shrinking(space, Shrinker(rescored=True))
-        while not shrinking.done:
-            shrinking = shrinking.step(take(shrinking.space))
-            found.append(shrinking.space)
-        return found
-    shrinking = Shrinking(space, Shrinker(drop=24)).step(take(space))
-    left, found = shrinking.operators.left(space.allowed), [space]
-    for drop in shrinking.drops:
-        left[drop.number] = False
-        found.append(space.restrict(shrinking.operators.allowed(left)))
-    return found
-
-
-def judged(spaces: list[SearchSpace], values: np.ndarray) -> np.ndarray:
-    """Best accuracy left, and per cent of the best 156 cells, at the first sub-space of each size, [sizes, 2]."""
-    best = set(np.argsort(-values)[:BEST_CELLS].tolist())
-    rows = []
-    for size in SIZES:
-        left = next(space for space in spaces if space.size <= size)
-        places = left.keys(left.enumerate()).astype(int).tolist()
-        rows.append((values[places].max(), 100 * len(best.intersection(places)) / BEST_CELLS))
-    return np.array(rows)
-
-
-def learned(values: np.ndarray, seed: int) -> np.ndarray:
-    """All cells by a Gaussian process that has seen 100 labels."""
-    space = NASBench201()
-    codes = space.enumerate()
-    known = np.random.default_rng(seed).choice(len(codes), 100, replace=False)
-    model = GaussianProcess(ranks=True)
-    model.prepare(space)
-    model.fit(Population(space, codes[known]), values[known])
-    return model.predict(Population(space, codes)).mean
+    codes = np.stack([space.parse(text) for text in rows["arch_str"].to_pylist()])
+    order = np.argsort(space.keys(codes))
+    for name in ("cifar10", "cifar100"):
+        columns = [
+            Column(role, rows[f"{name}_{short}200"].to_numpy()[order, None])
+            for role, short in (("validation", "val"), ("test", "test"))
+        ]
+        table = f"nasbench201/{name}-official"
+        source = {"file": parquet.name}
+        contents = Contents(name=table, space=space, codes=codes[order], columns=columns, source=source, licence="MIT")
+        if not table_folder(table).exists():
+            write_table(table_folder(table), contents)
+    return {
+        f"{table.partition('/')[2]} {column}": Judge(space, fn.open_table(table), column) for table, column in JUDGED
+    }
 
 
 def left(parquet: Path, seeds: int) -> None:
-    columns = accuracies(parquet)
-    space = NASBench201()
-    params = space.count("params", space.enumerate())
-    for at_once in (False, True):
-        print("at once" if at_once else "one after the other")
-        rows: dict[str, list[np.ndarray]] = {}
-        for column, values in columns.items():
-            labels = columns[LABELS[column]]
-            ways: dict[str, list[Take]] = {
-                "random": [partial(drawn_scores, seed=seed) for seed in range(4 * seeds)],
-                "parameters": [of_values(params, "mean", seed) for seed in range(4 * seeds)],
-            }
-            for statistic in ("mean", "best-tenth", "maximum"):
-                ways[f"labels, {statistic}"] = [of_values(labels, statistic)]
-                ways[f"100 labels, {statistic}"] = [
-                    of_values(learned(labels, seed), statistic) for seed in range(seeds)
-                ]
-            for name, takes in ways.items():
-                all_seeds = np.array([judged(shrunk(take, at_once), values) for take in takes])
-                rows.setdefault(name, []).append(all_seeds)
-        print(f"| | {' | '.join(columns)} |")
-        for name, found in rows.items():
-            words = ["; ".join(shown(seeds[:, size]) for size in range(len(SIZES))) for seeds in found]
+    judges(parquet)  # which writes the tables
+    for rule in RULES:
+        rows: dict[str, dict[str, list[Remainder]]] = {}
+        for table, column in JUDGED:
+            compared = partial(compare_shrinking, [], [table], rule=rule, against=column)
+            found = [("", compared(["random", "params"], trials=4 * seeds))]
+            for statistic in STATISTICS:
+                found.append((f", {statistic}", compared(["labels", "labels:100"], statistic=statistic, trials=seeds)))
+            for words, each in ((words, each) for words, remainders in found for each in remainders.found):
+                rows.setdefault(each.score + words, {}).setdefault(f"{table} {column}", []).append(each)
+        print(f"\n{rule}\n| | {' | '.join(' '.join(judged) for judged in JUDGED)} |")
+        for name, columns in rows.items():
+            words = ["; ".join(map(shown, numbers(each).transpose(1, 0, 2))) for each in columns.values()]
             print(f"| {name} | {' | '.join(words)} |", flush=True)
+
+
+def numbers(found: Sequence[Remainder]) -> np.ndarray:
+    """Best accuracy and per cent of the best cells, shape [seeds, sizes, 2]."""
+    return np.array([np.stack([each.best, 100 * np.array(each.share)], axis=1) for each in found])
 
 
 def shown(values: np.ndarray) -> str:
@@ -310,34 +262,48 @@ def known_by(runs: dict[tuple[str, int], Path], flow: np.ndarray) -> dict[str, l
 def supernets(parquet: Path, images: Path, cache: Path, seeds: int) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     runs = {(labels, seed): supernet(images, cache, labels, seed) for seed in range(seeds) for labels in LABELLED}
-    columns = accuracies(parquet)
-    space = NASBench201()
-    params = space.count("params", space.enumerate())
+    columns = judges(parquet)
+    size = partial(operator_scores, Counted(NASBench201()))
     ways: dict[str, list[Take]] = {
         "random": [partial(drawn_scores, seed=seed) for seed in range(4 * seeds)],
-        "parameters": [of_values(params, "mean", seed) for seed in range(4 * seeds)],
+        "params": [partial(drawn_ties, size, seed) for seed in range(4 * seeds)],
     }
     for name, known in known_by(runs, synflow(runs["random", 0], cache)).items():
         for statistic in STATISTICS:
-            ways[f"{name}, {statistic}"] = [of_values(values, statistic) for values in known]
-    for at_once in (False, True):
-        found = {}  # [seeds, columns, sizes, 2]
+            takes = [partial(operator_scores, Known(values), statistic=statistic) for values in known]
+            ways[f"{name}, {statistic}"] = takes
+    for rule in RULES:
+        found = {}  # [columns, seeds, sizes, 2]
         for name, takes in ways.items():
-            spaces = [shrunk(take, at_once) for take in takes]
-            found[name] = np.array([[judged(each, values) for values in columns.values()] for each in spaces])
-        how = "at once" if at_once else "one after the other"
-        print(f"\n{how}: mean and 95 % interval over seeds\n| | {' | '.join(columns)} |")
-        for name, of_seeds in found.items():
-            words = ["; ".join(estimated(each) for each in column) for column in of_seeds.transpose(1, 2, 0, 3)]
+            ends = [shrunk(Shrinking(NASBench201(), SHRINKERS[rule]), take) for take in takes]
+            found[name] = np.array(
+                [
+                    numbers([judge.judged(name, seed, end) for seed, end in enumerate(ends)])
+                    for judge in columns.values()
+                ]
+            )
+        print(f"\n{rule}: mean and 95 % interval over seeds\n| | {' | '.join(columns)} |")
+        for name, of_columns in found.items():
+            words = ["; ".join(map(estimated, column.transpose(1, 0, 2))) for column in of_columns]
             print(f"| {name} | {' | '.join(words)} |", flush=True)
-        for place, size in enumerate(SIZES):
-            print(f"\n{how}, at most {size} cells: each seed\n| | {' | '.join(columns)} |")
-            for name, of_seeds in found.items():
-                if len(of_seeds) == seeds:
+        for place, most in enumerate(SIZES):
+            print(f"\n{rule}, at most {most} cells: each seed\n| | {' | '.join(columns)} |")
+            for name, of_columns in found.items():
+                if of_columns.shape[1] == seeds:
                     each = [
-                        " ".join(f"{best:.2f}/{share:.0f}" for best, share in of_seeds[:, c, place]) for c in range(5)
+                        " ".join(f"{best:.2f}/{share:.0f}" for best, share in column[:, place]) for column in of_columns
                     ]
                     print(f"| {name} | {' | '.join(each)} |", flush=True)
+
+
+class Known(Score):
+    """A number for each cell of NAS-Bench-201, in the order of `enumerate`."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.name, self.space, self.values = "known", NASBench201(), values
+
+    def __call__(self, codes: np.ndarray) -> np.ndarray:
+        return self.values[self.space.keys(codes).astype(int)]
 
 
 def estimated(values: np.ndarray) -> str:
@@ -358,6 +324,7 @@ def main() -> None:
     cache = Path(tempfile.gettempdir()) / "frugalnas-operator-scores"
     parser.add_argument("--cache", type=Path, default=cache, help=f"folder that keeps trained supernets [{cache}]")
     given = parser.parse_args()
+    os.environ["FRUGALNAS_CACHE"] = str(given.cache / "tables")
     if given.part == "left":
         left(given.parquet, given.seeds)
     elif given.part == "supernets":
