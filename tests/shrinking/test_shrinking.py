@@ -215,6 +215,20 @@ def test_a_limit_is_kept_whatever_is_dropped():
     assert band.valid(codes).all()
 
 
+def test_what_keeps_a_limit_leads_from_input_to_output_too():
+    space = NASBench201()
+    allowed = np.zeros((6, 5), np.bool_)
+    allowed[:, 0] = True
+    allowed[[0, 4], 1] = allowed[3, 3] = True  # two steps that cost nothing, and one beside that is beyond the limit
+    cheap = space.restrict(allowed)
+    cheap = cheap.where(f"params<={space.count('params', cheap.enumerate()).min():.0f}")
+    scores = np.tile([2.0, 0, 0, 1, 0], (6, 1))
+    shrinking = Shrinking(cheap, Shrinker())
+    while not shrinking.done:
+        shrinking = shrinking.step(scored(scores, cheap))
+    np.testing.assert_array_equal(shrinking.space.enumerate(), [[1, 0, 0, 0, 1, 0]])
+
+
 def test_a_search_within_limits_of_its_own_finds_something_in_what_is_left():
     dear = np.tile([0.0, 1.0, 2.0, 3.0], (8, 1))  # what costs most is worth most
     start, rule = Priced().where("macs<=60"), Shrinker(drop=3)
