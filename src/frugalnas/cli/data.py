@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from frugalnas.cli.parsing import option, parser_of, wording
-from frugalnas.cli.text import print_columns, print_json, progress
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, worded
-
-if TYPE_CHECKING:
-    from frugalnas.data import ImageData
+from frugalnas.progress import Bar
 
 LISTED = 20
 """Classes that are listed on the terminal."""
@@ -65,11 +63,21 @@ def _list(parsed: argparse.Namespace) -> None:
 def _info(parsed: argparse.Namespace) -> int:
     from frugalnas.data import Images
 
-    size, split = parsed.input, parsed.split
-    data = Images(parsed.data, parsed.root, parsed.download, size, split, parsed.max_corrupt).open()
+    given = (parsed.root, parsed.download, parsed.input, parsed.split, parsed.max_corrupt)
+    data = Images(parsed.data, *given).open()
     unreadable = [text for part in data.parts.values() for text in part.check()] if parsed.check else []
     if parsed.json:
-        print_json(_plain(data, unreadable))
+        plain = {
+            "data": data.name,
+            "parts": {name: len(part) for name, part in data.parts.items()},
+            "classes": list(data.classes),
+            "preprocessing": data.preprocessing,
+            "split": {"name": data.split.name, "seed": data.split.spec.seed},
+            "fingerprint": data.fingerprint,
+            "notes": data.notes,
+            "unreadable": unreadable,
+        }
+        print_json(plain)
         return int(bool(unreadable))
     rows = [("data", data.name)]
     for name, part in data.parts.items():
@@ -78,32 +86,19 @@ def _info(parsed: argparse.Namespace) -> int:
             counts = data.class_counts(name)
             smallest = f", {counts.min():,} to {counts.max():,} a class" if counts.min() < counts.max() else ""
         rows.append((name, f"{len(part):,} images{smallest}"))
-    if data.classes:
-        shown = ", ".join(data.classes[:LISTED]) + (", ..." if len(data.classes) > LISTED else "")
-        rows.append(("classes", f"{len(data.classes):,}: {shown}"))
-    else:
-        rows.append(("classes", "none: the images are not in class folders"))
-    rows.append(("input", f"{data.input_size}x{data.input_size} pixels"))
-    rows.append(("mean", ", ".join(f"{value:.4f}" for value in data.mean)))
-    rows.append(("deviation", ", ".join(f"{value:.4f}" for value in data.std)))
-    rows.append(("split", f"{data.split.name}, seed {data.split.spec.seed}"))
-    rows += [("note", note) for note in data.notes]
-    rows += [("unreadable", text) for text in unreadable]
+    shown = ", ".join(data.classes[:LISTED]) + (", ..." if len(data.classes) > LISTED else "")
+    named = f"{len(data.classes):,}: {shown}" if data.classes else "none: the images are not in class folders"
+    rows += [
+        ("classes", named),
+        ("input", f"{data.input_size}x{data.input_size} pixels"),
+        ("mean", ", ".join(f"{value:.4f}" for value in data.mean)),
+        ("deviation", ", ".join(f"{value:.4f}" for value in data.std)),
+        ("split", f"{data.split.name}, seed {data.split.spec.seed}"),
+        *(("note", note) for note in data.notes),
+        *(("unreadable", text) for text in unreadable),
+    ]
     print_columns(rows)
     return int(bool(unreadable))
-
-
-def _plain(data: ImageData, unreadable: list[str]) -> dict[str, Any]:
-    return {
-        "data": data.name,
-        "parts": {name: len(part) for name, part in data.parts.items()},
-        "classes": list(data.classes),
-        "preprocessing": data.preprocessing,
-        "split": {"name": data.split.name, "seed": data.split.spec.seed},
-        "fingerprint": data.fingerprint,
-        "notes": data.notes,
-        "unreadable": unreadable,
-    }
 
 
 def _pack(parsed: argparse.Namespace) -> None:
@@ -115,10 +110,8 @@ def _pack(parsed: argparse.Namespace) -> None:
         raise FrugalnasError(
             f"--out {destination}: there is no folder {destination.parent}; make it, or choose another"
         )
-    with progress("packing", parsed.quiet) as on_progress:
-        packed = pack_lmdb(
-            folder, destination, max_corrupt=parsed.max_corrupt, check=parsed.check, progress=on_progress
-        )
+    with closing(Bar("packing", quiet=parsed.quiet)) as bar:
+        packed = pack_lmdb(folder, destination, max_corrupt=parsed.max_corrupt, check=parsed.check, progress=bar.update)
     images = ", ".join(f"{count:,} {part}" for part, count in packed.images.items())
     print(f"{packed.path}: {images} images of {len(packed.classes):,} classes, {packed.size / 1e6:,.1f} MB")
     for note in packed.notes:

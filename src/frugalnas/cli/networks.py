@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from bisect import bisect_left
+from contextlib import closing
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +18,9 @@ from frugalnas.cli import architectures
 from frugalnas.cli.architectures import Architecture, find_architecture, refuse_outside, slug
 from frugalnas.cli.options import add_limit, add_operators
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import print_columns, print_json, progress
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, one_of
+from frugalnas.progress import Bar
 from frugalnas.spaces.sizes import sizes_of
 
 if TYPE_CHECKING:
@@ -290,8 +292,8 @@ def _measure(parsed: argparse.Namespace) -> None:
     if not path.parent.is_dir():
         raise FrugalnasError(f"--out {path}: there is no folder {path.parent}; make it, or choose another file")
     options = {name: getattr(parsed, name) for name in ("runtime", "device", "batch", "repeats", "seed")}
-    with progress("measuring", parsed.quiet) as on_progress:
-        table = measure_latency(space, **options, progress=on_progress)
+    with closing(Bar("measuring", quiet=parsed.quiet)) as bar:
+        table = measure_latency(space, **options, progress=bar.update)
     table.save(path)
     taken = sorted(table.blocks.values())
     assert table.networks is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from frugalnas.cli.options import add_limit, add_operators, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.score import add_accuracy
 from frugalnas.cli.search import described_table, refuse, supernet_space
-from frugalnas.cli.text import print_columns, print_json, progress
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError, unknown_name
+from frugalnas.progress import Bar
 
 if TYPE_CHECKING:
     from frugalnas.scores import OperatorScores, Score
@@ -201,10 +203,10 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
 def _shrunk(start: Shrinking, take: Callable[[SearchSpace], OperatorScores], what: str, quiet: bool) -> Shrinking:
     """The space at the end of its way."""
     here, most = start, start.most
-    with progress(what, quiet) as told:
+    with closing(Bar(what, quiet=quiet)) as bar:
         while not here.done:
             here = here.next_round(take)
-            told(len(here.drops), most)
+            bar.update(len(here.drops), most)
     return here
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frugalnas.cli.parsing import option
-from frugalnas.cli.text import print_columns, print_json, progress
+from frugalnas.cli.text import print_columns, print_json
 from frugalnas.errors import FrugalnasError
+from frugalnas.progress import Bar
 
 if TYPE_CHECKING:
     from frugalnas.tables import Table
@@ -110,8 +112,8 @@ def _import(parsed: argparse.Namespace) -> None:
         jobs = os.cpu_count() or 1 if parsed.jobs is None else parsed.jobs
         if jobs < 1:
             raise FrugalnasError(f"--jobs {jobs}: at least one process is needed")
-        with progress(parsed.file.name, parsed.quiet, share=True) as on_progress:
-            tables = import_benchmark(parsed.file, name=parsed.name, jobs=jobs, on_progress=on_progress)
+        with closing(Bar(parsed.file.name, quiet=parsed.quiet, share=True)) as bar:
+            tables = import_benchmark(parsed.file, name=parsed.name, jobs=jobs, on_progress=bar.update)
     else:
         tables = [_import_columns(parsed)]
     for table in tables:

@@ -31,18 +31,6 @@ def print_json(content: Any) -> None:
 
 
 @contextmanager
-def progress(what: str, quiet: bool, *, share: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """What is told (done, total) while something goes on; see `runs.progress.Bar`."""
-    from frugalnas.progress import Bar
-
-    bar = Bar(what, quiet=quiet, share=share)
-    try:
-        yield bar.update
-    finally:
-        bar.close()
-
-
-@contextmanager
 def watched(run_dir: Path, quiet: bool, doing: str, told: set[str] | None = None) -> Iterator[list[Callback]]:
     """A display around a run, without the notes in `told`, and after Ctrl-C the line that continues it."""
     from frugalnas.runs.progress import Progress
