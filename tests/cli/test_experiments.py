@@ -97,6 +97,18 @@ def test_a_step_has_the_folders_of_others_and_each_value_of_a_list(tmp_path):
     assert steps["fit-10"][-3:] == ["gin.epochs=10", "--pretrained", str(tmp_path / "encoder")]
 
 
+def test_a_step_has_the_folders_of_all_earlier_ones_that_a_star_fits(tmp_path):
+    steps = {
+        "run-{seed}": "pretrain --seed {seed}",
+        "all": "correlate {run-*} --table {run-2}",
+        "run-last": "x {run-*}",
+    }
+    found = steps_of({"each": {"seed": [1, 2]}, "steps": steps}, tmp_path)
+    runs = [str(tmp_path / f"run-{seed}") for seed in (1, 2)]
+    assert found["all"] == ["correlate", *runs, "--table", runs[1]]
+    assert found["run-last"] == ["x", *runs]
+
+
 def test_a_plan_resumes_what_there_is_and_hands_options_to_the_commands_that_have_them(tmp_path, cli):
     file = tmp_path / "tiny.yaml"
     file.write_text(TINY)

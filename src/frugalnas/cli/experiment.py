@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import itertools
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -128,7 +130,8 @@ def read_experiment(name: str) -> dict[str, Any]:
 def steps_of(experiment: dict[str, Any], out: Path) -> Steps:
     """The commands of a study whose folder is `out`.
 
-    In a command `{NAME}` stands for the folder of the step of this name. A step whose name has `{KEY}` in it is there once for
+    In a command `{NAME}` stands for the folder of the step of this name, with `*` in it for those of all earlier ones that
+    it fits, such as `{supernet-*}`. A step whose name has `{KEY}` in it is there once for
     every value that the study's `each` has for the key, and its command has the value in the same places.
     """
     each, texts = experiment.get("each") or {}, {}
@@ -137,8 +140,14 @@ def steps_of(experiment: dict[str, Any], out: Path) -> Steps:
         for values in itertools.product(*(each[key] for key in keys)):
             chosen = dict(zip(keys, values, strict=True))
             texts[_filled(name, chosen)] = _filled(text, chosen)
-    folders = {name: shlex.quote(str(out / name)) for name in texts}
-    return {name: shlex.split(_filled(text, folders)) for name, text in texts.items()}
+    folders: dict[str, str] = {}
+    steps = {}
+    for name, text in texts.items():
+        for pattern in re.findall(r"\{([^{}]*\*[^{}]*)\}", text):
+            text = text.replace(f"{{{pattern}}}", " ".join(folders[each] for each in fnmatch.filter(folders, pattern)))
+        steps[name] = shlex.split(_filled(text, folders))
+        folders[name] = shlex.quote(str(out / name))
+    return steps
 
 
 def _filled(text: str, values: Mapping[str, Any]) -> str:
