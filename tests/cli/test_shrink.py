@@ -277,6 +277,31 @@ def test_predictors_are_compared_within_it(cli):
     assert allowed_in("p") == [[1, 2, 3, 4]] * 6
 
 
+def test_labels_outside_it_are_not_learnt_from(cli):
+    left, space = without_none(), NASBench201()
+    codes = space.sample(200, np.random.default_rng(0))
+    inside = codes[(codes > 0).all(axis=1)]
+    assert 30 < len(inside) < len(codes)
+    how = ("compare-predictors", "ridge", "--space", "nasbench201", "--operators", left, "--budgets", 10, "--trials", 1)
+    for name, rows in (("all.csv", codes), ("inside.csv", inside)):
+        lines = [f"{space.format(code)},{code.sum()}" for code in rows]
+        Path(name).write_text("\n".join(["architecture,value", *lines]))
+    said = cli(*how, "--labels", "all.csv", "--run-dir", "p", "--quiet")
+    first = int(np.argmax((codes == 0).any(axis=1)))
+    one_line(said, f"all.csv, row {first + 1}: {space.format(codes[first])} is not in what is left of nasbench201")
+    assert not Path("p").exists()
+    assert cli(*how, "--labels", "inside.csv", "--run-dir", "p", "--quiet").code == 0
+    assert allowed_in("p") == [[1, 2, 3, 4]] * 6
+
+
+def test_rows_of_a_table_outside_it_are_left_out(cli):
+    said = cli(
+        "compare-predictors", "ridge", "--operators", without_none(), "--budgets", 10, "--trials", 1, "--run-dir", "p"
+    )
+    assert said.code == 0
+    assert "4,096" in said.out
+
+
 def test_networks_outside_are_not_counted(cli):
     pytest.importorskip("torch")
     left = without_none()

@@ -211,6 +211,7 @@ def test_the_page_and_the_report_show_what_was_dropped(whole, tmp_path, cli):
     assert "operators dropped in 2 rounds" in cli("show", run_dir).out
     page = (run_dir / "report" / "index.html").read_text()
     assert "the round that dropped it" in page
+    assert "baselines were left out" in page
     drawn = cli("report", "operators", run_dir)
     assert drawn.code == 0, drawn.err
     svg = (run_dir / "report" / "operators.svg").read_text()

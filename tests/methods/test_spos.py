@@ -33,7 +33,7 @@ CPU = Compute("cpu")
 
 
 @pytest.mark.parametrize(("method", "paths"), [(spos, "uniform"), (fairnas, "fair")], ids=["spos", "fairnas"])
-def test_the_best_by_accuracy_in_the_supernet_is_retrained(images, tmp_path, without_onnx, method, paths):
+def test_the_best_by_accuracy_in_the_supernet_is_retrained(images, tmp_path, without_onnx, cli, method, paths):
     found = method(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=QUICK, compute=CPU)
     supernet = load_supernet(tmp_path / "run" / "stages" / "01-supernet")
     assert (supernet.recipe.labels, supernet.recipe.paths) == ("true", paths)
@@ -41,6 +41,8 @@ def test_the_best_by_accuracy_in_the_supernet_is_retrained(images, tmp_path, wit
     first = found.to_json()["candidates"][0]
     assert first["score"] == searched.best.value
     assert 0 <= found.test <= 100
+    assert cli("show", tmp_path / "run").code == 0
+    assert "baselines were left out" in (tmp_path / "run" / "report" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("kind", [SPOS, FairNAS])

@@ -14,16 +14,28 @@ if TYPE_CHECKING:
     from frugalnas.spaces import Architecture, Codes, SearchSpace
     from frugalnas.trainings.network import TrainingResult
 
-NETWORKS = ("random", "resnet18")
-"""An architecture drawn from the space, and the residual network at the width that costs as much."""
+NETWORKS = ("random", "resnet18", "resnet34", "mobilenetv3")
+"""An architecture drawn from the space, and known networks, each at the width that costs as much as the winner."""
+MOBILE = ("mobilenet", "fairnas", "shufflenet", "once-for-all")
+"""Spaces of networks that depthwise convolutions make cheap: a residual network of their cost is too narrow to say much."""
 DRAWN = 2_000
 """Architectures of a space that cannot be listed, among which those that cost as much as the winner are looked for."""
 NEAREST = 10
 """Of these one is drawn."""
+STEPS = 64
+"""Widths of a known network between 0 and 1; the first stage of a residual one has as many channels at width 1."""
+INTERVALS = (
+    "Intervals say how far an accuracy may be off because there are no more test images (95 %). "
+    "They do not say how much another training seed would change it."
+)
+"""What the intervals of test accuracies are about, for people."""
 
 
 class Baselines(Part):
-    """A random architecture and a residual network of the winner's cost, trained as it was; `networks` names them."""
+    """A random architecture and a known network of the winner's cost, trained as it was; `networks` names them.
+
+    Where nobody does, the known one is MobileNetV3 in spaces of mobile networks, and ResNet18 elsewhere.
+    """
 
     stage = "baseline"
     known = ("networks",)
@@ -36,7 +48,7 @@ class Baselines(Part):
     def refuse(cls, name: str, settings: Mapping[str, Any]) -> None:
         """Refuse unknown settings, and baselines that there are not."""
         super().refuse(name, settings)
-        networks = settings.get("networks", NETWORKS)
+        networks = settings.get("networks", ())
         if not isinstance(networks, (list, tuple)):
             raise FrugalnasError(f"{name}.networks is {networks!r}; it is a list of some of {', '.join(NETWORKS)}")
         for each in networks:
@@ -46,7 +58,8 @@ class Baselines(Part):
     @property
     def networks(self) -> tuple[str, ...]:
         """Which are trained: none where nothing is retrained."""
-        return tuple(self.settings.get("networks", NETWORKS)) if self.retraining.top else ()
+        plain = "mobilenetv3" if self.method.spaces.retrained.name in MOBILE else "resnet18"
+        return tuple(self.settings.get("networks", ("random", plain))) if self.retraining.top else ()
 
     @property
     def retraining(self) -> Retraining:
@@ -101,13 +114,15 @@ def as_costly(name: str, space: SearchSpace, winner: Codes, seed: int) -> Archit
         winner: the architecture, shape [genes].
         seed: of what is drawn.
     """
-    from frugalnas.spaces import Architecture, ResNet
+    from frugalnas.registry import SPACES
+    from frugalnas.spaces import Architecture
+    from frugalnas.spaces.known import known
 
     macs = float(space.count("macs", winner[None])[0])
     if name == "random":
         return Architecture(space, _drawn(space, winner, macs, seed), "a random architecture of the winner's cost")
     sizes = {each: getattr(space, each) for each in ("input_size", "classes")}
-    whole = ResNet(**sizes)
+    whole = SPACES.create({"name": known(name).space, "options": sizes})
     code = whole.parse(name)
     width = _width(whole, code, macs)
     return Architecture(whole.with_options(width=width), code, f"{name} at width {width:g}")
@@ -124,7 +139,7 @@ def _drawn(space: SearchSpace, winner: Codes, macs: float, seed: int) -> Codes:
     others = codes[space.network_ids(codes) != space.network_ids(winner[None])]
     if not len(others):
         raise FrugalnasError(
-            "the limits leave no other network than the winner to compare it with; set baselines.networks to [resnet18]"
+            "the limits leave no other network than the winner to compare it with; leave random out of `baselines.networks`"
         )
     away = np.abs(space.count("macs", others) - macs)
     near = others[np.argsort(away, kind="stable")[:NEAREST]]
@@ -132,17 +147,20 @@ def _drawn(space: SearchSpace, winner: Codes, macs: float, seed: int) -> Codes:
 
 
 def _width(space: SearchSpace, code: Codes, macs: float) -> float:
-    """The width, in channels of the first stage over 64, at which a residual network is nearest to a cost."""
+    """The width, in steps of a 64th, at which a network is nearest to a cost."""
     from bisect import bisect_left
 
-    from frugalnas.networks.resnet import CHANNELS
+    from frugalnas.networks import build, weightless
+    from frugalnas.networks.counting import count_network
 
-    def cost(channels: int) -> float:
-        return float(space.with_options(width=channels / CHANNELS).count("macs", code[None])[0])
+    def cost(steps: int) -> float:
+        wide = space.with_options(width=steps / STEPS)
+        with weightless():  # of this one network: a table of all that the space has would take longer
+            network = build(wide, code)
+        return float(count_network(network, wide.input_size).macs)  # type: ignore[attr-defined]  # a known one's has it
 
     above = 1
     while cost(above) < macs:
         above *= 2
     least = bisect_left(range(1, above), macs, key=cost) + 1
-    nearest = min(max(least - 1, 1), least, key=lambda channels: abs(cost(channels) - macs))
-    return nearest / CHANNELS
+    return min(max(least - 1, 1), least, key=lambda steps: abs(cost(steps) - macs)) / STEPS

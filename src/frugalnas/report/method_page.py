@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.methods.baselines import INTERVALS
 from frugalnas.progress import duration
 from frugalnas.report.certainty import Certainty
 from frugalnas.report.page import (
@@ -22,6 +23,7 @@ from frugalnas.report.page import (
     tag,
 )
 from frugalnas.runs.folder import RunFolder
+from frugalnas.spaces.known import known
 
 if TYPE_CHECKING:
     from frugalnas.methods.kind import MethodResult
@@ -54,7 +56,7 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
     elif won:
         sections["The best architectures"] = _candidates(run, None)
     if won and not run.failure and hasattr(run.method, "baselines"):
-        sections["Against what nobody searched"] = _baselines(run)
+        sections["Against what nobody searched for these images"] = _baselines(run)
     trained = [f"retrain-{place}" for place in range(1, len(run.results.get("retrain", [])) + 1)]
     if "operators" in figures:
         drawn = figure(figures["operators"], "Operators and the rounds that dropped them", _CAPTIONS["operators"])
@@ -189,7 +191,7 @@ def _searched(run: MethodResult) -> list[str]:
         said.append(f"Retraining: {count.lower()} from scratch with true labels, {epochs} epochs{chosen}.")
         if trained[0].test is not None:
             images = trained[0].test.images
-            said.append(f"Test: {images:,} images that nothing was chosen by, looked at once, at the end.")
+            said.append(f"Test: {images:,} images that nothing was chosen by, looked at once, at the end. {INTERVALS}")
     return said
 
 
@@ -236,11 +238,14 @@ def _baselines(run: MethodResult) -> list[Markup]:
         )
     stands = [f"{name.capitalize()}: {said.rpartition(': ')[2]}." for name, said in compared(run) if ": " in said]
     headings = ["", "architecture", "parameters", "multiply-adds", "validation", "test (95 %)"]
-    about = (
-        "Random: an architecture drawn from the same space. resnet18: the residual network, at the width that costs as much as the "
-        "winner. Both are trained as the winner was, from the same seed."
-    )
-    return [table(headings, rows, len(headings) - 2), tag("p", about, cls="sub"), listing(stands)]
+    about = [
+        f"{name}: an architecture drawn from the same space."
+        if name == "random"
+        else f"{name}: {known(name).source}; at the width at which it costs as much as the winner."
+        for name in (each["name"] for each in result["baselines"])
+    ]
+    about += ["Each is trained as the winner was, from the same seed.", INTERVALS]
+    return [table(headings, rows, len(headings) - 2), tag("p", " ".join(about), cls="sub"), listing(stands)]
 
 
 def doubts_of(sure: Certainty, unit: str, by_accuracy: bool) -> list[str]:

@@ -149,7 +149,10 @@ def parse_architectures(file: Path, space: SearchSpace, texts: list[Any]) -> Cod
     valid = space.valid(parsed)
     if not valid.all():
         row = int(np.flatnonzero(~valid)[0])
-        raise FrugalnasError(f"{file}, row {row + 1}: {texts[row]} is not an architecture of {space.name}")
+        wrong = f"is not an architecture of {space.name}"
+        if space.limits:
+            wrong = f"is not in what is left of {space.name}; remove such rows, or leave `operators` and limits out"
+        raise FrugalnasError(f"{file}, row {row + 1}: {texts[row]} {wrong}")
     return parsed
 
 
