@@ -24,11 +24,6 @@ NEAREST = 10
 """Of these one is drawn."""
 STEPS = 64
 """Widths of a known network between 0 and 1; the first stage of a residual one has as many channels at width 1."""
-INTERVALS = (
-    "Intervals say how far an accuracy may be off because there are no more test images (95 %). "
-    "They do not say how much another training seed would change it."
-)
-"""What the intervals of test accuracies are about, for people."""
 
 
 class Baselines(Part):

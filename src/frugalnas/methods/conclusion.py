@@ -11,7 +11,6 @@ import numpy as np
 from scipy.stats import binomtest
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.methods.baselines import INTERVALS
 from frugalnas.methods.spaces import alive
 from frugalnas.networks.exporting import export
 from frugalnas.networks.models import ModelCard, card_of, described, load, save_model
@@ -143,7 +142,6 @@ def conclude(
             }
             for name, each in baselines.items()
         ],
-        "intervals": INTERVALS,
         "trained": bool(trained),
         "network": network,
         "exported": exported,

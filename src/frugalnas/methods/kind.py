@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     from frugalnas.spaces import Codes, SearchSpace
 
 _LATER: Any = None
+INTERVALS = (
+    "Intervals say how far an accuracy may be off because there are no more test images (95 %). "
+    "They do not say how much another training seed would change it."
+)
+"""What the intervals of test accuracies are about, for people."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,7 @@ class MethodResult:
                 }
                 for stage in self.stages
             ],
+            **({"intervals": INTERVALS} if self.trained else {}),
             **(self.concluded or {}),
         }
 

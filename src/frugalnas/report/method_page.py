@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.methods.baselines import INTERVALS
+from frugalnas.methods.kind import INTERVALS
 from frugalnas.progress import duration
 from frugalnas.report.certainty import Certainty
 from frugalnas.report.page import (
