@@ -166,6 +166,11 @@ def seen(tmp_path_factory):
     return path
 
 
+SIMPLE = DARTS(width=4, layers=3)
+SIMPLE = SIMPLE.restrict(SIMPLE.allowed & np.isin(np.arange(SIMPLE.allowed.shape[1]) % 8, [3, 4]))
+"""Cells of two operations, which are shrunk in less time."""
+
+
 def trained(folder: Path, space: SearchSpace, images: Path) -> Path:
     pytest.importorskip("torch")
     from frugalnas.trainings.supernet import train_supernet
@@ -205,7 +210,7 @@ def test_a_limit_that_no_operator_of_any_layer_meets_is_one_line(cli, layers):
 @pytest.mark.parametrize(
     ("space", "rule"),
     [
-        (DARTS(width=4, layers=3), "one-by-one"),
+        (SIMPLE, "one-by-one"),
         (DARTS(width=4, layers=3, duplicates=False), "abs-darts"),
         (FairNAS(width=0.1), "abs-fairnas"),
         (NASBench201(width=2, cells=1), "one-by-one"),
@@ -344,6 +349,19 @@ def test_what_does_not_fit_is_one_line(cli):
 def test_rules_that_drop_more_than_there_is_are_refused(cli):
     said = cli("shrink", *TABLE, "--rule", "abs-nasbench201", "--operators", without_none(), "--out", "it.json")
     one_line(said, "abs-nasbench201 drops 20 operators, but nasbench201 has 24 at 6 places")
+
+
+@pytest.mark.parametrize("method", ["fairnas", "abs"])
+def test_layers_that_cannot_be_trained_fairly_are_named(cli, seen, method):
+    space = FairNAS()
+    left = space.allowed.copy()
+    left[3, 2:] = False
+    write_operators("ragged.json", space.restrict(left))
+    rule = ("--set", "shrinking.shrinker=abs-fairnas", "--set", "shrunk.recipe=fairnas", "--until", "1e7")
+    how = ("--space", "fairnas", "--data", seen, "--operators", "ragged.json", "--set", "space.width=0.1", "--dry-run")
+    said = cli(method, *how, *(rule if method == "abs" else ()))
+    assert "most have 6, layer 3 has 2; take uniform" in said.err.splitlines()[-1]
+    assert said.code != 0
 
 
 def test_files_that_do_not_fit_are_one_line(cli):

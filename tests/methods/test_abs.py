@@ -291,7 +291,9 @@ def test_layers_that_may_be_unequally_wide_have_no_fair_paths(tmp_path):
     settings = {**QUICK, "shrinking.shrinker": "abs-fairnas", "shrinking.drop": 1, "shrunk.paths": "fair"}
     settings |= {"shrinking.until": 1e7, "shrinking.score": "macs"}
     settled(tmp_path / "images.npz", settings, fn.FairNAS(width=0.1))
-    with pytest.raises(FrugalnasError, match=r"shrunk\.paths fair needs .*, but those of mobilenet have from 6 to 7"):
+    with pytest.raises(
+        FrugalnasError, match=r"paths 'fair' do not fit mobilenet: its genes have from 6 to 7 .*layer 0 has 6"
+    ):
         settled(tmp_path / "images.npz", settings, fn.MobileNet(width=0.1))
 
 

@@ -235,18 +235,16 @@ class Rounds(Part):
             part: that trains it.
         """
         from frugalnas.supernets import SupernetRecipe
+        from frugalnas.supernets.paths import path_sampler
 
         paths, start = SupernetRecipe.load(part.how["recipe"], part.how["settings"]).paths, self.start
-        if paths == "fair" and not (self.rule.each_place and len(set(start.allowed.sum(axis=1).tolist())) == 1):
-            why = (
-                f"the rule {self.rule.name} drops the least of all layers"
-                if not self.rule.each_place
-                else f"those of {start.name} have from {start.allowed.sum(axis=1).min()} to {start.allowed.sum(axis=1).max()}"
-            )
+        if paths == "fair" and not self.rule.each_place:
             raise FrugalnasError(
-                f"{part.name}.paths fair needs equally many operators in every layer, but {why}; take "
-                f"`{self.name}.shrinker`=abs-fairnas on a space such as fairnas, or `{part.name}.paths`=uniform"
+                f"{part.name}.paths fair needs equally many operators in every layer, but the rule {self.rule.name} drops the "
+                f"least of all layers; take `{self.name}.shrinker`=abs-fairnas, or `{part.name}.paths`=uniform"
             )
+        if paths == "fair":  # layers that are equally wide stay so
+            path_sampler(paths, self.method.spaces.searched.restrict(start.allowed), 1, 0)
         by_gene = any(step.by == "gene" != self.rule.by for step in self.foreseen.steps)
         if by_gene and (paths == "projected-shared" or (paths == "projected" and getattr(start, "duplicates", True))):
             raise FrugalnasError(
