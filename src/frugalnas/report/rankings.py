@@ -19,6 +19,7 @@ from frugalnas.searches.scoring import score_title
 from frugalnas.spaces import FloatArray
 from frugalnas.studies.published import PublishedTau
 from frugalnas.studies.rankings import Study, TableRanking
+from frugalnas.studies.statistics import mean_and_deviation
 
 STATISTICS = {"tau": "Kendall's tau", "within": "tau within equal parameters"}
 """What the figures over epochs show."""
@@ -63,7 +64,7 @@ def ranking_numbers(study: Study, published: Sequence[PublishedTau] = ()) -> dic
                     "epoch": epoch,
                     "seeds": [ranking.seed for ranking in members],
                     **_over_seeds(members),
-                    "winner_accuracy": _mean_and_deviation([ranking.value for ranking in members]),
+                    "winner_accuracy": mean_and_deviation([ranking.value for ranking in members]),
                     "winner_place": [ranking.place for ranking in members],
                 }
             )
@@ -156,16 +157,7 @@ def _over_seeds(members: list[TableRanking]) -> dict[str, Any]:
     """Mean and standard deviation of every statistic."""
     records = [_statistics(ranking.correlation) for ranking in members]
     names = [name for name in records[0] if name != "architectures"]
-    return {name: _mean_and_deviation([record.get(name, np.nan) for record in records]) for name in names}
-
-
-def _mean_and_deviation(values: list[float]) -> list[float | None]:
-    """[mean, standard deviation], None where there is none."""
-    sample = np.array(values, np.float64)
-    mean = float(sample.mean())
-    if not np.isfinite(mean):
-        return [None, None]
-    return [mean, float(sample.std(ddof=1)) if len(sample) > 1 else None]
+    return {name: mean_and_deviation([record.get(name, np.nan) for record in records]) for name in names}
 
 
 def _without_nan(record: dict[str, Any]) -> dict[str, Any]:

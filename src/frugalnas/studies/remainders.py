@@ -20,6 +20,7 @@ from frugalnas.shrinking import Shrinker, Shrinking, TableScore, shrinker_for
 from frugalnas.shrinking.shrinker import Worth
 from frugalnas.spaces import Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.studies.correlation import column_of, groups_of
+from frugalnas.studies.statistics import mean_and_deviation
 from frugalnas.tables import Table, open_table
 
 if TYPE_CHECKING:
@@ -107,20 +108,14 @@ class Remainders:
                 "score": score,
                 "seeds": [each.seed for each in seeds],
                 "sizes": list(self.sizes),
-                "best": [_over_seeds([each.best[place] for each in seeds]) for place in range(len(self.sizes))],
-                "share": [_over_seeds([each.share[place] for each in seeds]) for place in range(len(self.sizes))],
+                "best": [mean_and_deviation([each.best[place] for each in seeds]) for place in range(len(self.sizes))],
+                "share": [
+                    mean_and_deviation([each.share[place] for each in seeds]) for place in range(len(self.sizes))
+                ],
                 "ranks": [list(each.ranks) for each in seeds],
             }
             for (table, score), seeds in lines.items()
         ]
-
-
-def _over_seeds(values: Sequence[float | None]) -> list[float | None]:
-    """[mean, deviation], None where it is not defined."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return [None, None]
-    return [float(np.mean(known)), float(np.std(known, ddof=1)) if len(known) > 1 else None]
 
 
 def compare_shrinking(

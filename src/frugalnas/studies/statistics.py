@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -84,6 +84,19 @@ def bootstrap_mean(sample: FloatArray, seed: int = 0) -> tuple[float, float, flo
 def estimated(sample: FloatArray) -> list[float] | None:
     """[mean, low, high] of a sample as plain data, None where it has no value; see `bootstrap_mean`."""
     return list(bootstrap_mean(sample)) if np.isfinite(sample).any() else None
+
+
+def mean_and_deviation(values: Sequence[float | None]) -> list[float | None]:
+    """[mean, standard deviation of a sample] as plain data; None for what one value, or a missing one, does not define.
+
+    Example:
+        >>> mean_and_deviation([1.0, 3.0]), mean_and_deviation([1.0]), mean_and_deviation([1.0, None])
+        ([2.0, 1.4142135623730951], [1.0, None], [None, None])
+    """
+    sample = np.array(values, np.float64)
+    if not sample.size or not np.isfinite(sample).all():
+        return [None, None]
+    return [float(sample.mean()), float(sample.std(ddof=1)) if len(sample) > 1 else None]
 
 
 def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
