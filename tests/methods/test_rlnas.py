@@ -28,7 +28,7 @@ from frugalnas.runs.progress import Callback
 from frugalnas.runs.stages import load_stages
 from frugalnas.scores import Angle, AngleTable, Score
 from frugalnas.searches import SearchResult
-from frugalnas.searches.ledger import Query
+from frugalnas.searches.ledger import Queries
 from frugalnas.supernets import SupernetRecipe
 from frugalnas.training import Compute, Recipe
 from frugalnas.trainings.network import load_training
@@ -430,7 +430,7 @@ class Skips(Score):
 
 
 def test_a_network_that_does_not_see_its_images_never_wins():
-    found = SearchResult(SPACE, (), "nothing was searched", 0.0)
+    found = SearchResult(SPACE, Queries(SPACE), "nothing was searched", 0.0)
     best = best_of(found, Skips(SPACE))
     assert len(alive(SPACE, best.codes)) == len(best.codes)
     assert SPACE.format(best.codes[0]) in {EDGE.format("skip_connect"), EDGE.format("avg_pool_3x3")}
@@ -444,7 +444,8 @@ def test_in_layers_the_largest_angle_is_computed_and_not_only_searched():
     table = rng.uniform(0.1, 1.0, (genes, values, 3)) + np.array([0.0, 1.0, 1.0])
     score = Angle(space, AngleTable(np.array([1.0, 2.0, 2.0]), table))
     codes = space.sample(30, rng)
-    queries = tuple(Query(code, float(value), {}, None) for code, value in zip(codes, score(codes), strict=True))
+    queries = Queries(space)
+    queries.extend(codes, score(codes), {}, [None] * len(codes))
     best = best_of(SearchResult(space, queries, "done", 0.0), score)
     assert best.scores[0] > score(codes).max()
     assert space.valid(best.codes).all()

@@ -10,7 +10,8 @@ import user_code
 
 from frugalnas.errors import FrugalnasError, RunFolderError
 from frugalnas.evaluation import FunctionEvaluator
-from frugalnas.searches import Budget, Ledger, Query, SearchResult, load_search, resume, search
+from frugalnas.searches import Budget, Ledger, SearchResult, load_search, resume, search
+from frugalnas.searches.ledger import Queries
 from frugalnas.spaces import NASBench201
 from frugalnas.strategies import RandomSearch
 from frugalnas.studies import compare
@@ -68,20 +69,21 @@ def test_the_same_network_at_the_same_fidelity_is_answered_from_the_record():
 
 def test_the_best_is_the_best_of_the_most_thorough():
     codes = SPACE.sample(6, np.random.default_rng(0))
-    given = [(9.0, 1.0), (np.nan, None), (5.0, 3.0), (8.0, 1.0), (6.0, 3.0), (4.0, 3.0)]
-    queries = tuple(Query(code, value, {}, None, level) for code, (value, level) in zip(codes, given, strict=True))
+    values, levels = np.array([[9.0, np.nan, 5.0, 8.0, 6.0, 4.0], [1.0, np.nan, 3.0, 1.0, 3.0, 3.0]])
+    queries = Queries(SPACE)
+    queries.extend(codes, values, {}, [None] * 6, {"fidelity": levels})
     result = SearchResult(SPACE, queries, "", 0.0)
     assert result.best_row == 4
     assert result.best.value == 6.0
     assert result.best_so_far.tolist() == [9, 9, 5, 5, 6, 6]
-    whole = SearchResult(SPACE, (*queries, Query(codes[0], 2.0)), "", 0.0)
-    assert whole.best.value == 2.0, "none is as thorough as one without a fidelity"
     for parts in ([6], [1, 5], [3, 2, 1], [1] * 6):
         ledger, start = Ledger(SPACE), 0
         for part in parts:
-            ledger.take(result.told, start, start + part)
+            ledger.take(queries, start, start + part)
             start += part
         assert ledger.best_value == 6.0
+    queries.extend(codes[:1], np.array([2.0]), {}, [None])
+    assert result.best.value == 2.0, "none is as thorough as one without a fidelity"
 
 
 def test_a_run_shows_its_most_thorough(tmp_path, cli):

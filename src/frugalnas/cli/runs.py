@@ -149,7 +149,7 @@ def _ranked(result: SearchResult, by: str, run_dir: Path) -> list[dict[str, Any]
             "id": number,
             "value": query.value,
             "metrics": dict(query.metrics),
-            "seconds": _seconds(run_dir / "evaluations" / result.told.folder_of(number - 1)),
+            "seconds": _seconds(run_dir / "evaluations" / result.queries.folder_of(number - 1)),
             "architecture": result.space.format(query.code),
         }
         for rank, ((*_, number), query) in enumerate(sorted(scored, key=lambda entry: entry[0]), 1)

@@ -123,7 +123,7 @@ def read_fronts(
         value: what its value is called, with its unit.
         evaluator: the table that answered, None where none did.
     """
-    metrics = {name: result.told.metric(name) for name in result.told.names}
+    metrics = {name: result.queries.metric(name) for name in result.queries.names}
     table = None
     if evaluator is not None:
         codes = evaluator.opened.codes

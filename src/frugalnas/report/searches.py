@@ -106,7 +106,7 @@ class Summary:
         self.architecture = result.architecture
         self.counts, self.uncounted = _counts(result)
         self.counted_network = result.space.counted_for
-        self.metric_totals = {name: float(np.nansum(result.told.metric(name))) for name in result.told.names}
+        self.metric_totals = {name: float(np.nansum(result.queries.metric(name))) for name in result.queries.names}
         self.standing = None if table is None else _standing(result, table)
         self.fronts = read_fronts(result, costs, value=self.unit, evaluator=table) if costs else None
         self.pareto = None if self.fronts is None else self.fronts.to_json(result)

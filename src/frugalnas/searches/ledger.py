@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from typing import Any, TypeAlias, overload
@@ -64,16 +64,6 @@ class Queries(Sequence[Query]):
         self._marks: dict[str, Growing] = {}
         self._measured: list[tuple[str, ...]] = []
         self._which = Growing(np.uint16)  # of the sets of metrics that evaluations came with
-
-    @classmethod
-    def of(cls, space: SearchSpace, queries: Iterable[Query]) -> Queries:
-        """The same queries in arrays."""
-        made = cls(space)
-        for query in queries:
-            columns = {name: np.array([value]) for name, value in query.metrics.items()}
-            marks = {} if query.fidelity is None else {"fidelity": np.array([query.fidelity])}
-            made.extend(query.code[None], np.array([query.value]), columns, (query.error,), marks)
-        return made
 
     def extend(
         self,

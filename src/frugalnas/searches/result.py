@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,31 +28,21 @@ class SearchResult(Shown):
     """
 
     space: SearchSpace
-    queries: Sequence[Query]
+    queries: Queries
     stop: str
     seconds: float
     optimum: float | None = None
     run_dir: Path | None = None
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.queries, Queries):
-            object.__setattr__(self, "queries", Queries.of(self.space, self.queries))
-
-    @property
-    def told(self) -> Queries:
-        """The queries as arrays."""
-        assert isinstance(self.queries, Queries)
-        return self.queries
-
     @property
     def codes(self) -> Codes:
         """Architectures as they were asked for, shape [queries, genes]."""
-        return self.told.codes
+        return self.queries.codes
 
     @property
     def values(self) -> NDArray[np.float64]:
         """What they were worth, NaN where the evaluation failed, shape [queries]."""
-        return self.told.values
+        return self.queries.values
 
     @property
     def best(self) -> Query:
@@ -63,7 +52,7 @@ class SearchResult(Shown):
             FrugalnasError: where every evaluation failed.
         """
         if not np.isfinite(self.values).any():
-            why = usual_error(self.told)
+            why = usual_error(self.queries)
             raise FrugalnasError(f"no evaluation succeeded: {self.stop if why in self.stop else why}")
         return self.queries[self.best_row]
 
@@ -90,7 +79,7 @@ class SearchResult(Shown):
     @property
     def _standing(self) -> NDArray[np.float64]:
         """A number that is the larger the better a query is, minus infinity where it failed, shape [queries]."""
-        found, levels = np.isfinite(self.values), self.told.levels
+        found, levels = np.isfinite(self.values), self.queries.levels
         if levels is None:
             return np.where(found, self.values, -np.inf)
         order = np.unique(np.column_stack([levels, np.where(found, self.values, 0.0)]), axis=0, return_inverse=True)[1]

@@ -283,7 +283,7 @@ class ComparisonRun(Grid):
         entry = next(entry for entry in config["strategies"] if label_of(entry) == label)
         budget = Budget(queries=config["queries"], until_optimum=config["until_optimum"])
         found = search(_strategy(entry, space, seed), evaluator, budget)
-        if found.told.levels is not None:
+        if found.queries.levels is not None:
             raise FrugalnasError(
                 f"{label} asks for fidelities, and a comparison counts queries that are alike; leave it out"
             )
@@ -295,10 +295,10 @@ class ComparisonRun(Grid):
             "seconds": round(found.seconds, 3),
             "optimum": found.optimum,
             "queries": [
-                {"code": code, "value": value, "error": found.told.errors.get(row)}
+                {"code": code, "value": value, "error": found.queries.errors.get(row)}
                 for row, (code, value) in enumerate(told)
             ],
-            "metrics": {name: without_nan(found.told.metric(name)) for name in found.told.names},
+            "metrics": {name: without_nan(found.queries.metric(name)) for name in found.queries.names},
         }
         return line, None
 
