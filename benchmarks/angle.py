@@ -25,7 +25,7 @@ import torch
 from frugalnas.evaluation import Evaluations
 from frugalnas.scores import Angle, angle_table, largest_angle, rule_for, tensor_names, triples
 from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench201, OnceForAll, SearchSpace
-from frugalnas.strategies.genetic import PRESETS, genetic_paper
+from frugalnas.strategies.genetic import GENERATIONS, genetic_paper
 from frugalnas.supernets import supernet_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "scores"))
@@ -78,7 +78,7 @@ def angles(supernet: torch.nn.Module, before: Weights, after: Weights, rule: str
 def genetic(space: SearchSpace, score: Angle, seed: int) -> float:
     """The largest angle that genetic search finds with the papers' settings and budget."""
     strategy = genetic_paper(space, seed=seed, preset="mobilenet")
-    for _ in range(PRESETS["mobilenet"].generations):
+    for _ in range(GENERATIONS):
         trials = strategy.ask()
         strategy.tell(trials, Evaluations(score(trials.codes)))
     return float(strategy.values.max())

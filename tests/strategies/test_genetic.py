@@ -14,7 +14,7 @@ from test_strategies import THREE_OPERATIONS, step, whole_numbers
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations
 from frugalnas.spaces import DARTS, FairNAS, MobileNet, NASBench101, NASBench201, OnceForAll, ShuffleNet
-from frugalnas.strategies.genetic import PRESETS, GeneticSearch, genetic_paper
+from frugalnas.strategies.genetic import GENERATIONS, PRESETS, GeneticSearch, genetic_paper
 from frugalnas.testing import StrategyConformance
 from frugalnas.testing.checks import landscape
 
@@ -165,9 +165,8 @@ def test_search_beats_random_search_on_a_large_space() -> None:
 
 
 def test_papers_settings() -> None:
-    preset = PRESETS["nasbench201"]
-    assert preset.evaluations == 2_000
-    assert all(PRESETS[name].evaluations == 1_000 for name in ("darts", "mobilenet", "spos", "fairnas"))
+    evaluations = {name: GENERATIONS * preset["population"] for name, preset in PRESETS.items()}
+    assert evaluations == {"nasbench201": 2_000, **dict.fromkeys(("darts", "mobilenet", "spos", "fairnas"), 1_000)}
     strategy = genetic_paper(SPACE, seed=3)
     assert (strategy.initial, strategy.population, strategy.parents) == (100, 100, 30)
     assert (strategy.mutations, strategy.crossovers, strategy.mutation_rate) == (50, 50, 0.1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -127,35 +126,18 @@ class GeneticSearch(Strategy):
         self._queue = [self.space.as_codes(code) for code in memory["queue"]]
 
 
-@dataclass(frozen=True)
-class GeneticPreset:
-    """What a paper's program searched with; the fields are options of `GeneticSearch`, but for `generations`.
-
-    Attributes:
-        generations: how many, the initial sample among them.
-    """
-
-    population: int
-    parents: int
-    mutations: int
-    crossovers: int
-    mutation_rate: float
-    generations: int = 20
-
-    @property
-    def evaluations(self) -> int:
-        """Architectures evaluated at most: the budget of a run."""
-        return self.population * self.generations
-
-
-PRESETS: dict[str, GeneticPreset] = {
-    "nasbench201": GeneticPreset(100, 30, 50, 50, 0.1),
-    "darts": GeneticPreset(50, 10, 25, 25, 0.1),
-    "mobilenet": GeneticPreset(50, 10, 25, 25, 0.1),
-    "spos": GeneticPreset(50, 10, 25, 25, 0.5),
-    "fairnas": GeneticPreset(50, 10, 25, 25, 0.5),
+GENERATIONS = 20
+"""How many the papers' programs searched, the initial sample among them."""
+_HUNDRED = {"population": 100, "parents": 30, "mutations": 50, "crossovers": 50, "mutation_rate": 0.1}
+_FIFTY = {"population": 50, "parents": 10, "mutations": 25, "crossovers": 25, "mutation_rate": 0.1}
+PRESETS: dict[str, dict[str, Any]] = {
+    "nasbench201": _HUNDRED,
+    "darts": _FIFTY,
+    "mobilenet": _FIFTY,
+    "spos": {**_FIFTY, "mutation_rate": 0.5},
+    "fairnas": {**_FIFTY, "mutation_rate": 0.5},
 }
-"""RLNAS's settings for three spaces, and those with which ABS searched the spaces of SPOS and FairNAS."""
+"""RLNAS's settings for three spaces, and those with which ABS searched the spaces of SPOS and FairNAS, as options."""
 
 
 def genetic_paper(
@@ -176,8 +158,7 @@ def genetic_paper(
     """
     name = preset or (space.name if space.name in PRESETS else "mobilenet")
     one_of("preset of genetic search", name, PRESETS)
-    options = {option: value for option, value in asdict(PRESETS[name]).items() if option != "generations"}
-    return GeneticSearch(space, seed=seed, initial=initial, **options)
+    return GeneticSearch(space, seed=seed, initial=initial, **PRESETS[name])
 
 
 def _inherited_together(space: SearchSpace) -> IntArray:
