@@ -182,18 +182,13 @@ def _drawn(found: Found, spec: SplitSpec, sizes: Mapping[str, int], skipped: Map
     labels = found.parts["train"].labels
     rng = np.random.default_rng([spec.seed, 0x5917])
     parts: dict[str, tuple[str, IntArray]] = {}
-    if "test" in found.parts:
-        parts["test"] = ("test", _rest(sizes["test"], skipped.get("test", ()), []))
-    elif spec.test and labels is not None:
-        held = _stratified(remaining, labels, rng, share=spec.test)
-        parts["test"] = ("train", held)
-        remaining = np.setdiff1d(remaining, held)
-    if "val" in found.parts and not spec.replace_val:
-        parts["val"] = ("val", _rest(sizes["val"], skipped.get("val", ()), []))
-    elif (spec.val or spec.val_per_class) and labels is not None:
-        held = _stratified(remaining, labels, rng, share=spec.val, each=spec.val_per_class)
-        parts["val"] = ("train", held)
-        remaining = np.setdiff1d(remaining, held)
+    for part, share, each in (("test", spec.test, None), ("val", spec.val, spec.val_per_class)):
+        if part in found.parts and not (part == "val" and spec.replace_val):
+            parts[part] = (part, _rest(sizes[part], skipped.get(part, ()), []))
+        elif (share or each) and labels is not None:
+            held = _stratified(remaining, labels, rng, share=share, each=each)
+            parts[part] = ("train", held)
+            remaining = np.setdiff1d(remaining, held)
     parts["train"] = ("train", remaining)
     return Split(spec, sizes, {name: parts[name] for name in PARTS if name in parts}, skipped)
 

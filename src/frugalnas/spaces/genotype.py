@@ -96,10 +96,9 @@ class Genotype:
     @classmethod
     def from_fields(cls, fields: Mapping[str, object]) -> Genotype:
         """The genotype of plain lists, as JSON and YAML hold them."""
-        known = ("normal", "normal_concat", "reduce", "reduce_concat")
         for field in fields:
-            if field not in known:
-                raise FrugalnasError(f"a genotype has no {field!r}; it has {', '.join(known)}")
+            if field not in _PARTS:
+                raise FrugalnasError(f"a genotype has no {field!r}; it has {', '.join(_PARTS)}")
         for field in ("normal", "reduce"):
             if field not in fields:
                 raise FrugalnasError(f"the genotype lacks {field!r}: two (operation, state) pairs for each node")
@@ -126,6 +125,9 @@ class Genotype:
         )
 
 
+_PARTS = ("normal", "normal_concat", "reduce", "reduce_concat")
+
+
 def _arguments(text: str) -> dict[str, object]:
     """The arguments of `Genotype(...)`, by name."""
     with warnings.catch_warnings():
@@ -133,10 +135,9 @@ def _arguments(text: str) -> dict[str, object]:
         call = ast.parse(text, mode="eval").body
     if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.func.id != "Genotype":
         raise ValueError("write one Genotype(...) and nothing else")
-    names = ("normal", "normal_concat", "reduce", "reduce_concat")
-    if len(call.args) > len(names):
-        raise ValueError(f"a genotype has four parts: {', '.join(names)}")
-    fields = {name: _literal(value) for name, value in zip(names, call.args, strict=False)}
+    if len(call.args) > len(_PARTS):
+        raise ValueError(f"a genotype has four parts: {', '.join(_PARTS)}")
+    fields = {name: _literal(value) for name, value in zip(_PARTS, call.args, strict=False)}
     for keyword in call.keywords:
         fields[str(keyword.arg)] = _literal(keyword.value)
     return fields

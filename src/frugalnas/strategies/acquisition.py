@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from frugalnas.errors import one_of
 from frugalnas.predictors import Prediction
 from frugalnas.spaces import IntArray
-from frugalnas.strategies.failures import Chance
+from frugalnas.strategies.failures import weighed
 
 Values = NDArray[np.float64]
 
@@ -107,7 +107,7 @@ def scores(
     prediction: Prediction,
     best: float,
     rng: np.random.Generator,
-    chance: Chance | None = None,
+    chance: Values | None = None,
     worst: float = 0.0,
 ) -> Values:
     """The acquisition score of every architecture, shape [n].
@@ -117,12 +117,12 @@ def scores(
         prediction: what a predictor thinks of n architectures.
         best: the best value so far, in the predictor's units.
         rng: for the two that draw.
-        chance: of each architecture to succeed; None: all do.
+        chance: logarithm of each architecture's to succeed, shape [n]; None: all do.
         worst: what a failure is worth, in the predictor's units.
     """
     one_of("acquisition", name, ACQUISITIONS)
     score = ACQUISITIONS[name](prediction, best, rng)
-    return score if chance is None else chance.weighed(score, worst, name)
+    return weighed(score, chance, worst, name)
 
 
 def best_batch(
@@ -133,7 +133,7 @@ def best_batch(
     eligible: NDArray[np.bool_],
     n: int,
     rng: np.random.Generator,
-    chance: Chance | None = None,
+    chance: Values | None = None,
     worst: float = 0.0,
 ) -> IntArray:
     """The rows of up to `n` architectures to evaluate together, all of different networks.
@@ -151,7 +151,7 @@ def best_batch(
         eligible: which may be chosen, shape [m].
         n: how many.
         rng: for ties, which are broken at random, and the two acquisitions that draw.
-        chance: of each architecture to succeed; None: all do.
+        chance: logarithm of each architecture's to succeed, shape [m]; None: all do.
         worst: what a failure is worth, in the predictor's units.
     """
     shuffled = rng.permutation(np.flatnonzero(eligible))
@@ -169,7 +169,7 @@ def best_batch(
     shortlist = ranked[np.sort(first)[:most]]
     if len(shortlist) <= 1:
         return shortlist
-    prediction, chance = prediction.take(shortlist), None if chance is None else chance.take(shortlist)
+    prediction, chance = prediction.take(shortlist), None if chance is None else chance[shortlist]
     left = np.ones(len(shortlist), np.bool_)
     chosen = [0]
     while len(chosen) < min(n, len(shortlist)):

@@ -8,14 +8,12 @@ Where nothing has failed neither changes anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from frugalnas.predictors import GaussianProcess
 from frugalnas.predictors.base import SMALLEST_DEVIATION
-from frugalnas.spaces import BoolArray, Codes, IntArray, Population
+from frugalnas.spaces import BoolArray, Codes, Population
 
 LOGARITHMS = ("ei", "pi")
 """Acquisitions whose scores are logarithms."""
@@ -27,29 +25,24 @@ def with_worst(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(finite, values, values[finite].min())
 
 
-@dataclass(frozen=True)
-class Chance:
-    """How likely architectures are to succeed.
+def weighed(
+    scores: NDArray[np.float64], chance: NDArray[np.float64] | None, worst: float, acquisition: str = "mean"
+) -> NDArray[np.float64]:
+    """What the scores of an acquisition are worth where only a success has its score, and a failure the worst, shape [n].
 
-    Attributes:
-        log: logarithm of the probability, shape [n].
+    Args:
+        scores: shape [n].
+        chance: logarithm of each one's probability to succeed, shape [n]; None: all do.
+        worst: what a failure is worth.
+        acquisition: whose scores they are.
     """
-
-    log: NDArray[np.float64]
-
-    def take(self, rows: IntArray) -> Chance:
-        """The chance of the architectures in `rows`."""
-        return Chance(self.log[rows])
-
-    def weighed(self, scores: NDArray[np.float64], worst: float, acquisition: str = "mean") -> NDArray[np.float64]:
-        """What the scores of an acquisition are worth where only a success has its score, and a failure the worst, shape [n]."""
-        if acquisition in LOGARITHMS:
-            return scores + self.log
-        return worst + np.exp(self.log) * (scores - worst)
+    if chance is None:
+        return scores
+    return scores + chance if acquisition in LOGARITHMS else worst + np.exp(chance) * (scores - worst)
 
 
-def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Population) -> Chance | None:
-    """The chance of each candidate, by what is known of others; None where nothing has failed.
+def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Population) -> NDArray[np.float64] | None:
+    """Logarithm of each candidate's chance, by what is known of others, shape [n]; None where nothing has failed.
 
     A Gaussian process on the genes themselves and on parameters, where the space counts them: what makes an architecture fail
     need not be what makes it good.
@@ -69,4 +62,4 @@ def chance_of_success(codes: Codes, values: NDArray[np.float64], candidates: Pop
     prediction = model.predict(candidates)
     from scipy.special import log_ndtr  # takes long to import
 
-    return Chance(log_ndtr(prediction.mean / np.maximum(prediction.std, SMALLEST_DEVIATION)))
+    return log_ndtr(prediction.mean / np.maximum(prediction.std, SMALLEST_DEVIATION))

@@ -61,9 +61,7 @@ class GeneticSearch(Strategy):
             raise FrugalnasError(f"mutation_rate is {mutation_rate}; it lies above 0 and is at most 1")
         super().__init__(space, seed=seed, initial=min(population, space.distinct) if initial is None else initial)
         self.population = self.round_size = population
-        self.parents = parents
-        self.mutations = mutations
-        self.crossovers = crossovers
+        self.parents, self.mutations, self.crossovers = parents, mutations, crossovers
         self.mutation_rate = mutation_rate
         self._queue: list[Codes] = []  # what of this generation was not yet asked for
         self._unit = _inherited_together(space)

@@ -13,7 +13,7 @@ from frugalnas.predictors import Prediction, Predictor
 from frugalnas.predictors.base import predicted, predicted_mean
 from frugalnas.spaces import BoolArray, Codes, FloatArray, IntArray, Population, SearchSpace
 from frugalnas.strategies.acquisition import ACQUISITIONS, best_batch, scores
-from frugalnas.strategies.failures import Chance, chance_of_success, with_worst
+from frugalnas.strategies.failures import chance_of_success, weighed, with_worst
 from frugalnas.strategies.guided import ROUNDING, Guided, Round
 from frugalnas.strategies.labels import LABELS, Labels
 from frugalnas.strategies.pareto import front_batch, pareto_ranks
@@ -100,15 +100,9 @@ class WeakNAS(Guided):
             raise unknown_name("acquisition", acquisition, [*ACQUISITIONS, "uniform"])
         one_of("keep_old", keep_old, ("all", "top", "none"))
         super().__init__(space, seed=seed, initial=initial, predictor=predictor, labels=labels)
-        self.round_size = round_size
-        self.acquisition = acquisition
-        self.top_start = top_start
-        self.top_end = top_end
-        self.top_decay = top_decay
-        self.top_rounds = top_rounds
-        self.keep_old = keep_old
-        self.refit_growth = refit_growth
-        self.pool = pool
+        self.round_size, self.acquisition, self.keep_old = round_size, acquisition, keep_old
+        self.top_start, self.top_end, self.top_decay, self.top_rounds = top_start, top_end, top_decay, top_rounds
+        self.refit_growth, self.pool = refit_growth, pool
         self.costs = each_once("costs", costs, "metrics, such as ('latency_ms',)")
         if self.costs and acquisition in ("uniform", "pi"):
             raise FrugalnasError(f"acquisition {acquisition} knows one objective; with costs choose ucb, mean, ts, ...")
@@ -146,7 +140,7 @@ class WeakNAS(Guided):
         if self.costs:
             rows = self._towards_the_front(candidates, fits, prediction, eligible, n, chance)
         elif self.acquisition == "uniform":
-            mean = prediction.mean if chance is None else chance.weighed(prediction.mean, worst)
+            mean = weighed(prediction.mean, chance, worst)
             rows = self._from_the_top(mean, candidates, eligible, n)
         else:
             networks = candidates.network_ids
@@ -277,7 +271,7 @@ class WeakNAS(Guided):
         prediction: Prediction,
         eligible: NDArray[np.bool_],
         n: int,
-        chance: Chance | None,
+        chance: NDArray[np.float64] | None,
     ) -> IntArray:
         """Candidates of the predicted front; each measured cost has its own predictor, fitted as that of the value is."""
         name = "ucb" if self.acquisition == "ei" else self.acquisition
@@ -292,9 +286,8 @@ class WeakNAS(Guided):
             predictor, labels = next(measured)
             columns.append(scores(name, predicted(predictor, candidates), labels.max(), self.rng))
             worst.append(labels.min())
-        if chance is not None:
-            columns = [chance.weighed(column, least) for column, least in zip(columns, worst, strict=True)]
-        return front_batch(np.column_stack(columns), candidates.network_ids, eligible, n, self.rng)
+        weighted = [weighed(column, chance, least) for column, least in zip(columns, worst, strict=True)]
+        return front_batch(np.column_stack(weighted), candidates.network_ids, eligible, n, self.rng)
 
     def _from_the_top(self, mean: FloatArray, candidates: Population, eligible: NDArray[np.bool_], n: int) -> IntArray:
         """Uniform choice from the predicted top; where too few are left there, the best predicted of the others."""
