@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from frugalnas.data.augmentation import Augmentation
-from frugalnas.data.preprocessing import CorruptImage, fit_square, to_tensor
+from frugalnas.data.preprocessing import fit_square, to_tensor
 from frugalnas.data.sources import ArrayImages, ImageSource, IntArray
 from frugalnas.data.splits import Split
 from frugalnas.errors import FrugalnasError, at_least
@@ -127,13 +127,7 @@ class Part:
 
     def check(self) -> list[str]:
         """Read every image; what could not be read, with the reason. Nothing is raised."""
-        wrong = []
-        for position in self.indices.tolist():
-            try:
-                self.source.load(position)
-            except CorruptImage as error:
-                wrong.append(str(error))
-        return wrong
+        return list(filter(None, map(self.source.wrong_with, self.indices.tolist())))
 
 
 @dataclass

@@ -146,7 +146,9 @@ class Images:
             }
         elif self.max_corrupt and not isinstance(self.split, Split):
             for name, part in found.parts.items():
-                _find_unreadable(name, part, corruption, self.workers)
+                for index, reason in enumerate(_for_each(part, part.wrong_with, self.workers)):
+                    if reason:
+                        corruption.add(name, index, reason)
         skipped = {
             name: tuple(sorted(index for origin, index in corruption.reasons if origin == name)) for name in found.parts
         }
@@ -262,21 +264,6 @@ def _set_white(found: Found, white: float | None, workers: int) -> None:
     found.white = white
     for source in sources:
         source.white = white
-
-
-def _find_unreadable(name: str, source: ImageSource, corruption: Corruption, workers: int) -> None:
-    """Read every image, and note those that cannot be."""
-
-    def one(index: int) -> str:
-        try:
-            source.load(index)
-        except CorruptImage as error:
-            return str(error)
-        return ""
-
-    for index, reason in enumerate(_for_each(source, one, workers)):
-        if reason:
-            corruption.add(name, index, reason)
 
 
 def _for_each(source: ImageSource, one: Callable[[int], T], workers: int) -> Iterator[T]:

@@ -49,6 +49,14 @@ class ImageSource(ABC):
         except CorruptImage as error:  # only now is the name looked up, among a million
             raise CorruptImage(f"{self.name(index)}{error}") from None
 
+    def wrong_with(self, index: int) -> str:
+        """Why a picture cannot be read; empty where it can be."""
+        try:
+            self.load(index)
+        except CorruptImage as error:
+            return str(error)
+        return ""
+
     @abstractmethod
     def name(self, index: int) -> str:
         """What to call an image in messages: its file, for example."""
