@@ -171,6 +171,11 @@ def misfit(value: Any, wanted: Mapping[str, Any]) -> str:
             inner = misfit(value[field], hint)
             if inner:
                 return f"{field}: {inner}"
+        elif isinstance(hint, list) and isinstance(hint[0], Mapping) and isinstance(value[field], list):
+            for number, each in enumerate(value[field], 1):
+                inner = misfit(each, hint[0])
+                if inner:
+                    return f"{field}, number {number}: {inner}"
         elif not fits(value[field], hint):
             return f"{field} is {value[field]!r:.100}, not {said(hint)}"
     return ""

@@ -114,10 +114,24 @@ def written(tmp_path, space: SearchSpace, change):
             MobileNet(),
             "no operator at layer 3 of mobilenet; list one",
         ),
-        (lambda data: data.update(version=2), MobileNet(), "version 2, of a newer frugalnas"),
+        (lambda data: data.update(version=2), MobileNet(), "version 2, written by a newer frugalnas; update"),
+        (
+            lambda data: data["places"][3]["operators"][0].update(id=5),
+            MobileNet(),
+            "the operator 'mb3_k3' at layer 3 with id 5, but its id is 0",
+        ),
+        (
+            lambda data: data["places"][3]["operators"][1].pop("id"),
+            MobileNet(),
+            "places, number 4: operators, number 2: id is missing",
+        ),
         (lambda data: data.update(format="other"), MobileNet(), "no file of operators: its format is 'other'"),
         (lambda data: data.pop("places"), MobileNet(), "no file of operators: places is missing"),
-        (lambda data: data["places"].pop(), MobileNet(), "choose the space that it was made for"),
+        (
+            lambda data: data["places"].pop(3),
+            MobileNet(),
+            "is of a space without layer 3, not of mobilenet with its 21 places",
+        ),
     ],
 )
 def test_a_file_that_does_not_fit_is_refused_in_one_line(change, space, said, tmp_path):
@@ -149,8 +163,15 @@ def test_nothing_in_a_pickle_is_executed(tmp_path):
         def __reduce__(self):
             return (print, ("executed",))
 
-    with pytest.raises(FrugalnasError, match=r"lists.pt: byte \d+"):
+    with pytest.raises(FrugalnasError, match=r"lists.pt is no file of operators: as a pickle byte \d+"):
         read_operators(pickled(tmp_path / "lists.pt", [[Harmful()]]), MobileNet())
+
+
+@pytest.mark.parametrize("text", ["hello", "[1, 2]"])
+def test_what_is_neither_json_nor_a_pickle_is_no_file_of_operators(text, tmp_path):
+    (tmp_path / "other").write_text(text)
+    with pytest.raises(FrugalnasError, match="other is no file of operators"):
+        read_operators(tmp_path / "other", MobileNet())
 
 
 def test_a_missing_file_is_one_line(tmp_path):

@@ -115,6 +115,11 @@ def test_nasbench201_drops_twenty_at_once():
         shrinker_for(space, "abs")
 
 
+def test_what_is_enough_fits_the_space_where_nobody_says_it():
+    assert shrinker_for(NASBench201()).until == 100  # of 15,625
+    assert shrinker_for(MobileNet()).until == shrinker_for(MobileNet(), "abs-spos").until == 1e6
+
+
 # -- down to one -------------------------------------------------------------------------------------------------------
 
 
@@ -377,7 +382,9 @@ def test_a_shrinking_goes_on_from_what_was_written(name, drop):
 def test_a_damaged_record_is_refused():
     space = NASBench201()
     data = Shrinking(space, Shrinker(drop=2)).step(random_scores(space)).to_json()
-    with pytest.raises(FrugalnasError, match=r"it\.json is no record of a shrinking: steps is"):
+    with pytest.raises(
+        FrugalnasError, match=r"it\.json is no record of a shrinking: steps, number 1: dropped is missing"
+    ):
         Shrinking.from_json({**data, "steps": [{}]}, space, "it.json")
     data["steps"][0]["dropped"] = [99]
     with pytest.raises(FrugalnasError, match=r"it\.json drops operators that nasbench201 does not have"):

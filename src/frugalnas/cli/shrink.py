@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from frugalnas.spaces import SearchSpace
 
 RANDOM = "random"
-FEW, SHARE = 1_000_000, 100
-"""One-by-one leaves so many architectures where nobody says it, or the space's size by this, whichever is fewer."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option(
         group,
         "--until N",
-        "enough when so many architectures are left; 1 leaves a single one [the rule's; of one-by-one a million, or a hundredth of "
+        "enough when so many architectures are left; 1 leaves a single one [the rule's; of one-by-one a million, or 1/156 of "
         "the space where that is fewer]",
         float,
     )
@@ -186,16 +184,13 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
 
     space = subject.space
     rule = shrinker_for(space, parsed.rule)
-    until = parsed.until
-    if until is None and rule.rounds is None and rule.until == 1:
-        until = min(FEW, max(1, space.size // SHARE))
-    rule = rule if until is None else replace(rule, until=until)
+    rule = rule if parsed.until is None else replace(rule, until=parsed.until)
     rule.check(space, parsed.statistic)
     over = Shrinking(space, rule).done
     if over:
+        other = "" if rule.rescored else ", or take the `rule` one-by-one"
         raise FrugalnasError(
-            f"the space of {subject.of} is too small for {rule.name} until {rule.until:,.0f}: {over}; set "
-            f"a smaller `until`, or take the `rule` one-by-one"
+            f"the space of {subject.of} is too small for {rule.name} until {rule.until:,.0f}: {over}; set a smaller `until`{other}"
         )
     return rule
 

@@ -22,8 +22,8 @@ from frugalnas.strict_json import to_json
 from frugalnas.trust import opening
 
 FORMAT, VERSION = "frugalnas-operators", 1
-FIELDS: dict[str, Any] = {"format": str, "version": int, "space": str, "by": str, "places": list}
 PLACE: dict[str, Any] = {"place": str, "operators": [{"name": str, "id": int}]}
+FIELDS: dict[str, Any] = {"format": str, "version": int, "space": str, "by": str, "places": [PLACE]}
 
 Space = TypeVar("Space", bound=SearchSpace)
 
@@ -76,14 +76,19 @@ def read_operators(path: Path | str, space: Space) -> Space:
     path = Path(path)
     data = _content(path)
     if isinstance(data, dict):
+        version = data.get("version")
+        if data.get("format") == FORMAT and isinstance(version, int) and version > VERSION:
+            raise FrugalnasError(f"{path} has version {version}, written by a newer frugalnas; update frugalnas")
         wrong = _wrong(data)
         if wrong:
             raise FrugalnasError(f"{path} is no file of operators: {wrong}; frugalnas shrink writes one")
         operators = space.operators(data["by"])
-        if data["space"] != space.name or [place["place"] for place in data["places"]] != list(operators.places):
-            raise _other(path, data["space"], space)
+        its, wanted = [place["place"] for place in data["places"]], list(operators.places)
+        if data["space"] != space.name or its != wanted:
+            lacking = ", ".join(place for place in wanted if place not in its) or "their order"
+            raise _other(path, data["space"] if data["space"] != space.name else f"a space without {lacking}", space)
         chosen = [
-            [_operator(path, operators, place, each["name"]) for each in entry["operators"]]
+            [_operator(path, operators, place, each["name"], each["id"]) for each in entry["operators"]]
             for place, entry in enumerate(data["places"])
         ]
     else:
@@ -136,17 +141,22 @@ def _content(path: Path) -> Any:
         return read_json(content, str(path))
     if content[:4] == b"PK\x03\x04":
         return read_torch(path)
-    with path.open("rb") as file:
-        return read_pickle(file, name=str(path))
+    try:
+        with path.open("rb") as file:
+            return read_pickle(file, name=str(path))
+    except FrugalnasError as error:
+        raise FrugalnasError(f"{path} is no file of operators: as a pickle {_without(path, error)}") from None
+
+
+def _without(path: Path, error: FrugalnasError) -> str:
+    return str(error).removeprefix(f"{path}, ").removeprefix(f"{path}: ")
 
 
 def _wrong(data: dict[str, Any]) -> str:
     wrong = misfit(data, FIELDS)
     if not wrong and (data["format"], data["by"] in WAYS) != (FORMAT, True):
         wrong = f"its format is {data['format']!r:.40}"
-    if not wrong and data["version"] > VERSION:
-        wrong = f"it has version {data['version']}, of a newer frugalnas than this"
-    return wrong or next(filter(None, (misfit(place, PLACE) for place in data["places"])), "")
+    return wrong
 
 
 def _of_lists(path: Path, data: Any, space: SearchSpace) -> tuple[Operators, list[list[int]]]:
@@ -168,13 +178,18 @@ def _of_lists(path: Path, data: Any, space: SearchSpace) -> tuple[Operators, lis
     ]
 
 
-def _operator(path: Path, operators: Operators, place: int, given: object) -> int:
-    """The number of the operator of this name, or id, at a place."""
+def _operator(path: Path, operators: Operators, place: int, given: object, id: int | None = None) -> int:
+    """The number of the operator of this name, or id, at a place; what has both is to have those of one operator."""
     there: Sequence[int] = np.flatnonzero(operators.place == place).tolist()
     for number in there:
         whole = isinstance(given, (int, np.integer)) and not isinstance(given, bool)
         if given == operators.names[number] or (whole and given == operators.ids[number]):
-            return number
+            if id in (None, operators.ids[number]):
+                return number
+            raise FrugalnasError(
+                f"{path} has the operator {quoted(str(given))} at {operators.places[place]} with id {id}, but its id is "
+                f"{operators.ids[number]}; correct either"
+            )
     offered = ", ".join(f"{operators.ids[number]} ({operators.names[number]})" for number in there)
     raise FrugalnasError(
         f"{path} has the operator {quoted(str(given))} at {operators.places[place]}, where {offered} may be; choose the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ DIGITS = 10
 
 MILLION = 1e6
 """Architectures that are few enough for ABS's programs."""
+SHARE = 156
+"""The space's size by this is few enough for our rule, where that is fewer: a hundred cells of NAS-Bench-201, as measured."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,8 @@ SHRINKERS: dict[str, Shrinker] = {
 def shrinker_for(space: SearchSpace, name: str | None = None) -> Shrinker:
     """The rule of a name; None is `one-by-one`.
 
+    For that a million architectures are enough, or the space's size by `SHARE`, whichever is fewer.
+
     Raises:
         FrugalnasError: for an unknown name, or 20 operators to drop of a space that has not so many.
     """
@@ -210,6 +214,8 @@ def shrinker_for(space: SearchSpace, name: str | None = None) -> Shrinker:
             f"{name} drops {rule.drop} operators, but {space.name} has {left} at {len(operators.places)} places; "
             "take one-by-one"
         )
+    if rule.rounds is None and rule.until == 1:
+        return replace(rule, until=min(MILLION, max(1, space.size // SHARE)))
     return rule
 
 
