@@ -28,7 +28,7 @@ import angle as angles_of
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from scipy.stats import t as student
 
 import frugalnas as fn
@@ -44,6 +44,7 @@ from frugalnas.spaces.arrays import ranks
 from frugalnas.studies.remainders import SIZES, Judge, Remainder, Take, compare_shrinking, drawn_ties, shrunk
 from frugalnas.tables import Column, Contents, write_table
 from frugalnas.tables.catalogue import table_folder
+from frugalnas.tensors import read_tensors
 from frugalnas.trainings.supernet import train_supernet
 
 REPEATS = 5
@@ -106,7 +107,7 @@ def times() -> None:
 
 def from_disk(supernet: torch.nn.Module, paths: list[Path], rule: str | None) -> OperatorScores:
     """Both state dicts, their triples, the table, the scores; the supernet is there, as in a run, without its weights."""
-    before, after = (load_file(path) for path in paths)
+    before, after = (read_tensors(path)[0] for path in paths)
     return operator_scores(angles_of.angles(supernet, before, after, rule))
 
 

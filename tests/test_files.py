@@ -200,6 +200,20 @@ def test_a_flipped_bit_in_a_file_of_tensors_is_noticed(tmp_path, monkeypatch):
     assert believed == []
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "float8_e4m3fn", "int64", "bool"])
+def test_tensors_of_every_type_come_back_as_they_were(tmp_path, kind):
+    torch = pytest.importorskip("torch")
+    from frugalnas.tensors import read_tensors, write_tensors
+
+    tensors = {name: made.to(getattr(torch, kind)) for name, made in (("a", torch.ones(2, 3)), ("b", torch.ones(())))}
+    write_tensors(tmp_path / "weights.safetensors", tensors, {})
+    found, _ = read_tensors(tmp_path / "weights.safetensors")
+    for name, tensor in tensors.items():
+        assert (found[name].dtype, found[name].shape) == (tensor.dtype, tensor.shape)
+        assert torch.equal(found[name].float(), tensor.float())
+    found["a"].zero_()  # they are the reader's own
+
+
 def test_a_run_folder_that_is_removed_meanwhile_is_named_and_does_not_come_back(tmp_path):
     import shutil
 

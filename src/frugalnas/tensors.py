@@ -47,10 +47,10 @@ def read_tensors(path: Path, mend: str = "take another copy of it") -> tuple[dic
         FrugalnasError: where it is not there, or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
-            within("tensors", len(file.keys()), str(path))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            metadata: dict[str, str] = file.metadata() or {}
+        try:
+            tensors, metadata = _content(path, "np")  # in a quarter of the time that torch takes
+        except (TypeError, AttributeError):  # NumPy has no bfloat16, nor any type of 8 bits
+            tensors, metadata = _content(path, "pt")
     except FileNotFoundError:
         raise FrugalnasError(f"{path} is not there; {mend}") from None
     except (OSError, SafetensorError) as error:
@@ -60,6 +60,13 @@ def read_tensors(path: Path, mend: str = "take another copy of it") -> tuple[dic
     if seal is not None and seal != _seal(tensors, metadata):
         raise FrugalnasError(f"{path} is damaged: it is not what was written (its digest differs); {mend}")
     return tensors, metadata
+
+
+def _content(path: Path, framework: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    with safe_open(path, framework=framework) as file:
+        within("tensors", len(file.keys()), str(path))
+        tensors = {name: torch.as_tensor(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        return tensors, file.metadata() or {}
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -116,10 +116,11 @@ class Weighting:
         self._rule = rule
         self._paths = LivePaths.of(supernet.space, rule.ends)
         # Tensors are added up in places: one for each value of each gene, the last for the fixed parts.
+        counted = {label: (rule.times(label), rule.stays(label)) for label in {tensor.label for tensor in tensors}}
         entries = [
-            (index, place, times, rule.stays(label))
+            (index, place, *counted[label])
             for index, (_, label, choice) in enumerate(tensors)
-            if (times := rule.times(label))
+            if counted[label][0]
             for place in ([genes * values] if choice is None else [g * values + v for g, v in choice.genes])
         ]
         self._tensors = np.array([index for index, *_ in entries], np.intp)

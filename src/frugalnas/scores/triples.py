@@ -96,10 +96,11 @@ def labelled_tensors(supernet: Supernet, choices: Sequence[Choice]) -> Iterator[
 
 def _parameters(supernet: nn.Module) -> Iterator[tuple[str, nn.Module, str, Tensor]]:
     """Module and its name, floating-point parameter and its name there."""
-    for layer, module in supernet.named_modules():
-        for leaf, tensor in module.named_parameters(recurse=False):
-            if tensor.is_floating_point():
-                yield layer, module, leaf, tensor
+    modules = dict(supernet.named_modules())
+    for name, tensor in supernet.named_parameters():
+        layer, _, leaf = name.rpartition(".")
+        if tensor.is_floating_point():
+            yield layer, modules[layer], leaf, tensor
 
 
 def _kind(module: nn.Module, dimensions: int) -> str:

@@ -28,6 +28,8 @@ class Arrivals(Loop):
         """Trials without an answer, by what they ask for: the first is evaluated, others of the same network wait for it."""
         self.key_of: dict[int, Key] = {}
         """Of those that are evaluated, by their id."""
+        self.fruitless = 0
+        """Asks in a row that brought no new network."""
         self.begun: set[int] = set()
         self.arrived: deque[tuple[int, Evaluations]] = deque()
 
@@ -41,8 +43,13 @@ class Arrivals(Loop):
         return None
 
     def _fill(self) -> str:
-        """Ask until every worker has something to do, or the strategy nothing to ask for, and why."""
-        fruitless = 0
+        """Ask until every worker has something to do, or the strategy nothing to ask for, and why.
+
+        A strategy that has found nothing new so often is asked but once after each further answer, from which it may have
+        learned, and as often again when no answer is to come.
+        """
+        if not self.waiting:
+            self.fruitless = 0
         while len(self.waiting) < self.executor.workers:
             before = len(self.waiting)
             with self.threads.limit(limits=1):  # so that a trajectory does not depend on the machine's cores
@@ -56,8 +63,8 @@ class Arrivals(Loop):
                 )
             for row, key in enumerate(keys(self.strategy.network_ids(trials.codes), trials.fidelity)):
                 self._wait(key, trials.take(slice(row, row + 1)))
-            fruitless = 0 if len(self.waiting) > before else fruitless + 1
-            if fruitless == FRUITLESS_ASKS:
+            self.fruitless = 0 if len(self.waiting) > before else self.fruitless + 1
+            if self.fruitless >= FRUITLESS_ASKS:
                 break
         return NOTHING_NEW
 
@@ -119,7 +126,7 @@ class Arrivals(Loop):
         pending = [
             {"trial": int(one.ids[0]), "code": one.codes[0].tolist(), "fidelity": _number(one)} for one in waiting
         ]
-        return {**super()._state(), "pending": pending}
+        return {**super()._state(), "pending": pending, "fruitless": self.fruitless}
 
     def _restore(self, state: dict[str, Any]) -> None:
         pending = []  # all of them first, so that a state that is none leaves nothing
@@ -128,6 +135,7 @@ class Arrivals(Loop):
             fidelity = None if known["fidelity"] is None else np.array([known["fidelity"]], np.float64)
             (key,) = keys(self.strategy.network_ids(codes), fidelity)
             pending.append((key, Trials(codes, np.array([known["trial"]]), None, fidelity)))
+        self.fruitless = int(state["fruitless"])
         super()._restore(state)
         for key, trial in pending:
             self._wait(key, trial)
