@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors, check_directions
+from frugalnas.encoders.graphs import DIRECTIONS, GraphTensors
 from frugalnas.errors import at_least, one_of
 
 ACTIVATIONS = {"relu": torch.relu, "celu": torch.celu}
@@ -69,7 +69,7 @@ class GINEncoder(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, kinds=kinds, width=width, layers=layers)
-        check_directions(directions)
+        one_of("directions of edges", directions, DIRECTIONS)
         one_of("activation", activation, ACTIVATIONS)
         self.kinds, self.width, self.depth = kinds, width, layers
         self.directions, self.activation = directions, activation

@@ -58,7 +58,7 @@ class GraphTensors:
             of directions.
         """
         if directions not in self._sums:
-            check_directions(directions)
+            one_of("directions of edges", directions, DIRECTIONS)
             itself = torch.eye(self.vertices, device=self.adjacency.device)
             matrix = self.adjacency.transpose(1, 2) + itself
             if directions == "both":
@@ -103,8 +103,3 @@ def edges_of(graphs: Graphs, isolated_edges: bool) -> BoolArray:
     alone: BoolArray = ~np.asarray(adjacency.any(axis=1) | adjacency.any(axis=2))
     first = np.arange(alone.shape[1]) == 0
     return adjacency | (first[:, None] & (alone & ~first)[:, None])
-
-
-def check_directions(directions: str) -> None:
-    """Refuses what is not one of `DIRECTIONS`."""
-    one_of("directions of edges", directions, DIRECTIONS)

@@ -22,8 +22,8 @@ from torch.nn import functional
 
 from frugalnas.cache import cached_array
 from frugalnas.encoders.gin import GINEncoder, GINLayer
-from frugalnas.encoders.graphs import check_directions, edges_of, graph_tensors
-from frugalnas.errors import FrugalnasError
+from frugalnas.encoders.graphs import DIRECTIONS, edges_of, graph_tensors
+from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.spaces import BoolArray, Graphs, IntArray, Population
 from frugalnas.spaces.hashing import Words, mixed
 
@@ -79,7 +79,7 @@ class SharedVertices:
         isolated_edges: bool = False,
         tables: Sequence[NDArray[np.int32]] | None = None,
     ) -> None:
-        check_directions(directions)
+        one_of("directions of edges", directions, DIRECTIONS)
         self.layers, self.directions, self.kinds = layers, directions, len(graphs.names)
         tables = list(_tables(graphs, layers, directions, isolated_edges)) if tables is None else tables
         tensors = [torch.from_numpy(np.array(table)) for table in tables]
