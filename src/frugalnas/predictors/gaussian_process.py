@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,7 +150,8 @@ class GaussianProcess(Predictor):
         self._known.extend(self)
         whitened, variance = self._known.whitened[: len(self._factor)], self._known.variance.copy()
         mean = self._offset + (self._factor.T @ self._weights) @ whitened
-        return _Posterior.build(self, self._known.distinct, self._known.features, whitened, mean, variance)
+        known = _Known(self._known.distinct, self._known.features, whitened, variance, mean)
+        return _Posterior.build(self, known)
 
     def mean(self, population: Population) -> Matrix:
         """Posterior mean in single precision, shape [n]."""
@@ -278,65 +279,57 @@ class _Candidates:
         self.rows = len(factor)
 
 
+class _Known(NamedTuple):
+    """What a process says of feature vectors, each once.
+
+    Attributes:
+        distinct: which; `features` are the same in double precision.
+        whitened: covariances with the labels, the factor divided out, shape [labels, m].
+        variance: what is left of each, in units of the signal variance, shape [m].
+        mean: of each, shape [m].
+    """
+
+    distinct: Distinct
+    features: Matrix
+    whitened: Matrix
+    variance: Matrix
+    mean: Matrix
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Posterior(Prediction):
     """A Gaussian process's prediction, which also knows the covariances and so what one more label would change.
 
     Attributes:
         process: which.
-        candidates: the feature vectors that were asked about, each once; `features` are the same in double precision.
-        whitened: covariances with the labels, the factor divided out, shape [labels, m].
-        variance: what is left of each, in units of the signal variance, shape [m].
-        distinct_mean: of each, shape [m].
+        known: of the feature vectors that were asked about.
     """
 
     process: GaussianProcess
-    candidates: Distinct
-    features: Matrix
-    whitened: Matrix
-    variance: Matrix
-    distinct_mean: Matrix
+    known: _Known
 
     @classmethod
-    def build(
-        cls,
-        process: GaussianProcess,
-        candidates: Distinct,
-        features: Matrix,
-        whitened: Matrix,
-        mean: Matrix,
-        variance: Matrix,
-    ) -> _Posterior:
-        variance = np.maximum(variance, 1e-12)
-        std = np.sqrt(variance * process._variance)
-        inverse = candidates.inverse
-        return cls(
-            mean[inverse],
-            std[inverse],
-            process=process,
-            candidates=candidates,
-            features=features,
-            whitened=whitened,
-            variance=variance,
-            distinct_mean=mean,
-        )
+    def build(cls, process: GaussianProcess, known: _Known) -> _Posterior:
+        known = known._replace(variance=np.maximum(known.variance, 1e-12))
+        std, inverse = np.sqrt(known.variance * process._variance), known.distinct.inverse
+        return cls(known.mean[inverse], std[inverse], process=process, known=known)
 
     def take(self, rows: IntArray) -> Prediction:
         """The posterior of the architectures in `rows`, covariances included."""
-        kept, inverse = np.unique(self.candidates.inverse[rows], return_inverse=True)
-        part = Distinct(self.candidates.rows[kept], inverse.ravel())
-        mean, variance = self.distinct_mean[kept], self.variance[kept]
-        return self.build(self.process, part, self.features[kept], self.whitened[:, kept], mean, variance)
+        distinct, features, whitened, variance, mean = self.known
+        kept, inverse = np.unique(distinct.inverse[rows], return_inverse=True)
+        part = Distinct(distinct.rows[kept], inverse.ravel())
+        return self.build(self.process, _Known(part, features[kept], whitened[:, kept], variance[kept], mean[kept]))
 
     def supposing(self, row: int) -> Prediction:
         """The posterior after observing `row` at its mean: means stay, variances shrink around it."""
-        process, features, whitened = self.process, self.features, self.whitened
-        chosen = int(self.candidates.inverse[row])
-        prior = process._kernel(_squared_distances(features[chosen : chosen + 1], features))[0]
-        covariance = prior - whitened[:, chosen] @ whitened
-        step = covariance / np.sqrt(self.variance[chosen] + process._noise)
-        grown = np.vstack([whitened, step])
-        return self.build(process, self.candidates, features, grown, self.distinct_mean, self.variance - step**2)
+        process, known = self.process, self.known
+        chosen = int(known.distinct.inverse[row])
+        prior = process._kernel(_squared_distances(known.features[chosen : chosen + 1], known.features))[0]
+        covariance = prior - known.whitened[:, chosen] @ known.whitened
+        step = covariance / np.sqrt(known.variance[chosen] + process._noise)
+        grown = np.vstack([known.whitened, step])
+        return self.build(process, known._replace(whitened=grown, variance=known.variance - step**2))
 
 
 def _best_and_others(values: Matrix, most: int) -> IntArray:
