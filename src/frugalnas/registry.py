@@ -190,13 +190,8 @@ def constructor_options(constructor: Callable[..., Any]) -> Mapping[str, inspect
 
 @lru_cache(maxsize=256)  # opening a run asks dozens of times
 def _keyword_only(constructor: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    return MappingProxyType(
-        {
-            name: parameter
-            for name, parameter in inspect.signature(constructor).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
-    )
+    parameters = inspect.signature(constructor).parameters.values()
+    return MappingProxyType({each.name: each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY})
 
 
 def plain(value: Any) -> Any:

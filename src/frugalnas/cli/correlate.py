@@ -232,15 +232,10 @@ def _print_published(published: Sequence[PublishedTau], of: str) -> None:
     shown = [tau for tau in published if tau.params is None]
     if shown:
         print(f"\nPublished, of places, true labels and test accuracies, {of}:")
-        rows = [
-            [
-                f"{tau.source}: {tau.score}",
-                "last" if tau.epoch is None else str(tau.epoch),
-                _shown([tau.tau, tau.deviation]),
-                str(tau.seeds),
-            ]
-            for tau in shown
-        ]
+        rows = []
+        for tau in shown:
+            epoch = "last" if tau.epoch is None else str(tau.epoch)
+            rows.append([f"{tau.source}: {tau.score}", epoch, _shown([tau.tau, tau.deviation]), str(tau.seeds)])
         print_columns(rows, ("score", "epoch", "of places", "seeds"))
 
 

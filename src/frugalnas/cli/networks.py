@@ -299,6 +299,7 @@ def _measure(parsed: argparse.Namespace) -> None:
     assert table.networks is not None
     assert table.error is not None
     images = f"{table.batch} image{'s' * (table.batch > 1)}"
+    error = f"{table.error:.3f} ms, {table.error / table.networks:.0%} of that"
     rows = [
         ("space", sizes_of(space)),
         ("runtime", table.runtime),
@@ -306,10 +307,7 @@ def _measure(parsed: argparse.Namespace) -> None:
         ("blocks", f"{len(taken)}, {taken[0]:.3f} to {taken[-1]:.3f} ms for {images}"),
         ("besides", f"{table.fixed:.3f} ms in every network"),
         ("networks", f"{table.networks:.3f} ms, the median of those that were timed whole"),
-        (
-            "error",
-            f"{table.error:.3f} ms, {table.error / table.networks:.0%} of that: how far the table is from whole networks",
-        ),
+        ("error", f"{error}: how far the table is from whole networks"),
         ("table", str(path)),
     ]
     print_columns(rows)

@@ -118,13 +118,11 @@ class _Scored:
         rows = np.arange(len(head))
         if not self.named:
             rows = np.sort(np.unique(self.space.network_ids(head), return_index=True)[1])
-        return [
-            {
-                **{name: float(values[row]) for name, values in self.columns.items()},
-                "architecture": self.space.format(self.codes[row]),
-            }
-            for row in rows[:most]
-        ]
+        records: list[dict[str, Any]] = []
+        for row in rows[:most]:
+            numbers = {name: float(values[row]) for name, values in self.columns.items()}
+            records.append({**numbers, "architecture": self.space.format(self.codes[row])})
+        return records
 
 
 def _run(parsed: argparse.Namespace) -> None:

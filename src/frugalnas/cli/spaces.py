@@ -53,14 +53,11 @@ def _encodings(parsed: argparse.Namespace) -> None:
         print_json({**content, "encodings": [asdict(resolution) for resolution in found]})
         return
     print(f"{space.name}: {subject} {len(codes):,} architectures, {networks:,} networks\n")
-    rows = [
-        [
-            each.encoding,
-            *(f"{number:,}" for number in (each.dimension, each.distinct, each.colliding, each.largest)),
-            f"{each.split:,}" if space.listed_by == "code" else "-",
-        ]
-        for each in found
-    ]
+    rows = []
+    for each in found:
+        counts = (each.dimension, each.distinct, each.colliding, each.largest)
+        split = f"{each.split:,}" if space.listed_by == "code" else "-"
+        rows.append([each.encoding, *(f"{count:,}" for count in counts), split])
     if space.listed_by == "network":
         print("Each network is listed under one code, so that splits are not seen.\n")
     print_columns(rows, ("encoding", "columns", "distinct", "colliding", "largest group", "networks split"))

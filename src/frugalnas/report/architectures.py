@@ -246,8 +246,9 @@ def _draw_row(
     start = x = offset[0] + margin
     y = offset[1]
     foot = y - HIGHEST / 2 - 0.05
+    under: dict[str, Any] = {"size": SMALL, "va": "top", "color": GREY}
     for line, name in enumerate(headings):
-        axes.text(offset[0], foot - 0.13 * line, name, size=SMALL, va="top", color=GREY)
+        axes.text(offset[0], foot - 0.13 * line, name, **under)
     for place, stage in enumerate(stages):
         left = x
         for block in stage:
@@ -256,9 +257,7 @@ def _draw_row(
         right = x - BETWEEN
         axes.plot([left, right], [foot + 0.015] * 2, color=GREY, linewidth=0.6, solid_capstyle="butt")
         for line, values in enumerate(headings.values()):
-            axes.text(
-                (left + right) / 2, foot - 0.13 * line, values[place], size=SMALL, ha="center", va="top", color=GREY
-            )
+            axes.text((left + right) / 2, foot - 0.13 * line, values[place], ha="center", **under)
         x = right + STAGE_GAP
     axes.plot([start - 0.1, x - STAGE_GAP + 0.1], [y, y], color=GREY, linewidth=0.9, zorder=1)
     if ends[0]:

@@ -78,29 +78,19 @@ def comparison_table(comparison: Comparison, budgets: Sequence[int] | None = Non
     elif numbers["test"] is None:
         parts.append(f"Test accuracy: {comparison.subject} has no test results.")
     else:
-        parts += [
-            "Test accuracy, %, of the architecture with the best validation value of each search:",
-            markdown_table(
-                ["strategy", "test"], [[name, shown_interval(found, 3)] for name, found in numbers["test"].items()]
-            ),
-        ]
+        tested = [[name, shown_interval(found, 3)] for name, found in numbers["test"].items()]
+        parts.append("Test accuracy, %, of the architecture with the best validation value of each search:")
+        parts.append(markdown_table(["strategy", "test"], tested))
     if "to_optimum" in numbers:
+        rows = []
+        for name, found in numbers["to_optimum"].items():
+            mean = ("at least " if found["censored"] else "") + shown_interval(found["mean"], 1)
+            rows.append([name, mean, f"{found['median']:g}", f"{found['censored']} of {len(seeds)}"])
         parts += [
             "## Queries to the optimum",
             f"A run that had not found the optimum after {comparison.queries} queries is censored: it counts as "
             f"{comparison.queries}, and mean and median are lower bounds.",
-            markdown_table(
-                ["strategy", "mean", "median", "censored"],
-                [
-                    [
-                        name,
-                        ("at least " if found["censored"] else "") + shown_interval(found["mean"], 1),
-                        f"{found['median']:g}",
-                        f"{found['censored']} of {len(seeds)}",
-                    ]
-                    for name, found in numbers["to_optimum"].items()
-                ],
-            ),
+            markdown_table(["strategy", "mean", "median", "censored"], rows),
         ]
     if "tests" in numbers:
         parts += [
@@ -209,14 +199,10 @@ def _means(metrics: Mapping[str, Any], budgets: Sequence[int]) -> str:
     """Means of all metrics that some predictor has, a row for each budget and predictor."""
     fits = [(budget, label, metrics[label][budget]) for budget in budgets for label in metrics]
     columns = [metric for metric in _SHORT if any(own[metric] is not None for _, _, own in fits)]
-    rows = [
-        [
-            str(budget),
-            label,
-            *("" if own[metric] is None else f"{own[metric][0]:.{_SHORT[metric][1]}f}" for metric in columns),
-        ]
-        for budget, label, own in fits
-    ]
+    rows = []
+    for budget, label, own in fits:
+        means = ("" if own[metric] is None else f"{own[metric][0]:.{_SHORT[metric][1]}f}" for metric in columns)
+        rows.append([str(budget), label, *means])
     return markdown_table(["labels", "predictor", *(_SHORT[metric][0] for metric in columns)], rows)
 
 

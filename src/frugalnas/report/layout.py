@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -72,16 +72,8 @@ class Layout:
 
 def rounded_box(left: float, y: float, width: float, height: float, corners: str, colour: str) -> FancyBboxPatch:
     """A box whose middle is at height y, its corners in matplotlib's notation."""
-    return FancyBboxPatch(
-        (left, y - height / 2),
-        width,
-        height,
-        boxstyle=corners,
-        facecolor=colour,
-        edgecolor=GREY,
-        linewidth=0.7,
-        zorder=2,
-    )
+    look: dict[str, Any] = {"facecolor": colour, "edgecolor": GREY, "linewidth": 0.7, "zorder": 2}
+    return FancyBboxPatch((left, y - height / 2), width, height, boxstyle=corners, **look)
 
 
 def arranged(edges: BoolArray, boxes: Sequence[Box], *, alike: bool = False) -> Layout:

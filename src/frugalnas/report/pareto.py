@@ -92,19 +92,18 @@ class Fronts:
     def to_json(self, result: SearchResult) -> dict[str, Any]:
         """The front and its hypervolume as plain data; `share` is that of the table's own front."""
         names = [cost.metric for cost in self.costs]
+        numbers = ["value", *names]
         volume = float(self.volumes[-1]) if self.measurable else None
         known = self.table_volume if self.measurable else None
         return {
             "costs": names,
-            "reference": dict(zip(["value", *names], self.reference.tolist(), strict=True))
-            if len(self.front)
-            else None,
+            "reference": dict(zip(numbers, self.reference.tolist(), strict=True)) if len(self.front) else None,
             "hypervolume": volume if volume is None or known is None else volume * known,
             "share": volume if known is not None else None,
             "front": [
                 {
                     "query": query + 1,
-                    **dict(zip(["value", *names], self.points[query].tolist(), strict=True)),
+                    **dict(zip(numbers, self.points[query].tolist(), strict=True)),
                     "architecture": result.space.format(result.queries[query].code),
                 }
                 for query in self.front.tolist()

@@ -42,15 +42,11 @@ def confusions(evaluation: EvaluationResult, most: int = PAIRS) -> list[tuple[st
     np.fill_diagonal(confusion, 0)
     rows, columns = np.nonzero(confusion)
     order = np.argsort(-confusion[rows, columns], kind="stable")[:most]
-    return [
-        (
-            evaluation.classes[rows[i]],
-            evaluation.classes[columns[i]],
-            int(confusion[rows[i], columns[i]]),
-            100 * float(confusion[rows[i], columns[i]]) / float(images[rows[i]]),
-        )
-        for i in order
-    ]
+    pairs = []
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        taken = int(confusion[row, column])
+        pairs.append((evaluation.classes[row], evaluation.classes[column], taken, 100 * taken / int(images[row])))
+    return pairs
 
 
 def training_report(run_dir: Path | str) -> list[Path]:
