@@ -124,12 +124,16 @@ def test_a_run_that_was_killed_anywhere_comes_to_the_same_end(whole, images, tmp
     test_a_run_that_was_killed_comes_to_the_same_end(whole, images, tmp_path, stop)
 
 
-def test_one_architecture_may_be_left_which_nobody_searches(images, tmp_path, without_onnx):
+def test_one_architecture_may_be_left_which_nobody_searches(images, tmp_path, without_onnx, cli):
     settings = {**QUICK, "shrinking.until": 1, "shrinking.drop": 24, "shrinking.score": "macs"}
     found = abs(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
     assert [stage.name for stage in found.stages] == ["supernet-1", "retrain-1"]
     assert found.architecture.count("nor_conv_3x3") == 6
     assert found.concluded["how"] == "the only one that shrinking left"
+    assert np.isnan(found.score)
+    shown = cli("show", tmp_path / "run")
+    assert shown.code == 0, shown.err
+    assert "the only one that shrinking left" in shown.out
 
 
 def test_what_is_left_meets_the_limits_of_the_search_too(images, tmp_path, without_onnx):

@@ -53,7 +53,7 @@ class MethodResult:
         space: with the sizes of the networks that were retrained, and the limits on them.
         code: the winner, shape [genes].
         architecture: it in the space's notation.
-        score: of the winner; an angle is in radians.
+        score: of the winner; an angle is in radians. NaN where there was nothing to choose from.
         params: its parameters.
         macs: its multiply-adds for one image.
         val, test: its accuracies in % after training from scratch; None where it was not, or there are no such images.
@@ -172,7 +172,8 @@ class MethodRun(RunKind):
         found: dict[str, Any] = {"space": method.spaces.retrained} if isinstance(method, ImageMethod) else {}
         if result is not None and found and "candidates" in result:
             winner, space = result["candidates"][result["winner"]], found["space"]
-            found |= {name: winner.get(name) for name in ("architecture", "score", "val", "test")}
+            found |= {name: winner.get(name) for name in ("architecture", "val", "test")}
+            found["score"] = float("nan") if winner["score"] is None else winner["score"]
             found |= {name: int(winner[name]) for name in ("params", "macs")}
             found["code"], found["trained"] = space.parse(winner["architecture"]), result["trained"]
             found["network"], found["exported"] = (

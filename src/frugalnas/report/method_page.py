@@ -141,7 +141,7 @@ def _numbers(run: MethodResult, sure: Certainty | None) -> list[tuple[str, str, 
         if run.val is not None:
             numbers.append(("validation accuracy", f"{run.val:.2f} %", ""))
         name, unit = score_unit(run)
-        numbers.append((name, f"{run.score:.4g}", unit))
+        numbers += [] if math.isnan(run.score) else [(name, f"{run.score:.4g}", unit)]
         if sure is not None:
             of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
             numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
@@ -299,7 +299,7 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> list[Markup]:
         if leader is not None and leader.fluctuation > 0 and leader.behind:
             behind += f" ({leader.behind / leader.fluctuation:.1f})"
         row = [str(place + 1), tag("strong", text) if place == (run.concluded or {})["winner"] else text]
-        row += [f"{each['score']:.5g}", *([behind] if sure is not None else [])]
+        row += ["" if each["score"] is None else f"{each['score']:.5g}", *([behind] if sure is not None else [])]
         row += [millions(each["params"]), millions(each["macs"])]
         if trained:
             row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]

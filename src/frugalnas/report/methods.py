@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ def method_page(run: MethodResult) -> Page:
     if run.architecture:
         name, unit = score_unit(run)
         rows.append(("architecture", run.architecture))
-        rows.append((name, f"{run.score:.4g}{' rad' if unit else ''}; {result['how']}"))
+        scored = f"{run.score:.4g}{' rad' if unit else ''}; {result['how']}"
+        rows.append(("chosen", result["how"]) if math.isnan(run.score) else (name, scored))
         rows += [(count, shown_amount(count, getattr(run, count))) for count in ("params", "macs")]
         rows += [
             (said, f"{accuracy:.2f} %")
