@@ -19,6 +19,7 @@ from frugalnas.methods.rlnas import RLNAS
 from frugalnas.networks import weightless
 from frugalnas.networks.counting import count_network
 from frugalnas.shrinking import write_operators
+from frugalnas.trainings.network import proposed_training
 
 SPACE = fn.NASBench201(width=4, cells=1, input_size=8, classes=3)
 QUICK = (
@@ -141,6 +142,19 @@ def test_mobile_networks_are_compared_with_a_mobile_one(space, tmp_path):
     np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
     method = settle(RLNAS, space, tmp_path / "images.npz", compute=fn.Compute("cpu")).method
     assert method.baselines.networks == ("random", "mobilenetv3")
+
+
+def test_an_auxiliary_head_is_for_networks_that_have_one(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
+    np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
+    space, settings = fn.DARTS(width=4, layers=3), {"retrain.auxiliary": "darts"}
+    method = settle(RLNAS, space, tmp_path / "images.npz", settings=settings, compute=fn.Compute("cpu")).method
+    space = method.spaces.retrained
+    winner = space.sample(1, np.random.default_rng(0))[0]
+    for name, head in (("random", "darts"), ("resnet18", None)):
+        architecture = as_costly(name, space, winner, 0)
+        proposal = proposed_training(architecture, method.images(None), seed=0, **method.baselines.how(name))
+        assert proposal.config["recipe"]["auxiliary"] == head
 
 
 def test_a_random_baseline_is_another_network_of_the_cost():

@@ -84,10 +84,17 @@ class Baselines(Part):
                 as_costly(name, space, winner, self.method.seed),
                 self.retraining.images,
                 seed=self.method.seed,
-                **self.retraining.how,
+                **self.how(name),
             )
             for place, name in enumerate(self.networks, 1)
         }
+
+    def how(self, name: str) -> dict[str, Any]:
+        """How one is trained: as the winner was, but an auxiliary head that somebody asked for is for networks of the space."""
+        how = self.retraining.how
+        if name != "random":
+            how["settings"].pop("auxiliary", None)
+        return how
 
     def plan(self) -> StagePlan | None:
         """As many trainings as there are baselines, each as long as the winner's."""
