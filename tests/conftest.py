@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gc
 import os
 import shutil
@@ -30,12 +31,14 @@ gc.disable()  # nothing of what is imported will be garbage: see `pytest_collect
 
 settings.register_profile(
     "frugalnas",
+    max_examples=25,
     deadline=None,
     database=None,
     # On a developer's machine every run tries other examples; a submission is judged by the same ones each time.
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("thorough", settings.get_profile("frugalnas"), max_examples=100)
 settings.load_profile("frugalnas")
 
 REPOSITORY = Path(__file__).parent.parent
@@ -51,6 +54,26 @@ def pytest_configure(config: pytest.Config) -> None:
     # Doctests open tables too and see no fixtures of this folder: the cache is set before anything is collected.
     _cache.append(tempfile.mkdtemp(prefix="frugalnas-test-cache-"))
     os.environ["FRUGALNAS_CACHE"] = _cache[0]
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that are slow are left out
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Cases of a test marked `typical` are slow unless one of its patterns is of their id."""
+    met: set[tuple[str, str]] = set()
+    said: set[tuple[str, str]] = set()
+    for item in items:
+        typical = item.get_closest_marker("typical")
+        if typical is None:
+            continue
+        test, case = item.nodeid.split("[")[0], item.callspec.id
+        matching = [pattern for pattern in typical.args if fnmatch.fnmatchcase(case, pattern)]
+        said.update((test, pattern) for pattern in typical.args)
+        met.update((test, pattern) for pattern in matching)
+        if not matching:
+            item.add_marker(pytest.mark.slow)
+    named = any("::" in argument for argument in config.args)  # one case alone need not meet the other patterns
+    if said > met and not named:
+        raise pytest.UsageError(f"marked as typical, but no case of the test: {sorted(said - met)}")
 
 
 def pytest_collection_finish() -> None:

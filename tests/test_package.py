@@ -50,6 +50,7 @@ def test_importing_the_package_imports_nothing_heavy(python):
     assert not loaded_by(python, "import frugalnas") & {*HEAVY, "numpy"}
 
 
+@pytest.mark.typical("evaluation", "cli")
 @pytest.mark.parametrize("room", ["spaces", "errors", "registry", "evaluation", "cli"])
 def test_light_rooms_stay_light(python, room):
     assert not loaded_by(python, f"import frugalnas.{room}") & {*HEAVY}
@@ -70,6 +71,7 @@ def with_torch(tmp_path):
     return {"PYTHONPATH": str(site)}
 
 
+@pytest.mark.typical("search --queries *", "list")
 @pytest.mark.parametrize(
     "command",
     [

@@ -73,7 +73,6 @@ def test_search_alone_does_the_main_job(cli):
     assert "best 9" in said.err  # the progress bar
 
 
-@pytest.mark.pictures
 def test_search_with_everything_said(cli):
     said = cli(
         *("search", "weaknas", "--table", "nasbench201/cifar100", "--queries", 30, "--seed", 7),
@@ -192,6 +191,7 @@ def test_the_strategy_may_be_named_after_the_options(cli):
     assert config("run")["strategy"]["options"]["tournament"] == 3
 
 
+@pytest.mark.typical("arguments0-*", "arguments2-*", "arguments7-*", "arguments8-*")
 @pytest.mark.parametrize(
     ("arguments", "option", "value"),
     [
@@ -487,7 +487,7 @@ OPTIONS = [
 
 
 @pytest.mark.slow
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples)
 @given(option=st.sampled_from(OPTIONS), text=st.text(st.characters(exclude_categories=["Cs"]), max_size=25))
 def test_no_option_value_makes_a_traceback(cli, option, text):
     # Five queries are fewer than the initial sample: nothing runs, unless the option makes the sample as small.
@@ -501,7 +501,6 @@ def test_no_option_value_makes_a_traceback(cli, option, text):
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
 @given(
     setting=st.from_regex(r"(predictor|evaluator|x)\.[a-z_]{1,10}=.{0,8}", fullmatch=True),
     predictor=st.sampled_from(["mlp", "forest", "boosting", "ridge", "gaussian-process"]),

@@ -79,6 +79,7 @@ def test_training_sees_every_image_once_an_epoch_in_another_order_each_time(digi
     assert len(Loader(digits.train, batch_size=100, augmentation=digits.suggested, drop_last=True)) == 14
 
 
+@pytest.mark.typical("abs", "memory")
 @pytest.mark.parametrize("way", WAYS)
 def test_batches_depend_on_seed_epoch_and_step_alone(small, way):
     how = {"augmentation": WAYS[way], "batch_size": 15}
@@ -171,6 +172,7 @@ class CutoutByHand:
         return image
 
 
+@pytest.mark.typical("crop", "flip", "cutout")
 @pytest.mark.parametrize(
     ("augmentation", "transforms", "count"),
     [

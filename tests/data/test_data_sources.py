@@ -326,6 +326,7 @@ def test_a_folder_without_a_readable_image_is_refused_whatever_may_be_skipped(fo
         Images(folder, max_corrupt=100, input_size=16).open()
 
 
+@pytest.mark.typical("0")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_unreadable_photos_are_met_while_training(tmp_path, workers):
     folder = class_folders(tmp_path / "photos", {"a": 20, "b": 20}, size=(130, 110), suffix=".jpg")

@@ -69,6 +69,7 @@ def photos(tmp_path_factory):
     return Images(folder, input_size=100).open().train
 
 
+@pytest.mark.typical("True-2", "*-0")
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("anew", [False, True])
 def test_images_without_labels_stream_with_random_ones(photos, workers, anew):

@@ -61,6 +61,7 @@ def loop(embeddings, codes, anchors, settings):
     return torch.stack(losses).mean() + settings.regularisation * between.mean() / 2
 
 
+@pytest.mark.typical("dtype0-paper", "dtype0-few negatives", "dtype1-truncated")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -138,6 +139,7 @@ class Killed(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.typical("ss-ccl")
 @pytest.mark.parametrize("task", ["ss-ccl", "ss-rl"])
 def test_a_killed_pretraining_ends_as_if_it_had_not_been(task, tmp_path, monkeypatch):
     monkeypatch.setattr("frugalnas.trainings.session.SAVE_EVERY_S", 0.0)

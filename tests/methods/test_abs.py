@@ -106,6 +106,7 @@ def test_drops_follow_the_angles_since_the_same_weights_in_all_rounds(whole):
     )
 
 
+@pytest.mark.typical("in a round")
 @pytest.mark.parametrize("stop", [("supernet-2", None), ("supernet-2", 3)], ids=["between rounds", "in a round"])
 def test_a_run_that_was_killed_comes_to_the_same_end(whole, images, tmp_path, stop):
     run_dir = tmp_path / "run"
@@ -191,6 +192,7 @@ def test_a_method_that_ends_after_shrinking_says_so(images, tmp_path, cli):
         network_of(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_angles_may_be_measured_anew_after_some_drops(whole, images, tmp_path, without_onnx):
     settings = {**QUICK, "shrinking.rebase": 8, "shrunk.fresh": False}
     run_dir = tmp_path / "run"

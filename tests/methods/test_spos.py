@@ -32,6 +32,7 @@ SPACE = fn.NASBench201(width=2, cells=1)
 CPU = Compute("cpu")
 
 
+@pytest.mark.typical("spos")
 @pytest.mark.parametrize(("method", "paths"), [(spos, "uniform"), (fairnas, "fair")], ids=["spos", "fairnas"])
 def test_the_best_by_accuracy_in_the_supernet_is_retrained(images, tmp_path, without_onnx, cli, method, paths):
     found = method(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=QUICK, compute=CPU)
@@ -60,6 +61,7 @@ def test_images_without_labels_are_refused_before_anything_is_written(images, tm
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.typical("8-*")
 @pytest.mark.parametrize(("kind", "large"), [(SPOS, "mobilenet"), (FairNAS, "fairnas")])
 @pytest.mark.parametrize("size", [8, 96])
 def test_the_space_fits_the_images(tmp_path, kind, large, size):

@@ -41,6 +41,7 @@ def torch_macs(network: nn.Module, shape: tuple[int, ...]) -> float:
     return counter.get_total_flops() / 2
 
 
+@pytest.mark.typical("nasbench*", "darts 32", "fairnas 65")
 @pytest.mark.parametrize("space", EVERY, ids=label)
 def test_multiply_adds_are_those_of_torchs_own_counter(space: SearchSpace) -> None:
     network = build(space, space.sample(1, np.random.default_rng(0))[0])
@@ -130,6 +131,7 @@ def test_stages_add_up() -> None:
     assert sum(stage.macs for stage in counts.stages) == counts.macs
 
 
+@pytest.mark.typical("nasbench201 17", "darts 32", "fairnas 65")
 @pytest.mark.parametrize("space", ADDITIVE, ids=label)
 def test_tables_add_up_to_built_networks(space: SearchSpace) -> None:
     codes = space.sample(2, np.random.default_rng(1))

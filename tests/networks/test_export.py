@@ -315,6 +315,7 @@ def test_every_family_is_exported(tmp_path, family, format):
     assert same(tensors_of(load(tmp_path / "model")), tensors_of(network))
 
 
+@pytest.mark.typical("darts-options2-6-9", "nasbench101-*")
 @pytest.mark.parametrize("size", [8, 9])
 @pytest.mark.parametrize(
     ("name", "options", "codes"),
@@ -338,6 +339,7 @@ def test_live_networks_answer_the_same(name, options, codes, size):
         torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6, msg=space.format(code))
 
 
+@pytest.mark.slow
 def test_exports_carry_no_dead_work(tmp_path):
     space = SPACES.create({"name": "nasbench201", "options": {"width": 4, "cells": 1, "input_size": 8}})
     cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"  # only 0 to 2 to 3 matters

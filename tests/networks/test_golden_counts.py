@@ -153,6 +153,16 @@ def label(row: Golden) -> str:
     return " ".join(map(str, [row.name, *row.settings.values()]))
 
 
+@pytest.mark.typical(
+    "DARTS_V1",
+    "RelativeNAS*",
+    "SPOS_ShuffleNet",
+    "FairNAS_ABS",
+    "Proxyless_mobile",
+    "ResNet18",
+    "shufflenet *",
+    "fairnas *",
+)
 @pytest.mark.parametrize("row", TABLE, ids=label)
 def test_published_networks_by_table(row: Golden) -> None:
     space, code = found(row)
@@ -171,6 +181,7 @@ def built() -> Iterator[Any]:
         seen.add(kind)
 
 
+@pytest.mark.typical("RelativeNAS 16 8", "SPOS_*", "FairNAS_ABS", "ResNet18")
 @pytest.mark.parametrize("row", list(built()))
 def test_published_networks_built(row: Golden) -> None:
     space, code = found(row)
@@ -182,6 +193,7 @@ def test_published_networks_built(row: Golden) -> None:
     assert counts.thop == row.more.get("thop", counts.thop)
 
 
+@pytest.mark.typical("AmoebaNet-settings5-*")
 @pytest.mark.parametrize(
     ("name", "settings", "params", "with_head", "macs"),
     [
@@ -212,6 +224,7 @@ def test_an_auxiliary_head_with_a_last_norm() -> None:
     assert sum(each.numel() for each in network.parameters()) == 5_981_064
 
 
+@pytest.mark.typical("OFA_WeakNAS_1000-*")
 @pytest.mark.parametrize(("name", "millions"), [("OFA_WeakNAS_800", 593.164), ("OFA_WeakNAS_1000", 560.830)])
 def test_once_for_all_networks_of_weaknas(name: str, millions: float) -> None:
     """At 236 x 236 and width 1.2, the defaults of the space."""

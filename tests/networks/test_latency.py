@@ -80,6 +80,7 @@ def test_a_table_of_another_runtime_says_so(tmp_path):
     assert LatencyTable.load(tmp_path / "table.json").runtime == "onnxruntime"
 
 
+@pytest.mark.typical("50.0-8.0")
 @pytest.mark.parametrize(("whole", "fixed"), [(50.0, 8.0), (14.0, 0.0)])
 def test_no_time_is_negative_where_blocks_take_longer_alone(tmp_path, monkeypatch, whole, fixed):
     """On a busy machine, or with few turns: 21 blocks of 2 ms each, in networks that take 50 or only 14 ms."""
@@ -100,6 +101,7 @@ def test_no_time_is_negative_where_blocks_take_longer_alone(tmp_path, monkeypatc
     np.testing.assert_allclose(shortest.count("latency", np.zeros((1, 21), np.int8)), whole)
 
 
+@pytest.mark.slow
 def test_a_table_is_measured_and_searched_from_any_folder(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "scores.py").write_text("def score(text):\n    return float(len(text))\n")

@@ -36,6 +36,7 @@ def images(size: int, n: int = 2) -> torch.Tensor:
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.typical("nasbench*", "darts 32")
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space.name} {space.input_size}")
 def test_every_parameter_of_a_built_network_learns(space: DARTS) -> None:
     """Where a cell passes over one of its inputs, what only that input would have reached does not learn."""
@@ -48,6 +49,7 @@ def test_every_parameter_of_a_built_network_learns(space: DARTS) -> None:
             assert all(parameter.grad is not None for parameter in network.parameters())
 
 
+@pytest.mark.typical("nasbench*", "darts 32")
 @pytest.mark.parametrize("space", SPACES, ids=lambda space: f"{space.name} {space.input_size}")
 def test_networks_take_images_that_do_not_halve_evenly(space: DARTS) -> None:
     code = space.sample(1, np.random.default_rng(1))[0]
@@ -338,6 +340,7 @@ def test_built_networks_of_nasbench201_cost_what_is_counted() -> None:
         assert (counts.params, counts.macs) == (params, macs)
 
 
+@pytest.mark.typical("cifar10-*")
 @pytest.mark.parametrize(
     ("dataset", "size", "classes"), [("cifar10", 32, 10), ("cifar100", 32, 100), ("ImageNet16-120", 16, 120)]
 )

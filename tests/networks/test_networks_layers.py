@@ -122,6 +122,7 @@ def test_block_and_channel_search_of_spos():
         skeleton.build(np.array(blocks, np.int8), scales=[1.0])
 
 
+@pytest.mark.typical("SPOS-ABS")
 @pytest.mark.parametrize(
     ("space", "params"),
     [(MobileNet(), 27_684_320), (FairNAS(), 15_992_600), (MobileNet(widths="mobile_search"), 16_034_168)],
@@ -192,6 +193,7 @@ def test_a_shuffle_block_splits_after_the_shuffle():
 # -- sizes -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("0.35-17-*")
 @pytest.mark.parametrize("make", SPACES)
 @pytest.mark.parametrize(("width", "size"), [(0.35, 17), (0.85, 33), (0.5, 50)])
 def test_any_width_and_input_size_builds_and_learns(make, width, size):

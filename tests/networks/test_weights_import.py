@@ -313,6 +313,7 @@ BY_TENSORS = [
 QUICK = ("RelativeNAS", "PDARTS_ABS")
 
 
+@pytest.mark.typical("RelativeNAS")
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in BY_TENSORS]
 )
@@ -357,6 +358,7 @@ def mobile(tmp_path, space_name, text, options):
     return network, space, code, path
 
 
+@pytest.mark.typical("fairnas-*")
 @pytest.mark.parametrize(
     ("name", "text", "options"),
     [

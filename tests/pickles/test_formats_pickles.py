@@ -123,6 +123,7 @@ def test_shared_objects_stay_shared(protocol: int) -> None:
     assert array is first[0]
 
 
+@pytest.mark.typical("5")
 @pytest.mark.parametrize(
     "protocol",
     [protocol if protocol >= 4 else pytest.param(protocol, marks=pytest.mark.slow) for protocol in PROTOCOLS],
@@ -325,6 +326,7 @@ def test_an_archive_s_claimed_sizes_are_not_believed(tmp_path: Path) -> None:
         read_torch(path)
 
 
+@pytest.mark.typical("zip")
 @given(hits=st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 255)), min_size=1, max_size=3))
 def test_a_damaged_torch_file_is_refused_or_plain_data(
     save: Callable[[Any], Path], hits: list[tuple[int, int]]

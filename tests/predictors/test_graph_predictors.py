@@ -72,6 +72,7 @@ class TestGINOfDARTS(PredictorConformance):
         return DARTS()
 
 
+@pytest.mark.slow
 class TestBANANAS(PredictorConformance):
     def make(self):
         return BANANAS(epochs=25, layers=3, encoding="position-path")

@@ -87,6 +87,7 @@ class TestForest(PredictorConformance):
         return Forest(trees=30)
 
 
+@pytest.mark.slow
 class TestBoosting(PredictorConformance):
     def make(self):
         return Boosting(trees=40, members=3)
@@ -94,9 +95,10 @@ class TestBoosting(PredictorConformance):
 
 class TestMLP(PredictorConformance):
     def make(self):
-        return MLP(hidden=(64, 64), members=3)
+        return MLP(hidden=(32, 32), members=2)
 
 
+@pytest.mark.slow
 class TestMLPOnLayers(PredictorConformance):
     def make(self):
         return MLP(hidden=(64,), members=1, epochs=200)
@@ -135,16 +137,19 @@ class TestTree(PredictorConformance):
         return Tree()
 
 
+@pytest.mark.slow
 class TestBagging(PredictorConformance):
     def make(self):
         return Bagging(trees=20)
 
 
+@pytest.mark.slow
 class TestExtraTrees(PredictorConformance):
     def make(self):
         return ExtraTrees(trees=20)
 
 
+@pytest.mark.slow
 class TestAdaBoost(PredictorConformance):
     def make(self):
         return AdaBoost(trees=20, members=3)
@@ -187,6 +192,7 @@ class TestQuantities(PredictorConformance):
         return Ridge(features=("params", "macs"))
 
 
+@pytest.mark.slow
 class TestQuantitiesOfTrees(PredictorConformance):
     def make(self):
         return ExtraTrees(trees=10, encoding="onehot", features=("params",))
@@ -224,6 +230,7 @@ class TestDefaultBoosting(PredictorConformance):
 # -- ensembles -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("Forest", "XGBoost", "LightGBM", "SVR", "Linear", "Nearest")
 @pytest.mark.parametrize(
     "predictor",
     [
@@ -277,6 +284,9 @@ CHEAP |= dict.fromkeys(name for name in PREDICTORS.targets if name.startswith("g
 CHEAP |= dict.fromkeys(("params", "macs", "random-order"))  # baselines, which learn nothing
 
 
+@pytest.mark.typical(
+    "mlp", "lightgbm", "xgboost", "svr", "forest", "linear", "nearest", "gaussian-process", "tree", "ridge"
+)
 @pytest.mark.parametrize("name", [name for name in PREDICTORS.targets if CHEAP.get(name, {}) is not None])
 def test_a_few_trained_cells_order_the_others(name: str) -> None:
     """Eighty accuracies of NAS-Bench-201, then the rank correlation with two thousand others."""

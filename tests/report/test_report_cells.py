@@ -131,6 +131,7 @@ def test_fifty_random_cells_show_their_live_operations_without_warnings(recwarn)
     assert not recwarn.list
 
 
+@pytest.mark.typical("0.15")
 @pytest.mark.parametrize("density", [0.15, 0.4])
 @settings(max_examples=12, deadline=None)
 @given(vertices=st.integers(2, 16), seed=st.integers(0, 10_000))

@@ -81,6 +81,7 @@ def test_positive_regret_is_on_a_log_scale_and_many_queries_too():
     assert regret_curves({"a": monotone(3, 100)}, optimum=95.0).axes[0].get_xscale() == "linear"
 
 
+@pytest.mark.typical("91.95")
 @pytest.mark.parametrize("end", [91.7, 91.95, 88.0])
 def test_however_narrow_the_regrets_are_several_ticks_are_numbered(end):
     figure = regret_curves(
@@ -201,6 +202,7 @@ def test_progress_shows_queries_failures_outliers_and_the_best():
     assert high > 91.6
 
 
+@pytest.mark.typical("values0", "values2")
 @pytest.mark.parametrize("values", [[], [NAN, NAN], [90.2], [90.0, 90.0], [1.0, 5.0, 5.0, 5.0, 5.0]])
 def test_progress_of_short_and_unlucky_runs(values, recwarn, tmp_path):
     for optimum in (None, 95.0):

@@ -78,6 +78,7 @@ def training(epochs: int, *, val: bool = True, test: bool = True) -> SimpleNames
 # -- architectures -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("RelativeNAS")
 @pytest.mark.parametrize(
     "name",
     [
@@ -146,6 +147,7 @@ def test_a_strip_encodes_kernel_and_expansion_and_takes_any_name(tmp_path):
 # -- trainings ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("result0")
 @pytest.mark.parametrize("result", [training(30), training(1), training(600, val=False, test=False)])
 def test_curves_of_any_training(result, tmp_path, recwarn):
     figure = learning_curves(result, title="A title")
@@ -172,6 +174,7 @@ def test_no_epoch_is_no_curve():
         learning_curves(training(0))
 
 
+@pytest.mark.typical("2", "10")
 @pytest.mark.parametrize("classes", [2, 10, 50, 200])
 def test_figures_of_classes_keep_their_texts_inside(classes, recwarn):
     measured = evaluation(classes)

@@ -175,14 +175,13 @@ def walk(readers: list[Reader], data: st.DataObject) -> None:
     reader.check(line, place, value)
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_a_wrong_field_is_the_librarys_own_error(readers, data):
     walk(readers, data)
 
 
 @pytest.mark.slow
-@settings(max_examples=2500, deadline=None)
+@settings(max_examples=25 * settings().max_examples)
 @given(data=st.data())
 def test_wrong_fields_are_the_librarys_own_error(readers, data):
     walk(readers, data)

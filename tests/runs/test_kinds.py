@@ -32,9 +32,7 @@ class TestSearch(KindConformance):
 
 
 class TestStatefulSearch(KindConformance):
-    """A state is written after every round, and the run is killed at every query."""
-
-    kills = 40
+    """A state is written after every round."""
 
     @pytest.fixture(autouse=True)
     def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,10 +43,15 @@ class TestStatefulSearch(KindConformance):
         return search(strategy, user_code.Counting(), 16, run_dir=run_dir, callbacks=callbacks)
 
 
+@pytest.mark.slow
+class TestStatefulSearchKilledAtEveryQuery(TestStatefulSearch):
+    kills = 40
+
+
 class TestPairedSearch(KindConformance):
     """Pairs are told as pairs, also where there is room for two of them at once."""
 
-    kills = 40
+    kills = 5
 
     @pytest.fixture(autouse=True)
     def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,10 +70,20 @@ class TestSearchByFidelity(TestPairedSearch):
         return search(strategy, user_code.Thorough(), 10, run_dir=run_dir, callbacks=callbacks)
 
 
+@pytest.mark.slow
+class TestPairedSearchKilledAtEveryQuery(TestPairedSearch):
+    kills = 40
+
+
+@pytest.mark.slow
+class TestSearchByFidelityKilledAtEveryQuery(TestSearchByFidelity):
+    kills = 40
+
+
 def test_pairs_go_the_same_way_whatever_the_number_of_workers(tmp_path):
     ways = [
         search(user_code.Paired(SPACE), user_code.worth, 20, run_dir=tmp_path / name, executor=executor).codes.tolist()
-        for name, executor in (("1", None), ("4", ProcessExecutor(workers=4)), ("in fours", user_code.InFours()))
+        for name, executor in (("1", None), ("2", ProcessExecutor(workers=2)), ("in fours", user_code.InFours()))
     ]
     assert ways[0] == ways[1] == ways[2]
 

@@ -244,6 +244,7 @@ def test_when_everything_fails_the_last_reason_is_given(tmp_path, cli):
     assert "no GPU is free" in shown.err
 
 
+@pytest.mark.typical("Evolution", "RandomSearch", "LocalSearch")
 @pytest.mark.parametrize("kind", STRATEGY_CLASSES)
 def test_every_strategy_survives_failures(kind):
     def moody(architecture):
@@ -389,6 +390,7 @@ def test_seconds_are_counted_over_interruptions(tmp_path, monkeypatch):
 # -- smaller spaces ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("WeakNAS", "LocalSearch", "RandomSearch")
 @pytest.mark.parametrize("kind", STRATEGY_CLASSES)
 def test_a_search_stays_inside_its_space(kind, tmp_path):
     small = SPACE.restrict([[True, True, True, True, False]] * 6).where("params<=0.5e6, macs>2e7")
@@ -454,6 +456,7 @@ STRATEGIES_WITH_OPTIONS = [
 ]
 
 
+@pytest.mark.typical("WeakNAS3", "Evolution1", "RandomSearch", "LocalSearch")
 @pytest.mark.parametrize("strategy", STRATEGIES_WITH_OPTIONS, ids=lambda strategy: type(strategy).__name__)
 def test_a_configuration_builds_the_same_search_again(tmp_path, strategy):
     evaluator = TableEvaluator(strategy.space, table="nasbench201/cifar100", label="random", seed=9)
@@ -501,6 +504,7 @@ class CallableThing:
         return 2.0
 
 
+@pytest.mark.typical("lambda", "bound method")
 @pytest.mark.parametrize(
     "function",
     [lambda architecture: 1.0, local_function(), CallableThing(), CallableThing().method],

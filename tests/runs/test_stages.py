@@ -102,6 +102,7 @@ def test_stages_are_runs_in_folders_of_their_own(whole):
     assert trained_run(run_dir / "stages/01-broad") == run_dir / "stages/01-broad"
 
 
+@pytest.mark.typical("1-broad", "4-narrow-1")
 @pytest.mark.parametrize("stage", ["broad", "narrow-1", "narrow-2"])
 @pytest.mark.parametrize("after", [1, 4])
 def test_an_interrupted_stage_goes_on_and_the_others_are_not_repeated(whole, tmp_path, stage, after):

@@ -256,6 +256,7 @@ def table_of(rule: str, space: str) -> AngleTable:
     return angle_table(supernet, triples(tensor_names(supernet), before, after), rule_for(SPACES[space], rule))
 
 
+@pytest.mark.typical("*-nasbench201", "abs-darts-darts", "default-once-for-all")
 @pytest.mark.parametrize(("rule", "space"), CASES)
 def test_the_angle_is_that_of_the_concatenated_weights(rule: str, space: str) -> None:
     codes = some_codes(SPACES[space])
@@ -456,6 +457,7 @@ def made_up_table(space: SearchSpace, seed: int, cosine: float, spread: float) -
 LIMITS = ["", "macs<={a}", "macs<={a},macs>={b},params>={c}"]
 
 
+@pytest.mark.typical("0.3-macs<={a}", "-0.3-*{c}", "0.0-")
 @pytest.mark.parametrize("limits", LIMITS)
 @pytest.mark.parametrize("cosine", [0.3, 0.0, -0.3])
 def test_the_largest_angle_is_that_of_the_listed_space(limits: str, cosine: float, monkeypatch) -> None:

@@ -108,6 +108,7 @@ def naive(space: SearchSpace, codes: Codes, values: FloatArray, statistic: str) 
     return wanted
 
 
+@pytest.mark.typical("restricted-*", "params<=0.4M-mean", "-best-tenth")
 @pytest.mark.parametrize("statistic", ["mean", "best-tenth", "maximum"])
 @pytest.mark.parametrize("limits", ["", "restricted", "params<=0.4M"])
 def test_listed_spaces_are_exact(statistic, limits):
@@ -256,6 +257,7 @@ def z_scores(found: OperatorScores, codes: Codes, values: FloatArray) -> FloatAr
     return np.array(z)
 
 
+@pytest.mark.typical("")
 @pytest.mark.parametrize("limit", ["", "macs<=6e6"])
 def test_expected_angles_are_those_of_samples(limit):
     space = MobileNet(width=0.25, input_size=33)
@@ -293,6 +295,7 @@ def test_expected_angles_of_mobilenet_are_those_of_a_million_samples():
     assert z.max() < 5
 
 
+@pytest.mark.typical("{}-abs-darts", "{'duplicates': False}-rlnas-darts-imagenet")
 @pytest.mark.parametrize("rule", ["rlnas-darts-imagenet", "abs-darts"])
 @pytest.mark.parametrize("options", [{}, {"duplicates": False}, {"none": True}], ids=str)
 def test_moments_of_cells_are_those_of_samples(rule, options):

@@ -95,6 +95,7 @@ def test_codes_of_another_space_are_refused() -> None:
 # -- zero-cost -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("naswot")
 @every_zero_cost
 def test_zero_cost_scores_depend_on_the_network_and_the_seed_alone(make) -> None:
     torch.manual_seed(1)
@@ -106,6 +107,7 @@ def test_zero_cost_scores_depend_on_the_network_and_the_seed_alone(make) -> None
     np.testing.assert_array_equal(make(SPACE)(CODES[::-1]), values[::-1])
 
 
+@pytest.mark.typical("naswot")
 @every_zero_cost
 def test_a_network_of_nothing_scores_least(make) -> None:
     """Its features are the same for every image, its weights have no gradient: still a number, and the last."""
@@ -177,6 +179,7 @@ def test_naswot_survives_equal_images() -> None:
             NASWOT(SPACE, too_few)
 
 
+@pytest.mark.typical("darts")
 @pytest.mark.parametrize(
     "space", [DARTS(width=4, layers=3), MobileNet(width=0.1, input_size=32, classes=10)], ids=["darts", "mobilenet"]
 )

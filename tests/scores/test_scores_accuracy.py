@@ -42,6 +42,7 @@ def test_accuracy_is_that_of_the_path_in_percent() -> None:
             assert value == 100.0 * right / 40
 
 
+@pytest.mark.typical("nasbench201")
 @pytest.mark.parametrize(
     "space",
     [

@@ -67,6 +67,7 @@ class TestArrivals(KindConformance):
         return search(strategy, user_code.worth, 14, run_dir=run_dir, executor=executor, callbacks=callbacks)
 
 
+@pytest.mark.typical("rungs", "local-search")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "weaknas")) for name in MAKERS]
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import user_code
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError, RunFolderError
@@ -128,6 +128,14 @@ CUTS = [
 ]
 
 
+@pytest.mark.typical(
+    "weaknas-ridge-kept",
+    "random-gone",
+    "evolution-from an older point",
+    "weaknas-ridge-empty",
+    "weaknas-ridge-cut short",
+    "evolution-of *",
+)
 @pytest.mark.parametrize(("name", "state"), CUTS)
 def test_a_journal_cut_anywhere_ends_the_same(whole, tmp_path, name, state):
     run = whole(name)
@@ -142,7 +150,7 @@ def test_a_journal_cut_anywhere_ends_the_same(whole, tmp_path, name, state):
         assert result.stop == f"{QUERIES} queries spent"
 
 
-@settings(max_examples=20)
+@pytest.mark.slow
 @given(name=st.sampled_from(sorted(MAKERS)), share=st.floats(0, 1), state=st.sampled_from(sorted(STATES)))
 def test_a_journal_cut_at_any_byte_ends_the_same(whole, tmp_path, name, share, state):
     run = whole(name)
@@ -152,6 +160,7 @@ def test_a_journal_cut_at_any_byte_ends_the_same(whole, tmp_path, name, share, s
     assert journal(folder) == run.journal
 
 
+@pytest.mark.typical("weaknas-ridge-11", "regularized-evolution-24", "random-1", "local-search-whole-11")
 @pytest.mark.parametrize("query", [1, 11, 24])
 @pytest.mark.parametrize("name", MAKERS)
 def test_an_interrupted_run_ends_the_same(whole, tmp_path, name, query):
@@ -164,6 +173,7 @@ def test_an_interrupted_run_ends_the_same(whole, tmp_path, name, query):
     assert journal(tmp_path / "run") == whole(name).journal
 
 
+@pytest.mark.typical("weaknas-ridge-10", "random-25", "evolution-10", "local-search-whole-10")
 @pytest.mark.parametrize("shorter", [10, 25])
 @pytest.mark.parametrize("name", MAKERS)
 def test_a_larger_budget_goes_on_as_if_it_had_been_there_from_the_start(whole, tmp_path, name, shorter):
@@ -240,6 +250,7 @@ def test_random_search_looks_ahead_without_a_trace():
                 plain.tell(asked, Evaluations(np.ones(1)))
 
 
+@pytest.mark.typical("callbacks0")
 @pytest.mark.parametrize("callbacks", [(), (Callback(),)])
 def test_a_replayed_random_search_has_the_same_state_and_ends_where_it_ended(tmp_path, callbacks):
     run = tmp_path / "run"
@@ -347,7 +358,6 @@ def test_a_damaged_line_in_the_middle_is_named(whole, tmp_path, cli, line):
     assert journal(folder) == damaged
 
 
-@settings(max_examples=60)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_damaged_journal_is_resumed_or_refused(whole, tmp_path, place, flip):
     run = whole("random")

@@ -390,6 +390,7 @@ def test_untrained_networks_fit_the_images_and_an_option_names_their_space(runs,
     assert "of networks that nobody has trained, seed 1\n" in other.out
 
 
+@pytest.mark.slow
 def test_a_search_by_untrained_networks_resumes_and_knows_its_data(cli, tmp_path):
     found = cli(
         *("search", "random", *UNTRAINED, "--score", "naswot+params", "--data", "digits", "--quiet"),

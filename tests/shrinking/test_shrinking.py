@@ -123,6 +123,7 @@ def test_what_is_enough_fits_the_space_where_nobody_says_it():
 # -- down to one -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("nasbench201-*", "fairnas-9-gene", "ragged-9-gene", "darts-9-gene", "mobilenet-9-gene")
 @pytest.mark.parametrize(
     ("name", "drop", "by"),
     [
@@ -170,6 +171,7 @@ def by_drop(shrinking: Shrinking) -> list[str]:
     return [step.by for step in shrinking.steps for _ in step.dropped]
 
 
+@pytest.mark.slow
 def test_nasbench101_keeps_a_valid_cell():
     space = NASBench101()
     mask = np.arange(3) < np.array([1] * 21 + [3] + [1] * 4)[:, None]

@@ -41,6 +41,7 @@ class TestDARTS(SpaceConformance):
         return Priced()
 
 
+@pytest.mark.slow
 class TestDARTSWithNoneAndWithoutDuplicates(SpaceConformance):
     draws, brute_force = 60, 1
 
@@ -48,6 +49,7 @@ class TestDARTSWithNoneAndWithoutDuplicates(SpaceConformance):
         return Priced(none=True, duplicates=False)
 
 
+@pytest.mark.slow
 class TestRestrictedDARTSInABand(SpaceConformance):
     draws, brute_force = 30, 1
 

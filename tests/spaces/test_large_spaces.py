@@ -220,6 +220,7 @@ def test_the_command_shows_every_encoding(cli) -> None:
     assert "choose one of" in cli("encodings", "nasbench999").err
 
 
+@pytest.mark.typical("options2")
 @pytest.mark.parametrize("options", [{}, {"costs": ("params",)}, {"acquisition": "uniform", "top_start": 20}])
 def test_what_is_near_does_not_run_out_before_the_space_does(monkeypatch, options) -> None:
     """A long search in a large space, in small: most of what ranks highest has been evaluated."""

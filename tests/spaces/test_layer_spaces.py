@@ -57,6 +57,7 @@ class TestOnceForAll(Small):
         return priced(OnceForAll)()
 
 
+@pytest.mark.slow
 class TestRestrictedOnceForAllInABand(Small):
     def make(self) -> SearchSpace:
         space = priced(OnceForAll)()

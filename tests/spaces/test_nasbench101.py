@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
@@ -98,6 +98,7 @@ def test_labelled_graphs_are_counted_as_published() -> None:
     assert len(np.unique(network_keys(codes))) == 423_624
 
 
+@pytest.mark.slow
 def test_cells_are_the_benchmarks_own(benchmark) -> None:
     codes, keys = all_cells()
     assert SPACE.size == len(codes) == len(np.unique(keys)) == 423_624
@@ -143,7 +144,6 @@ def relabelled(code: Codes, rng: np.random.Generator) -> Codes:
     return np.concatenate([moved[SOURCE, TARGET], operations]).astype(np.int8)
 
 
-@settings(max_examples=30)
 @given(row=st.integers(0, 423_623), seed=st.integers(0, 1_000))
 def test_isomorphic_cells_are_one_network(row: int, seed: int) -> None:
     code = all_cells()[0][row]
@@ -276,6 +276,7 @@ def test_refusals_say_what_is_wrong(text: str, says: str) -> None:
 # -- encodings -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("adjacency-*")
 @pytest.mark.parametrize(
     ("encoding", "width", "distinct"),
     [

@@ -205,6 +205,7 @@ def test_refusal_points_at_the_place() -> None:
 # -- encodings and costs ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("integer-*", "onehot-*", "live-*", "path-*")
 @pytest.mark.parametrize(
     ("encoding", "width", "distinct"),
     [

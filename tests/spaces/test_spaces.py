@@ -115,6 +115,7 @@ class TestSmallManyLayers(SpaceConformance):
         return Layers(30, 4).where("params<=4500")
 
 
+@pytest.mark.slow
 class TestVeryManyLayers(SpaceConformance):
     """Too many even for one 64-bit number each."""
 
@@ -122,6 +123,7 @@ class TestVeryManyLayers(SpaceConformance):
         return Layers(40, 6)
 
 
+@pytest.mark.slow
 class TestWideLayers(SpaceConformance):
     """More choices than a byte numbers."""
 

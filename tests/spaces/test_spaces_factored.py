@@ -48,6 +48,7 @@ class TestDeep(SpaceConformance):
         return Priced(20)
 
 
+@pytest.mark.slow
 class TestDeepInABand(SpaceConformance):
     draws = 100
 
@@ -151,6 +152,7 @@ def test_a_child_in_a_band_is_found_where_there_is_one():
     assert ((children != parents).sum(axis=1) <= 3).all()
 
 
+@pytest.mark.typical("local-search", "weaknas")
 @pytest.mark.parametrize(
     "make",
     [

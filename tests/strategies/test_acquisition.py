@@ -131,6 +131,7 @@ def accuracies(codes: np.ndarray) -> np.ndarray:
     return live @ np.array([0.0, 0.4, 0.8, 1.2, -0.3]) + 0.3 * landscape(SPACE, codes) / landscape(SPACE, codes).std()
 
 
+@pytest.mark.typical("*-predictor0", "*-predictor1")
 @pytest.mark.parametrize("predictor", [GaussianProcess(), Ridge(encoding="onehot"), Forest(trees=50)])
 @pytest.mark.parametrize("name", ["ei", "mean", "ucb", "pi"])
 def test_first_hundred_are_far_better_than_chance(predictor: Predictor, name: str) -> None:

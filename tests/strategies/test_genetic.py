@@ -52,6 +52,7 @@ class TestGeneticSearchUnderALimit(StrategyConformance):
         )
 
 
+@pytest.mark.typical("layers", "small cells", "a single code")
 @pytest.mark.parametrize(
     "space",
     [

@@ -87,6 +87,7 @@ class TestWeakNAS(StrategyConformance):
         return WeakNAS(SPACE, seed=seed)
 
 
+@pytest.mark.slow
 class TestUniformWeakNAS(StrategyConformance):
     def make(self, seed):
         return WeakNAS(
@@ -100,6 +101,7 @@ class TestUniformWeakNAS(StrategyConformance):
         )
 
 
+@pytest.mark.slow
 class TestWeakNASThatKeepsTheTop(StrategyConformance):
     def make(self, seed):
         return WeakNAS(THREE_OPERATIONS, seed=seed, keep_old="top", acquisition="ucb")
@@ -117,6 +119,7 @@ class TestWeakNASThatForgets(StrategyConformance):
         return WeakNAS(THREE_OPERATIONS, seed=seed, keep_old="none", acquisition="ts", labels="raw")
 
 
+@pytest.mark.slow
 class TestWeakNASFromAPool(StrategyConformance):
     def make(self, seed):
         return WeakNAS(Layers(30, 4), seed=seed, pool=300)
@@ -133,6 +136,7 @@ class TestWeakNASUnderALimit(StrategyConformance):
         return WeakNAS(Layers(30, 4).where("params<=4500"), seed=seed, pool=300, predictor="ridge", acquisition="its")
 
 
+@pytest.mark.slow
 class TestRidgeWeakNAS(StrategyConformance):
     def make(self, seed):
         return WeakNAS(SPACE, seed=seed, predictor=Ridge(encoding="onehot"), acquisition="mean", labels="standard")
@@ -172,6 +176,14 @@ def step(strategy: Strategy, n: int | None = None, fails=()) -> Trials:
     return trials
 
 
+@pytest.mark.typical(
+    "a single code-*",
+    "three operations-local-search*",
+    "layers-weaknas",
+    "layers-random",
+    "without neighbours-weaknas",
+    "small cells-regularized-evolution",
+)
 @every_strategy
 @pytest.mark.parametrize(
     "space",
@@ -229,6 +241,7 @@ def test_random_search_is_uniform_over_codes() -> None:
     assert np.abs(counts / counts.sum() - 0.2).max() < 0.04
 
 
+@pytest.mark.typical("regularized-evolution", "local-search*", "weaknas-uniform")
 @every_strategy
 def test_search_beats_chance_on_a_smooth_landscape(make) -> None:
     if make is OWN["random"]:
@@ -296,6 +309,7 @@ def test_one_by_one_a_state_taken_anywhere_leads_on_as_before() -> None:
         assert again.state_dict() == strategy.state_dict()
 
 
+@pytest.mark.typical("None", "options2")
 @pytest.mark.parametrize("options", [{}, {"acquisition": "uniform"}, {"costs": ("params",)}, None])
 def test_a_region_where_everything_fails_is_left(options: dict | None) -> None:
     """Of 15,625 cells those fail, a fifth of the networks, that have three convolutions 3x3 or more: the best ones."""

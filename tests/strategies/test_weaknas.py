@@ -60,6 +60,7 @@ def test_schedule_of_one_round_or_without_decay_is_constant() -> None:
     assert top_schedule(100, 7, 0.5, 2).tolist() == [100, 7]
 
 
+@pytest.mark.typical("NAS-Bench-201")
 @pytest.mark.parametrize(("initial", "rounds"), [(100, 91), (10, 100)], ids=["NAS-Bench-101", "NAS-Bench-201"])
 def test_thousand_queries_take_as_many_rounds_as_published(initial: int, rounds: int) -> None:
     strategy = WeakNAS(SPACE, initial=initial, round_size=10, predictor=Clairvoyant(), acquisition="mean")
@@ -218,6 +219,7 @@ def test_each_fit_has_a_seed_of_its_own() -> None:
 # -- what it is worth ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("listed-ridge")
 @pytest.mark.parametrize(
     "options",
     [{}, {"acquisition": "uniform"}, {"predictor": "ridge"}, {"predictor": GaussianProcess(encoding="onehot")}],

@@ -59,6 +59,7 @@ def small_embedding(monkeypatch, fresh_cache):
 # -- replay ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("options0")
 @pytest.mark.parametrize(
     "options",
     [
@@ -133,6 +134,7 @@ def test_values_that_are_not_the_tables_are_refused(tmp_path, rewritten):
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.typical("space1-*")
 @pytest.mark.parametrize(
     ("space", "options"),
     [

@@ -50,6 +50,7 @@ FITTING = [
 ]
 
 
+@pytest.mark.typical("cell-*", "uniform-*", "projected-*", "fair-*", "depth-*", "cost-uniform-space13-3")
 @pytest.mark.parametrize(("name", "space", "draws"), FITTING)
 def test_paths_are_a_function_of_seed_and_step_and_stay_in_their_space(name, space, draws):
     sampler = path_sampler(name, space, draws, 7)
@@ -239,6 +240,7 @@ def test_gradients_of_fair_paths_are_added():
     assert float(sums["loss"]) / 6 == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
 
 
+@pytest.mark.typical("decay *")
 @pytest.mark.parametrize(
     "settings",
     [
@@ -259,6 +261,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, settings):
     assert not moved(whole.weights(), resumed.weights())
 
 
+@pytest.mark.typical("momentum-options3")
 @pytest.mark.parametrize(
     ("optimizer", "options"), [("momentum", {}), ("sgd", {}), ("adamw", {}), ("momentum", {"weight_decay": 0.0})]
 )
@@ -363,6 +366,7 @@ def test_all_samplers_are_tested():
     assert {name for name, *_ in FITTING} == set(PATHS)
 
 
+@pytest.mark.typical("nasbench201")
 @pytest.mark.parametrize(
     ("space", "low", "high"),
     [

@@ -201,6 +201,7 @@ def copied(supernet, code) -> nn.Module:
     return network
 
 
+@pytest.mark.typical("nasbench201", "darts-imagenet", "darts-none")
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in ("fairnas", "shufflenet") else name for name in SMALL],
@@ -232,6 +233,7 @@ def test_cells_with_codes_of_their_own_take_them():
         supernet(images, codes[:2])
 
 
+@pytest.mark.typical("nasbench201", "darts", "mobilenet", "fairnas")
 @pytest.mark.parametrize("name", SMALL)
 def test_no_unused_module_is_touched(name):
     space = SMALL[name]

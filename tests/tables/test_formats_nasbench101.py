@@ -456,7 +456,7 @@ RECORD_STARTS = {sum(len(framed(each)) for each in GOOD[:count]) for count in ra
 
 
 @given(st.integers(0, 8 * len(CONTENT) - 1))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, bit: int) -> None:
     damaged = bytearray(CONTENT)
     damaged[bit // 8] ^= 1 << bit % 8
@@ -464,7 +464,6 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path: Path, bit: int) -> None:
 
 
 @given(st.integers(1, len(CONTENT) - 1))
-@settings(max_examples=100)
 def test_no_truncation_goes_unnoticed(tmp_path: Path, length: int) -> None:
     # A cut between two records leaves cells without all of their repeats.
     said = refused_bytes(tmp_path, CONTENT[:length])
@@ -501,7 +500,7 @@ def edited(data: bytes, changes: list[tuple[int, int, str]]) -> bytes:
 
 @pytest.mark.slow
 @given(edits)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_json_damaged_before_it_was_framed_is_refused_or_well_formed(
     tmp_path: Path, changes: list[tuple[int, int, str]]
 ) -> None:
@@ -510,7 +509,7 @@ def test_json_damaged_before_it_was_framed_is_refused_or_well_formed(
 
 @pytest.mark.slow
 @given(edits)
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 def test_metrics_damaged_before_they_were_encoded_are_refused_or_well_formed(
     tmp_path: Path, changes: list[tuple[int, int, str]]
 ) -> None:
@@ -620,7 +619,6 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path, content: bytes) -
 
 
 @given(edits)
-@settings(max_examples=100)
 def test_a_damaged_parquet_file_is_refused_or_well_formed(tmp_path: Path, changes: list[tuple[int, int, str]]) -> None:
     read_frame(tmp_path, frame())
     path = tmp_path / "cells.parquet"

@@ -208,6 +208,7 @@ def test_a_folder_says_its_checksum(tmp_path: Path) -> None:
     assert told[-1] == (4, 4)
 
 
+@pytest.mark.typical("2")
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
 def test_an_archive_of_the_folder_gives_the_same_tables(tmp_path: Path, expected: list[Contents], form: int) -> None:
     contents = {"./NATS-tss-simple/README.txt": b"not a record", **files(collection())}
@@ -249,12 +250,14 @@ def test_one_pickle_of_everything_gives_the_same_tables(tmp_path: Path, expected
     assert told[-1] == (path.stat().st_size, path.stat().st_size)
 
 
+@pytest.mark.typical("5")
 @pytest.mark.parametrize("protocol", [2, 3, 5])
 def test_other_pickle_protocols_are_read_too(tmp_path: Path, expected: list[Contents], protocol: int) -> None:
     content = bz2.compress(pickle.dumps(whole(collection()), protocol=protocol))
     assert_same(read_single(written(tmp_path / "nats.pickle.pbz2", content), silent), expected)
 
 
+@pytest.mark.typical("False-True", "True-False")
 @pytest.mark.parametrize("archive", [True, False])
 @pytest.mark.parametrize("weights", [True, False])
 def test_what_torch_saved_gives_the_same_tables(
@@ -282,6 +285,7 @@ def test_versions_stand_in_the_names_of_tables(tmp_path: Path, file: str, prefix
     assert {table.name.split("/")[0] for table in tables} == {prefix}
 
 
+@pytest.mark.slow
 def test_real_records_give_the_same_tables_in_every_packing(real: Path, tmp_path: Path) -> None:
     known = read_folder(real, silent)
     with tarfile.open(tmp_path / "nats.tar", "w") as archive:
@@ -301,6 +305,7 @@ def test_several_processes_read_the_same(tmp_path: Path, expected: list[Contents
     assert_same(read_folder(folder(tmp_path, files(collection())), silent, jobs=2), expected)
 
 
+@pytest.mark.slow
 def test_several_processes_refuse_the_same(tmp_path: Path) -> None:
     contents = {**files(collection()), "000002.pickle.pbz2": b"BZh9 nonsense"}
     with pytest.raises(FrugalnasError, match=r"000002\.pickle\.pbz2"):

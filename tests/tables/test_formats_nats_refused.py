@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nats_files import (
     CELLS,
@@ -387,7 +387,6 @@ def test_damaged_files_of_everything_are_refused_or_read_unchanged(
     assert_refused_or_same(read_single, path, "nats.pickle.pbz2", undamaged)
 
 
-@settings(max_examples=50)
 @given(how=DAMAGED, name=st.sampled_from(["000000.pickle.pbz2", "000002.pickle.pbz2", "meta.pickle.pbz2"]))
 def test_damaged_files_of_a_folder_are_refused_or_read_unchanged(
     tmp_path: Path, packed: dict[str, bytes], undamaged: list[Contents], how: tuple[str, Any], name: str
@@ -399,7 +398,6 @@ def test_damaged_files_of_a_folder_are_refused_or_read_unchanged(
     assert_refused_or_same(read_folder, path, name, undamaged)
 
 
-@settings(max_examples=50)
 @given(how=DAMAGED)
 def test_damage_before_compression_is_refused_or_gives_possible_tables(tmp_path: Path, how: tuple[str, Any]) -> None:
     """Whoever compresses a damaged pickle hides the damage from bzip2; what remains a possible table stays one."""

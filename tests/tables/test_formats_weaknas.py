@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from frugalnas.errors import FrugalnasError
@@ -363,7 +363,6 @@ def packed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return saved(tmp_path_factory.mktemp("weaknas"), cells101(), archive=request.param).read_bytes()
 
 
-@settings(max_examples=60)
 @given(where=st.floats(0, 1, exclude_max=True))
 def test_files_cut_short_are_refused_or_read_unchanged(tmp_path: Path, packed: bytes, where: float) -> None:
     path = tmp_path / "cut.pth.tar"
@@ -380,7 +379,7 @@ def test_files_cut_short_are_refused_or_read_unchanged(tmp_path: Path, packed: b
         assert len(tables[0].codes) == len(CELLS)
 
 
-@settings(max_examples=100)
+@pytest.mark.typical("archive")
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_flipped_bits_are_refused_or_give_a_table_in_range(
     tmp_path: Path, packed: bytes, where: float, bit: int

@@ -73,9 +73,9 @@ def imported(shared_data: Path) -> dict[str, Table]:
 
 
 def test_every_row_has_the_numbers_of_the_file(imported, frame):
+    codes = np.array([SPACE.parse(text) for text in frame["arch_str"]])
     for name, columns in MAPPINGS.items():
         table = imported[name]
-        codes = np.array([SPACE.parse(text) for text in frame["arch_str"]])
         rows = table.rows(codes)
         assert sorted(rows.tolist()) == list(range(15_625))
         for role, used in columns.items():
@@ -472,7 +472,7 @@ def imports_or_refuses(file: Path) -> None:
         shutil.rmtree(table.folder)
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(content=st.binary(max_size=300), suffix=st.sampled_from(["csv", "parquet"]))
 @example(content=b"\xff\xfe", suffix="csv")
 @example(content=b"PAR1PAR1", suffix="parquet")
@@ -492,7 +492,7 @@ WORDS = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(rows=st.lists(st.lists(WORDS, min_size=1, max_size=4), max_size=5), header=st.booleans())
 def test_any_csv_is_a_table_or_refused(tmp_path, fresh_cache, rows, header):
     lines = [["architecture", "validation", "test", "params"]] * header + rows
@@ -500,7 +500,6 @@ def test_any_csv_is_a_table_or_refused(tmp_path, fresh_cache, rows, header):
     imports_or_refuses(write_csv(tmp_path, text.encode("utf-8", "replace")))
 
 
-@settings(max_examples=100)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_damaged_parquet_file_is_a_table_or_refused(tmp_path, fresh_cache, place, flip):
     file = tmp_path / "results.parquet"

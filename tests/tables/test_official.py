@@ -11,7 +11,7 @@ import nats_files as nats
 import numpy as np
 import pytest
 import test_formats_nasbench101 as nb101
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_importing import snapshot
 
@@ -77,6 +77,7 @@ FILES: dict[str, tuple[Callable[[Path], Path], set[str]]] = {
 }
 
 
+@pytest.mark.typical("torch file", "tfrecord", "parquet of cells", "WeakNAS")
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_is_known_by_its_content_and_becomes_tables(kind: str, tmp_path: Path, fresh_cache: Path) -> None:
     make, names = FILES[kind]
@@ -188,7 +189,6 @@ def test_an_unknown_table_of_a_benchmark_says_which_file_has_it(fresh_cache: Pat
     assert "NATS-tss-v1_0-3ffb9-simple" in cli("search", "--table", "nats/cifar10-valid").err
 
 
-@settings(max_examples=40)
 @given(
     kind=st.sampled_from([kind for kind in FILES if kind != "folder"]),
     place=st.floats(0, 1, exclude_max=True),

@@ -252,7 +252,7 @@ def test_a_file_that_was_cut_short_is_named(small, tmp_path, file, share):
         Table(folder)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples)
 @given(file=st.sampled_from(FILES[:-1]), place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_changed_byte_is_noticed_wherever_it_is(small, tmp_path, file, place, flip):
     folder = damaged_copy(small, tmp_path)
@@ -263,7 +263,7 @@ def test_a_changed_byte_is_noticed_wherever_it_is(small, tmp_path, file, place, 
         Table(folder)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings().max_examples)
 @given(place=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_a_changed_byte_of_the_manifest_is_noticed(small, tmp_path, place, flip):
     folder = damaged_copy(small, tmp_path)
@@ -482,7 +482,6 @@ def test_a_truncated_source_is_refused(source, share):
     assert refused(original[: int(share * len(original))])
 
 
-@settings(max_examples=25)
 @given(place=st.integers(0, 1_997_562), flip=st.sampled_from([1 << bit for bit in range(8)]))
 def test_a_source_with_a_flipped_bit_is_refused(source, place, flip):
     original, refused = source

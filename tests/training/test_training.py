@@ -273,6 +273,7 @@ def taken_step(fabric: Fabric | None = None, mine: slice = slice(None), **settin
     return [*network.parameters(), sums["loss"] / sums["images"]]
 
 
+@pytest.mark.typical("settings0-3", "settings1-2", "settings2-100", "settings3-8")
 @pytest.mark.parametrize("parts", [2, 3, 8, 100])
 @pytest.mark.parametrize(
     "settings",
@@ -400,6 +401,7 @@ class Toy:
         return self
 
 
+@pytest.mark.typical("0", "10")
 @pytest.mark.parametrize("stop_at", [0, 1, 7, 10, 14])
 def test_stopped_at_any_step_it_ends_the_same(tmp_path, stop_at):
     whole = Toy(tmp_path / "whole").train()

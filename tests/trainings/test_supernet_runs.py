@@ -117,6 +117,7 @@ def test_what_was_not_kept_is_refused(finished):
         finished.triples(4)
 
 
+@pytest.mark.typical("random-access-False", "true-True")
 @pytest.mark.parametrize(("mode", "own"), [("random", False), ("random-access", False), ("true", True)])
 def test_the_recipes_labels_are_what_the_supernet_is_trained_on(tmp_path, mode, own):
     interrupted(tmp_path / "run", settings={**QUICK, "labels": mode})
@@ -375,6 +376,7 @@ def test_the_published_settings_fit_their_spaces():
     assert SupernetRecipe.load(published["abs-darts"].to_json()) == published["abs-darts"]
 
 
+@pytest.mark.typical("space0-*")
 @pytest.mark.parametrize(
     ("space", "pixels", "paths"),
     [

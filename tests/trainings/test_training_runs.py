@@ -145,6 +145,7 @@ def test_a_finished_training_resumes_to_itself(finished):
     assert (result.run_dir / "test.json").read_text() == before
 
 
+@pytest.mark.typical("1")
 @pytest.mark.parametrize("stop_at", [1, 3])
 def test_interrupted_anywhere_it_ends_with_the_same_weights(finished, tmp_path, monkeypatch, stop_at):
     whole, _ = finished
