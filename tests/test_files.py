@@ -65,7 +65,7 @@ def test_neither_folders_nor_devices_are_replaced(tmp_path):
 
 
 def test_drafts_of_dead_processes_are_cleared_away_and_no_others(tmp_path):
-    dead, host = dead_pid(), files._HOST
+    dead, host = dead_pid(), files.HOST
     names = {
         f".{dead}@{host}.0.draft": True,
         f".{os.getpid()}@{host}.999.draft": True,  # of a process before that had our number
@@ -85,7 +85,7 @@ def test_drafts_of_dead_processes_are_cleared_away_and_no_others(tmp_path):
 
 def test_the_next_command_clears_away_what_a_killed_one_left_in_a_run(tmp_path):
     folder = RunFolder.create(tmp_path / "run", CONFIG)
-    stale = [place / f".{dead_pid()}@{files._HOST}.3.draft" for place in (folder.path, folder.path / "checkpoints")]
+    stale = [place / f".{dead_pid()}@{files.HOST}.3.draft" for place in (folder.path, folder.path / "checkpoints")]
     for path in stale:
         path.mkdir(parents=True)
     with folder.held():
@@ -115,7 +115,7 @@ def test_without_locks_a_living_owner_is_respected_and_a_dead_one_is_not(tmp_pat
             assert "start no other process" in capsys.readouterr().err
             with pytest.raises(Surroundings, match="has no locks to tell; remove"), alone(lock, lambda: None):
                 pass
-    lock.write_text(f"{dead_pid()}@{files._HOST}\n")
+    lock.write_text(f"{dead_pid()}@{files.HOST}\n")
     with alone(lock, lambda: None):
         pass
     lock.write_text(f"{dead_pid()}@elsewhere\n")

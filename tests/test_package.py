@@ -149,6 +149,21 @@ def test_the_package_says_that_it_is_typed():
     assert (SOURCE / "py.typed").exists()
 
 
+def test_tests_and_examples_import_no_private_names():
+    """Nor do they read any, which the linter sees."""
+    reached = [
+        f"{path.relative_to(REPOSITORY)}:{node.lineno}"
+        for folder in ("tests", "examples")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if re.search(r"import\b.*\b_[a-z]|\bfrom\b.*\b_[a-z]", path.read_text())
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (getattr(node, "module", None) or "", *(alias.name for alias in node.names))
+        if any(part.startswith("_") and not part.startswith("__") for part in name.split("."))
+    ]
+    assert not reached, reached
+
+
 # -- floors ------------------------------------------------------------------------------------------------------------
 
 

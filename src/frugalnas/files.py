@@ -26,7 +26,7 @@ try:
 except ImportError:  # not a Unix
     fcntl = None  # type: ignore[assignment]
 
-_HOST = re.sub(r"[^\w.-]", "", platform.node())[:40] or "here"
+HOST = re.sub(r"[^\w.-]", "", platform.node())[:40] or "here"
 """Processes of another machine may share the folder, and nobody here can tell whether they live."""
 _DRAFT = re.compile(r"\.(\d+)@(.*)\.\d+\.draft")
 _numbers = itertools.count()
@@ -86,7 +86,7 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         parent: where it is made; None: where the system keeps such.
     """
     parent = Path(tempfile.gettempdir()) if parent is None else parent
-    around = parent / f".{os.getpid()}@{_HOST}.{next(_numbers)}.draft"
+    around = parent / f".{os.getpid()}@{HOST}.{next(_numbers)}.draft"
     sweep(parent)
     around.mkdir()
     try:
@@ -116,7 +116,7 @@ def sweep(folder: Path) -> None:
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             named = _DRAFT.fullmatch(entry.name)
-            if named is not None and named[2] == _HOST and _abandoned(Path(entry.path), int(named[1])):
+            if named is not None and named[2] == HOST and _abandoned(Path(entry.path), int(named[1])):
                 shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -155,14 +155,14 @@ def _claim(lock: Path, file: IO[str]) -> None:
     file.seek(0)
     owner = file.read().strip()
     pid, _, host = owner.partition("@")
-    if owner and not (host == _HOST and pid.isdecimal() and not _alive(int(pid))):
+    if owner and not (host == HOST and pid.isdecimal() and not _alive(int(pid))):
         raise Surroundings(
             f"{lock.parent} may be in use by process {owner}, and its filesystem has no locks to tell; remove {lock} if that "
             f"process is gone"
         )
     print(f"{lock.parent}: its filesystem has no locks; start no other process on it meanwhile", file=sys.stderr)
     file.truncate(0)
-    file.write(f"{os.getpid()}@{_HOST}\n")
+    file.write(f"{os.getpid()}@{HOST}\n")
     file.flush()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import frugalnas
-from frugalnas.cli.parsing import inner_commands, overview, parse
+from frugalnas.cli.parsing import command_actions, inner_commands, overview, parse
 from frugalnas.registry import PREDICTORS, SPACES, STRATEGIES, constructor_options
 
 SOURCE = Path(frugalnas.__file__).parent
@@ -28,6 +28,13 @@ def names_in_messages():
                     yield name, f"{path.relative_to(SOURCE)}:{node.lineno}"
 
 
+def commands(parser, typed=()):
+    """Every command as it is typed, those beneath others too."""
+    for name, inner in inner_commands(parser).items():
+        yield (*typed, name)
+        yield from commands(inner, (*typed, name))
+
+
 def typed_names():
     """What commands take by name, and the values of recipes."""
     from frugalnas.data import Augmentation
@@ -38,10 +45,9 @@ def typed_names():
     from frugalnas.supernets import SupernetRecipe
     from frugalnas.training import Recipe
 
-    parsers, names = [overview(filled=True)], set()
-    for parser in parsers:
-        parsers += inner_commands(parser).values()
-        for action in parser._actions:
+    names: set[str] = set()
+    for command in commands(overview(filled=True)):
+        for action in command_actions(command):
             names |= {option.lstrip("-").replace("-", "_") for option in action.option_strings} | {action.dest}
     for record in (Recipe, SupernetRecipe, PretrainingRecipe, MethodRecipe, Augmentation):
         names |= {field.name for field in fields(record)}

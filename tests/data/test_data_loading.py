@@ -202,11 +202,9 @@ def test_other_devices_crop_and_flip_as_the_cpu_does(small):
     images, rng = small.train.read(range(60)), np.random.default_rng(0)
     offsets, flips = rng.integers(0, 5, (2, 60)), np.flatnonzero(rng.random(60) < 0.5)
     padded = torch.nn.functional.pad(images, (2,) * 4)
-    assert torch.equal(
-        batches._crop_on_device(padded, torch.from_numpy(offsets), 12), batches._crop(padded, offsets, 12)
-    )
-    mirrored = batches._flip_on_device(images.clone(), torch.from_numpy(flips))
-    assert torch.equal(mirrored, batches._flip(images.clone(), flips))
+    assert torch.equal(batches.crop_on_device(padded, torch.from_numpy(offsets), 12), batches.crop(padded, offsets, 12))
+    mirrored = batches.flip_on_device(images.clone(), torch.from_numpy(flips))
+    assert torch.equal(mirrored, batches.flip(images.clone(), flips))
 
 
 def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_path):
@@ -217,14 +215,11 @@ def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_pat
     data = Images(tmp_path / "one.npz", split="all", input_size=16).open(normalisation="unit")
     from PIL import Image
 
-    from frugalnas.data.loading import _Images
-
-    photos = _Images(data.train, PUBLISHED["mobilenet"], 0, 0)
     torch.manual_seed(0)
     transform = v2.RandomResizedCrop(16, scale=(0.08, 1.0))
     source = Image.fromarray(np.asarray(data.train.source.load(0)))
     theirs = torch.stack([v2.functional.pil_to_tensor(transform(source)) for _ in range(500)]).float()
-    ours = torch.stack([v2.functional.pil_to_tensor(photos.change(source)) for _ in range(500)]).float()
+    ours = 255 * epoch(data.train, augmentation=Augmentation(resized_crop=0.08), batch_size=500)[0][0]
     for statistic in (lambda x: x.mean((2, 3)), lambda x: x.std((2, 3))):
         one, two = statistic(ours)[:, :2].double(), statistic(theirs)[:, :2].double()
         error = ((one.var(0) + two.var(0)) / 500).sqrt()
@@ -232,20 +227,27 @@ def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_pat
         assert torch.allclose(one.std(0), two.std(0), rtol=0.15)
 
 
-def test_square_crops_are_squares_of_a_uniformly_drawn_area():
-    from PIL import Image
-
-    from frugalnas.data.loading import _random_square
-
-    random.seed(0)
-    image = Image.new("RGB", (100, 100))
-    sides = np.array([_random_square(image, 0.08).size for _ in range(2000)])
-    assert (sides[:, 0] == sides[:, 1]).all()
-    areas = sides[:, 0] ** 2 / 1e4
+def test_square_crops_are_squares_of_a_uniformly_drawn_area(tmp_path):
+    # Colours that rise evenly from pixel to pixel: how fast they do after resizing tells the sides of a crop.
+    y, x = np.mgrid[0:100, 0:100]
+    image = np.stack([2 * x, 2 * y, np.zeros_like(x)], axis=2).astype(np.uint8)
+    np.savez(tmp_path / "one.npz", images=np.repeat(image[None], 1000, axis=0), labels=np.arange(1000) % 2)
+    data = Images(tmp_path / "one.npz", split="all", input_size=16).open(normalisation="unit")
+    cropped = 255 * epoch(data.train, augmentation=Augmentation(square_crop=0.08), batch_size=1000)[0][0].numpy()
+    width = (cropped[:, 0, :, 12] - cropped[:, 0, :, 3]).mean(axis=1) / 9 * 16 / 2
+    height = (cropped[:, 1, 12] - cropped[:, 1, 3]).mean(axis=1) / 9 * 16 / 2
+    np.testing.assert_allclose(width, height, atol=1)
+    areas = width * height / 1e4
     assert areas.mean() == pytest.approx(0.54, abs=0.02)
     assert np.quantile(areas, [0.0, 0.25, 0.75, 1.0]) == pytest.approx([0.08, 0.31, 0.77, 1.0], abs=0.03)
-    wide = [_random_square(Image.new("RGB", (400, 20), "white"), 0.9) for _ in range(3)]
-    assert {square.size for square in wide} == {(400, 400)}  # nothing fits: padded
+
+
+def test_where_no_square_fits_the_image_is_padded_to_one(tmp_path):
+    np.savez(tmp_path / "wide.npz", images=np.full((4, 20, 400, 3), 255, np.uint8), labels=np.arange(4) % 2)
+    data = Images(tmp_path / "wide.npz", split="all", input_size=20).open(normalisation="unit")
+    for image in epoch(data.train, augmentation=Augmentation(square_crop=0.9), batch_size=4)[0][0]:
+        assert image.mean().item() == pytest.approx(20 / 400, abs=0.005)
+        assert image[:, 9:11].mean().item() == pytest.approx(0.5, abs=0.05)
 
 
 def test_lighting_moves_a_whole_image_along_the_colours_principal_components(one_image):

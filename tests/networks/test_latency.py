@@ -88,7 +88,7 @@ def test_no_time_is_negative_where_blocks_take_longer_alone(tmp_path, monkeypatc
     def run(timed, *, keep):
         timed.milliseconds = [whole if isinstance(timed.module, LayerNetwork) else 2.0]
 
-    monkeypatch.setattr(latency._Timed, "run", run)
+    monkeypatch.setattr(latency.Timed, "run", run)
     space = small(widths="gpu").restrict(np.arange(7) < np.full((21, 1), 6))  # none is left out
     table = measure_latency(space, repeats=1)
     assert table.fixed == fixed

@@ -152,7 +152,7 @@ def test_a_cell_adds_pairs_and_concatenates_nodes() -> None:
     pairs = [("sep_conv_3x3", 1), ("sep_conv_3x3", 1), ("avg_pool_3x3", 2), ("skip_connect", 0)]
     cell = Cell(pairs, (2, 3), (6, 6), 4, reduction=False, reduction_before=False).eval()
     s0, s1 = torch.randn(2, 2, 6, 8, 8)
-    first, second, pool, _ = cell._ops
+    first, second, pool, _ = cell.get_submodule("_ops")  # as in the programs of the papers
     x0, x1 = cell.preprocess0(s0), cell.preprocess1(s1)
     node = first(x1) + second(x1)
     torch.testing.assert_close(cell(s0, s1), torch.cat([node, pool(node) + x0], dim=1))
@@ -164,7 +164,7 @@ def test_dropped_paths_are_zero_and_kept_ones_are_scaled() -> None:
     cell = Cell(pairs, (2,), (3, 3), 3, reduction=False, reduction_before=False, drop_path=0.25)
     cell.preprocess0, cell.preprocess1 = nn.Identity(), nn.Identity()
     s0, s1 = torch.randn(2, 4000, 3, 4, 4)
-    pooled = cell._ops[0](s1)
+    pooled = cell.get_submodule("_ops.0")(s1)
     path = cell(s0, s1) - s0  # the skip is never dropped
     dropped = path.abs().amax(dim=(1, 2, 3)) < 1e-6
     assert dropped.float().mean().item() == pytest.approx(0.25, abs=0.03)
@@ -185,16 +185,19 @@ def test_the_rate_of_a_network_is_set_everywhere() -> None:
 
 @pytest.mark.slow
 def test_a_compiled_network_is_not_compiled_again_for_another_rate() -> None:
-    from torch._dynamo.testing import CompileCounter  # takes seconds to import
-
     space = DARTS(width=2, layers=3, input_size=8)
     network = build(space, space.sample(1, np.random.default_rng(0))[0], drop_path=0.01)
-    counter = CompileCounter()
-    compiled = torch.compile(network, backend=counter)
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(network, backend=backend)
     for epoch in range(1, 20):
         set_drop_path(network, epoch / 20)
         compiled(images(8)).sum().backward()
-    assert counter.frame_count == 1
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize(("macro", "size", "more"), [("cifar", 32, 0), ("imagenet", 224, 2 * 768)])

@@ -27,7 +27,7 @@ from frugalnas.predictors import (
     gin_paper,
 )
 from frugalnas.predictors.base import normal_values
-from frugalnas.predictors.fitting import _Adam
+from frugalnas.predictors.fitting import Adam
 from frugalnas.predictors.kernels import edit_features
 from frugalnas.registry import PREDICTORS, SPACES
 from frugalnas.spaces import DARTS, NASBench101, NASBench201, Population, SearchSpace
@@ -209,7 +209,7 @@ def test_every_fit_starts_from_the_pretrained_encoder(tmp_path: Path) -> None:
     predictor = GIN(**QUICK, pretrained=str(tmp_path / "run"))
     predictor.prepare(SPACE)
     first = predictor.fit(population, values).predict(population).mean
-    network = predictor._fitted[0][0]
+    network = predictor.networks[0]
     assert network.encoder.config() == encoder.config()
     moved = network.encoder.layers[0].first.weight - encoder.layers[0].first.weight
     assert moved.abs().max() > 0, "fine-tuned"
@@ -222,7 +222,7 @@ def test_every_fit_starts_from_the_pretrained_encoder(tmp_path: Path) -> None:
 def test_encoder_stays_as_it_is_at_learning_rate_zero(tmp_path: Path) -> None:
     encoder = encoder_in(tmp_path, SPACE, width=8)
     population, values = labelled(SPACE)
-    network = GIN(**QUICK, pretrained=str(tmp_path), encoder_lr=0).fit(population, values)._fitted[0][0]
+    network = GIN(**QUICK, pretrained=str(tmp_path), encoder_lr=0).fit(population, values).networks[0]
     for name, tensor in network.encoder.state_dict().items():
         assert torch.equal(tensor, encoder.state_dict()[name]), name
 
@@ -270,7 +270,7 @@ def test_adam_on_one_vector_is_adam() -> None:
         {"params": list(ours[0].parameters()), "lr": 0.01, "weight_decay": 0.01},
         {"params": list(ours[2].parameters()), "lr": 0.002, "weight_decay": 0.0},
     ]
-    adam = _Adam(groups, (0.5, 0.9))
+    adam = Adam(groups, (0.5, 0.9))
     reference = torch.optim.Adam(
         [{**group, "params": theirs[at].parameters()} for at, group in ((0, groups[0]), (2, groups[1]))],
         betas=(0.5, 0.9),

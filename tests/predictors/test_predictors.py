@@ -33,7 +33,7 @@ from frugalnas.predictors import (
     XGBoost,
     mlp_paper,
 )
-from frugalnas.predictors.gaussian_process import JITTER, _squared_distances
+from frugalnas.predictors.gaussian_process import JITTER
 from frugalnas.registry import PREDICTORS
 from frugalnas.spaces import NASBench201, Population, SearchSpace
 from frugalnas.tables import open_table
@@ -378,8 +378,8 @@ def problem(n: int, encoding: str | None = None) -> tuple[Population, Population
 
 def textbook(process: GaussianProcess) -> GaussianProcessRegressor:
     """scikit-learn's process with the hyperparameters that ours has found."""
-    kernel = ConstantKernel(process._variance) * Matern(np.exp(process._log_scale), nu=process.smoothness)
-    return GaussianProcessRegressor(kernel, alpha=process._variance * process._noise, optimizer=None)
+    kernel = ConstantKernel(process.variance) * Matern(process.length_scale, nu=process.smoothness)
+    return GaussianProcessRegressor(kernel, alpha=process.variance * process.noise, optimizer=None)
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
@@ -413,36 +413,28 @@ def test_supposing_is_conditioning_on_one_more_label(smoothness: float) -> None:
 
 
 @pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
-def test_gradient_of_the_marginal_likelihood(smoothness: float) -> None:
-    known, _, values = problem(30)
-    process = GaussianProcess(smoothness=smoothness).fit(known, values)
-    features = known.encoded().all.astype(float)
-    squares = cdist(features, features, "sqeuclidean")
-    centred = values - values.mean()
-    for at in np.array([[0.0, -2.0], [1.5, -0.5], [-1.0, -3.0], [process._log_scale, np.log(process._noise) / 2]]):
-        numerical = approx_fprime(at, lambda x: process._loss(x, squares, centred)[0], 1e-6)
-        np.testing.assert_allclose(process._loss(at, squares, centred)[1], numerical, rtol=1e-4, atol=1e-3)
-
-
-@pytest.mark.parametrize("smoothness", [0.5, 1.5, 2.5])
-def test_marginal_likelihood_is_scikit_learns(smoothness: float) -> None:
-    """Up to the priors and a constant, with the signal variance at its maximum."""
+def test_length_scale_and_noise_maximise_the_marginal_likelihood(smoothness: float) -> None:
+    """As scikit-learn computes it, with the priors, and the signal variance at its own maximum."""
     known, _, values = problem(30)
     features = known.encoded().all.astype(float)
-    squares = cdist(features, features, "sqeuclidean")
     centred = values - values.mean()
-    process = GaussianProcess(smoothness=smoothness).fit(known, values)
-    constants = []
-    for log_scale, log_noise in ((0.3, -1.0), (1.2, -2.5)):
+    spread = np.log(cdist(features, features, "sqeuclidean").mean()) / 2
+
+    def posterior(at: np.ndarray) -> float:
+        log_scale, log_noise = at
         noise = np.exp(2 * log_noise) + JITTER
         kernel = Matern(np.exp(log_scale), nu=smoothness)
-        correlation = kernel(features) + noise * np.eye(30)
-        variance = centred @ np.linalg.solve(correlation, centred) / 30
+        variance = centred @ np.linalg.solve(kernel(features) + noise * np.eye(30), centred) / 30
         reference = GaussianProcessRegressor(ConstantKernel(variance) * kernel, alpha=variance * noise, optimizer=None)
-        likelihood = reference.fit(features, centred).log_marginal_likelihood_value_
-        priors = 0.5 * ((log_scale - process._prior_log_scale) ** 2 + (log_noise + 2) ** 2)
-        constants.append(process._loss(np.array([log_scale, log_noise]), squares, centred)[0] - priors + likelihood)
-    assert constants[0] == pytest.approx(constants[1], abs=1e-6)
+        priors = 0.5 * ((log_scale - spread) ** 2 + (log_noise + 2) ** 2)
+        return float(reference.fit(features, centred).log_marginal_likelihood_value_ - priors)
+
+    process = GaussianProcess(smoothness=smoothness).fit(known, values)
+    found = np.array([np.log(process.length_scale), np.log(process.noise - JITTER) / 2])
+    np.testing.assert_allclose(approx_fprime(found, posterior, 1e-5), 0, atol=0.01)
+    best = posterior(found)
+    for step in ([0.3, 0.0], [-0.3, 0.0], [0.0, 0.3], [0.0, -0.3], [1.5, 1.0], [-2.0, -1.0]):
+        assert posterior(found + step) < best - 1e-4
 
 
 def test_process_finds_how_noisy_labels_are() -> None:
@@ -452,7 +444,7 @@ def test_process_finds_how_noisy_labels_are() -> None:
     found = []
     for noise in (0.02, 0.5):
         process = GaussianProcess(encoding="onehot").fit(population, signal + noise * rng.normal(size=300))
-        found.append(np.sqrt(process._noise * process._variance))
+        found.append(np.sqrt(process.noise * process.variance))
     assert 0.3 < found[1] < 0.7
     assert found[0] < 0.2
 
@@ -494,11 +486,12 @@ def test_a_gaussian_process_that_is_extended_is_the_one_that_knew_all() -> None:
     np.testing.assert_array_equal(one_by_one.predict(unknown).mean, together.predict(unknown).mean)
     np.testing.assert_array_equal(one_by_one.predict(unknown).std, together.predict(unknown).std)
 
-    prior = process._kernel(_squared_distances(together._features, together._features)) + process._noise * np.eye(30)
-    cross = process._kernel(_squared_distances(together._features, process.inputs(unknown).all.astype(np.float64)))
-    mean = values.mean() + cross.T @ np.linalg.solve(prior, values - values.mean())
-    np.testing.assert_allclose(together.predict(unknown).mean, mean, rtol=1e-6)
-    left = 1 - np.einsum("ij,ij->j", cross, np.linalg.solve(prior, cross))
-    scale = (values - values.mean()) @ np.linalg.solve(prior, values - values.mean()) / 30
-    np.testing.assert_allclose(together.predict(unknown).std, np.sqrt(scale * left), rtol=1e-4)
+    assert (together.length_scale, together.noise) == (process.length_scale, process.noise)
+    features, others = (each.encoded().all.astype(float) for each in (known, unknown))
+    centred = values - values.mean()
+    prior = Matern(process.length_scale, nu=process.smoothness)(features) + process.noise * np.eye(30)
+    assert together.variance == pytest.approx(centred @ np.linalg.solve(prior, centred) / 30, rel=1e-6)
+    mean, std = textbook(together).fit(features, centred).predict(others, return_std=True)
+    np.testing.assert_allclose(together.predict(unknown).mean, values.mean() + mean, rtol=1e-6)
+    np.testing.assert_allclose(together.predict(unknown).std, std, rtol=1e-4)
     assert GaussianProcess(ranks=True).fit(known, values).extended(known, values) is None

@@ -138,16 +138,15 @@ def test_a_network_that_is_under_way_is_evaluated_once(tmp_path):
 
         def propose(self, n):
             self.asked += 1
-            made = len(self.values) + len(self._pending)
-            return np.array([self._first_codes[made // 3 % 6]])
+            return networks[[(self.asked + 5) // 3 % 6]]
 
+    networks = SPACE.sample(6, np.random.default_rng(4))
     strategy = Repeating(SPACE, initial=6)
-    strategy._first_codes = SPACE.sample(6, np.random.default_rng(4))
     found = search(strategy, user_code.worth, 20, executor=user_code.Arriving())
     assert len(np.unique(SPACE.network_ids(found.codes))) == len(found.queries)
     assert found.stop == "1,000 asks in a row brought no new network"
     assert strategy.asked < 2_100, "once while there are answers to come, and once when there are none"
-    told = [strategy.values[np.flatnonzero((strategy.codes == code).all(axis=1))] for code in strategy._first_codes]
+    told = [strategy.values[np.flatnonzero((strategy.codes == code).all(axis=1))] for code in networks]
     assert all(len(set(values.tolist())) == 1 for values in told), "whoever waited is told the one answer"
 
 

@@ -13,7 +13,7 @@ import pytest
 from frugalnas.cache import cache_folder, cached_array
 from frugalnas.evaluation import Evaluations
 from frugalnas.predictors import Forest, GaussianProcess, Ridge, Tree
-from frugalnas.predictors.gaussian_process import CONDITIONED_ON, _best_and_others
+from frugalnas.predictors.gaussian_process import CONDITIONED_ON, best_and_others
 from frugalnas.spaces import NASBench101, NASBench201, Population
 from frugalnas.spaces.collisions import resolutions
 from frugalnas.spaces.distances import edit_distances, packed
@@ -110,7 +110,7 @@ def test_means_are_those_of_the_full_prediction() -> None:
 @pytest.mark.slow
 def test_a_process_of_many_labels_keeps_the_best_and_some_of_the_others() -> None:
     values = np.random.default_rng(0).normal(size=3_000)
-    kept = _best_and_others(values, CONDITIONED_ON)
+    kept = best_and_others(values, CONDITIONED_ON)
     assert len(kept) == len(set(kept.tolist())) == CONDITIONED_ON
     assert set(np.argsort(values)[-CONDITIONED_ON // 2 :]) <= set(kept.tolist())
     assert int(np.argmin(values)) in kept

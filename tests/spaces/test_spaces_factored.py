@@ -9,7 +9,7 @@ import pytest
 
 from frugalnas.errors import FrugalnasError
 from frugalnas.evaluation import Evaluations
-from frugalnas.spaces import DARTS, FactoredSpace, FloatArray, LayerSpace, SearchSpace
+from frugalnas.spaces import DARTS, FactoredSpace, FloatArray, LayerSpace, SearchSpace, factored
 from frugalnas.spaces.bands import BandSampler
 from frugalnas.strategies import Evolution, LocalSearch, WeakNAS
 from frugalnas.testing import SpaceConformance
@@ -185,11 +185,12 @@ def test_a_space_without_networks_counts_nothing():
     assert isinstance(space, FactoredSpace)
 
 
-def test_few_codes_are_drawn_by_one_call_as_by_one_for_each_choice():
+def test_few_codes_are_drawn_by_one_call_as_by_one_for_each_choice(monkeypatch):
     for space in (Priced(11), DARTS()):
         one, many = np.random.default_rng(4), np.random.default_rng(4)
         for n in (1, 8, 0, 100):
-            drawn = [many.integers(len(combinations), size=n) for _, combinations in space._factors]
-            codes = [combinations[pick] for (_, combinations), pick in zip(space._factors, drawn, strict=True)]
-            np.testing.assert_array_equal(space.sample(n, one), np.concatenate(codes, axis=1))
+            monkeypatch.undo()
+            together = space.sample(n, one)
+            monkeypatch.setattr(factored, "FEW", -1)
+            np.testing.assert_array_equal(together, space.sample(n, many))
         assert one.bit_generator.state == many.bit_generator.state

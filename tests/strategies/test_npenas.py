@@ -301,7 +301,10 @@ def test_cells_of_nasbench101_may_grow_unless_told_otherwise() -> None:
         strategy = NPENAS(NASBench101(), predictor=Clairvoyant(), mutation=mutation, **few)
         trials = strategy.ask()
         small = strategy.space.parse("conv3x3(0)+conv1x1(1)+output(0,2)")
-        strategy._pending[0] = trials.codes[0] = small
+        trials.codes[0] = small
+        state = strategy.state_dict()
+        state["pending"]["0"] = small.tolist()
+        strategy.load_state_dict(state)
         strategy.tell(trials, Evaluations([1.0, 0.0]))
         strategy.ask()
         grown[mutation] = live_parts(strategy.predictor.asked[0][:30])[1].sum(axis=1).max() > 4

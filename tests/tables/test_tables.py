@@ -401,10 +401,22 @@ def test_files_that_are_no_columns_are_refused_by_name(small, tmp_path, file, co
 SLOW_TWINS = (pytest.param(file, marks=pytest.mark.slow) for file in ("codes.npy", "validation.npy"))
 
 
+@pytest.fixture(scope="module")
+def converted() -> Path:
+    """Default tables, in the cache that all tests share."""
+    _, folder = (open_table(f"nasbench201/{name}").folder for name in ("cifar10", "cifar100"))
+    return folder.parent
+
+
+@pytest.fixture
+def own_tables(converted, fresh_cache) -> Path:
+    """A copy of them in a cache of one's own."""
+    return Path(shutil.copytree(converted, fresh_cache / "tables" / converted.name))
+
+
 @pytest.mark.parametrize("file", ["manifest.json", *SLOW_TWINS])
-def test_a_default_table_that_lost_a_file_is_refused_by_name(fresh_cache, file):
-    folder = open_table("nasbench201/cifar100").folder
-    (folder / file).unlink()
+def test_a_default_table_that_lost_a_file_is_refused_by_name(own_tables, fresh_cache, file):
+    (own_tables / "cifar100" / file).unlink()
     before = snapshot(fresh_cache)
     with pytest.raises(DamagedTable, match=file):
         open_table("nasbench201/cifar100")
@@ -419,8 +431,8 @@ def test_an_imported_table_that_lost_its_manifest_is_refused_by_name(fresh_cache
         open_table("mine")
 
 
-def test_a_damaged_table_is_refused_on_the_command_line(fresh_cache, cli, tmp_path):
-    file = open_table().folder / "validation.npy"
+def test_a_damaged_table_is_refused_on_the_command_line(own_tables, cli, tmp_path):
+    file = own_tables / "cifar10" / "validation.npy"
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)

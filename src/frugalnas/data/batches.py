@@ -78,10 +78,10 @@ def augment_batch(
     device, size = images.device, images.shape[-1]
     if augmentation.pad:
         offsets = rng.integers(0, 2 * augmentation.pad + 1, size=(2, count))[:, rows]
-        images = _crop(functional.pad(images, (augmentation.pad,) * 4), offsets, size)
+        images = crop(functional.pad(images, (augmentation.pad,) * 4), offsets, size)
     if augmentation.flip:
         flips = np.flatnonzero(rng.random(count)[rows] < augmentation.flip)
-        images = _flip(images if augmentation.pad else images.clone(), flips)
+        images = flip(images if augmentation.pad else images.clone(), flips)
     batch = normalise(images, preprocessing)
     if augmentation.lighting:
         alphas = rng.normal(0.0, augmentation.lighting, size=(count, 3))[rows]
@@ -100,31 +100,33 @@ def augment_batch(
     return batch
 
 
-def _crop(padded: torch.Tensor, offsets: IntArray, size: int) -> torch.Tensor:
+def crop(padded: torch.Tensor, offsets: IntArray, size: int) -> torch.Tensor:
     """A window [size, size] of every image, at its own (row, column)."""
     if padded.device.type == "cpu":  # NumPy gathers windows several times faster than torch does
         every = np.arange(len(padded))
         windows = np.lib.stride_tricks.sliding_window_view(padded.numpy(), (size, size), axis=(2, 3))
         return torch.from_numpy(windows[every, :, offsets[0], offsets[1]])
-    return _crop_on_device(padded, torch.from_numpy(offsets).to(padded.device), size)
+    return crop_on_device(padded, torch.from_numpy(offsets).to(padded.device), size)
 
 
-def _crop_on_device(padded: torch.Tensor, offsets: torch.Tensor, size: int) -> torch.Tensor:
+def crop_on_device(padded: torch.Tensor, offsets: torch.Tensor, size: int) -> torch.Tensor:
+    """What `crop` gives, computed where the images are."""
     rows, columns = offsets
     views = padded.unfold(2, size, 1).unfold(3, size, 1)  # [n, 3, rows, columns, size, size]
     return views[torch.arange(len(padded), device=padded.device), :, rows, columns]
 
 
-def _flip(images: torch.Tensor, chosen: IntArray) -> torch.Tensor:
+def flip(images: torch.Tensor, chosen: IntArray) -> torch.Tensor:
     """The images, the chosen ones of them mirrored in place."""
     if images.device.type == "cpu":
         array = images.numpy()
         array[chosen] = array[chosen][..., ::-1]
         return images
-    return _flip_on_device(images, torch.from_numpy(chosen).to(images.device))
+    return flip_on_device(images, torch.from_numpy(chosen).to(images.device))
 
 
-def _flip_on_device(images: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+def flip_on_device(images: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """What `flip` gives, computed where the images are."""
     images[chosen] = images[chosen].flip(3)
     return images
 

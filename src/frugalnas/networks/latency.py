@@ -197,8 +197,8 @@ def measure_latency(
     codes = space.sample(NETWORKS, np.random.default_rng(seed))
     try:
         with torch.random.fork_rng(devices=[]):
-            timed = [_Timed(block.make(), (batch, *block.input_shape), place, runtime) for block in distinct.values()]
-            timed += [_Timed(skeleton.build(code), (batch, 3, size, size), place, runtime) for code in codes]
+            timed = [Timed(block.make(), (batch, *block.input_shape), place, runtime) for block in distinct.values()]
+            timed += [Timed(skeleton.build(code), (batch, 3, size, size), place, runtime) for code in codes]
         for turn in range(-WARM_UP, repeats):
             for one in timed:
                 one.run(keep=turn >= 0)
@@ -237,7 +237,7 @@ def _balanced(
     return 0.0, {key: share * milliseconds for key, milliseconds in table.items()}
 
 
-class _Timed:
+class Timed:
     """A module with an input, and how long its runs took."""
 
     def __init__(self, module: nn.Module, shape: Sequence[int], device: torch.device, runtime: str = "torch") -> None:
@@ -249,6 +249,7 @@ class _Timed:
         self.milliseconds: list[float] = []
 
     def run(self, *, keep: bool) -> None:
+        """One run, whose milliseconds are kept or not."""
         _wait(self.device)
         start = time.perf_counter()
         for _ in range(self.calls):

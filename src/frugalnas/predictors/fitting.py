@@ -94,7 +94,7 @@ def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], option
         FrugalnasError: where training diverges.
     """
     wanted = torch.from_numpy(np.ascontiguousarray(targets))
-    adam = _Adam(network.groups(options), options.betas, options.clip)
+    adam = Adam(network.groups(options), options.betas, options.clip)
     batches = math.ceil(len(wanted) / options.batch)
     steps = options.epochs * batches
     network.train()
@@ -112,7 +112,7 @@ def train(network: Network, inputs: Inputs, targets: NDArray[np.float32], option
     return network.eval()
 
 
-class _Adam:
+class Adam:
     """Adam (Kingma and Ba, 2015) on all parameters as one vector.
 
     A step of a network this small costs as much as its number of operations; torch's own Adam, fused or not, spends more

@@ -85,6 +85,11 @@ class GaussianProcess(Predictor):
         self._known: _Candidates | None = None
         self._spreads = 1.0, 1.0
 
+    @property
+    def length_scale(self) -> float:
+        """The distance over which labels are alike, in units of the features', once fitted."""
+        return float(np.exp(self._log_scale))
+
     def prepare(self, space: SearchSpace) -> None:
         """Read the pre-trained encoder, or pre-train it where it is named by its task and nobody did before."""
         self._learnt = read_pretrained(self.pretrained, space, self._learnt)
@@ -97,7 +102,7 @@ class GaussianProcess(Predictor):
         values = check_values(values)
         if self.ranks:
             values = normal_values(values)
-        kept = _best_and_others(values, CONDITIONED_ON)
+        kept = best_and_others(values, CONDITIONED_ON)
         self._features = self.training_inputs(population)[kept].astype(np.float64)
         self._offset = float(np.mean(values))
         centred = values[kept] - self._offset
@@ -108,9 +113,9 @@ class GaussianProcess(Predictor):
         sample = squares[np.ix_(tuned_on, tuned_on)], centred[tuned_on]
         found = minimize(self._loss, start, args=sample, jac=True, method="L-BFGS-B")
         self._log_scale, log_noise = found.x
-        self._noise = float(np.exp(2 * log_noise)) + JITTER
+        self.noise = float(np.exp(2 * log_noise)) + JITTER
         gram = self._kernel(squares)
-        gram[np.diag_indices_from(gram)] += self._noise
+        gram[np.diag_indices_from(gram)] += self.noise
         self._factor = _factor_of(gram)
         self._tuned, self._known = len(kept), None
         return self._conditioned(centred)
@@ -130,7 +135,7 @@ class GaussianProcess(Predictor):
             below = solve_triangular(grown._factor, cross, lower=True, check_finite=False)
             factor = np.zeros((n + 1, n + 1))
             factor[:n, :n], factor[n, :n] = grown._factor, below
-            factor[n, n] = np.sqrt(max(1.0 + self._noise - float(below @ below), JITTER))
+            factor[n, n] = np.sqrt(max(1.0 + self.noise - float(below @ below), JITTER))
             grown._factor = factor
         grown._features, grown._offset = rows, float(np.mean(values))
         self._known = None  # what is known of candidates goes on with the new one
@@ -140,7 +145,7 @@ class GaussianProcess(Predictor):
         from scipy.linalg.lapack import dpotrs
 
         self._weights = dpotrs(self._factor, centred, lower=1)[0]
-        self._variance = max(float(centred @ self._weights) / len(centred), 1e-12)
+        self.variance = max(float(centred @ self._weights) / len(centred), 1e-12)
         return self
 
     def predict(self, population: Population) -> Prediction:
@@ -311,7 +316,7 @@ class _Posterior(Prediction):
     @classmethod
     def build(cls, process: GaussianProcess, known: _Known) -> _Posterior:
         known = known._replace(variance=np.maximum(known.variance, 1e-12))
-        std, inverse = np.sqrt(known.variance * process._variance), known.distinct.inverse
+        std, inverse = np.sqrt(known.variance * process.variance), known.distinct.inverse
         return cls(known.mean[inverse], std[inverse], process=process, known=known)
 
     def take(self, rows: IntArray) -> Prediction:
@@ -327,12 +332,12 @@ class _Posterior(Prediction):
         chosen = int(known.distinct.inverse[row])
         prior = process._kernel(_squared_distances(known.features[chosen : chosen + 1], known.features))[0]
         covariance = prior - known.whitened[:, chosen] @ known.whitened
-        step = covariance / np.sqrt(known.variance[chosen] + process._noise)
+        step = covariance / np.sqrt(known.variance[chosen] + process.noise)
         grown = np.vstack([known.whitened, step])
         return self.build(process, known._replace(whitened=grown, variance=known.variance - step**2))
 
 
-def _best_and_others(values: Matrix, most: int) -> IntArray:
+def best_and_others(values: Matrix, most: int) -> IntArray:
     """Up to `most` places: the best half of them, and others evenly spaced by rank, in the order given."""
     if len(values) <= most:
         return np.arange(len(values))

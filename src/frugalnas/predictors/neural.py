@@ -92,6 +92,11 @@ class Neural(Predictor):
             self._fitted.append((network, *self._units(network, inputs, targets)))
         return self
 
+    @property
+    def networks(self) -> list[Network]:
+        """The trained network of each member, once fitted."""
+        return [network for network, _, _ in self._fitted]
+
     def predict(self, population: Population) -> Prediction:
         """The members' mean and disagreement; one member alone has no standard deviation."""
         return Prediction.of_members(np.stack([answer[:, 0] for answer in self._answers(population)]))

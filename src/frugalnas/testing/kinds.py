@@ -34,7 +34,7 @@ class KindConformance(ABC):
     measured: tuple[str, ...] = ()
     kills: int = 8
 
-    _begun: tuple[TemporaryDirectory[str], list[Path]]
+    begun: tuple[TemporaryDirectory[str], list[Path]]
 
     @abstractmethod
     def begin(self, run_dir: Path, callbacks: Sequence[Callback]) -> Any:
@@ -107,13 +107,13 @@ class KindConformance(ABC):
     def _run(self) -> Iterator[tuple[Path, list[Path]]]:
         """The folder of a whole run, and copies of it as it was after each event."""
         own = type(self)
-        if "_begun" not in vars(own):
+        if "begun" not in vars(own):
             temporary = TemporaryDirectory()
             run = Path(temporary.name) / "begun"
             camera = _Camera(run)
             self.begin(run, [camera])
-            own._begun = temporary, camera.shots
-        temporary, shots = own._begun
+            own.begun = temporary, camera.shots
+        temporary, shots = own.begun
         assert shots, "no callback was told anything: carry() calls on_record or on_progress"
         whole = Path(temporary.name) / "run"
         shutil.copytree(whole.with_name("begun"), whole)

@@ -161,11 +161,11 @@ class PredictorConformance(ABC):
     def _once_fitted(self) -> tuple[Predictor, Population, Prediction]:
         """A predictor fitted to the easy target, once for all tests; architectures that it has not met; what it says of them."""
         own = type(self)
-        if "_fitted" not in vars(own):
+        if "fitted" not in vars(own):
             known, unknown = self._populations()
             predictor = self.make().fit(known, self.target(known))
-            own._fitted = predictor, unknown, predictor.predict(unknown)
-        return own._fitted
+            own.fitted = predictor, unknown, predictor.predict(unknown)
+        return own.fitted
 
 
 def _check(prediction: Prediction, n: int) -> None:
