@@ -71,7 +71,7 @@ def with_torch(tmp_path):
     return {"PYTHONPATH": str(site)}
 
 
-@pytest.mark.typical("search --queries *", "list")
+@pytest.mark.typical("search --queries *")
 @pytest.mark.parametrize(
     "command",
     [

@@ -268,6 +268,7 @@ def test_fit_finds_the_width_of_the_papers(cli, limit, name, width, options):
     assert said["width"] == width
 
 
+@pytest.mark.slow
 def test_fit_shows_the_widths_around(cli):
     said = cli("fit", "RLNAS_mobile", "--where", "macs<=80M", "--input", 64)
     assert said.code == 0, said.err

@@ -133,6 +133,7 @@ def test_a_supernet_shrinks_its_space_and_a_search_stays_in_it(cli, supernet):
     assert cli("resume", "found").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_supernet_of_what_is_left_is_scored_and_shrunk_further(cli, supernet):
     left = without_none()
@@ -228,6 +229,7 @@ def test_every_supernet_is_shrunk_to_a_single_architecture(cli, tmp_path, seen, 
     assert only.format(only.sample(1, np.random.default_rng(0))[0]) == numbers["architecture"]
 
 
+@pytest.mark.slow
 def test_accuracy_of_a_supernet_is_drawn_with_an_interval(cli, supernet):
     how = (
         "--score",
@@ -315,6 +317,7 @@ def test_networks_outside_are_not_counted(cli):
         assert cli(*command[:1], CELL.replace("none", "skip_connect"), *command[2:], "--operators", left).code == 0
 
 
+@pytest.mark.typical("abs")
 @pytest.mark.parametrize("method", ["rlnas", "abs"])
 def test_methods_plan_within_it(cli, method):
     pytest.importorskip("torch")

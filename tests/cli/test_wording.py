@@ -57,6 +57,7 @@ def typed_names():
     return names
 
 
+@pytest.mark.slow
 def test_what_messages_name_in_backticks_can_be_typed():
     known = typed_names()
     wrong = [f"{where}: {name}" for name, where in names_in_messages() if name.rpartition(".")[2] not in known]

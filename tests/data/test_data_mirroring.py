@@ -61,6 +61,7 @@ def test_who_says_what_he_wants_gets_it_without_a_check(digits):
         assert not notes
 
 
+@pytest.mark.slow
 def test_what_cannot_be_told_is_not_mirrored(tmp_path, fresh_cache):
     few = Images(class_folders(tmp_path / "few", {"a": 20, "b": 20})).open()
     assert mirrored_is_no_loss(few)[0] is False

@@ -106,7 +106,7 @@ def test_drops_follow_the_angles_since_the_same_weights_in_all_rounds(whole):
     )
 
 
-@pytest.mark.typical("in a round")
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [("supernet-2", None), ("supernet-2", 3)], ids=["between rounds", "in a round"])
 def test_a_run_that_was_killed_comes_to_the_same_end(whole, images, tmp_path, stop):
     run_dir = tmp_path / "run"
@@ -125,6 +125,7 @@ def test_a_run_that_was_killed_anywhere_comes_to_the_same_end(whole, images, tmp
     test_a_run_that_was_killed_comes_to_the_same_end(whole, images, tmp_path, stop)
 
 
+@pytest.mark.slow
 def test_one_architecture_may_be_left_which_nobody_searches(images, tmp_path, without_onnx, cli):
     settings = {**QUICK, "shrinking.until": 1, "shrinking.drop": 24, "shrinking.score": "macs"}
     found = abs(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
@@ -339,6 +340,7 @@ def test_the_papers_settings():
     assert fn.FairNAS().where(fair["shrinking"]["where"]).where(fair.where).valid(published[None])[0]
 
 
+@pytest.mark.slow
 def test_half_of_cifar_is_shrunk_at_once(images):
     own = {f"{part}.split": None for part in ("supernet", "retrain")}
     method = settled(images / "shapes.npz", own, None, "abs-nasbench201").method

@@ -158,6 +158,7 @@ def test_all_of_nasbench201_by_table() -> None:
         np.testing.assert_array_equal(fixed + table[np.arange(6), codes].sum(axis=1), space.count(quantity, codes))
 
 
+@pytest.mark.slow
 def test_limits_of_a_space_do_not_change_its_table() -> None:
     space = MobileNet(width=0.5, input_size=64)
     limited = space.where("params<=2.5e6")

@@ -132,6 +132,7 @@ def length(text):
     return float(len(text))
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_when_its_table_is_gone(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("frugalnas.report.searches.save_figure", lambda *figure: [])  # pictures take seconds
     path = written(tmp_path / "table.json")

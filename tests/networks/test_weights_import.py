@@ -383,6 +383,7 @@ def test_chains_are_matched_by_order(tmp_path, name, text, options):
     assert not imported.card.preprocessing
 
 
+@pytest.mark.slow
 def test_chains_of_another_architecture_are_refused(tmp_path):
     text = "2 2 -1 0 0 -1 -1 0 5 -1 4 4 0 0 4 2 3 4 4 4 3"
     _, space, _, path = mobile(tmp_path, "mobilenet", text, {"width": 0.25, "input_size": 32})

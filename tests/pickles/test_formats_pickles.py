@@ -115,6 +115,7 @@ class Drop:
         return self.stream.read(min(length, self.size))
 
 
+@pytest.mark.typical("0-1", "1-7", "2-511", "3-513", "4-*", "5-*")
 @pytest.mark.parametrize("size", [1, 7, 511, 513])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_stream_may_give_few_bytes_at_a_time(protocol: int, size: int) -> None:
@@ -144,6 +145,7 @@ def test_what_was_said_long_ago_can_be_come_back_to(protocol: int) -> None:
     assert all(one is other for one, other in zip(found[1][7000:9000], found[5], strict=True))
 
 
+@pytest.mark.slow
 def test_an_old_memo_entry_may_be_replaced() -> None:
     many = b"".join(b"Nr" + index.to_bytes(4, "little") for index in range(150_000))
     again = b"K\x07r" + (5000).to_bytes(4, "little")

@@ -132,6 +132,7 @@ class TestNearest(PredictorConformance):
         return Nearest()
 
 
+@pytest.mark.slow
 class TestTree(PredictorConformance):
     def make(self):
         return Tree()
@@ -160,6 +161,7 @@ class TestXGBoost(PredictorConformance):
         return XGBoost(trees=40, members=3)
 
 
+@pytest.mark.slow
 class TestRankingXGBoost(PredictorConformance):
     def make(self):
         return XGBoost(trees=40, members=1, loss="pairwise")
@@ -170,6 +172,7 @@ class TestLightGBM(PredictorConformance):
         return LightGBM(trees=60, members=3)
 
 
+@pytest.mark.slow
 class TestRankingLightGBM(PredictorConformance):
     least_correlation = 0.4
 

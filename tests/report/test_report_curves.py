@@ -94,6 +94,7 @@ def test_however_narrow_the_regrets_are_several_ticks_are_numbered(end):
     assert sum(low <= place <= high for place in numbered) >= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [regret_curves, optimum_found])
 def test_lines_that_lie_on_one_another_are_all_seen_and_lead_to_their_names(draw):
     curve = np.maximum(monotone(5, 60), 70.0)

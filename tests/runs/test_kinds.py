@@ -34,6 +34,8 @@ class TestSearch(KindConformance):
 class TestStatefulSearch(KindConformance):
     """A state is written after every round."""
 
+    kills = 5
+
     @pytest.fixture(autouse=True)
     def _often(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(loop_module, "STATE_INTERVAL_S", 0.0)

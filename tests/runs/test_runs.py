@@ -81,6 +81,7 @@ def test_two_spellings_of_a_network_cost_one_query_and_have_one_label():
     assert len(set(table.labels[table.opened.rows(strategy.codes[same])].tolist())) > 1
 
 
+@pytest.mark.typical("WeakNAS", "RandomSearch")
 @pytest.mark.parametrize("kind", STRATEGY_CLASSES)
 def test_no_strategy_pays_twice_for_a_network(kind):
     result = search(kind(SPACE, seed=1), TableEvaluator(), 70)

@@ -308,6 +308,7 @@ def test_a_cell_without_live_path_has_no_angle_or_that_of_the_fixed_parts(paper_
     np.testing.assert_allclose(abs_.angles(codes)[dead], np.arccos(fixed[0] / np.sqrt(fixed[1] * fixed[2])), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_supernet_without_weights_is_enough(paper_size) -> None:
     space = NASBench201(width=16, cells=5, classes=10)
     torch.manual_seed(0)

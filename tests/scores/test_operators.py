@@ -203,6 +203,7 @@ def test_costs_are_exact_sums():
         assert abs(own.mean() - found.scores[gene, value]) < 4 * own.std() / np.sqrt(len(own))
 
 
+@pytest.mark.slow
 def test_joint_genes_are_kept_together():
     space = OnceForAll(width=0.5, input_size=65).restrict([[v in (0, 4, 9) for v in range(10)]] * 20)
     small = space.restrict([[v in (0, 9) or gene < 8 for v in range(10)] for gene in range(20)])
@@ -272,6 +273,7 @@ def test_expected_angles_are_those_of_samples(limit):
     assert z.max() < 5
 
 
+@pytest.mark.slow
 def test_angles_of_darts_that_count_once_are_plain_sums():
     space = DARTS(width=4, layers=3, input_size=16)
     score = made_up(space)
@@ -333,6 +335,7 @@ def test_a_darts_space_small_enough_to_think_of_is_exact():
         np.testing.assert_allclose(found.covariance[gene, value], np.cov(own.T, bias=True), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_what_is_not_known_is_drawn():
     space = DARTS(width=4, layers=3, input_size=16)
     score = made_up(space, "abs-darts")

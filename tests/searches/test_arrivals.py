@@ -194,6 +194,7 @@ def test_each_trial_has_a_folder_that_is_its_own_after_a_kill(tmp_path, monkeypa
     assert load_search(tmp_path / "run").told.folder_of(11) == "trial-000001"
 
 
+@pytest.mark.slow
 def test_rounds_of_a_run_are_seen_again(tmp_path):
     seen = []
     search(

@@ -221,6 +221,7 @@ def test_a_random_label_is_the_same_after_resuming(tmp_path, cli):
     assert journal(tmp_path / "whole") == journal(tmp_path / "part")
 
 
+@pytest.mark.slow
 def test_random_search_looks_ahead_without_a_trace():
     """Whatever is asked in between, the trajectory is that of one call at a time, each with draws of its own."""
 

@@ -137,6 +137,7 @@ def test_a_methods_run_stands_for_the_supernet_that_it_trained(runs, tmp_path):
     np.testing.assert_array_equal(open_score(method)(CODES), open_score(runs / "seed0")(CODES))
 
 
+@pytest.mark.slow
 def test_zero_cost_scores_and_sums_by_rank(runs):
     together = open_score(runs / "seed0", "synflow+naswot+gradnorm", reference=4, looking=Looking(images=32))
     parts = together.parts(CODES)
@@ -210,6 +211,7 @@ class Interrupt(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_ends_as_if_it_had_not_been(runs, tmp_path):
     def begin(folder, callbacks=()):
         evaluator = ScoreEvaluator(SPACE, supernet=str(runs / "seed0"))

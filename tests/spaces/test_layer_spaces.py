@@ -37,6 +37,7 @@ class TestMobileNet(Small):
         return priced(MobileNet)()
 
 
+@pytest.mark.slow
 class TestMobileNetInABand(Small):
     def make(self) -> SearchSpace:
         return priced(MobileNet)().where("macs>=9.9e6,macs<=10.1e6")

@@ -76,6 +76,7 @@ class TestNASBench201(SpaceConformance):
         return NASBench201()
 
 
+@pytest.mark.slow
 class TestRestrictedNASBench201(SpaceConformance):
     def make(self):
         return NASBench201().restrict(without_pooling())
@@ -101,6 +102,7 @@ class TestSmallLayers(SpaceConformance):
         return Layers().where("params<=600")
 
 
+@pytest.mark.slow
 class TestManyLayers(SpaceConformance):
     """Too many to list, but few enough for one 64-bit number each."""
 

@@ -99,6 +99,7 @@ def test_a_band_without_combinations_has_no_ways():
     assert np.exp(BandSampler(costs, -np.inf, np.inf).log_ways) == pytest.approx(4)
 
 
+@pytest.mark.slow
 def test_samples_in_a_narrow_band_look_like_the_codes_that_lie_there():
     space = Priced(11)  # 8.6 million codes: not listed, but few enough to look at all of them
     assert not space.enumerable

@@ -186,6 +186,7 @@ def test_batch_by_mean_is_the_best_means() -> None:
     np.testing.assert_array_equal(batch("mean", prediction, 6), np.argsort(-prediction.mean)[:6])
 
 
+@pytest.mark.typical("1-*")
 @pytest.mark.parametrize("name", ["ei", "mean", "ucb", "pi", "percentile", "confidence"])
 @pytest.mark.parametrize("n", [1, 6])
 def test_ties_are_broken_at_random(name: str, n: int) -> None:

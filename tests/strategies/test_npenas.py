@@ -412,6 +412,7 @@ def untrained(folder: Path, space: SearchSpace) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_search_starts_from_an_encoder_and_resumes_elsewhere(cli, encoder: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     options = ("--set", "predictor.epochs=2", "--candidates", "20", "--run-dir", "run", "--queries", "20")

@@ -129,6 +129,7 @@ def test_a_batch_is_of_eligible_distinct_networks_front_by_front():
     assert len(front_batch(scores, networks, eligible, 50, rng)) == 9
 
 
+@pytest.mark.slow
 def test_the_whole_of_a_large_space_is_ranked_in_three_objectives():
     points = np.random.default_rng(0).normal(size=(423_624, 3))
     points[:, 2] -= points[:, 0]
@@ -197,6 +198,7 @@ def test_costs_survive_in_the_state_exactly():
     np.testing.assert_array_equal(again.ask().codes, strategy.ask().codes)
 
 
+@pytest.mark.typical("10")
 @pytest.mark.parametrize("shorter", [10, 25])
 def test_a_run_with_costs_resumes_to_the_same_journal(tmp_path, shorter):
     for name, queries in (("whole", QUERIES), ("part", shorter)):
@@ -226,7 +228,7 @@ def test_a_table_without_the_cost_is_refused_before_anything_runs(small_table, t
 class TestWithCosts(StrategyConformance):
     """What every strategy promises holds with costs too, which here are counted."""
 
-    rounds = 3
+    rounds = 2
 
     def make(self, seed: int) -> WeakNAS:
         return WeakNAS(SPACE, seed=seed, predictor=Ridge(), costs=("params", "macs"))

@@ -36,6 +36,7 @@ class TestRandomSearch(StrategyConformance):
         return RandomSearch(SPACE, seed=seed)
 
 
+@pytest.mark.slow
 class TestRandomSearchInManyLayers(StrategyConformance):
     def make(self, seed):
         return RandomSearch(Layers(40, 6), seed=seed, initial=20)
@@ -83,6 +84,8 @@ class TestLocalSearchByWholeNeighbourhoods(StrategyConformance):
 
 
 class TestWeakNAS(StrategyConformance):
+    rounds = 3
+
     def make(self, seed):
         return WeakNAS(SPACE, seed=seed)
 
@@ -132,6 +135,8 @@ class TestWeakNASFromAPoolThatKeepsTheTop(StrategyConformance):
 
 
 class TestWeakNASUnderALimit(StrategyConformance):
+    rounds = 2
+
     def make(self, seed):
         return WeakNAS(Layers(30, 4).where("params<=4500"), seed=seed, pool=300, predictor="ridge", acquisition="its")
 
@@ -223,6 +228,7 @@ def test_large_initial_sample_is_as_large_as_it_is_said_to_be(make) -> None:
         assert len(strategy.ask()) == 900
 
 
+@pytest.mark.slow
 def test_huge_initial_sample_is_as_large_as_it_is_said_to_be() -> None:
     assert len(RandomSearch(Layers(40, 6), initial=7_000).ask()) == 7_000
 

@@ -174,6 +174,7 @@ def test_each_seed_draws_its_own_random_labels():
         np.testing.assert_array_equal(comparison.values["random"][row], known)
 
 
+@pytest.mark.slow
 def test_until_the_optimum_is_the_same_answer_sooner():
     options = {
         "evaluator": {"name": "table", "options": {"table": "nasbench201/cifar100"}},

@@ -222,6 +222,7 @@ def test_an_archive_of_the_folder_gives_the_same_tables(tmp_path: Path, expected
     assert told[-1] == (len(content), len(content))
 
 
+@pytest.mark.slow
 def test_links_and_members_outside_the_archive_are_no_records(tmp_path: Path, expected: list[Contents]) -> None:
     contents, stream = files(collection()), io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:

@@ -576,6 +576,7 @@ def states() -> dict[str, str]:
     return {finding.subject: finding.state for finding in examine()}
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_nothing_wrong_with_a_new_cache(fresh_cache, cli):
     assert {states()[name] for name in DEFAULTS} == {"ok"}
     open_table()

@@ -121,6 +121,7 @@ def test_what_was_trained_is_not_trained_again_and_is_worth_what_is_asked(finish
     assert evaluator(images, select="last5").evaluate(trials, folder).values.tolist() == [first.metrics["last5"]]
 
 
+@pytest.mark.slow
 def test_images_are_opened_once_for_all_architectures(finished, images, tmp_path, opens):
     moved = tmp_path / "mine.npz"
     moved.write_bytes(images.read_bytes())
@@ -137,6 +138,7 @@ def test_images_are_opened_once_for_all_architectures(finished, images, tmp_path
     assert journal(tmp_path / "run") == journal(finished)
 
 
+@pytest.mark.slow
 def test_files_that_are_gone_stop_the_search_and_are_waited_for(tmp_path):
     """Large images are read while networks are trained."""
     rng, lost = np.random.default_rng(0), [tmp_path / "photos"]

@@ -164,6 +164,7 @@ def test_an_unfinished_run_answers_with_its_last_checkpoint(tmp_path):
         run.weights(3)
 
 
+@pytest.mark.slow
 def test_initial_weights_that_changed_are_refused(tmp_path):
     path = tmp_path / "run"
     interrupted(path, at=3)
@@ -198,6 +199,7 @@ def test_a_checkpoint_from_other_initial_weights_is_refused(tmp_path, cli):
         load_supernet(path).weights()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_and_the_last_good_checkpoint_stays(tmp_path):
     path = tmp_path / "run"
     settings = {**DIVERGING, "epochs": 4, "warmup_epochs": 2, "warmup_lr": 0.0}

@@ -184,8 +184,7 @@ def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
 
 def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
     first, _ = finished
-    for name in ("on", "killed"):
-        shutil.copytree(first.run_dir, tmp_path / name)
+    shutil.copytree(first.run_dir, tmp_path / "on")
     for options, said in (
         ({"epochs": 2}, "has done 2; give more"),
         ({"lr": 0.1}, "has done 2; give more"),
@@ -210,6 +209,13 @@ def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
     assert f"the test images were looked at before ({first.test.top1:.2f} %)" in result.notes[-1]
     assert " restart: epoch 2" in [text.get_text() for text in learning_curves(result).axes[0].texts]
     assert read_card(result.model).provenance["epoch"] == 5
+
+
+@pytest.mark.slow
+def test_a_finished_training_that_is_killed_while_it_goes_on_ends_the_same(finished, tmp_path):
+    for name in ("on", "killed"):
+        shutil.copytree(finished[0].run_dir, tmp_path / name)
+    resume_run(tmp_path / "on", epochs=5, lr=0.03)
     with pytest.raises(KeyboardInterrupt):
         resume_run(tmp_path / "killed", epochs=5, lr=0.03, callbacks=[Watcher(7)])
     resume_run(tmp_path / "killed")
@@ -249,6 +255,7 @@ def test_saved_weights_are_where_a_finer_training_begins(finished, tmp_path):
         train(tiny(), run_dir=tmp_path / "none", settings=QUICK, weights=tmp_path / "nothing.pt")
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_before_its_first_checkpoint_is_there_to_be_looked_at(tmp_path):
     settings = {"epochs": 1, "batch_size": 128, "optimizer": "momentum", "lr": 1e3, "clip_norm": None, "momentum": 1.0}
     with pytest.raises(FrugalnasError, match=r"diverged; lower lr \(now 1000\)"):
