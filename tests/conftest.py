@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import gc
 import os
 import shutil
@@ -11,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,6 +46,8 @@ REPOSITORY = Path(__file__).parent.parent
 SHARED_DATA = Path(os.environ.get("FRUGALNAS_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
 NO_SHARED_DATA = "the shared data is not there"
 
+UNMET = pytest.StashKey[list[str]]()
+
 _cache: list[str] = []
 
 
@@ -59,21 +62,26 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)  # before those that are slow are left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Cases of a test marked `typical` are slow unless one of its patterns is of their id."""
-    met: set[tuple[str, str]] = set()
-    said: set[tuple[str, str]] = set()
+    cases = defaultdict(list)
     for item in items:
-        typical = item.get_closest_marker("typical")
-        if typical is None:
-            continue
-        test, case = item.nodeid.split("[")[0], item.callspec.id
-        matching = [pattern for pattern in typical.args if fnmatch.fnmatchcase(case, pattern)]
-        said.update((test, pattern) for pattern in typical.args)
-        met.update((test, pattern) for pattern in matching)
-        if not matching:
-            item.add_marker(pytest.mark.slow)
-    named = any("::" in argument for argument in config.args)  # one case alone need not meet the other patterns
-    if said > met and not named:
-        raise pytest.UsageError(f"marked as typical, but no case of the test: {sorted(said - met)}")
+        if typical := item.get_closest_marker("typical"):
+            cases[item.nodeid.partition("[")[0], typical.args].append(item)
+    for (_, patterns), whole in cases.items():
+        unmet = set(patterns)
+        for item in whole:
+            met = {pattern for pattern in patterns if fnmatchcase(item.callspec.id, pattern)}
+            unmet -= met
+            if not met:
+                item.add_marker(pytest.mark.slow)
+        if not any(
+            "[" in argument for argument in config.args
+        ):  # where cases were chosen by hand, others may be absent
+            whole[0].stash[UNMET] = sorted(unmet)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if unmet := item.stash.get(UNMET, None):
+        pytest.fail(f"no case of the test is of these patterns of its mark `typical`: {', '.join(unmet)}")
 
 
 def pytest_collection_finish() -> None:

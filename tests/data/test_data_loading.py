@@ -243,9 +243,13 @@ def test_square_crops_are_squares_of_a_uniformly_drawn_area(tmp_path):
 
 
 def test_where_no_square_fits_the_image_is_padded_to_one(tmp_path):
-    np.savez(tmp_path / "wide.npz", images=np.full((4, 20, 400, 3), 255, np.uint8), labels=np.arange(4) % 2)
-    data = Images(tmp_path / "wide.npz", split="all", input_size=20).open(normalisation="unit")
-    for image in epoch(data.train, augmentation=Augmentation(square_crop=0.9), batch_size=4)[0][0]:
+    from PIL import Image
+
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (400, 20), "white").save(tmp_path / label / "wide.png")
+    data = Images(tmp_path, split="all", input_size=20).open(normalisation="unit")
+    for image in epoch(data.train, augmentation=Augmentation(square_crop=0.9), batch_size=2)[0][0]:
         assert image.mean().item() == pytest.approx(20 / 400, abs=0.005)
         assert image[:, 9:11].mean().item() == pytest.approx(0.5, abs=0.05)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
-from itertools import product
 
 import numpy as np
 from numpy.testing import assert_array_equal
-from numpy.typing import NDArray
 
 from frugalnas.errors import FrugalnasError, SpaceTooLarge
-from frugalnas.spaces import Codes, Graphs, IntArray, SearchSpace
+from frugalnas.spaces import Codes, Graphs, SearchSpace
+from frugalnas.testing.brute_force import (
+    accepted_combinations,
+    all_valid_codes,
+    labels,
+    shares,
+    single_edits,
+    with_neighbours,
+)
 from frugalnas.testing.checks import refusal
 
 NOT_ARCHITECTURES = ("", "not an architecture", "|||", "\x00", "ü~0", "[1, 2", "{}", "None")
@@ -75,14 +80,14 @@ class SpaceConformance(ABC):
         space = self.make()
         n = 4_000
         drawn = space.sample(n, np.random.default_rng(1))
-        everything = space.enumerate() if space.listed_by == "network" else _all_valid_codes(space)
+        everything = space.enumerate() if space.listed_by == "network" else all_valid_codes(space)
         spread, slack = 1 / n, 1e-9
         if everything is None:
-            everything = _accepted_combinations(space, 5 * n)
+            everything = accepted_combinations(space, 5 * n)
             if len(everything) < n // 4:
                 return  # too few to compare with: valid codes are a needle in the haystack of combinations
             spread, slack = spread + 1 / len(everything), 10 / n
-        expected, observed = (_shares(codes, space.allowed.shape[1]) for codes in (everything, drawn))
+        expected, observed = (shares(codes, space.allowed.shape[1]) for codes in (everything, drawn))
         error = 5 * np.sqrt(expected * (1 - expected) * spread) + slack
         off = np.argwhere(np.abs(observed - expected) > error)
         assert not len(off), (
@@ -113,7 +118,7 @@ class SpaceConformance(ABC):
         first_change = np.argmax(earlier != later, axis=1)[:, None]
         rises = np.take_along_axis(later - earlier, first_change, axis=1)
         assert (rises > 0).all(), "enumerate() lists distinct codes in lexicographic order"
-        combinations = _all_valid_codes(space)
+        combinations = all_valid_codes(space)
         assert combinations is None or len(combinations) == len(codes), (
             f"enumerate() lists {len(codes)} codes, but {len(combinations)} combinations of allowed values are valid"
         )
@@ -170,7 +175,7 @@ class SpaceConformance(ABC):
             space.network_ids(canonical), space.network_ids(codes), "a representative is the same network"
         )
         assert_array_equal(
-            _labels(space.network_ids(codes)), _labels(canonical), "networks agree exactly where canonical codes do"
+            labels(space.network_ids(codes)), labels(canonical), "networks agree exactly where canonical codes do"
         )
         order = np.random.default_rng(3).permutation(len(codes))
         assert_array_equal(space.canonical(codes[order]), canonical[order], "canonical() takes rows one by one")
@@ -183,7 +188,7 @@ class SpaceConformance(ABC):
         keys = space.keys(codes)
         assert keys.dtype == np.uint64
         assert keys.shape == (len(codes),)
-        assert_array_equal(_labels(keys), _labels(codes), "keys agree exactly where codes do")
+        assert_array_equal(labels(keys), labels(codes), "keys agree exactly where codes do")
         assert_array_equal(self.make().keys(codes), keys, "keys are the same in every process")
 
     # -- moving about --------------------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ class SpaceConformance(ABC):
     def test_children_are_valid_and_near(self) -> None:
         """Children are valid and differ from their parents, in no more genes than asked for."""
         space = self.make()
-        parents = _with_neighbours(space, self._sample(space))
+        parents = with_neighbours(space, self._sample(space))
         before = parents.copy()
         for edits in (1, 2, space.genes):
             if not len(parents):
@@ -211,7 +216,7 @@ class SpaceConformance(ABC):
     def test_mutation_reaches_every_neighbour(self) -> None:
         """Mutation leaves no valid single edit out."""
         space = self.make()
-        parents = _with_neighbours(space, self._sample(space))[:1]
+        parents = with_neighbours(space, self._sample(space))[:1]
         if not len(parents):
             return
         around = space.keys(space.neighbours(parents)[0])
@@ -233,7 +238,7 @@ class SpaceConformance(ABC):
         for row, code in enumerate(codes[: self.brute_force]):
             found = {tuple(neighbour) for neighbour in near[rows == row].tolist()}
             assert len(found) == int((rows == row).sum()), "neighbours() lists a code twice"
-            assert found == _single_edits(space, code), (
+            assert found == single_edits(space, code), (
                 f"neighbours() of {space.format(code)} are not all its valid edits"
             )
         nothing, none = space.neighbours(codes[:0])
@@ -367,7 +372,7 @@ class SpaceConformance(ABC):
                 assert_array_equal(limited.valid(codes), meets, f"valid() under {rule}")
                 inside = limited.sample(self.draws, np.random.default_rng(7))
                 near, _ = limited.neighbours(inside)
-                parents = _with_neighbours(limited, inside)
+                parents = with_neighbours(limited, inside)
                 children = limited.mutate(parents, np.random.default_rng(8)) if len(parents) else parents
                 for origin, made in (("sample", inside), ("neighbours", near), ("mutate", children)):
                     amount = limited.count(quantity, made)
@@ -387,7 +392,7 @@ class SpaceConformance(ABC):
             inside = codes[(amounts >= low) & (amounts <= high)]
             drawn = band.sample(len(inside), np.random.default_rng(11))
             assert band.valid(drawn).all(), f"sample() leaves the band of {quantity}"
-            expected, observed = (_shares(part, space.allowed.shape[1]) for part in (inside, drawn))
+            expected, observed = (shares(part, space.allowed.shape[1]) for part in (inside, drawn))
             pooled = (expected + observed) / 2
             error = 5 * np.sqrt(np.maximum(pooled * (1 - pooled), 1 / len(inside)) * 2 / len(inside))
             off = np.argwhere(np.abs(observed - expected) > error)
@@ -424,48 +429,3 @@ def _warm_up(space: SearchSpace) -> None:
     if space.enumerable:
         _ = space.size
         space.enumerate()
-
-
-def _all_valid_codes(space: SearchSpace, limit: int = 200_000) -> Codes | None:
-    """Every valid combination of allowed values, listed without the space's help; None where there are too many."""
-    values = [np.flatnonzero(row) for row in space.allowed]
-    if math.prod(len(row) for row in values) > limit:
-        return None
-    grid = space.as_codes(list(product(*values)))
-    return grid[space.valid(grid)]
-
-
-def _accepted_combinations(space: SearchSpace, n: int) -> Codes:
-    """The valid ones among `n` random combinations of allowed values: uniform by construction."""
-    rng = np.random.default_rng(9)
-    columns = [rng.choice(np.flatnonzero(row), size=n) for row in space.allowed]
-    codes = space.as_codes(np.stack(columns, axis=1))
-    return codes[space.valid(codes)]
-
-
-def _shares(codes: Codes, values: int) -> NDArray[np.float64]:
-    """How often each gene has each value, shape [genes, values]."""
-    return (codes[:, :, None] == np.arange(values)).mean(axis=0)
-
-
-def _with_neighbours(space: SearchSpace, codes: Codes) -> Codes:
-    """The codes that have a valid child one edit away."""
-    return codes[np.unique(space.neighbours(codes)[1])]
-
-
-def _single_edits(space: SearchSpace, code: Codes) -> set[tuple[int, ...]]:
-    """The valid codes one edit away, tried one by one."""
-    found = set()
-    for gene in range(space.genes):
-        for value in np.flatnonzero(space.allowed[gene]):
-            edited = code.copy()
-            edited[gene] = value
-            if value != code[gene] and space.valid(edited[None])[0]:
-                found.add(tuple(edited.tolist()))
-    return found
-
-
-def _labels(rows: NDArray[np.generic]) -> IntArray:
-    """For each row, the place of the first equal one: what two arrays must share to agree on who equals whom."""
-    _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-    return first[inverse.ravel()]
