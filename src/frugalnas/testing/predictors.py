@@ -30,7 +30,7 @@ class PredictorConformance(ABC):
 
     least_correlation: float = 0.5
 
-    _fitted: tuple[Predictor, Population, Prediction]
+    fitted: tuple[Predictor, Population, Prediction]
 
     @abstractmethod
     def make(self) -> Predictor:
