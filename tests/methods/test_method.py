@@ -75,7 +75,6 @@ def test_a_method_of_ones_own_is_a_command_with_a_plan_stages_resume_and_a_page(
     command = [
         "most-convolutions", "--data", images, "--space", "nasbench201", "--set", "space.width=2", "--set",
         "space.cells=1", "--device", "cpu", "--retrain-top", 2, "--quiet",
-        "--set", "baselines.networks=[]",
     ]  # fmt: skip
     planned = cli(*command, "--dry-run")
     assert planned.code == 0, planned.err
@@ -91,15 +90,9 @@ def test_a_method_of_ones_own_is_a_command_with_a_plan_stages_resume_and_a_page(
     assert "validation" in ended.out
     assert ended.out.replace("time", "") == cli("show", run_dir).out.replace("time", "")
     numbers = json.loads(cli("show", run_dir, "--json").out)
-    assert numbers["baselines"] == []
     assert [stage["name"] for stage in numbers["stages"]] == ["search", "retrain-1", "retrain-2"]
     assert "most-convolutions" in cli("runs", "list", "--root", tmp_path).out
     page = (run_dir / "report" / "index.html").read_text()
-    for said in (
-        "MOST-CONVOLUTIONS on images.npz",
-        "Genetic search: 12 architectures scored",
-        "What it cost",
-        "baselines were left out",
-    ):
+    for said in ("MOST-CONVOLUTIONS on images.npz", "Genetic search: 12 architectures scored", "What it cost"):
         assert said in page
     assert cli("most-convolutions", "--help").out.startswith("usage: frugalnas most-convolutions")
