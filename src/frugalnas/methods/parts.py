@@ -323,7 +323,8 @@ class GeneticSearch(Part):
             return None
         count, name = self.evaluations(self.strategy_in(space)), self.method.score_name
         images = self.method.recipe.get("score", {}).get("images", IMAGES)
-        seconds = count * seconds_of_one(getattr(self.method, self.method.scored), name, images)
+        trained = getattr(self.method, self.method.scored, None)  # one's own method may do without a supernet
+        seconds = count * seconds_of_one(trained, name, images) if trained else 0.0
         takes = f"about {duration(seconds)}" if seconds else "seconds"
         return StagePlan(self.stage, f"{count} architectures scored by {name}; {takes}", seconds)
 
