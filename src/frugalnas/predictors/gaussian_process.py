@@ -241,6 +241,10 @@ class _Candidates:
         distinct: its feature vectors, each once; `features` are the same in double precision.
         whitened: covariances with the labels, the factor divided out, shape [labels or more, m].
         variance: what is left of each, in units of the signal variance, shape [m].
+
+    Attributes:
+        variance: of the signal, in the square of the labels' unit, once fitted.
+        noise: variance of the labels around it, in units of the signal's.
     """
 
     def __init__(self, process: GaussianProcess, population: Population) -> None:
