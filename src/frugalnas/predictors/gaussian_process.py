@@ -61,6 +61,10 @@ class GaussianProcess(Predictor):
         ranks: learn from the order of the values alone, brought to their mean and deviation: a few architectures that
             failed to train do not stretch everything then. Strategies give ranks already.
         seed: not used, the fit is deterministic.
+
+    Attributes:
+        variance: of the signal, in the square of the labels' unit, once fitted.
+        noise: variance of the labels around it, in units of the signal's.
     """
 
     kernel: Kernel = "matern"
@@ -241,10 +245,6 @@ class _Candidates:
         distinct: its feature vectors, each once; `features` are the same in double precision.
         whitened: covariances with the labels, the factor divided out, shape [labels or more, m].
         variance: what is left of each, in units of the signal variance, shape [m].
-
-    Attributes:
-        variance: of the signal, in the square of the labels' unit, once fitted.
-        noise: variance of the labels around it, in units of the signal's.
     """
 
     def __init__(self, process: GaussianProcess, population: Population) -> None:
