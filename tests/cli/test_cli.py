@@ -73,6 +73,7 @@ def test_search_alone_does_the_main_job(cli):
     assert "best 9" in said.err  # the progress bar
 
 
+@pytest.mark.slow
 def test_search_with_everything_said(cli):
     said = cli(
         *("search", "weaknas", "--table", "nasbench201/cifar100", "--queries", 30, "--seed", 7),

@@ -180,6 +180,7 @@ def trained(folder: Path, space: SearchSpace, images: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_layers_of_a_supernet_are_shrunk_within_a_limit(cli, layers):
     limit, rule = "macs<=0.45M", ("--rule", "abs-spos", "--until", 1)
     said = cli("shrink", layers, "--where", limit, *rule, "--out", "it.json", "--json", "--quiet")
@@ -193,6 +194,7 @@ def test_layers_of_a_supernet_are_shrunk_within_a_limit(cli, layers):
     assert any(drop["score"] is None for drop in numbers["dropped"]), "some fit nowhere"
 
 
+@pytest.mark.slow
 def test_a_limit_that_no_operator_of_any_layer_meets_is_one_line(cli, layers):
     one_line(
         cli("shrink", layers, "--where", "macs<=1"),

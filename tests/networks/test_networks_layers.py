@@ -175,7 +175,7 @@ def agree(ours: nn.Module, theirs: nn.Module, features: torch.Tensor) -> None:
 
 
 def test_round_channels_is_torchvisions_rule():
-    for channels in np.linspace(1, 400, 401):
+    for channels in np.linspace(1, 400, 58):
         with torch.device("meta"):
             theirs = mobilenetv2.MobileNetV2(width_mult=channels / 32, inverted_residual_setting=[[1, 16, 1, 1]])
         assert round_channels(channels) == theirs.features[0][0].out_channels

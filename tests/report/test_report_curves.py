@@ -140,6 +140,7 @@ def test_names_stand_in_the_order_of_the_final_values_and_do_not_overlap():
     assert np.diff(heights).min() * room >= 0.99 * 1.2 * 7.0 * figure.dpi / 72
 
 
+@pytest.mark.slow
 def test_a_column_wide_with_everything_inside_it():
     curves = {name: monotone(4, 300, seed) for seed, name in enumerate(["random", "regularised evolution", "a" * 60])}
     for figure in (

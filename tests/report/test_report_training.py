@@ -78,7 +78,7 @@ def training(epochs: int, *, val: bool = True, test: bool = True) -> SimpleNames
 # -- architectures -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.typical("RelativeNAS")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -82,6 +82,7 @@ class TestSearchByFidelityKilledAtEveryQuery(TestSearchByFidelity):
     kills = 40
 
 
+@pytest.mark.slow
 def test_pairs_go_the_same_way_whatever_the_number_of_workers(tmp_path):
     ways = [
         search(user_code.Paired(SPACE), user_code.worth, 20, run_dir=tmp_path / name, executor=executor).codes.tolist()

@@ -251,7 +251,7 @@ def test_random_search_looks_ahead_without_a_trace():
                 plain.tell(asked, Evaluations(np.ones(1)))
 
 
-@pytest.mark.typical("callbacks0")
+@pytest.mark.slow
 @pytest.mark.parametrize("callbacks", [(), (Callback(),)])
 def test_a_replayed_random_search_has_the_same_state_and_ends_where_it_ended(tmp_path, callbacks):
     run = tmp_path / "run"

@@ -56,6 +56,7 @@ class TestDeepInABand(SpaceConformance):
         return Priced(20).where("params>=40e3,params<=41e3")
 
 
+@pytest.mark.slow
 class TestDeepUnderTwoLimits(SpaceConformance):
     draws = 100
 

@@ -39,6 +39,7 @@ class TestGeneticSearchOfDARTS(StrategyConformance):
         return GeneticSearch(DARTS(duplicates=False), seed=seed, initial=20, population=10, mutations=5, crossovers=4)
 
 
+@pytest.mark.slow
 class TestGeneticSearchUnderALimit(StrategyConformance):
     def make(self, seed):
         return GeneticSearch(

@@ -247,7 +247,7 @@ def test_random_search_is_uniform_over_codes() -> None:
     assert np.abs(counts / counts.sum() - 0.2).max() < 0.04
 
 
-@pytest.mark.typical("regularized-evolution", "local-search*", "weaknas-uniform")
+@pytest.mark.typical("local-search*", "weaknas-uniform")
 @every_strategy
 def test_search_beats_chance_on_a_smooth_landscape(make) -> None:
     if make is OWN["random"]:

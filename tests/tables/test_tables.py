@@ -623,6 +623,7 @@ def test_the_doctor_finds_what_a_killed_import_left(small, fresh_cache, cli):
     assert f"remove {draft}" in cli("table", "doctor").out
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_said(tmp_path, monkeypatch, cli):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("FRUGALNAS_CACHE", str(tmp_path / "file"))

@@ -284,6 +284,7 @@ def test_a_restricted_space_trains_the_supernet_of_what_is_left(tmp_path):
     assert load_supernet(tmp_path / "run").supernet().space.size == 4**6
 
 
+@pytest.mark.slow
 def test_a_shrunk_supernet_begins_where_the_last_one_ended(finished, tmp_path):
     allowed = SPACE.allowed.copy()
     allowed[:3, 3] = False
@@ -319,6 +320,7 @@ def test_a_schedule_may_be_laid_out_for_more_epochs(tmp_path):
     assert [record["lr"] for record in result.epochs] == pytest.approx([0.05, 0.045])
 
 
+@pytest.mark.slow
 def test_a_supernet_of_darts_grows_as_abs_has_it(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer_module, "SAVE_EVERY_S", 0.0)
     convolutions = np.isin(np.arange(40) % 8, (3, 4))

@@ -293,6 +293,7 @@ def test_infinite_running_statistics_are_a_divergence_though_every_loss_is_finit
     assert "holds no trained network" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_diverged_training_goes_on_at_another_rate_only(diverged, tmp_path):
     path = tmp_path / "mended"
     shutil.copytree(diverged, path)
