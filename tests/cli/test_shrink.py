@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -397,3 +398,20 @@ def test_scores_that_are_no_numbers_are_one_line(cli, supernet, tmp_path):
     said = cli("shrink", broken, "--quiet")
     one_line(said, "are not finite: there is no angle; take an earlier epoch")
     assert not list(Path().glob("*.json"))
+
+
+def test_what_is_left_is_searched_by_the_command_that_is_printed_however_little_it_is(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for until in (10, 1):
+        shrunk = cli(
+            "shrink", *TABLE, "--score", "params", "--until", until, "--out", f"{until}.json", "--json", "--quiet"
+        )
+        assert json.loads(shrunk.out)["architectures"]["after"] <= until
+        for strategy in ("random", "genetic"):
+            found = cli("search", strategy, "--operators", f"{until}.json", "--quiet")
+            assert 1 <= int(re.search(r"(\d+) queries spent", found.out)[1]) <= until
+    compared = cli("compare", "random,evolution", "--operators", "10.json", "--seeds", 2, "--quiet")
+    assert compared.code == 0
+    one_line(
+        cli("search", "random", "--operators", "1.json", "--queries", 5), "more than nasbench201 has networks here (1)"
+    )

@@ -45,7 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         Path,
         nargs="+",
     )
-    option(parser, "--queries N", f"budget of each search [{DEFAULT_QUERIES}]", int, default=DEFAULT_QUERIES)
+    option(parser, "--queries N", f"budget of each search [{DEFAULT_QUERIES}]", int)
     option(
         parser,
         "--seeds N|A:B|A,B,...",
@@ -78,6 +78,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def _compare(parsed: argparse.Namespace) -> None:
+    from frugalnas.runs.descriptions import build_space
     from frugalnas.runs.folder import unused_name
     from frugalnas.strategies.objectives import parse_objectives
     from frugalnas.studies import compare
@@ -103,6 +104,8 @@ def _compare(parsed: argparse.Namespace) -> None:
     space, evaluator = search.describe_subject(parsed, settings)
     for strategy in strategies:
         search.complete(strategy, evaluator)
+    if parsed.queries is None:
+        parsed.queries = min(DEFAULT_QUERIES, build_space(space).distinct)
     _check_budgets(parsed.budgets, parsed.queries, "--queries, {}")
     run_dir = (parsed.run_dir or unused_name(Path("runs"), f"compare-{search.subject_slug(evaluator)}")).absolute()
     how: dict[str, Any] = {name: getattr(parsed, name) for name in ("queries", "seeds", "jobs", "until_optimum")}

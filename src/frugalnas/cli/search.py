@@ -109,7 +109,9 @@ def run(parsed: argparse.Namespace) -> None:
     # First, as a strategy may pre-train an encoder for minutes.
     evaluator = build_evaluator(evaluator_description, space)
     strategy = STRATEGIES.create(description, space)
-    queries = parsed.queries if parsed.queries is not None or parsed.seconds is not None else DEFAULT_QUERIES
+    queries = parsed.queries
+    if queries is None and parsed.seconds is None:
+        queries = min(DEFAULT_QUERIES, space.distinct)
     raised = {} if parsed.failures is None else {"failures": parsed.failures}
     budget = Budget(queries, parsed.seconds, parsed.until_optimum, **raised)
     carrying = converted(ProcessExecutor, settings.get("executor", {}), "executor")

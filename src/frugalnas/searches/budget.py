@@ -64,7 +64,7 @@ class Budget:
         space = strategy.space
         if self.queries > space.distinct and not again:
             raise FrugalnasError(
-                f"a budget of {self.queries} queries is more than {space!r} has distinct networks ({space.distinct:,}); "
+                f"a budget of {self.queries} queries is more than {space.name} has networks here ({space.distinct:,}); "
                 f"lower `queries`"
             )
 

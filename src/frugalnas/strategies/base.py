@@ -16,6 +16,8 @@ from frugalnas.predictors.base import shown
 from frugalnas.spaces import Codes, SearchSpace
 from frugalnas.spaces.arrays import Growing, with_nan, without_nan
 
+INITIAL = 10
+"""Size of the initial sample, where nobody says it."""
 INITIAL_BLOCK = 64
 """The initial sample is drawn in blocks of this size, so that a short one is the beginning of a long one."""
 REMEMBERED = 256
@@ -37,7 +39,7 @@ class Strategy(ABC):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample of distinct networks.
+        initial: size of the initial random sample of distinct networks; None: `INITIAL`, or all there are.
 
     Attributes:
         codes: architectures told so far, in the order told, shape [n, genes].
@@ -50,12 +52,13 @@ class Strategy(ABC):
     round_size: int = 1
     costs: tuple[str, ...] = ()
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int | None = None) -> None:
         at_least(0, seed=seed)
         at_least(1, initial=initial)
+        initial = min(INITIAL, space.distinct) if initial is None else initial
         if initial > space.distinct:
             raise FrugalnasError(
-                f"initial sample of {initial} is larger than {space!r}, which has {space.distinct:,} distinct networks; "
+                f"initial sample of {initial} is larger than {space.name}, which has {space.distinct:,} distinct networks here; "
                 "lower `initial`"
             )
         self.space = space

@@ -25,7 +25,7 @@ class Evolution(Strategy):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample.
+        initial: size of the initial random sample; None: 10, or all there are.
         population: members kept alive; the population grows to it from the initial sample.
         tournament: members drawn, without replacement, to find each parent.
         edits: genes that a mutation changes at most (more once nothing new is that close).
@@ -36,7 +36,7 @@ class Evolution(Strategy):
         space: SearchSpace,
         *,
         seed: int = 0,
-        initial: int = 10,
+        initial: int | None = None,
         population: int = 30,
         tournament: int = 10,
         edits: int = 1,

@@ -57,7 +57,7 @@ class Guided(Strategy):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample.
+        initial: size of the initial random sample; None: 10, or all there are.
         predictor: a name, an import path, or a predictor.
         labels: what the predictor is fitted to, see `labels`.
 
@@ -66,7 +66,7 @@ class Guided(Strategy):
     """
 
     def __init__(
-        self, space: SearchSpace, *, seed: int, initial: int, predictor: str | Predictor, labels: Labels
+        self, space: SearchSpace, *, seed: int, initial: int | None, predictor: str | Predictor, labels: Labels
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
         one_of("labels", labels, LABELS)

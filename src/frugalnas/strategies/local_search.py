@@ -19,13 +19,13 @@ class LocalSearch(Strategy):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample.
+        initial: size of the initial random sample; None: 10, or all there are.
         whole_neighbourhood: evaluate every neighbour before moving to the best one, instead of moving at the first
             improvement.
     """
 
     def __init__(
-        self, space: SearchSpace, *, seed: int = 0, initial: int = 10, whole_neighbourhood: bool = False
+        self, space: SearchSpace, *, seed: int = 0, initial: int | None = None, whole_neighbourhood: bool = False
     ) -> None:
         super().__init__(space, seed=seed, initial=initial)
         self.whole_neighbourhood = whole_neighbourhood

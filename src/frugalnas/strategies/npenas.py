@@ -37,7 +37,7 @@ class NPENAS(Guided):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample.
+        initial: size of the initial random sample; None: 10, or all there are.
         round_size: architectures evaluated between two rankings.
         predictor: a name (frugalnas list shows them), an import path, or a predictor.
         acquisition: how predicted children are ranked: `mean`, or one that weighs uncertainty too.
@@ -62,7 +62,7 @@ class NPENAS(Guided):
         space: SearchSpace,
         *,
         seed: int = 0,
-        initial: int = 10,
+        initial: int | None = None,
         round_size: int = 10,
         predictor: str | Predictor = "gin",
         acquisition: Acquisition = "mean",

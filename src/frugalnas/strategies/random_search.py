@@ -22,11 +22,14 @@ class RandomSearch(Strategy):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the sample that all strategies of one seed share; what follows is no different.
+        initial: size of the sample that all strategies of one seed share, and what follows is no different; None: 10, or all there
+            are.
         costs: kept beside the values, so that its front can be compared; they decide nothing.
     """
 
-    def __init__(self, space: SearchSpace, *, seed: int = 0, initial: int = 10, costs: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, space: SearchSpace, *, seed: int = 0, initial: int | None = None, costs: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(space, seed=seed, initial=initial)
         self.costs = each_once("costs", costs, "metrics, such as ('latency_ms',)")
         self._ahead: deque[_Drawn] = deque()

@@ -46,7 +46,7 @@ class WeakNAS(Guided):
     Args:
         space: where to search.
         seed: of every random choice.
-        initial: size of the initial random sample.
+        initial: size of the initial random sample; None: 10, or all there are.
         round_size: architectures evaluated between two fits.
         predictor: a name (frugalnas list shows them), an import path, or a predictor.
         acquisition: how the next architectures are chosen: `uniform` draws from the predicted top, the others take
@@ -73,7 +73,7 @@ class WeakNAS(Guided):
         space: SearchSpace,
         *,
         seed: int = 0,
-        initial: int = 10,
+        initial: int | None = None,
         round_size: int = 10,
         predictor: str | Predictor = "gaussian-process",
         acquisition: Acquisition = "ei",
