@@ -61,7 +61,7 @@ def method_html(run: MethodResult, sure: Certainty | None, figures: dict[str, Pa
     if "operators" in figures:
         drawn = figure(figures["operators"], "Operators and the rounds that dropped them", _CAPTIONS["operators"])
         sections["What was dropped"] = [drawn]
-    sections["Training"] = _side_by_side(figures, ("supernet", *trained))
+    sections["Training"] = _side_by_side(figures, ("supernet", "shrunk", *trained))
     sections |= {"What it cost": [_costs(run)], "Files": _files(run)}
     told = [
         *(note for each in run.results.get("supernet", ()) for note in each.notes),
@@ -78,6 +78,7 @@ def _loud(said: str) -> Markup:
 _CAPTIONS = {
     "operators": "Each operator with the last score that it had, and the round that dropped it; those left have a frame.",
     "supernet": "The supernet, trained on one path a step.",
+    "shrunk": "The supernet of what was left, trained anew.",
     "scores": "How the scores of all networks lie; grey: the next ones behind the winner.",
     "ranks": "Where the last epoch's best networks stood after every epoch.",
     "size": "Score against cost: how much of the ranking is size.",
@@ -111,6 +112,12 @@ def scored_supernets(run: MethodResult) -> Sequence[SupernetResult]:
     return found or run.results.get("supernet", ())
 
 
+def trained_supernets(run: MethodResult) -> dict[str, SupernetResult]:
+    """The first supernet of each part that trains one, in order."""
+    parts = dict.fromkeys(("supernet", getattr(run.method, "scored", "supernet")))
+    return {part: run.results[part][0] for part in parts if run.results.get(part)}
+
+
 def shrinking_said(concluded: Mapping[str, Any]) -> list[str]:
     """What a method dropped before it searched, in a sentence; nothing where it dropped nothing."""
     shrunk = concluded.get("shrinking")
@@ -141,7 +148,8 @@ def _numbers(run: MethodResult, sure: Certainty | None) -> list[tuple[str, str, 
         if run.val is not None:
             numbers.append(("validation accuracy", f"{run.val:.2f} %", ""))
         name, unit = score_unit(run)
-        numbers += [] if math.isnan(run.score) else [(name, f"{run.score:.4g}", unit)]
+        shown = ("supernet's accuracy", f"{run.score:.2f} %") if name == "accuracy" else (name, f"{run.score:.4g}")
+        numbers += [] if math.isnan(run.score) else [(*shown, unit)]
         if sure is not None:
             of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
             numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
@@ -156,14 +164,17 @@ def _searched(run: MethodResult) -> list[str]:
     limit = f", of which only those with {recipe['where']} may win" if recipe["where"] else ""
     size = f"{space.size:,}" if space.size < 1e12 else f"{float(space.size):.3g}"
     said = [f"Space: {space.name}, {size} architectures{limit}."]
-    supernets = run.results.get("supernet", ())
-    for supernet in supernets[:1]:
+    dropped = shrinking_said(run.concluded or {})
+    for part, supernet in trained_supernets(run).items():
         looked = "no label of an image was looked at" if supernet.recipe.labels != "true" else "labels of the images"
+        if part != "supernet":
+            said, dropped = [*said, *dropped], []
         said.append(
-            f"Supernet: one network that holds all of them, {len(supernet.epochs)} of {supernet.total_epochs} epochs with "
-            f"{labels_of(supernet)} labels of {supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
+            f"Supernet: one network that holds {'all of them' if part == 'supernet' else 'what was left, trained anew'}, "
+            f"{len(supernet.epochs)} of {supernet.total_epochs} epochs with {labels_of(supernet)} labels of "
+            f"{supernet.recipe.classes} classes ({looked}); recipe {supernet.recipe.name}."
         )
-    said += shrinking_said(run.concluded or {})
+    said += dropped
     for supernet in scored_supernets(run)[-1:]:
         score, (name, _) = recipe.get("score", {}), score_unit(run)
         if name == "angle":
@@ -175,7 +186,8 @@ def _searched(run: MethodResult) -> list[str]:
                 "It stands for an accuracy that the search never saw."
             )
         else:
-            said.append(f"Score: {name}.")
+            of = f" in the {'last ' * (len(trained_supernets(run)) > 1)}supernet" if name == "accuracy" else ""
+            said.append(f"Score: {name}{of}.")
     for search in run.results.get("search", ()):
         how = ""
         if "found_by_search" in (run.concluded or {}):
@@ -304,7 +316,12 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> list[Markup]:
         if trained:
             row += ["" if each.get(part) is None else f"{each[part]:.2f} %" for part in ("val", "test")]
         rows.append(row)
-    headings = ["", "architecture", score_unit(run)[0], *(["behind"] if sure is not None else [])]
+    headings = [
+        "",
+        "architecture",
+        score_unit(run)[0].replace("accuracy", "supernet's accuracy"),
+        *(["behind"] if sure is not None else []),
+    ]
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if trained else [])]
     made = [table(headings, rows, len(headings) - 2)]
     if sure is not None:

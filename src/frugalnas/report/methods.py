@@ -21,6 +21,7 @@ from frugalnas.report.method_page import (
     score_unit,
     scored_supernets,
     shrinking_said,
+    trained_supernets,
     why_untrained,
 )
 from frugalnas.report.operators import operators_figure, shrinking_of
@@ -83,9 +84,9 @@ def method_report(run: MethodResult) -> list[Path]:
     def save(name: str, drawn: Any) -> None:
         figures[name] = save_figure(drawn, folder / name)[0]
 
-    for supernet in run.results.get("supernet", ())[:1]:
+    for part, supernet in trained_supernets(run).items():
         if supernet.epochs:
-            save("supernet", supernet_figure(supernet.epochs, supernet.recipe.classes or 0, labels_of(supernet)))
+            save(part, supernet_figure(supernet.epochs, supernet.recipe.classes or 0, labels_of(supernet)))
     shrinking = shrinking_of(run)
     if shrinking is not None:
         save("operators", operators_figure(shrinking))

@@ -55,7 +55,7 @@ class GeneticSearch(Strategy):
         if mutations < 0 or crossovers < 0 or mutations + crossovers > population:
             raise FrugalnasError(
                 f"{mutations} mutations and {crossovers} crossovers do not fit into a population of {population}; "
-                "both are at least 0, and together at most the population"
+                "lower `mutations` and `crossovers`: both are at least 0, and together at most the population"
             )
         if not 0 < mutation_rate <= 1:
             raise FrugalnasError(f"mutation_rate is {mutation_rate}; it lies above 0 and is at most 1")

@@ -212,7 +212,7 @@ class Fair(PathSampler):
                 f"its genes have from {widths[0]} to {widths[-1]} values, and strict fairness needs equally many: most have "
                 f"{usual}, {', '.join(odd)}"
             )
-            raise _misfit("fair", space, why, "uniform, or restrict the space")
+            raise _misfit("fair", space, why, "uniform, or leave as many everywhere, as shrinking by abs-fairnas does")
         if "where" in space.limits:
             raise _misfit("fair", space, "paths that use every value cannot keep its limits", "uniform")
         super().__init__(space, draws, seed)
