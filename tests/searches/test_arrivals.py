@@ -191,7 +191,7 @@ def test_each_trial_has_a_folder_that_is_its_own_after_a_kill(tmp_path, monkeypa
         )
     resume(tmp_path / "run")
     assert seen[1] == {"trial-000001"}
-    assert load_search(tmp_path / "run").told.folder_of(11) == "trial-000001"
+    assert load_search(tmp_path / "run").queries.folder_of(11) == "trial-000001"
 
 
 @pytest.mark.slow
