@@ -283,7 +283,7 @@ def test_a_journal_with_changing_metrics_is_read_as_it_was_written(tmp_path, mon
     for whole in (result, again):
         assert [query.metrics for query in whole.queries[1:5]] == [{"a": 0.5}, {"a": 1.0, "b": 1.0}, {}, {"a": 2.0}]
         assert [place for place, query in enumerate(whole.queries) if query.error] == list(range(0, 30, 5))
-        assert np.isnan(whole.told.metric("b")[:2]).all()
+        assert np.isnan(whole.queries.metric("b")[:2]).all()
     np.testing.assert_array_equal(result.codes, again.codes)
     before = journal(tmp_path / "run")
     (tmp_path / "run" / "journal.jsonl").write_bytes(b"".join(before.splitlines(keepends=True)[:17]))
