@@ -59,6 +59,7 @@ def trained_in(run, group):
     return [stage.load() for stage in run.stages if stage.group == group]
 
 
+@pytest.mark.typical("rlnas")
 def test_a_method_stays_within_the_operators_of_a_file(compared):
     assert not compared.space.allowed[:, 0].any()
     for group in ("supernet", "shrunk", "search"):
@@ -71,6 +72,7 @@ def test_a_method_stays_within_the_operators_of_a_file(compared):
     assert (drawn.code > 0).all()
 
 
+@pytest.mark.typical("rlnas")
 def test_baselines_are_trained_as_the_winner_was(compared):
     (winner,) = trained_in(compared, "retrain")
     assert [each["name"] for each in compared.concluded["baselines"]] == ["random", "resnet18"]
@@ -81,6 +83,7 @@ def test_baselines_are_trained_as_the_winner_was(compared):
         assert low <= each["test"] <= high
 
 
+@pytest.mark.typical("rlnas")
 def test_they_are_shown_and_told(compared, cli):
     said = cli("show", compared.run_dir)
     assert "against random" in said.out
@@ -94,6 +97,7 @@ def test_they_are_shown_and_told(compared, cli):
     assert told["intervals"] in page
 
 
+@pytest.mark.typical("rlnas")
 def test_they_are_shown_where_they_win(compared, tmp_path, cli):
     run_dir = shutil.copytree(compared.run_dir, tmp_path / "run")
     concluded = json.loads((run_dir / "result.json").read_text())
@@ -114,6 +118,7 @@ def test_without_them_the_page_says_so(images, tmp_path, without_onnx, cli):
     assert "baselines were left out" in (run_dir / "report" / "index.html").read_text()
 
 
+@pytest.mark.typical("0")
 @pytest.mark.parametrize("seed", range(2))
 def test_they_cost_as_much_as_the_winner(seed):
     space = fn.MobileNet(input_size=224, classes=10)
@@ -136,6 +141,7 @@ def test_mobilenetv3_costs_what_torchvisions_does():
     assert space.count("params", code[None])[0] == pytest.approx(theirs.params, rel=0.005)
 
 
+@pytest.mark.typical("mobilenet")
 @pytest.mark.parametrize("space", ["mobilenet", "once-for-all"])
 def test_mobile_networks_are_compared_with_a_mobile_one(space, tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
