@@ -111,7 +111,7 @@ def test_depth_is_uniform():
 @pytest.mark.parametrize(
     ("name", "space", "draws", "message"),
     [
-        ("fair", fn.MobileNet(), 1, "genes have from 6 to 7 values.*; take uniform, or restrict the space"),
+        ("fair", fn.MobileNet(), 1, "genes have from 6 to 7 values.*; take uniform, or leave as many everywhere"),
         ("fair", SPACE.where("params<=20e3"), 3, "cannot keep its limits; take uniform"),
         ("fair", fn.OnceForAll(), 1, "genes have from 9 to 10 values"),
         ("cell", fn.FairNAS(), 1, "one chain, with one code; take uniform"),
