@@ -172,7 +172,7 @@ def left(parquet: Path, seeds: int) -> None:
     for rule in RULES:
         rows: dict[str, dict[str, list[Remainder]]] = {}
         for table, column in JUDGED:
-            compared = partial(compare_shrinking, [], [table], rule=rule, against=column)
+            compared = partial(compare_shrinking, [], [table], shrinker=rule, against=column)
             found = [("", compared(["random", "params"], trials=4 * seeds))]
             for statistic in STATISTICS:
                 found.append((f", {statistic}", compared(["labels", "labels:100"], statistic=statistic, trials=seeds)))

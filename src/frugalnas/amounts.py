@@ -69,6 +69,16 @@ def shown_count(count: int) -> str:
     return f"{count:,}" if count < 10**9 else f"{count:.4g}"
 
 
+def plural(count: int, noun: str) -> str:
+    """So many of something.
+
+    Example:
+        >>> plural(1, "round"), plural(2000, "epoch")
+        ('1 round', '2,000 epochs')
+    """
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def _read(text: str, quantity: str) -> Decimal:
     match = _PATTERN.fullmatch(text) if len(text) <= LONGEST else None
     if match is None:

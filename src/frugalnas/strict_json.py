@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_NUMBER = r"(?:-?\d[\d.eE+-]*|null)"
+_LISTS = re.compile(rf"\[\n *({_NUMBER}(?:,\n *{_NUMBER})*)\n *\]")  # no text has a line break: it is written as \n
+_BREAK = re.compile(r"\n *")
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
     """Plain data as JSON, arrays as lists; NaN and infinity, which JSON does not know, are null.
+
+    A list of numbers stands on one line, however the rest is indented.
 
     Example:
         >>> to_json({"val_loss": float("nan"), "epochs": [1, 2.5]})
         '{"val_loss": null, "epochs": [1, 2.5]}'
     """
     try:
-        return json.dumps(value, indent=indent, allow_nan=False, default=_listed)
+        text = json.dumps(value, indent=indent, allow_nan=False, default=_listed)
     except ValueError:
-        return json.dumps(_numbers_only(value), indent=indent, allow_nan=False, default=_listed)
+        text = json.dumps(_numbers_only(value), indent=indent, allow_nan=False, default=_listed)
+    return text if indent is None else _LISTS.sub(lambda found: f"[{_BREAK.sub(' ', found[1])}]", text)
 
 
 def _listed(array: Any) -> Any:

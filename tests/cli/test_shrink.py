@@ -82,11 +82,11 @@ def test_json_says_what_the_file_says(cli):
     numbers = json.loads(said.out)
     space = NASBench201()
     left = read_operators("it.json", space)
-    assert numbers["architectures"] == {"before": 15625, "after": left.size}
+    assert numbers["architectures"] == {"before": "15625", "after": str(left.size)}
     assert numbers["file"] == "it.json"
     assert [len(names) for names in numbers["left"].values()] == left.allowed.sum(axis=1).tolist()
     assert len(numbers["dropped"]) == 30 - left.allowed.sum()
-    assert {drop["margin"] for drop in numbers["dropped"]} == {0.0}
+    assert all(drop["interval"] == [drop["score"]] * 2 for drop in numbers["dropped"])
     assert numbers["best"]["after"] == numbers["best"]["before"], "the maximum never drops the score's own best"
     assert 0 <= numbers["params"]["dropped_too"] <= len(numbers["dropped"])
 
@@ -101,16 +101,39 @@ def test_one_is_left_where_one_is_asked_for(cli):
 
 def test_rules_of_abs_are_taken_by_name(cli):
     said = cli(
-        "shrink", *TABLE, "--rule", "abs-nasbench201", "--score", "random", "--seed", 3, "--out", "it.json", "--json"
+        "shrink",
+        *TABLE,
+        "--shrinker",
+        "abs-nasbench201",
+        "--score",
+        "random",
+        "--seed",
+        3,
+        "--out",
+        "it.json",
+        "--json",
     )
     numbers = json.loads(said.out)
     assert len(numbers["dropped"]) == 20
     assert {drop["round"] for drop in numbers["dropped"]} == {1}
     assert "params" in numbers
     again = cli(
-        "shrink", *TABLE, "--rule", "abs-nasbench201", "--score", "random", "--seed", 3, "--out", "2.json", "--json"
+        "shrink", *TABLE, "--shrinker", "abs-nasbench201", "--score", "random", "--seed", 3, "--out", "2.json", "--json"
     )
     assert json.loads(again.out)["dropped"] == numbers["dropped"]
+
+
+def test_a_rule_that_drops_several_at_once_says_how_far_it_fell(cli):
+    said = cli("shrink", *TABLE, "--shrinker", "abs-spos", "--until", "1e2", "--out", "it.json", "--quiet")
+    left = read_operators("it.json", NASBench201()).size
+    assert left < 50
+    assert f"{left} architectures are left, fewer than the 100 that are enough: abs-spos drops 7 at once" in said.out
+    assert re.search(rf"operators, too; \d+ architectures would be left, not {left}\b", said.out)
+
+
+def test_a_single_round_is_one(cli):
+    said = cli("shrink", *TABLE, "--shrinker", "abs-nasbench201", "--out", "it.json", "--quiet")
+    assert "20 operators in 1 round: 1 round is over; " in said.out
 
 
 def test_a_limit_counts_what_is_within_it(cli):
@@ -183,7 +206,7 @@ def trained(folder: Path, space: SearchSpace, images: Path) -> Path:
 
 @pytest.mark.slow
 def test_layers_of_a_supernet_are_shrunk_within_a_limit(cli, layers):
-    limit, rule = "macs<=0.45M", ("--rule", "abs-spos", "--until", 1)
+    limit, rule = "macs<=0.45M", ("--shrinker", "abs-spos", "--until", 1)
     said = cli("shrink", layers, "--where", limit, *rule, "--out", "it.json", "--json", "--quiet")
     numbers = json.loads(said.out)
     assert numbers["said"].startswith("exact moments, expanded to second order")
@@ -224,7 +247,7 @@ def test_a_limit_that_no_operator_of_any_layer_meets_is_one_line(cli, layers):
 )
 def test_every_supernet_is_shrunk_to_a_single_architecture(cli, tmp_path, seen, space, rule):
     run = trained(tmp_path / "run", space, seen)
-    said = cli("shrink", run, "--rule", rule, "--until", 1, "--out", "one.json", "--json", "--quiet")
+    said = cli("shrink", run, "--shrinker", rule, "--until", 1, "--out", "one.json", "--json", "--quiet")
     numbers = json.loads(said.out)
     assert numbers["ended"] == "a single architecture is left"
     only = read_operators("one.json", space)
@@ -249,7 +272,7 @@ def test_accuracy_of_a_supernet_is_drawn_with_an_interval(cli, supernet):
     )
     numbers = json.loads(cli("shrink", supernet, *how).out)
     assert "a sample of" in numbers["said"]
-    assert all(drop["margin"] is None or drop["margin"] >= 0 for drop in numbers["dropped"])
+    assert all(None in drop["interval"] or np.diff(drop["interval"]) >= 0 for drop in numbers["dropped"])
 
 
 # -- what is left, everywhere ------------------------------------------------------------------------------------------
@@ -341,19 +364,22 @@ def test_what_does_not_fit_is_one_line(cli):
         cli("shrink", *TABLE, "--out", "missing/it.json"), "missing is not there; make it, or choose another --out"
     )
     one_line(cli("shrink", *TABLE, "--until", 20_000), "is too small", "15,625 architectures are left")
-    one_line(cli("shrink", *TABLE, "--until", 0), "at least 1")
+    one_line(cli("shrink", *TABLE, "--until", 0), "until is 0; it is at least 1")
+    one_line(cli("shrink", *TABLE, "--until", 1.5), "'1.5' is not a whole number")
     one_line(cli("shrink", *TABLE, "--score", "accurracy"), "accuracy")
-    one_line(cli("shrink", *TABLE, "--rule", "spos"), "abs-spos")
+    one_line(cli("shrink", *TABLE, "--shrinker", "spos"), "unknown shrinker 'spos'", "abs-spos")
+    one_line(cli("shrink", *TABLE, "--rule", "abs-spos"), "--rule abs-spos says which angle of a supernet is meant")
     one_line(cli("shrink", *TABLE, "--statistic", "median"), "mean, best-tenth")
     one_line(cli("shrink", *TABLE, "--epoch", 3), "--epoch 3")
     one_line(cli("shrink", *TABLE, "--where", "params<=1"), "params lie between 73306")
     one_line(cli("shrink", "runs/nothing"), "runs/nothing")
-    one_line(cli("shrink", "runs/nothing", *TABLE), "give one")
+    one_line(cli("report", "operators", "it.json", "--json"), "(frugalnas report operators --help lists what there is)")
+    one_line(cli("shrink", "runs/nothing", *TABLE), "frugalnas: runs/nothing and --table both say", "give one")
     assert list(Path().iterdir()) == [Path("there.json")]
 
 
 def test_rules_that_drop_more_than_there_is_are_refused(cli):
-    said = cli("shrink", *TABLE, "--rule", "abs-nasbench201", "--operators", without_none(), "--out", "it.json")
+    said = cli("shrink", *TABLE, "--shrinker", "abs-nasbench201", "--operators", without_none(), "--out", "it.json")
     one_line(said, "abs-nasbench201 drops 20 operators, but nasbench201 has 24 at 6 places")
 
 
@@ -406,7 +432,7 @@ def test_what_is_left_is_searched_by_the_command_that_is_printed_however_little_
         shrunk = cli(
             "shrink", *TABLE, "--score", "params", "--until", until, "--out", f"{until}.json", "--json", "--quiet"
         )
-        assert json.loads(shrunk.out)["architectures"]["after"] <= until
+        assert int(json.loads(shrunk.out)["architectures"]["after"]) <= until
         for strategy in ("random", "genetic"):
             found = cli("search", strategy, "--operators", f"{until}.json", "--quiet")
             assert 1 <= int(re.search(r"(\d+) queries spent", found.out)[1]) <= until

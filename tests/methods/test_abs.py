@@ -138,6 +138,15 @@ def test_one_architecture_may_be_left_which_nobody_searches(images, tmp_path, wi
     assert "the only one that shrinking left" in shown.out
 
 
+def test_drawn_scores_are_a_baseline(images, tmp_path, without_onnx):
+    settings = {**QUICK, "shrinking.until": 1, "shrinking.drop": 24, "shrinking.score": "random", "retrain.top": 0}
+    found = abs(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
+    shrinking = read_shrinking(tmp_path / "run" / "operators.json")
+    assert {step.scores.said for step in shrinking.steps} == {"drawn at random"}
+    assert shrinking.drops == found.method.shrinking.foreseen.drops
+    assert seconds_of_scoring(found.method.shrinking) == 0
+
+
 def test_what_is_left_meets_the_limits_of_the_search_too(images, tmp_path, without_onnx):
     settings = {**QUICK, "shrinking.until": 1, "shrinking.drop": 24, "shrinking.score": "macs"}
     settings |= {"shrinking.where": "macs<=45e3", "baselines.networks": [], "retrain.top": 0}
@@ -232,7 +241,7 @@ def test_the_page_and_the_report_show_what_was_dropped(whole, tmp_path, cli):
     first = whole.concluded["shrinking"]["drops"][0]
     for said in ("round 1", "round 2", first["place"].replace("<", "&lt;"), first["operator"]):
         assert said in svg
-    assert json.loads((run_dir / "operators.json").read_text())["shrinking"]["rule"]["drop"] == 9
+    assert json.loads((run_dir / "operators.json").read_text())["shrinking"]["shrinker"]["drop"] == 9
     assert cli("report", "operators", run_dir / "operators.json").code == 0
     assert (run_dir / "operators.svg").read_text() == svg
 
@@ -247,7 +256,7 @@ def test_what_it_would_do_is_said_before_it_begins(images, tmp_path, cli, monkey
     monkeypatch.chdir(tmp_path)
     said = cli("abs", "--data", images / "shapes.npz", "--set", "shrinking.epochs=1", "--dry-run", "--until", "1e3")
     assert said.code == 0, said.err
-    assert "about 2 rounds by angle, rule one-by-one: 6 operators a round; after the first 1 epochs each" in said.out
+    assert "about 2 rounds by angle, shrinker one-by-one: 6 operators a round; after the first 1 epoch each" in said.out
     assert "until 1,000 architectures are left" in said.out
     alone = cli("abs", "--data", images / "shapes.npz", "--dry-run", "--until", 1)
     assert "until a single one is left" in alone.out
@@ -273,13 +282,14 @@ def test_a_plan_has_the_time_of_scores_that_are_drawn(images):
         ({"shrinking.until": 1e6}, "nothing to shrink: 15,625 architectures are left; lower `shrinking.until`"),
         ({"shrinking.shrinker": "halves"}, "unknown shrinker 'halves'"),
         ({"shrinking.until": 0}, "shrinking.until is 0"),
+        ({"shrinking.until": 1.5}, "shrinking.until is 1.5; it is a whole number"),
         ({"shrinking.where": "macs<=10"}, "no architecture of nasbench201 meets macs<=10: the smallest has"),
         ({"shrinking.base": 7}, "measures the angle after epoch"),
         ({"shrunk.paths": "fair"}, "shrunk.paths fair needs equally many operators in every layer"),
         ({"supernet.paths": "fair"}, "supernet.paths fair needs equally many operators in every layer"),
         (
             {"shrunk.recipe": "fairnas", "shrunk.epochs": 1},
-            "shrunk.paths fair needs equally many operators in every layer, but the rule one-by-one drops the least of all",
+            "shrunk.paths fair needs equally many operators in every layer, but the shrinker one-by-one drops the least of all",
         ),
         ({"shrinking.statistic": "median"}, "unknown statistic 'median'"),
         (
@@ -351,7 +361,7 @@ def test_the_papers_settings():
 def test_half_of_cifar_is_shrunk_at_once(images):
     own = {f"{part}.split": None for part in ("supernet", "retrain")}
     method = settled(images / "shapes.npz", own, None, "abs-nasbench201").method
-    assert (method.shrinking.rounds, method.shrinking.rule.drop) == (1, 20)
+    assert (method.shrinking.rounds, method.shrinking.shrinker.drop) == (1, 20)
     assert method.shrinking.foreseen.space.allowed.sum() == 10
 
 

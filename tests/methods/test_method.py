@@ -79,7 +79,7 @@ def test_a_method_of_ones_own_is_a_command_with_a_plan_stages_resume_and_a_page(
     planned = cli(*command, "--dry-run")
     assert planned.code == 0, planned.err
     assert "search   12 architectures scored by score" in planned.out
-    assert "2 from scratch, each 1 epochs" in planned.out
+    assert "2 from scratch, each 1 epoch," in planned.out
     begun = cli(*command, "--run-dir", run_dir, "--stage", "search")
     assert begun.code == 0, begun.err
     assert "unfinished" in begun.out

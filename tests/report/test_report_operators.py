@@ -50,11 +50,11 @@ def test_nothing_lies_on_anything_else(space, rule):
 def test_a_file_of_a_shrinking_is_drawn_beside_it(tmp_path):
     space = NASBench201(width=8).where("params<=0.1e6")
     shrinking = Shrinking(space, Shrinker(drop=12, until=1)).step(drawn_scores(space, 0))
-    shrinking = replace(shrinking, rule=replace(shrinking.rule, until=5e9))
+    shrinking = replace(shrinking, shrinker=replace(shrinking.shrinker, until=5e9))
     path = tmp_path / "shrunk.json"
     write_operators(path, shrinking)
     again = read_shrinking(path)
-    assert (repr(again.start), again.rule, again.drops) == (repr(space), shrinking.rule, shrinking.drops)
+    assert (repr(again.start), again.shrinker, again.drops) == (repr(space), shrinking.shrinker, shrinking.drops)
     drawn = operators_report(path)
     assert drawn == [tmp_path / "shrunk.svg", tmp_path / "shrunk.png"]
     svg = drawn[0].read_text()

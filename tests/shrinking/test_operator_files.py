@@ -47,6 +47,17 @@ def test_a_file_is_read_by_people(tmp_path):
     assert [drop.operator for drop in again.drops] == [drop.operator for drop in shrinking.drops]
 
 
+def test_how_they_came_about_is_read_by_people(tmp_path):
+    space, path = NASBench201(), tmp_path / "left.json"
+    write_operators(path, Shrinking(space, Shrinker(drop=2, until=1)).step(drawn_scores(space, 0)))
+    (step,) = json.loads(path.read_text())["shrinking"]["steps"]
+    assert [list(each) for each in step["dropped"]] == [["place", "operator"]] * 2
+    assert step["dropped"][0]["place"] in space.operators().places
+    assert step["size"] == str(read_operators(path, space).size)
+    for row in step["scores"]["scores"]:
+        assert f"{json.dumps(row)}" in path.read_text(), "numbers of an edge stand on one line"
+
+
 def test_a_smaller_space_stays_small_and_limits_stay(tmp_path):
     space = NASBench201()
     write_operators(tmp_path / "shrunk.json", space.restrict(space.allowed & (np.arange(5) != 1)))

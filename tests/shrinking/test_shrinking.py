@@ -134,7 +134,7 @@ def test_what_is_enough_fits_the_space_where_nobody_says_it():
 )
 def test_any_space_shrinks_to_a_single_architecture(name, drop, by):
     start = Shrinking(SPACES[name], Shrinker(drop=drop, by=by))
-    shrinking = shrunk(SPACES[name], start.rule)
+    shrinking = shrunk(SPACES[name], start.shrinker)
     assert shrinking.space.size == 1
     assert shrinking.done == "a single architecture is left"
     code = shrinking.space.sample(1, np.random.default_rng(0))
@@ -376,7 +376,7 @@ def test_a_shrinking_goes_on_from_what_was_written(name, drop):
     space = SPACES[name]
     begun = Shrinking(space, Shrinker(drop=drop, until=10)).next_round(random_scores).next_round(random_scores)
     again = Shrinking.from_json(json.loads(to_json(begun.to_json())), type(space)(), "a file")
-    assert again.rule == begun.rule
+    assert again.shrinker == begun.shrinker
     ends = [one.next_round(random_scores) for one in (begun, again)]
     assert to_json(ends[0].to_json()) == to_json(ends[1].to_json())
 
@@ -388,7 +388,8 @@ def test_a_damaged_record_is_refused():
         FrugalnasError, match=r"it\.json is no record of a shrinking: steps, number 1: dropped is missing"
     ):
         Shrinking.from_json({**data, "steps": [{}]}, space, "it.json")
-    data["steps"][0]["dropped"] = [99]
+    assert data["steps"][0]["dropped"][0].keys() == {"place", "operator"}
+    data["steps"][0]["dropped"][0]["operator"] = "max_pool_3x3"
     with pytest.raises(FrugalnasError, match=r"it\.json drops operators that nasbench201 does not have"):
         Shrinking.from_json(data, space, "it.json")
 
@@ -397,6 +398,8 @@ def test_bad_requests_are_refused():
     space = NASBench201()
     with pytest.raises(FrugalnasError, match="drop is 0; it is at least 1"):
         Shrinker(drop=0)
+    with pytest.raises(FrugalnasError, match=r"until is 1\.5; it is a whole number"):
+        Shrinker(until=1.5)
     with pytest.raises(FrugalnasError, match="are not of nasbench201"):
         Shrinking(space, Shrinker()).step(random_scores(MobileNet()))
     over = Shrinking(space, Shrinker(until=1e6))

@@ -82,7 +82,7 @@ def test_the_maximum_never_drops_what_it_knows_to_be_best():
 
 
 def test_at_once_the_truth_drops_operators_in_the_order_of_their_ranks():
-    (labels,) = compare_shrinking([], [CIFAR10], ["labels"], rule="abs-nasbench201", sizes=(100, 2)).found
+    (labels,) = compare_shrinking([], [CIFAR10], ["labels"], shrinker="abs-nasbench201", sizes=(100, 2)).found
     assert len(labels.ranks) == 20
     assert list(labels.ranks) == sorted(labels.ranks, reverse=True)
     assert labels.sizes[-1] is None  # the rule ends before
@@ -101,7 +101,7 @@ def test_supernets_that_differ_in_their_seeds_are_one_line(runs):
 
 def test_the_command_writes_each_seed_and_shows_what_abs_dropped(cli, tmp_path):
     arguments = ("compare-shrinking", "--table", CIFAR10, "--trials", "2", "--sizes", "500,100", "--out", tmp_path)
-    said = cli(*arguments, "--scores", "random,params", "--rule", "abs-nasbench201")
+    said = cli(*arguments, "--scores", "random,params", "--shrinker", "abs-nasbench201")
     assert said.code == 0, said.err
     assert ["ABS:", "angle", "3", "-", "-", "9", "9", "9"] in [line.split() for line in said.out.splitlines()]
     with (tmp_path / "shrinking.csv").open() as file:
@@ -131,7 +131,7 @@ assert "torch" not in sys.modules
         (["--scores", "labels:20000"], "has 15,625 labels, not 20,000"),
         (["--sizes", "10,0"], "size is 0; it is at least 1"),
         (["--table", "nasbench202"], "unknown table"),
-        (["--rule", "one"], "unknown shrinker 'one'"),
+        (["--shrinker", "one"], "unknown shrinker 'one'"),
         (["--against", "test"], "unknown column"),
         (["--trials", "0"], "trials is 0"),
     ],

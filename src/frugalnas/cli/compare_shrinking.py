@@ -44,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option(
         parser, "--sizes A,B,...", "architectures that are few enough [2000,500,100]", numbers, default=[2000, 500, 100]
     )
-    option(parser, "--rule NAME", "who is dropped: one-by-one, or abs-nasbench201 and others of ABS [one-by-one]")
+    option(parser, "--shrinker NAME", "who is dropped: one-by-one, or abs-nasbench201 and others of ABS [one-by-one]")
     option(
         parser,
         "--statistic NAME",
@@ -59,7 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         int,
     )
     group = parser.add_argument_group("which angle")
-    option(group, "--angle-rule NAME", "which weights an angle counts, such as abs-nasbench201 [default]")
+    option(group, "--rule NAME", "which weights an angle counts, such as abs-nasbench201 [default]")
     option(group, "--base N", "epoch whose weights an angle starts from [the recipe's]", int)
     option(group, "--epoch N", "epoch of the supernet's training [the last]", int)
     add_accuracy(parser)
@@ -83,7 +83,7 @@ def _run(parsed: argparse.Namespace) -> None:
         looking=Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device),
         **{
             name: getattr(parsed, name)
-            for name in ("rule", "statistic", "against", "trials", "draws", "angle_rule", "base", "epoch")
+            for name in ("shrinker", "statistic", "against", "trials", "draws", "rule", "base", "epoch")
         },
     )
     out = (parsed.out or Path("runs") / "compare-shrinking") / "shrinking.csv"
@@ -100,7 +100,7 @@ def _show(found: Remainders) -> None:
     from frugalnas.studies.published import DROPPED
 
     print(
-        f"{found.rule.name}, by the {found.statistic} of the architectures with an operator: best accuracy that is left, % / "
+        f"{found.shrinker.name}, by the {found.statistic} of the architectures with an operator: best accuracy that is left, % / "
         "share of the best hundredth, %; mean ±deviation over seeds"
     )
     heading = ("score", "seeds", *(f"at most {size:,}" for size in found.sizes), "best rank dropped")
@@ -113,7 +113,7 @@ def _show(found: Remainders) -> None:
         rows = tables.setdefault((line["table"], line["column"]), [])
         rows.append([line["score"], str(len(line["seeds"])), *left, _least(line["ranks"])])
     for (table, column), rows in tables.items():
-        if found.rule.name == "abs-nasbench201" and table == "nasbench201/cifar10":
+        if found.shrinker.name == "abs-nasbench201" and table == "nasbench201/cifar10":
             nothing = ["-"] * len(found.sizes)
             rows += [[f"ABS: {score}", str(len(ranks)), *nothing, _least(ranks)] for score, ranks in DROPPED.items()]
         print(f"\n{table}, {column} accuracy")

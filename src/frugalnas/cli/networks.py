@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frugalnas.amounts import shown_amount
+from frugalnas.amounts import plural, shown_amount
 from frugalnas.cli import architectures
 from frugalnas.cli.architectures import Architecture, find_architecture, refuse_outside, slug
 from frugalnas.cli.options import add_limit, add_operators
@@ -298,12 +298,12 @@ def _measure(parsed: argparse.Namespace) -> None:
     taken = sorted(table.blocks.values())
     assert table.networks is not None
     assert table.error is not None
-    images = f"{table.batch} image{'s' * (table.batch > 1)}"
+    images = plural(table.batch, "image")
     error = f"{table.error:.3f} ms, {table.error / table.networks:.0%} of that"
     rows = [
         ("space", sizes_of(space)),
         ("runtime", table.runtime),
-        ("device", f"{table.device}, {table.threads} thread{'s' * (table.threads > 1)} of the processor"),
+        ("device", f"{table.device}, {plural(table.threads, 'thread')} of the processor"),
         ("blocks", f"{len(taken)}, {taken[0]:.3f} to {taken[-1]:.3f} ms for {images}"),
         ("besides", f"{table.fixed:.3f} ms in every network"),
         ("networks", f"{table.networks:.3f} ms, the median of those that were timed whole"),

@@ -156,12 +156,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     from difflib import get_close_matches
 
     parser, left = unread or (parser, said)
-    wrong, options = left[0].partition("=")[0], list(_leaf(parser, said)._option_string_actions)
+    leaf = _leaf(parser, said)
+    wrong, options = left[0].partition("=")[0], list(leaf._option_string_actions)
     near = [_MEANT[wrong]] if _MEANT.get(wrong) in options else get_close_matches(wrong, options, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
-    raise FrugalnasError(
-        f"unrecognized arguments: {' '.join(left)}{guess} (frugalnas {name} --help lists what there is)"
-    )
+    raise FrugalnasError(f"unrecognized arguments: {' '.join(left)}{guess} ({leaf.prog} --help lists what there is)")
 
 
 def command_actions(arguments: Sequence[str]) -> list[argparse.Action]:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frugalnas.amounts import shown_count
+from frugalnas.amounts import plural, shown_count
 from frugalnas.cli.options import add_limit, add_operators, settings_of
 from frugalnas.cli.parsing import option
 from frugalnas.cli.score import add_accuracy
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from frugalnas.scores import OperatorScores, Score
     from frugalnas.shrinking import Shrinker, Shrinking, TableScore
     from frugalnas.spaces import SearchSpace
-
-RANDOM = "random"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -50,16 +48,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what is dropped")
     option(
         group,
-        "--rule NAME",
+        "--shrinker NAME",
         "one-by-one, with scores taken again after each operator; or those of ABS's programs: abs-spos, abs-fairnas, abs-darts, "
         "abs-nasbench201 [one-by-one]",
     )
     option(
         group,
         "--until N",
-        "enough when so many architectures are left; 1 leaves a single one [the rule's; of one-by-one a million, or 1/156 of "
+        "enough when so many architectures are left; 1 leaves a single one [the shrinker's; of one-by-one a million, or 1/156 of "
         "the space where that is fewer]",
-        float,
+        int,
     )
     option(
         group,
@@ -72,7 +70,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_operators(group)
     option(group, "--set space.NAME=VALUE", "size of the networks that costs refer to, such as space.width=36", list)
     group = parser.add_argument_group("which angle")
-    option(group, "--angle-rule NAME", "which weights an angle counts, such as abs-mobilenet [default]")
+    option(group, "--rule NAME", "which weights an angle counts, such as abs-mobilenet [default]")
     option(group, "--base N", "epoch whose weights an angle starts from [the recipe's]", int)
     option(group, "--epoch N", "epoch of the supernet's training [the last]", int)
     add_accuracy(parser)
@@ -102,13 +100,13 @@ class _Subject:
 
 def _run(parsed: argparse.Namespace) -> None:
     from frugalnas.scores import Counted, drawn_scores, operator_scores
-    from frugalnas.scores.operator_expectations import FEW_DRAWS
+    from frugalnas.scores.operator_expectations import FEW_DRAWS, RANDOM
     from frugalnas.searches.scoring import fast
     from frugalnas.shrinking import Shrinking, write_operators
 
     parsed.score = parsed.score or ("angle" if parsed.table is None else "accuracy")
     subject = _of_supernet(parsed) if parsed.table is None else _of_table(parsed)
-    rule = _rule(parsed, subject)
+    shrinker = _shrinker(parsed, subject)
     out = parsed.out or Path(f"shrunk-{subject.space.name}-{parsed.score.replace('+', '-')}.json")
     if out.exists():
         raise FrugalnasError(f"{out} is already there; choose another `out`")
@@ -123,7 +121,7 @@ def _run(parsed: argparse.Namespace) -> None:
         take = partial(drawn_scores, seed=parsed.seed)
     else:
         take = partial(operator_scores, subject.score, draws=draws, **how)
-    start = Shrinking(subject.space, rule)
+    start = Shrinking(subject.space, shrinker)
     found = _shrunk(start, take, f"operators by {parsed.score}", parsed.quiet)
     beside = None
     if "params" in subject.space.quantities and parsed.score != "params":
@@ -138,6 +136,7 @@ def _run(parsed: argparse.Namespace) -> None:
 
 def _of_supernet(parsed: argparse.Namespace) -> _Subject:
     """The operators of a supernet's space, by one of its scores."""
+    from frugalnas.scores.operator_expectations import RANDOM
     from frugalnas.searches.supernet_scores import Looking, open_score
 
     if parsed.run_dir is None:
@@ -146,7 +145,7 @@ def _of_supernet(parsed: argparse.Namespace) -> _Subject:
     if parsed.score == RANDOM:
         return _Subject(space, None, parsed.run_dir)
     looking = Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device)
-    angle = {"rule": parsed.angle_rule, "base": parsed.base, "epoch": parsed.epoch}
+    angle = {"rule": parsed.rule, "base": parsed.base, "epoch": parsed.epoch}
     return _Subject(
         space, open_score(parsed.run_dir, parsed.score, space=space, looking=looking, **angle), parsed.run_dir
     )
@@ -156,12 +155,14 @@ def _of_table(parsed: argparse.Namespace) -> _Subject:
     """The operators of a table's space, by what it measured or counts."""
     from frugalnas.runs.descriptions import build_space
     from frugalnas.scores import Counted
+    from frugalnas.scores.operator_expectations import RANDOM
     from frugalnas.shrinking import TableScore
     from frugalnas.tables import open_table
     from frugalnas.tables.evaluator import ROLE_OF
 
-    refuse(parsed, ("run_dir",), "and --table both say what operators are worth; give one")
-    refuse(parsed, ("angle_rule", "base", "epoch"), "says which angle of a supernet is meant; a table has none")
+    if parsed.run_dir is not None:
+        raise FrugalnasError(f"{parsed.run_dir} and --table both say what operators are worth; give one")
+    refuse(parsed, ("rule", "base", "epoch"), "says which angle of a supernet is meant; a table has none")
     table = open_table(parsed.table)
     space = build_space(described_table(parsed, table, settings_of(parsed.set, ("space",))))
     known = [name for name, role in ROLE_OF.items() if role in table.columns]
@@ -174,8 +175,8 @@ def _of_table(parsed: argparse.Namespace) -> _Subject:
     return _Subject(space, None if parsed.score == RANDOM else Counted(space, parsed.score), table.name, judge)
 
 
-def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
-    """The rule, with what is enough.
+def _shrinker(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
+    """The shrinker, with what is enough.
 
     Raises:
         FrugalnasError: where nothing is to be dropped.
@@ -183,16 +184,17 @@ def _rule(parsed: argparse.Namespace, subject: _Subject) -> Shrinker:
     from frugalnas.shrinking import Shrinking, shrinker_for
 
     space = subject.space
-    rule = shrinker_for(space, parsed.rule)
-    rule = rule if parsed.until is None else replace(rule, until=parsed.until)
-    rule.check(space, parsed.statistic)
-    over = Shrinking(space, rule).done
+    shrinker = shrinker_for(space, parsed.shrinker)
+    shrinker = shrinker if parsed.until is None else replace(shrinker, until=parsed.until)
+    shrinker.check(space, parsed.statistic)
+    over = Shrinking(space, shrinker).done
     if over:
-        other = "" if rule.rescored else ", or take the `rule` one-by-one"
+        other = "" if shrinker.rescored else ", or take the `shrinker` one-by-one"
         raise FrugalnasError(
-            f"the space of {subject.of} is too small for {rule.name} until {rule.until:,.0f}: {over}; set a smaller `until`{other}"
+            f"the space of {subject.of} is too small for {shrinker.name} until {shrinker.until:,.0f}: {over}; "
+            f"set a smaller `until`{other}"
         )
-    return rule
+    return shrinker
 
 
 def _shrunk(start: Shrinking, take: Callable[[SearchSpace], OperatorScores], what: str, quiet: bool) -> Shrinking:
@@ -216,6 +218,10 @@ def _left(found: Shrinking) -> dict[str, list[str]]:
         place: [operators.names[number] for number in numbers]
         for place, numbers in zip(operators.places, lists, strict=True)
     }
+
+
+def _operators(found: Shrinking) -> str:
+    return plural(len(found.drops), "operator")
 
 
 def _only(found: Shrinking) -> str | None:
@@ -250,18 +256,18 @@ def _numbers(
         "score": parsed.score,
         "statistic": parsed.statistic,
         "said": found.steps[0].scores.said,
-        "rule": found.rule.name,
-        "until": found.rule.until,
+        "shrinker": found.shrinker.name,
+        "until": found.shrinker.until,
         "where": parsed.where,
-        "architectures": {"before": found.rule.size(found.start), "after": found.steps[-1].size},
+        "architectures": {"before": str(found.shrinker.size(found.start)), "after": str(found.steps[-1].size)},
         "ended": found.done,
         "dropped": [
             {
                 "round": drop.round + 1,
                 "place": drop.place,
                 "operator": drop.operator,
-                "score": None if drop.score != drop.score else drop.score,
-                "margin": None if drop.margin != drop.margin else drop.margin,
+                "score": drop.score,
+                "interval": drop.interval,
             }
             for drop in found.drops
         ],
@@ -271,7 +277,7 @@ def _numbers(
     if subject.judge is not None:
         numbers["best"] = {"before": _best(subject.judge, found.start), "after": _best(subject.judge, found.space)}
     if beside is not None:
-        numbers["params"] = {"dropped_too": _dropped_too(found, beside), "after": beside.steps[-1].size}
+        numbers["params"] = {"dropped_too": _dropped_too(found, beside), "after": str(beside.steps[-1].size)}
         if subject.judge is not None:
             numbers["params"]["best"] = _best(subject.judge, beside.space)
     return {**numbers, "file": str(out)}
@@ -281,15 +287,15 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
     numbers = _numbers(parsed, subject, found, beside, out)
     size = numbers["architectures"]
     within = f" with {parsed.where}" if parsed.where else ""
-    counted = found.rule.counted
+    counted = found.shrinker.counted
     rows = [
         ("score", f"{parsed.score} of {subject.of}: {numbers['said']}"),
-        ("rule", f"{found.rule.name}, until {found.rule.until:,.0f} {counted}"),
+        ("shrinker", f"{found.shrinker.name}, until {found.shrinker.until:,.0f} {counted}"),
         (
             "space",
-            f"{subject.space.name}{within}: {shown_count(size['before'])} {counted}, {shown_count(size['after'])} are left",
+            f"{subject.space.name}{within}: {shown_count(int(size['before']))} {counted}, {shown_count(int(size['after']))} left",
         ),
-        ("dropped", f"{len(found.drops)} operators in {found.drops[-1].round + 1} rounds: {found.done}"),
+        ("dropped", f"{_operators(found)} in {plural(found.drops[-1].round + 1, 'round')}: {found.done}"),
     ]
     best = numbers.get("best")
     if best is not None:
@@ -300,8 +306,8 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
         rows.append(
             (
                 "parameters",
-                f"drop {same['dropped_too']} of these {len(found.drops)} operators too; {shown_count(same['after'])} architectures "
-                f"would be left{judged}",
+                f"drop {same['dropped_too']} of these {_operators(found)}, too; {shown_count(beside.steps[-1].size)} {counted} "
+                f"would be left, not {shown_count(found.steps[-1].size)}{judged}",
             )
         )
     only = numbers["architecture"]
@@ -311,8 +317,8 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
     way = found.steps[0].scores.way
     print_columns(
         [
-            [str(drop["round"]), drop["place"], drop["operator"], *_shown(drop["score"], drop["margin"], way)]
-            for drop in numbers["dropped"]
+            [str(drop.round + 1), drop.place, drop.operator, *_shown(drop.score, drop.margin, way)]
+            for drop in found.drops
         ],
         ("round", "place", "dropped", parsed.score, "left out" if way == "second order" else "95 %"),
     )
@@ -324,10 +330,10 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
         print(f"\nTrain it: frugalnas train {shlex.quote(only)} --space {subject.space.name}")
 
 
-def _shown(score: float | None, margin: float | None, way: str) -> tuple[str, str]:
+def _shown(score: float, margin: float, way: str) -> tuple[str, str]:
     """A score and its interval."""
-    if score is None:
+    if score != score:
         return "-", "in no architecture within the limits"
     if way == "drawn":
         return f"{score:.6g}", "drawn"
-    return f"{score:.6g}", "unknown" if margin is None else f"+- {margin:.2g}" if margin else "exact"
+    return f"{score:.6g}", "unknown" if margin != margin else f"+- {margin:.2g}" if margin else "exact"

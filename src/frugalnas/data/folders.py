@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from frugalnas.amounts import plural
 from frugalnas.data.sources import FileImages, Found, ImageSource, part_of
 from frugalnas.errors import FrugalnasError, Surroundings, surroundings
 
@@ -134,7 +135,7 @@ def _refuse_alike(tree: Tree, inside: list[Path]) -> None:
 
 
 def _images(count: int) -> str:
-    return f"{count} image{'s' * (count > 1)}"
+    return plural(count, "image")
 
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif")
@@ -179,7 +180,7 @@ class Tree:
             kept.sort()
         others = sum(map(len, self.others.values()))
         if others:
-            self.notes.append(f"{top}: {others} file{'s' * (others > 1)} of other kinds left alone")
+            self.notes.append(f"{top}: {plural(others, 'file')} of other kinds left alone")
         self.links_left = ""
         if self._again:
             more = f"; and {len(self._again) - _NAMED} more" if len(self._again) > _NAMED else ""

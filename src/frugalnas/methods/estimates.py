@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from frugalnas.scores import Counted, Score, operator_scores
+from frugalnas.scores.operator_expectations import RANDOM
 from frugalnas.searches.scoring import IMAGES, ZERO_COST, combined_or_one, counted_or_zero_cost, fast, first_images
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def seconds_of_scoring(rounds: Rounds) -> float:
     One scoring of the whole space by what is fast is timed, for as many as there will be. What looks at one network after the
     other does so once for each that is drawn in a round.
     """
+    if rounds.score == RANDOM:
+        return 0.0
     steps, asked, start = rounds.foreseen.steps, rounds.asked, rounds.start
     quick = [_as_fast(rounds, part) for part in rounds.joined if fast(part)]
     seconds = 0.0

@@ -16,6 +16,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from frugalnas.amounts import plural
 from frugalnas.errors import FrugalnasError, unknown_name
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ class Supernet(Trained):
         recipe = config["recipe"]
         said = (
             f"{sizes_of(build_space(config['space']))}; {config['params'] / 1e6:,.3f} M parameters; recipe "
-            f"{recipe['name']}: {recipe['epochs']} epochs, {plan.steps:,} steps of {recipe['batch_size']} images, labels "
+            f"{recipe['name']}: {plural(recipe['epochs'], 'epoch')}, {plural(plan.steps, 'step')} of "
+            f"{plural(recipe['batch_size'], 'image')}, labels "
             f"{recipe['labels']}; about {duration(plan.seconds)}"
         )
         return StagePlan(self.stage, said, plan.seconds)
@@ -371,7 +373,8 @@ class Retraining(Trained):
         proposal, plan = self.middle
         macs = proposal.config["counts"]["macs"]
         said = (
-            f"{self.top} from scratch, each {proposal.config['recipe']['epochs']} epochs, {plan.steps:,} steps, about "
+            f"{self.top} from scratch, each {plural(proposal.config['recipe']['epochs'], 'epoch')}, "
+            f"{plural(plan.steps, 'step')}, about "
             f"{duration(plan.seconds)} (one of middle cost has {macs / 1e6:,.3f} M multiply-adds)"
         )
         return StagePlan(self.stage, said, self.top * plan.seconds)

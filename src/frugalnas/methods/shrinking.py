@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from frugalnas.amounts import shown_amount
+from frugalnas.amounts import plural, shown_amount
 from frugalnas.errors import FrugalnasError, unknown_name
 from frugalnas.methods.parts import Option, Part, StagePlan, Supernet
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frugalnas.data import ImageData, Images
     from frugalnas.methods.conclusion import Finalists
     from frugalnas.runs.stages import Stages
-    from frugalnas.scores import Score
+    from frugalnas.scores import OperatorScores, Score
     from frugalnas.shrinking import Shrinker, Shrinking
     from frugalnas.spaces import FloatArray, SearchSpace
     from frugalnas.trainings.supernet import SupernetResult
@@ -64,7 +64,7 @@ class Shrunk:
                 "operator": drop.operator,
                 "round": drop.round + 1,
                 "score": drop.score,
-                "interval": [drop.score - drop.margin, drop.score + drop.margin],
+                "interval": drop.interval,
             }
             for drop in self.shrinking.drops
         ]
@@ -75,8 +75,9 @@ class Rounds(Part):
     """Rounds of shrinking, each by the scores that a supernet gives to operators: the first's training is the part `supernet`'s.
 
     Settings: the `shrinker` (a rule by name, with another number to `drop` or another `until`), `epochs` of each later round;
-    the `score`, with the `rule` and `base` of an angle, the dropped operators after which it is measured from the weights of then
-    (`rebase`), its `statistic`, `draws`, and the `images` of an accuracy; the limits `where` of architectures that count.
+    the `score` ("random": drawn), with the `rule` and `base` of an angle, the dropped operators after which it is measured from the
+    weights of then (`rebase`), its `statistic`, `draws`, and the `images` of an accuracy; the limits `where` of architectures that
+    count.
     """
 
     stage = "supernet"
@@ -86,7 +87,7 @@ class Rounds(Part):
     )  # fmt: skip
     least: ClassVar[Mapping[str, int]] = dict.fromkeys(("drop", "epochs", "rebase", "draws", "images"), 1)
     options: ClassVar[Mapping[str, Option]] = {
-        "until": Option("until", float, "N", "architectures that are few enough; 1 leaves a single one, unsearched")
+        "until": Option("until", int, "N", "architectures that are few enough; 1 leaves a single one, unsearched")
     }
 
     @classmethod
@@ -100,8 +101,8 @@ class Rounds(Part):
         for setting, known in (("shrinker", tuple(SHRINKERS)), ("statistic", STATISTICS)):
             if settings.get(setting, known[0]) not in (None, *known):
                 raise unknown_name(setting, settings[setting], known)
-        if not isinstance(until, (int, float)) or not until >= 1:
-            raise FrugalnasError(f"{name}.until is {until!r}; it is a number of architectures, 1 or more")
+        if not isinstance(until, (int, float)) or not until >= 1 or until % 1 != 0:
+            raise FrugalnasError(f"{name}.until is {until!r}; it is a whole number of architectures, 1 or more")
 
     @property
     def score(self) -> str:
@@ -122,15 +123,15 @@ class Rounds(Part):
         return self.method.spaces.retrained if where is None else relimited(self.method.spaces.retrained, str(where))
 
     @cached_property
-    def rule(self) -> Shrinker:
+    def shrinker(self) -> Shrinker:
         """What is dropped."""
         from frugalnas.shrinking import Shrinking, shrinker_for
 
-        rule = shrinker_for(self.start, self.settings.get("shrinker"))
+        shrinker = shrinker_for(self.start, self.settings.get("shrinker"))
         own = {name: self.settings[name] for name in ("drop", "until") if name in self.settings}
-        if rule.rescored and "drop" not in own:
-            own["drop"] = -(-Shrinking(self.start, rule).most // ROUNDS)
-        return replace(rule, **own)
+        if shrinker.rescored and "drop" not in own:
+            own["drop"] = -(-Shrinking(self.start, shrinker).most // ROUNDS)
+        return replace(shrinker, **own)
 
     @cached_property
     def begun(self) -> Shrinking:
@@ -144,7 +145,7 @@ class Rounds(Part):
         from frugalnas.spaces.reach import reached
 
         own, where = self.settings.get("where"), self.method.recipe["where"]
-        begun = Shrinking(self.start, self.rule, within=None if own is None else where)
+        begun = Shrinking(self.start, self.shrinker, within=None if own is None else where)
         try:
             begun.room.sample(1, np.random.default_rng(0))
         except FrugalnasError:
@@ -181,7 +182,6 @@ class Rounds(Part):
             stages: of the run.
             supernet: how the first one is trained.
         """
-        from frugalnas.scores import operator_scores
         from frugalnas.shrinking import write_operators
 
         here, searched = self.begun, self.method.spaces.searched
@@ -195,10 +195,7 @@ class Rounds(Part):
             trained = supernet.train(stages, f"supernet-{here.round + 1}", space, **further)
             if since is None:
                 since, first = self._base(trained), trained.total_epochs
-            score = self._score(trained, since, here.space)
-            here = here.next_round(
-                lambda left, score=score: operator_scores(score, left, **self.asked)  # type: ignore[misc]
-            )
+            here = here.next_round(self._take(trained, since, here.space))
             if rebase is not None and len(here.drops) > rebase:
                 since, rebase = trained.weights(), None
             write_operators(stages.folder.path / OPERATORS, here)
@@ -206,15 +203,17 @@ class Rounds(Part):
 
     def check(self, data: ImageData) -> Sequence[str]:
         """Refuse a space that is small enough already, a score that supernets cannot give, paths that what is left may lack."""
+        from frugalnas.scores.operator_expectations import RANDOM
         from frugalnas.searches.scoring import fast
 
         supernet: Supernet = self.method.supernet  # type: ignore[attr-defined]  # there are no rounds without
         enough = self.begun.done
         if enough:
             raise FrugalnasError(
-                f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.rule.until:g})"
+                f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.shrinker.until:g})"
             )
-        supernet.check_score(self.score, self.start, self.settings)
+        if self.score != RANDOM:
+            supernet.check_score(self.score, self.start, self.settings)
         statistic = self.settings.get("statistic", "mean")
         if statistic == "maximum" and not (
             self.start.enumerable and fast(self.score) and self.settings.get("draws") is None
@@ -223,7 +222,7 @@ class Rounds(Part):
                 f"`{self.name}.statistic` maximum needs the {self.score} of all architectures of {self.start.name}, of which "
                 f"only some are looked at; take `{self.name}.statistic`=mean"
             )
-        self.rule.check(self.start, statistic, f"{self.name}.statistic")
+        self.shrinker.check(self.start, statistic, f"{self.name}.statistic")
         if self.rounds > 1:
             self.check_paths(supernet)
         return (f"{self.method.spaces.retrained.name} is shrunk and not searched: {ENDS}",) if self.only else ()
@@ -238,18 +237,18 @@ class Rounds(Part):
         from frugalnas.supernets.paths import path_sampler
 
         paths, start = SupernetRecipe.load(part.how["recipe"], part.how["settings"]).paths, self.start
-        if paths == "fair" and not self.rule.each_place:
+        if paths == "fair" and not self.shrinker.each_place:
             raise FrugalnasError(
-                f"{part.name}.paths fair needs equally many operators in every layer, but the rule {self.rule.name} drops the "
-                f"least of all layers; take `{self.name}.shrinker`=abs-fairnas, or `{part.name}.paths`=uniform"
+                f"{part.name}.paths fair needs equally many operators in every layer, but the shrinker {self.shrinker.name} drops "
+                f"the least of all layers; take `{self.name}.shrinker`=abs-fairnas, or `{part.name}.paths`=uniform"
             )
         if paths == "fair":  # layers that are equally wide stay so
             path_sampler(paths, self.method.spaces.searched.restrict(start.allowed), 1, 0)
-        by_gene = any(step.by == "gene" != self.rule.by for step in self.foreseen.steps)
+        by_gene = any(step.by == "gene" != self.shrinker.by for step in self.foreseen.steps)
         if by_gene and (paths == "projected-shared" or (paths == "projected" and getattr(start, "duplicates", True))):
             raise FrugalnasError(
                 f"{part.name}.paths {paths} read two states at every node, alike in both cells where they are shared, and "
-                f"`{self.name}.until`={self.rule.until:g} leaves less; take `{part.name}.paths`=uniform"
+                f"`{self.name}.until`={self.shrinker.until:g} leaves less; take `{part.name}.paths`=uniform"
             )
 
     def plan(self) -> StagePlan:
@@ -257,18 +256,19 @@ class Rounds(Part):
         from frugalnas.methods.estimates import seconds_of_scoring
         from frugalnas.progress import duration
 
-        rounds, rule, supernet = self.rounds, self.rule, self.method.supernet  # type: ignore[attr-defined]
+        rounds, shrinker, supernet = self.rounds, self.shrinker, self.method.supernet  # type: ignore[attr-defined]
         epochs = int(supernet.proposal.config["recipe"]["epochs"])
         later = (rounds - 1) * self._epochs(epochs)
         seconds = supernet.planned.seconds * later / epochs
-        each = " of each place" if rule.each_place else ""
+        each = " of each place" if shrinker.each_place else ""
         scoring = seconds_of_scoring(self)
-        said = f"about {rounds} round{'s' * (rounds > 1)} by {self.score}, rule {rule.name}: {rule.drop} operators{each} a round"
+        dropped = f"{plural(shrinker.drop, 'operator')}{each} a round"
+        said = f"about {plural(rounds, 'round')} by {self.score}, shrinker {shrinker.name}: {dropped}"
         if later:
-            said += f"; after the first {self._epochs(epochs)} epochs each, about {duration(seconds)}"
+            said += f"; after the first {plural(self._epochs(epochs), 'epoch')} each, about {duration(seconds)}"
         if scoring > 1:
             said += f"; scores of operators about {duration(scoring)}"
-        enough = f"{rule.until:,.0f} {rule.counted} are" if rule.until > 1 else "a single one is"
+        enough = f"{shrinker.until:,.0f} {shrinker.counted} are" if shrinker.until > 1 else "a single one is"
         return StagePlan("shrinking", f"{said}; until {enough} left", seconds + scoring)
 
     @property
@@ -312,6 +312,17 @@ class Rounds(Part):
         """The weights from which angles are measured in all rounds, unless they are measured anew."""
         base = self.settings.get("base")
         return first.weights(first.default_base if base is None else base)
+
+    def _take(
+        self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace
+    ) -> Callable[[SearchSpace], OperatorScores]:
+        """What scores the operators of what is left in a round."""
+        from frugalnas.scores import drawn_scores, operator_scores
+        from frugalnas.scores.operator_expectations import RANDOM
+
+        if self.score == RANDOM:
+            return partial(drawn_scores, seed=self.method.seed)
+        return partial(operator_scores, self._score(trained, since, space), **self.asked)
 
     def _score(self, trained: SupernetResult, since: Mapping[str, Tensor], space: SearchSpace) -> Score:
         """What scores the architectures that a round has."""

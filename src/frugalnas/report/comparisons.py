@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from frugalnas.amounts import plural
 from frugalnas.files import write_atomically
 from frugalnas.report.curves import optimum_found, regret_curves
 from frugalnas.report.markdown import markdown_table, markdown_tests, shown_interval
@@ -171,7 +172,7 @@ def assessment_table(assessment: Assessment) -> str:
     if said:
         parts.append(f"Fitted to {'; to '.join(said)}. Errors are in the values' unit all the same.")
     if assessment.repeated:
-        rows = f"{assessment.repeated:,} row{'s' * (assessment.repeated > 1)}"
+        rows = plural(assessment.repeated, "row")
         parts.append(f"{rows} of {assessment.subject} named a network again: its label is the mean.")
     for label in assessment.predictors:
         errors = assessment.failures(label)

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from frugalnas.amounts import plural
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.style import COLUMN, GREY, INK, LINES, drawing, pens, shared_legend, wrap
 from frugalnas.spaces.arrays import FloatArray, IntArray
@@ -347,7 +348,7 @@ def _note(axes: Axes, lines: Sequence[_Line]) -> None:
 
 def _seed_note(seeds: Sequence[int]) -> str:
     few, many = min(seeds), max(seeds)
-    return f"{few} to {many} seeds" if few < many else f"{few} seed{'s' * (few > 1)}"
+    return f"{few} to {many} seeds" if few < many else plural(few, "seed")
 
 
 def _name_ends(axes: Axes, ends: Sequence[tuple[str, tuple[float, float]]]) -> None:

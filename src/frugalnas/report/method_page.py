@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from frugalnas.amounts import plural
 from frugalnas.methods.kind import INTERVALS
 from frugalnas.progress import duration
 from frugalnas.report.certainty import Certainty
@@ -124,7 +125,7 @@ def shrinking_said(concluded: Mapping[str, Any]) -> list[str]:
     if shrunk is None:
         return []
     drops, rounds = len(shrunk["drops"]), max((drop["round"] for drop in shrunk["drops"]), default=0)
-    return [f"{drops} operators dropped in {rounds} round{'s' * (rounds > 1)}: {shrunk['why']}."]
+    return [f"{plural(drops, 'operator')} dropped in {plural(rounds, 'round')}: {shrunk['why']}."]
 
 
 def why_untrained(run: MethodResult) -> str:
@@ -200,7 +201,7 @@ def _searched(run: MethodResult) -> list[str]:
         count = "The best" if len(trained) == 1 else f"The best {len(trained)}"
         chosen = "" if len(trained) == 1 else "; the winner has the highest validation accuracy"
         epochs = trained[0].total_epochs
-        said.append(f"Retraining: {count.lower()} from scratch with true labels, {epochs} epochs{chosen}.")
+        said.append(f"Retraining: {count.lower()} from scratch with true labels, {plural(epochs, 'epoch')}{chosen}.")
         if trained[0].test is not None:
             images = trained[0].test.images
             said.append(f"Test: {images:,} images that nothing was chosen by, looked at once, at the end. {INTERVALS}")

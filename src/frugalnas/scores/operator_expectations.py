@@ -21,6 +21,9 @@ DRAWS = 100_000
 FEW_DRAWS = 1_000
 """Architectures drawn where a score looks at one network after the other."""
 
+RANDOM = "random"
+"""What the baseline is called, whose scores are drawn."""
+
 CHECKED = 2**13
 """Architectures drawn to see what an expansion leaves out."""
 
@@ -88,7 +91,7 @@ def drawn_scores(space: SearchSpace, seed: int) -> OperatorScores:
     """A number drawn for each operator, the baseline that every score has to beat."""
     scores = np.where(space.allowed, np.random.default_rng(seed).random(space.allowed.shape), np.nan)
     shares = space.allowed / space.allowed.sum(axis=1, keepdims=True)
-    return OperatorScores("random", scores, np.where(space.allowed, 0.0, np.nan), shares, "drawn")
+    return OperatorScores(RANDOM, scores, np.where(space.allowed, 0.0, np.nan), shares, "drawn")
 
 
 def _from_moments(score: Score, space: FactoredSpace, seed: int) -> OperatorScores | None:

@@ -18,7 +18,7 @@ from frugalnas.spaces.operators import By
 DIGITS = 10
 """Of a score: operators that agree in these are equal, whatever the order of summation left in the others."""
 
-MILLION = 1e6
+MILLION = 10**6
 """Architectures that are few enough for ABS's programs."""
 SHARE = 156
 """The space's size by this is few enough for our rule, where that is fewer: a hundred cells of NAS-Bench-201, as measured."""
@@ -81,8 +81,8 @@ class Shrinker:
         each_place: whether every place loses its least operators, or the space those that are least in all. All places that have
             more than one left lose as many, or none does: what is equally wide stays so.
         rescored: whether scores are taken again after each drop, or once a round.
-        until: it is enough when so many architectures are left, or fewer; 1 leaves a single one. Where places that have one
-            operator leave more, as genes choose between places, the values of genes are dropped on.
+        until: it is enough when so many architectures are left, a whole number, or fewer; 1 leaves a single one. Where places
+            that have one operator leave more, as genes choose between places, the values of genes are dropped on.
         rounds: it is enough after so many; None: only when `until` is reached.
         by: what is one operator; see `SearchSpace.operators`.
         combinations: whether `until`, if it is more than 1, is the number of combinations of one operator at each place, as ABS
@@ -100,6 +100,8 @@ class Shrinker:
 
     def __post_init__(self) -> None:
         at_least(1, drop=self.drop, until=self.until, rounds=self.rounds)
+        if self.until % 1:
+            raise FrugalnasError(f"until is {self.until}; it is a whole number of architectures")
 
     @property
     def counted(self) -> str:

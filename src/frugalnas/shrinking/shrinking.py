@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frugalnas.amounts import plural
 from frugalnas.documents import misfit, record
 from frugalnas.errors import FrugalnasError
 from frugalnas.scores import OperatorScores
@@ -40,6 +41,11 @@ class Drop:
     score: float
     margin: float
 
+    @property
+    def interval(self) -> list[float]:
+        """Where the expectation may be, [lowest, highest]; NaN where that is not known."""
+        return [self.score - self.margin, self.score + self.margin]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -49,7 +55,7 @@ class Step:
         scores: by which it went.
         dropped: the operators' numbers, the least worth first.
         kept: those that would have gone if anything had been left without them.
-        size: how many architectures are left, as the rule counts them.
+        size: how many architectures are left, as the shrinker counts them.
         by: what is one operator of the step; see `SearchSpace.operators`.
     """
 
@@ -62,11 +68,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Shrinking:
-    """A space, a rule that makes it smaller, and the steps so far. It does not change: a step makes another one.
+    """A space, a shrinker that makes it smaller, and the steps so far. It does not change: a step makes another one.
 
     Attributes:
         start: the space, limits kept.
-        rule: that drops its operators.
+        shrinker: that drops its operators.
         steps: so far.
         within: further limits, such as those of a search to come: an architecture that keeps them and those of the space is
             left, always.
@@ -83,14 +89,14 @@ class Shrinking:
     """
 
     start: SearchSpace
-    rule: Shrinker
+    shrinker: Shrinker
     steps: tuple[Step, ...] = ()
     within: str | None = None
 
     @cached_property
     def operators(self) -> Operators:
-        """Of the space, as the rule joins them."""
-        return self.start.operators(self.rule.by)
+        """Of the space, as the shrinker joins them."""
+        return self.start.operators(self.shrinker.by)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -112,9 +118,9 @@ class Shrinking:
 
     @property
     def by(self) -> By:
-        """How operators are joined in the next step: as the rule says until every place has one, then by gene."""
+        """How operators are joined in the next step: as the shrinker says until every place has one, then by gene."""
         left = self.operators.left(self.space.allowed)
-        return "gene" if np.bincount(self.operators.place[left]).max() <= 1 else self.rule.by
+        return "gene" if np.bincount(self.operators.place[left]).max() <= 1 else self.shrinker.by
 
     @property
     def most(self) -> int:
@@ -129,13 +135,20 @@ class Shrinking:
     @cached_property
     def done(self) -> str:
         """Why it is over, in words; empty while it is not."""
-        size, rule = self.steps[-1].size if self.steps else self.rule.size(self.start), self.rule
-        if size <= rule.until:
-            return f"{size:,} {rule.counted} are left" if size > 1 else "a single architecture is left"
+        size, shrinker = self.steps[-1].size if self.steps else self.shrinker.size(self.start), self.shrinker
+        if size <= shrinker.until:
+            said = f"{size:,} {shrinker.counted} are left" if size > 1 else "a single architecture is left"
+            if self.steps and not shrinker.rescored and 2 * size < shrinker.until:
+                dropped = f"{shrinker.drop}{' of each place' if shrinker.each_place else ''}"
+                said += (
+                    f", fewer than the {shrinker.until:,.0f} that are enough: {shrinker.name} drops {dropped} at once"
+                )
+            return said
         if self.steps and not self.steps[-1].dropped:
-            return f"whatever is dropped next would leave no architecture; {size:,} {rule.counted} are left"
-        if rule.rounds is not None and self.round >= rule.rounds:
-            return f"{rule.rounds} round{'s' * (rule.rounds > 1)} are over; {size:,} {rule.counted} are left"
+            return f"whatever is dropped next would leave no architecture; {size:,} {shrinker.counted} are left"
+        if shrinker.rounds is not None and self.round >= shrinker.rounds:
+            over = f"{plural(shrinker.rounds, 'round')} {'are' if shrinker.rounds > 1 else 'is'} over"
+            return f"{over}; {size:,} {shrinker.counted} are left"
         return ""
 
     @property
@@ -145,10 +158,10 @@ class Shrinking:
 
     def round_of(self, step: int) -> int:
         """The round that a step is in, both from 0."""
-        return step // (self.rule.drop if self.rule.rescored else 1)
+        return step // (self.shrinker.drop if self.shrinker.rescored else 1)
 
     def step(self, scores: OperatorScores) -> Shrinking:
-        """One step on: what the rule drops by these scores, which are of what is left.
+        """One step on: what the shrinker drops by these scores, which are of what is left.
 
         Raises:
             FrugalnasError: where it is over, or the scores are not of this space.
@@ -162,14 +175,14 @@ class Shrinking:
                 "`Shrinking.space`"
             )
         masked = replace(scores, scores=np.where(wanted, scores.scores, np.nan))
-        most = 1 if self.rule.rescored else None
+        most = 1 if self.shrinker.rescored else None
         by = self.by
-        operators = self.operators if by == self.rule.by else self.start.operators(by)
-        dropped, kept = self.rule.drops(self.space, operators, Worth.of(operators, masked), most, self.room)
+        operators = self.operators if by == self.shrinker.by else self.start.operators(by)
+        dropped, kept = self.shrinker.drops(self.space, operators, Worth.of(operators, masked), most, self.room)
         left = operators.left(wanted)
         left[dropped] = False
         smaller = self.space.restrict(operators.allowed(left))
-        step = Step(masked, tuple(dropped), tuple(kept), self.rule.size(smaller), by)
+        step = Step(masked, tuple(dropped), tuple(kept), self.shrinker.size(smaller), by)
         after = replace(self, steps=(*self.steps, step))
         # Both may have been listed; and the way operators are joined is the same.
         after.__dict__.update(space=smaller, room=self.room, operators=self.operators)
@@ -221,7 +234,7 @@ class Shrinking:
         return found
 
     def history(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-        """Of each operator, as the rule joins them, the last score that it had, its margin, and the round in which it went.
+        """Of each operator, as the shrinker joins them, the last score that it had, its margin, and the round in which it went.
 
         Shapes [operators]. NaN is the score of one that had none, -1 the round of one that is left, -2 that of one that was
         not there.
@@ -242,16 +255,21 @@ class Shrinking:
     # -- written down ----------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """The rule and the steps as plain data; the space is written by `write_operators`."""
+        """The shrinker and the steps as plain data; the space is written by `write_operators`."""
+        ways = {by: self.start.operators(by) for by in {step.by for step in self.steps}}
+
+        def named(numbers: tuple[int, ...], of: Operators) -> list[dict[str, str]]:
+            return [{"place": of.places[of.place[number]], "operator": of.names[number]} for number in numbers]
+
         return {
-            "rule": asdict(self.rule),
+            "shrinker": asdict(self.shrinker),
             "start": self.start.limits,
             "within": self.within,
             "steps": [
                 {
                     "by": step.by,
-                    "dropped": list(step.dropped),
-                    "kept": list(step.kept),
+                    "dropped": named(step.dropped, ways[step.by]),
+                    "kept": named(step.kept, ways[step.by]),
                     "size": str(step.size),
                     "scores": step.scores.to_json(),
                 }
@@ -268,20 +286,28 @@ class Shrinking:
             space: the whole space, or the one that it began with.
             where: it stands, for the error.
         """
-        wrong = misfit(data, {"rule": dict, "start": dict, "within?": str | None, "steps": [_STEP]})
+        wrong = misfit(data, {"shrinker": dict, "start": dict, "within?": str | None, "steps": [_STEP]})
         if wrong:
             raise FrugalnasError(f"{where} is no record of a shrinking: {wrong}; shrink again")
         start = space if space.limits == data["start"] else space.limited(data["start"])
-        made = cls(start, record(Shrinker, data["rule"], f"the rule of {where}"), within=data.get("within"))
+        made = cls(start, record(Shrinker, data["shrinker"], f"the shrinker of {where}"), within=data.get("within"))
         steps = []
         for step in data["steps"]:
-            by = step.get("by", made.rule.by)
-            size, numbers = len(start.operators(by).names), [*step["dropped"], *step["kept"]]
-            if not all(0 <= number < size for number in numbers) or not step["size"].isdecimal():
+            by = step.get("by", made.shrinker.by)
+            of = start.operators(by)
+            numbers = {
+                (of.places[at], name): number for number, (at, name) in enumerate(zip(of.place, of.names, strict=True))
+            }
+            dropped, kept = (
+                tuple(numbers.get((each["place"], each["operator"]), -1) for each in step[went])
+                for went in ("dropped", "kept")
+            )
+            if -1 in (*dropped, *kept) or not step["size"].isdecimal():
                 raise FrugalnasError(f"{where} drops operators that {space.name} does not have; shrink again")
             scores = OperatorScores.from_json(step["scores"], start.allowed.shape, where)
-            steps.append(Step(scores, tuple(step["dropped"]), tuple(step["kept"]), int(step["size"]), by))
+            steps.append(Step(scores, dropped, kept, int(step["size"]), by))
         return replace(made, steps=tuple(steps))
 
 
-_STEP: dict[str, Any] = {"by?": By, "dropped": [int], "kept": [int], "size": str, "scores": dict}
+_OPERATOR = {"place": str, "operator": str}
+_STEP: dict[str, Any] = {"by?": By, "dropped": [_OPERATOR], "kept": [_OPERATOR], "size": str, "scores": dict}

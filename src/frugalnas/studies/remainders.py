@@ -13,6 +13,7 @@ import numpy as np
 from frugalnas.errors import FrugalnasError, at_least
 from frugalnas.predictors import GaussianProcess
 from frugalnas.scores import Counted, OperatorScores, Score, drawn_scores, operator_scores, scores_of
+from frugalnas.scores.operator_expectations import RANDOM
 from frugalnas.scores.operators import Statistic
 from frugalnas.searches.scoring import fast
 from frugalnas.searches.supernet_scores import Looking, open_score, supernet_folder
@@ -31,7 +32,7 @@ Take = Callable[[SearchSpace], OperatorScores]
 SIZES = (2000, 500, 100)
 BEST = 0.01
 """The share of a table's architectures that are its best."""
-RANDOM, LABELS = "random", "labels"
+LABELS = "labels"
 TIES = 1e-7
 """Relative, far below what tells operators apart: equal ones go in an order that is drawn."""
 
@@ -45,7 +46,7 @@ class Remainder:
         column: the accuracies: test, validation, whole_test.
         score: by which operators were dropped, for people.
         seed: of the supernet, or of what was drawn.
-        sizes: architectures of the first sub-space that is as small as was asked, None where the rule ends before.
+        sizes: architectures of the first sub-space that is as small as was asked, None where the shrinker ends before.
         best: the best accuracy left in it, %.
         share: the share of the table's best that are left in it.
         ranks: of the operators in the order of their drops, by the true mean accuracy of the architectures that contain
@@ -67,13 +68,13 @@ class Remainders:
     """What several scores left of several tables.
 
     Attributes:
-        rule: by which operators went.
+        shrinker: by which operators went.
         statistic: of the architectures that contain an operator.
         sizes: that were asked for.
         found: for each table, score and seed.
     """
 
-    rule: Shrinker
+    shrinker: Shrinker
     statistic: str
     sizes: tuple[int, ...]
     found: tuple[Remainder, ...]
@@ -124,12 +125,12 @@ def compare_shrinking(
     scores: Sequence[str],
     *,
     sizes: Sequence[int] = SIZES,
-    rule: str | None = None,
+    shrinker: str | None = None,
     statistic: Statistic = "mean",
     against: str | None = None,
     trials: int = 5,
     draws: int | None = None,
-    angle_rule: str | None = None,
+    rule: str | None = None,
     base: int | None = None,
     epoch: int | None = None,
     looking: Looking = Looking(),
@@ -144,12 +145,12 @@ def compare_shrinking(
             validation accuracies, which no search knows; "labels:100", what a Gaussian process makes of 100 of them; of
             supernets what `open_score` takes.
         sizes: looked at is the first sub-space that is as small.
-        rule: a shrinker's name.
+        shrinker: by name; None: one-by-one.
         statistic: of the architectures that contain an operator.
         against: the accuracies that judge, as in `correlate`.
         trials: seeds of what is drawn.
         draws: architectures for each scoring by what looks at one network after the other; None: 1,000.
-        angle_rule: which weights an angle counts.
+        rule: which weights an angle counts.
         base: the epoch whose weights an angle starts from.
         epoch: of the supernet's training.
         looking: how networks are looked at.
@@ -165,7 +166,7 @@ def compare_shrinking(
         if other.name != space.name:
             raise FrugalnasError(f"{named} is of {other.name}, not of {space.name}; compare what is of one space")
     groups = groups_of(runs) if runs else []
-    chosen = shrinker_for(space, rule)
+    chosen = shrinker_for(space, shrinker)
     start = Shrinking(space, chosen if chosen.rounds else replace(chosen, until=min(sizes)))
     how: dict[str, Any] = {"statistic": statistic}
 
@@ -187,7 +188,7 @@ def compare_shrinking(
             raise FrugalnasError(f"{name} is a score of supernets; name their folders, or leave it out of `scores`")
         found: list[tuple[str, int, Take]] = []
         for run, group in zip(runs, groups, strict=True):
-            angle: dict[str, Any] = {"rule": angle_rule, "base": base, "epoch": epoch}
+            angle: dict[str, Any] = {"rule": rule, "base": base, "epoch": epoch}
             score = open_score(run.run_dir, name, space=space, looking=looking, **angle)
             said = name if len(set(groups)) == 1 else f"{group}, {name}"
             drawn = None if fast(name) else draws
@@ -204,7 +205,7 @@ def compare_shrinking(
                 if key not in ends:
                     ends[key] = shrunk(start, take)
                 found.append(judge.judged(line, seed, ends[key], sizes))
-    return Remainders(start.rule, statistic, tuple(sizes), tuple(found))
+    return Remainders(start.shrinker, statistic, tuple(sizes), tuple(found))
 
 
 def _runs(run_dirs: Sequence[Path | str]) -> list[SupernetResult]:
