@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from frugalnas.errors import FrugalnasError
-from frugalnas.spaces import MobileNet, NASBench101, NASBench201
+from frugalnas.spaces import DARTS, MobileNet, NASBench101, NASBench201
+from frugalnas.spaces.sizes import sizes_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,12 @@ def test_default_sizes_are_the_benchmarks_own():
     assert "width 8" in NASBench201(width=8).counted_for
     assert repr(NASBench201()) == "NASBench201()"
     assert repr(NASBench201(width=8).where("params<=1e5")) == "NASBench201(width=8, where='params<=100000')"
+
+
+def test_one_is_no_plural():
+    assert sizes_of(NASBench201(width=2, cells=1)) == "nasbench201, width 2, 1 cell, 32x32 pixels, 10 classes"
+    assert "1 cell a stage" in NASBench201(cells=1).counted_for
+    assert "20 layers" in sizes_of(DARTS())
 
 
 def test_a_space_of_another_size_keeps_its_limits():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from frugalnas.amounts import shown_amount
+from frugalnas.amounts import plural, shown_amount
 from frugalnas.errors import FrugalnasError
 from frugalnas.report.architectures import draw_architecture
 from frugalnas.report.curves import search_progress
@@ -174,7 +174,7 @@ def _size_of_front(pareto: dict[str, Any]) -> str:
     size, share = len(pareto["front"]), ""
     if pareto["share"] is not None:
         share = f"; {100 * pareto['share']:.2f} % of the hypervolume of the table's front"
-    return f"{size} architecture{'s' * (size != 1)} that no other query beats in value and {', '.join(pareto['costs'])}{share}"
+    return f"{plural(size, 'architecture')} that no other query beats in value and {', '.join(pareto['costs'])}{share}"
 
 
 def _front(pareto: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from frugalnas.amounts import plural
 from frugalnas.errors import FrugalnasError
 from frugalnas.limits import within
 
@@ -38,7 +39,7 @@ def benchmark_network(space: Any, standard: tuple[int, int, int, int], parts: st
     if sizes == standard:
         return "CIFAR-10 network"
     width, cells, side, classes = sizes
-    return f"network of width {width}, {cells} cells a {parts}, {side}x{side} images, {classes} classes"
+    return f"network of width {width}, {plural(cells, 'cell')} a {parts}, {side}x{side} images, {classes} classes"
 
 
 def with_latency(space: Any, latency: Any, *counted: str) -> tuple[str | None, tuple[str, ...]]:
@@ -61,10 +62,12 @@ def cost_rows(space: Any, params: float, macs: float) -> list[tuple[str, str]]:
 def sizes_of(space: Any) -> str:
     """A space and the sizes of its networks, for people."""
     words = [space.name + (f" ({space.macro})" if hasattr(space, "macro") else "")]
-    for names, said in ((("width",), "width {}"), (("layers", "cells"), "{} {name}"), (("classes",), "{} classes")):
+    for names in (("width",), ("layers", "cells"), ("classes",)):
         name = next((name for name in names if isinstance(getattr(space, name, None), (int, float))), None)
         if name is not None:
-            words.append(said.format(getattr(space, name), name=name))
+            size = getattr(space, name)
+            said = {"width": f"width {size}", "classes": f"{size} classes"}
+            words.append(said.get(name) or plural(size, name.removesuffix("s")))
     if hasattr(space, "input_size"):
         words.insert(-1, f"{space.input_size}x{space.input_size} pixels")
     return ", ".join(words)

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
+from frugalnas.amounts import plural
 from frugalnas.encoders.pretraining import pretraining_for
 from frugalnas.encoders.recipe import PretrainingRecipe
 from frugalnas.errors import FrugalnasError, expect
@@ -150,7 +151,7 @@ class EncoderSession(Session):
         each = f"{recipe.anchors:,} anchors a batch" if recipe.task == "ss-ccl" else f"{recipe.pairs:,} pairs an epoch"
         return [
             ("architectures", f"{len(self.pretraining.codes):,} of {self.pretraining.space.name}"),
-            ("recipe", f"{recipe.name}: {recipe.epochs} epochs, batches of {recipe.batch:,}, {each}"),
+            ("recipe", f"{recipe.name}: {plural(recipe.epochs, 'epoch')}, batches of {recipe.batch:,}, {each}"),
         ]
 
     def mean(self, value: float) -> float:

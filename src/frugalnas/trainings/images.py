@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from frugalnas.amounts import plural
 from frugalnas.data import Augmentation, ImageData, Loader, Part, RandomLabels, Split, reopened
 from frugalnas.errors import RunFolderError
 from frugalnas.runs.descriptions import build_space
@@ -113,7 +114,10 @@ class ImageSession(Session):
         recipe = self.recipe
         return [
             ("images", ", ".join(f"{len(part):,} {name}" for name, part in self.data.parts.items())),
-            ("recipe", f"{recipe.name}: {self.epochs} epochs, batches of {recipe.batch_size}, lr {recipe.lr:g}"),
+            (
+                "recipe",
+                f"{recipe.name}: {plural(self.epochs, 'epoch')}, batches of {recipe.batch_size}, lr {recipe.lr:g}",
+            ),
         ]
 
     def draw(self, record: Mapping[str, Any]) -> None:
