@@ -302,6 +302,7 @@ def test_a_plan_has_the_time_of_scores_that_are_drawn(images):
             "(macs<=20e3), which is searched: within the first there are macs from 0.031 M to 0.052 M",
         ),
         ({"shrinking.score": "luck"}, "unknown score 'luck'"),
+        ({"shrinking.score": "randm"}, "unknown score 'randm'; did you mean 'random'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(images, settings, said):

@@ -137,6 +137,7 @@ def _run(parsed: argparse.Namespace) -> None:
 def _of_supernet(parsed: argparse.Namespace) -> _Subject:
     """The operators of a supernet's space, by one of its scores."""
     from frugalnas.scores.operator_expectations import RANDOM
+    from frugalnas.searches.scoring import score_parts
     from frugalnas.searches.supernet_scores import Looking, open_score
 
     if parsed.run_dir is None:
@@ -144,6 +145,7 @@ def _of_supernet(parsed: argparse.Namespace) -> _Subject:
     space = supernet_space(parsed.run_dir, None, settings_of(parsed.set, ("space",)), parsed)
     if parsed.score == RANDOM:
         return _Subject(space, None, parsed.run_dir)
+    score_parts(parsed.score, space, parsed.rule, also=(RANDOM,))
     looking = Looking(parsed.recalibrate, parsed.images, parsed.seed, parsed.device)
     angle = {"rule": parsed.rule, "base": parsed.base, "epoch": parsed.epoch}
     return _Subject(

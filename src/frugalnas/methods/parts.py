@@ -209,18 +209,19 @@ class Supernet(Trained):
         """The training, timed once."""
         return self.proposal.plan()
 
-    def check_score(self, name: str, space: SearchSpace, settings: Mapping[str, Any]) -> None:
+    def check_score(self, name: str, space: SearchSpace, settings: Mapping[str, Any], also: Sequence[str] = ()) -> None:
         """Refuse a score that the training that is proposed cannot give.
 
         Args:
             name: of the score.
             space: whose architectures are scored.
             settings: the `rule` and `base` of an angle, the `images` of an accuracy.
+            also: what else could have been meant, for the error.
         """
         from frugalnas.searches.scoring import IMAGES, check_held_out, score_parts
         from frugalnas.supernets import SupernetRecipe
 
-        named = score_parts(name, space, settings.get("rule"), settings.get("images", IMAGES))
+        named = score_parts(name, space, settings.get("rule"), settings.get("images", IMAGES), also)
         if "angle" in named and settings.get("base") is not None:
             recipe = SupernetRecipe.load(self.proposal.config["recipe"])
             recipe.check_base(settings["base"], recipe.epochs or 0, "the supernet")

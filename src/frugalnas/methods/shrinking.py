@@ -213,7 +213,7 @@ class Rounds(Part):
                 f"there is nothing to shrink: {enough}; lower `{self.name}.until` ({self.shrinker.until:g})"
             )
         if self.score != RANDOM:
-            supernet.check_score(self.score, self.start, self.settings)
+            supernet.check_score(self.score, self.start, self.settings, (RANDOM,))
         statistic = self.settings.get("statistic", "mean")
         if statistic == "maximum" and not (
             self.start.enumerable and fast(self.score) and self.settings.get("draws") is None

@@ -69,8 +69,17 @@ def combined_or_one(scores: Sequence[Score], space: SearchSpace, reference: int 
     return combine(scores, _reference(space, all(fast(score.name) for score in scores), reference, seed))
 
 
-def score_parts(name: str, space: SearchSpace, rule: str | None = None, images: int = IMAGES) -> list[str]:
+def score_parts(
+    name: str, space: SearchSpace, rule: str | None = None, images: int = IMAGES, also: Sequence[str] = ()
+) -> list[str]:
     """The names that a score's is joined from, made sure to be scores of this space; the arguments are `open_score`'s.
+
+    Args:
+        name: of the score.
+        space: whose architectures are scored.
+        rule: of an angle.
+        images: of an accuracy.
+        also: what else could have been meant, for the error.
 
     Raises:
         FrugalnasError: as `open_score`, as far as that is known before a supernet is trained.
@@ -79,7 +88,7 @@ def score_parts(name: str, space: SearchSpace, rule: str | None = None, images: 
     for part in names:
         if part not in SCORES and part not in space.quantities:
             raise unknown_name(
-                "score", part, list(dict.fromkeys([*SCORES, *space.quantities])), ", or several joined by +"
+                "score", part, list(dict.fromkeys([*SCORES, *space.quantities, *also])), ", or several joined by +"
             )
     if len(set(names)) < len(names):
         raise FrugalnasError(f"`score` {name} names one twice; name each once")
