@@ -223,14 +223,14 @@ def supernet(images: Path, cache: Path, labels: str, seed: int) -> Path:
     return folder
 
 
-def synflow(run: Path, cache: Path) -> np.ndarray:
-    """Of all cells as small untrained networks, of one initialisation; what is in the cache is not computed again."""
-    file = cache / "synflow.npy"
+def untrained(name: str, run: Path, cache: Path) -> np.ndarray:
+    """A score of all cells as small untrained networks, of one initialisation; what is in the cache is not computed again."""
+    file = cache / f"{name}.npy"
     if not file.exists():
         started = time.process_time()
-        score = open_score(run, "synflow")
+        score = open_score(run, name)
         np.save(file, score(score.space.enumerate()))
-        print(f"SynFlow of all cells in {time.process_time() - started:.0f} processor seconds", flush=True)
+        print(f"{name} of all cells in {time.process_time() - started:.0f} processor seconds", flush=True)
     return np.load(file)
 
 
@@ -239,12 +239,13 @@ def joined(*scores: np.ndarray) -> np.ndarray:
     return np.mean([ranks(values) for values in scores], axis=0)
 
 
-def known_by(runs: dict[tuple[str, int], Path], flow: np.ndarray) -> dict[str, list[np.ndarray]]:
+def known_by(runs: dict[tuple[str, int], Path], flow: np.ndarray, kernel: np.ndarray) -> dict[str, list[np.ndarray]]:
     """What each way knows of all cells: one array where no supernet has a part in it, else one for each seed."""
     space = NASBench201()
     codes = space.enumerate()
     params = space.count("params", codes)
     found = {"synflow": [flow], "params+synflow": [joined(params, flow)]}
+    found |= {"naswot": [kernel], "naswot+synflow": [joined(kernel, flow)]}
     for labels in LABELLED:
         folders = [folder for (name, _), folder in runs.items() if name == labels]
         angles = {
@@ -257,6 +258,8 @@ def known_by(runs: dict[tuple[str, int], Path], flow: np.ndarray) -> dict[str, l
         found[f"{labels} labels, angle+params"] = [joined(angle, params) for angle in of_each]
         found[f"{labels} labels, angle+synflow"] = [joined(angle, flow) for angle in of_each]
         found[f"{labels} labels, angle+params+synflow"] = [joined(angle, params, flow) for angle in of_each]
+        found[f"{labels} labels, angle+naswot"] = [joined(angle, kernel) for angle in of_each]
+        found[f"{labels} labels, angle+naswot+synflow"] = [joined(angle, kernel, flow) for angle in of_each]
     return found
 
 
@@ -269,7 +272,8 @@ def supernets(parquet: Path, images: Path, cache: Path, seeds: int) -> None:
         "random": [partial(drawn_scores, seed=seed) for seed in range(4 * seeds)],
         "params": [partial(drawn_ties, size, seed) for seed in range(4 * seeds)],
     }
-    for name, known in known_by(runs, synflow(runs["random", 0], cache)).items():
+    flow, kernel = (untrained(name, runs["random", 0], cache) for name in ("synflow", "naswot"))
+    for name, known in known_by(runs, flow, kernel).items():
         for statistic in STATISTICS:
             takes = [partial(operator_scores, Known(values), statistic=statistic) for values in known]
             ways[f"{name}, {statistic}"] = takes

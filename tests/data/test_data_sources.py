@@ -51,11 +51,19 @@ def test_a_folder_of_class_folders(folder):
     assert data.train.in_memory
 
 
+def test_that_small_photos_are_enlarged_is_said_with_what_would_do(tmp_path):
+    data = Images(class_folders(tmp_path / "photos", {"a": 6, "b": 6}, size=(120, 70), suffix=".jpg")).open()
+    assert data.input_size == 224
+    said = "half of the images are 70 pixels or less on their short side, and are enlarged: `input_size`=64 takes 8 % of the work"
+    assert said in data.notes
+
+
 def test_photos_are_brought_to_224_and_that_is_said(tmp_path):
     data = Images(class_folders(tmp_path / "photos", {"a": 6, "b": 6}, size=(320, 240), suffix=".jpg")).open()
     assert data.input_size == 224
     assert data.preprocessing["resize"] == 256
     assert any("224 x 224" in note for note in data.notes)
+    assert not any("enlarged" in note for note in data.notes)
     assert not data.train.in_memory
     assert data.train.read([0]).shape == (1, 3, 224, 224)
 

@@ -67,8 +67,10 @@ def test_images_without_labels_are_refused_before_anything_is_written(images, tm
 def test_the_space_fits_the_images(tmp_path, kind, large, size):
     pictures = np.random.default_rng(0).integers(0, 255, (40, size, size, 3), np.uint8)
     np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
-    method = settle(kind, None, tmp_path / "images.npz", compute=CPU).method
+    settled = settle(kind, None, tmp_path / "images.npz", compute=CPU)
+    method = settled.method
     assert method.spaces.searched.name == ("nasbench201" if size == 8 else large)
+    assert "architectures are ranked by 4 images, of which each is 25.0 points" in " ".join(settled.notes)
 
 
 def test_strict_fairness_needs_equally_many_choices(images, tmp_path):

@@ -119,7 +119,7 @@ class Images:
         found = find(self.spec, None if self.root is None else Path(self.root).expanduser(), self.download)
         corruption = Corruption(self.max_corrupt)
         notes = list(found.notes)
-        side, small, deep = _looked_at(found)
+        side, small, deep, typical = _looked_at(found)
         if deep:
             _set_white(found, white, self.workers)
         if found.white is not None:
@@ -127,6 +127,12 @@ class Images:
         size = self.input_size or found.input_size or side
         if not self.input_size and not found.input_size:
             notes.append(f"networks get images of {size} x {size} pixels (`input_size` changes it)")
+        if not self.input_size and not small and 1.5 * typical < size:
+            fitting = max(32, 32 * round(typical / 32))  # networks for photos halve their input five times
+            notes.append(
+                f"half of the images are {typical} pixels or less on their short side, and are enlarged: `input_size`={fitting} "
+                f"takes {100 * (fitting / size) ** 2:.0f} % of the work"
+            )
         if not self.input_size and size < _TINY:
             notes.append(
                 f"enlarged images of {size} x {size} pixels are often learnt a little better: `input_size`={_TINY}, at "
@@ -223,8 +229,8 @@ def opened(data: Images | ImageData | str | Path, normalisation: str = "measured
     return (data if isinstance(data, Images) else Images(data)).located().open(normalisation=normalisation)
 
 
-def _looked_at(found: Found) -> tuple[int, bool, bool]:
-    """(a side for square inputs, whether all images are small, whether some have more than 8 bits a value).
+def _looked_at(found: Found) -> tuple[int, bool, bool, int]:
+    """(a side for square inputs, whether all images are small, whether some have more than 8 bits a value, a usual short side).
 
     From the headers of a few images of each part. The side is the median of the short sides of small images, and 224 for
     photos.
@@ -242,9 +248,10 @@ def _looked_at(found: Found) -> tuple[int, bool, bool]:
                 continue  # noted where it is read in earnest
             sizes.append(tuple(size))
             deep |= more
+    typical = int(np.median([min(size) for size in sizes])) if sizes else PHOTO_SIZE
     if not sizes or max(map(max, sizes)) > _SMALL:
-        return PHOTO_SIZE, False, deep
-    return int(np.median([min(size) for size in sizes])), True, deep
+        return PHOTO_SIZE, False, deep, typical
+    return typical, True, deep, typical
 
 
 def _set_white(found: Found, white: float | None, workers: int) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 MIDDLE_OF = 2_000
 """Architectures among which one of middle cost is found."""
+FEW_IMAGES = 100
+"""Below so many an accuracy tells few architectures apart."""
 
 
 class Option(NamedTuple):
@@ -305,7 +307,7 @@ class GeneticSearch(Part):
         return found
 
     def check(self, data: ImageData) -> Sequence[str]:
-        """Refuse a budget or limits in which nothing can be found."""
+        """Refuse a budget or limits in which nothing can be found; note an accuracy on few images."""
         from frugalnas.methods.spaces import alive
         from frugalnas.searches.budget import Budget
 
@@ -313,7 +315,12 @@ class GeneticSearch(Part):
         Budget(self.evaluations(strategy)).check(strategy)
         if space.enumerable:
             alive(space, space.enumerate())
-        return ()
+        held = len(data.val or ())
+        if "accuracy" not in self.method.score_name or not 0 < held < FEW_IMAGES:
+            return ()
+        return (
+            f"architectures are ranked by {held} images, of which each is {100 / held:.1f} points; `split`=half holds out more",
+        )
 
     def plan(self) -> StagePlan | None:
         """How many networks it would look at; None where there will be nothing to search."""
@@ -329,7 +336,8 @@ class GeneticSearch(Part):
         trained = getattr(self.method, self.method.scored, None)  # one's own method may do without a supernet
         seconds = count * seconds_of_one(trained, name, images) if trained else 0.0
         takes = f"about {duration(seconds)}" if seconds else "seconds"
-        return StagePlan(self.stage, f"{count} architectures scored by {name}; {takes}", seconds)
+        about = "about " if hasattr(self.method, "shrinking") else ""  # what is left is not known yet
+        return StagePlan(self.stage, f"{about}{count} architectures scored by {name}; {takes}", seconds)
 
 
 class Retraining(Trained):
