@@ -242,6 +242,16 @@ def test_every_known_notation_is_read_without_its_space(cli, name):
     np.testing.assert_array_equal(found.code, space.parse(known.text))
 
 
+@pytest.mark.slow
+def test_a_genotype_that_is_typed_is_fitted_as_its_name_is(cli):
+    genotype = KNOWN["DARTS_V2"].text
+    assert len(genotype) > 255  # more than a file's name may have
+    typed, named = (
+        cli("fit", text, "--where", "macs<=20M", "--layers", 3, "--json") for text in (genotype, "DARTS_V2")
+    )
+    assert json.loads(typed.out)["width"] == json.loads(named.out)["width"]
+
+
 # -- count, fit, draw, measure -----------------------------------------------------------------------------------------
 
 
@@ -305,6 +315,7 @@ def test_draw_writes_svg_and_png(cli, name):
     assert name in Path("pictures/it.svg").read_text()
 
 
+@pytest.mark.slow
 def test_a_latency_table_is_measured_and_used(cli):
     sizes = ("--width", 0.1, "--input", 32)
     said = cli("measure-latency", "--space", "fairnas", *sizes, "--repeats", 1, "--quiet")

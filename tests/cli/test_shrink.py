@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -278,6 +279,7 @@ def test_accuracy_of_a_supernet_is_drawn_with_an_interval(cli, supernet):
 # -- what is left, everywhere ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_table_is_searched_and_compared_within_it(cli):
     left = without_none()
@@ -343,7 +345,7 @@ def test_networks_outside_are_not_counted(cli):
         assert cli(*command[:1], CELL.replace("none", "skip_connect"), *command[2:], "--operators", left).code == 0
 
 
-@pytest.mark.typical("abs")
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["rlnas", "abs"])
 def test_methods_plan_within_it(cli, method):
     pytest.importorskip("torch")
@@ -383,6 +385,7 @@ def test_rules_that_drop_more_than_there_is_are_refused(cli):
     one_line(said, "abs-nasbench201 drops 20 operators, but nasbench201 has 24 at 6 places")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fairnas", "abs"])
 def test_layers_that_cannot_be_trained_fairly_are_named(cli, seen, method):
     space = FairNAS()
@@ -436,6 +439,9 @@ def test_what_is_left_is_searched_by_the_command_that_is_printed_however_little_
         for strategy in ("random", "genetic"):
             found = cli("search", strategy, "--operators", f"{until}.json", "--quiet")
             assert 1 <= int(re.search(r"(\d+) queries spent", found.out)[1]) <= until
+    printed = cli("shrink", *TABLE, "--score", "params", "--until", 20, "--out", "20 of them.json", "--quiet").out
+    command = shlex.split(printed.splitlines()[-1].removeprefix("Search what is left: "))
+    assert cli(*command[1:], "--quiet", "--run-dir", "printed").code == 0
     compared = cli("compare", "random,evolution", "--operators", "10.json", "--seeds", 2, "--quiet")
     assert compared.code == 0
     one_line(

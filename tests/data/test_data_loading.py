@@ -207,6 +207,7 @@ def test_other_devices_crop_and_flip_as_the_cpu_does(small):
     assert torch.equal(mirrored, batches.flip(images.clone(), flips))
 
 
+@pytest.mark.slow
 def test_random_crops_have_torchvisions_distribution_of_places_and_sizes(tmp_path):
     # Red grows to the right and green downwards: means tell where a crop lay, spreads how large it was.
     y, x = np.mgrid[0:90, 0:120]

@@ -91,6 +91,7 @@ def test_rounds_are_stages_and_what_is_left_is_searched_and_trained(whole):
     assert whole.trained
 
 
+@pytest.mark.slow
 def test_drops_follow_the_angles_since_the_same_weights_in_all_rounds(whole):
     first, second = (load_supernet(whole.run_dir / "stages" / f"0{place}-supernet-{place}") for place in (1, 2))
     steps = read_shrinking(whole.run_dir / "operators.json", whole.method.shrinking.start).steps
@@ -191,6 +192,7 @@ def test_every_space_with_a_supernet_shrinks_to_a_single_architecture(tmp_path, 
     assert read_operators(tmp_path / "run" / "operators.json", found.space).valid(found.code[None])[0]
 
 
+@pytest.mark.slow
 def test_a_method_that_ends_after_shrinking_says_so(images, tmp_path, cli):
     settings = {**QUICK, "shrinking.drop": 24, "shrinking.only": True}
     found = abs(SPACE, images / "shapes.npz", run_dir=tmp_path / "run", settings=settings, compute=CPU)
@@ -221,6 +223,7 @@ def test_angles_may_be_measured_anew_after_some_drops(whole, images, tmp_path, w
 # -- its page ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_the_page_and_the_report_show_what_was_dropped(whole, tmp_path, cli):
     run_dir = shutil.copytree(whole.run_dir, tmp_path / "run")
@@ -310,6 +313,7 @@ def test_what_cannot_be_is_refused_before_anything_is_written(images, settings, 
         settled(images / "shapes.npz", settings)
 
 
+@pytest.mark.slow
 def test_layers_that_may_be_unequally_wide_have_no_fair_paths(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
     np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)
@@ -322,6 +326,7 @@ def test_layers_that_may_be_unequally_wide_have_no_fair_paths(tmp_path):
         settled(tmp_path / "images.npz", settings, fn.MobileNet(width=0.1))
 
 
+@pytest.mark.slow
 def test_cells_that_share_operators_cannot_go_on_by_gene(images):
     own = {"shrinking.shrinker": "abs-darts", "shrinking.drop": 3, "shrinking.until": 1, "shrinking.score": "macs"}
     own |= {"supernet.space.width": 4, "supernet.space.layers": 2, "shrinking.epochs": 1}

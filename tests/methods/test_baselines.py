@@ -111,6 +111,7 @@ def test_they_are_shown_where_they_win(compared, tmp_path, cli):
     assert "Against resnet18: the test images do not tell the winner from it." in page
 
 
+@pytest.mark.slow
 def test_without_them_the_page_says_so(images, tmp_path, without_onnx, cli):
     run_dir = tmp_path / "run"
     assert cli(*arguments("rlnas", images / "shapes.npz", run_dir, "--no-baselines")).code == 0
@@ -141,7 +142,7 @@ def test_mobilenetv3_costs_what_torchvisions_does():
     assert space.count("params", code[None])[0] == pytest.approx(theirs.params, rel=0.005)
 
 
-@pytest.mark.typical("mobilenet")
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["mobilenet", "once-for-all"])
 def test_mobile_networks_are_compared_with_a_mobile_one(space, tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
@@ -150,6 +151,7 @@ def test_mobile_networks_are_compared_with_a_mobile_one(space, tmp_path):
     assert method.baselines.networks == ("random", "mobilenetv3")
 
 
+@pytest.mark.slow
 def test_an_auxiliary_head_is_for_networks_that_have_one(tmp_path):
     pictures = np.random.default_rng(0).integers(0, 255, (40, 32, 32, 3), np.uint8)
     np.savez(tmp_path / "images.npz", images=pictures, labels=np.arange(40) % 2)

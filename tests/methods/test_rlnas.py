@@ -320,6 +320,7 @@ def test_what_would_fail_after_the_supernet_is_refused_before_it(images, setting
         settled(images / "shapes.npz", {**QUICK, **setting}, SPACE)
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_a_failed_stage_says_why_and_goes_on_with_other_settings(whole, tmp_path, cli):
     run_dir = tmp_path / "failed"

@@ -187,6 +187,7 @@ def test_what_nobody_reads_is_not_exported(name, dropped):
     assert params <= counts.params
 
 
+@pytest.mark.slow
 def test_what_is_exported_has_no_dead_edges(cli):
     cell = "|nor_conv_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|none~1|skip_connect~2|"  # node 1 is read by nobody
     said = json.loads(cli("count", cell, "--space", "nasbench201", "--layers", 1, "--exported", "--json").out)

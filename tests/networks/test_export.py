@@ -419,6 +419,7 @@ def test_an_export_that_answers_differently_is_not_written(tmp_path, monkeypatch
     assert (tmp_path / "toy.pt2").read_text() == "the one before"
 
 
+@pytest.mark.slow
 def test_impossible_exports_say_what_to_do(tmp_path, monkeypatch):
     network, card = trained()
     with pytest.raises(FrugalnasError, match="unknown export format 'onx'; did you mean 'onnx'"):

@@ -174,6 +174,7 @@ def agree(ours: nn.Module, theirs: nn.Module, features: torch.Tensor) -> None:
         torch.testing.assert_close(ours.train(mode)(features), theirs.train(mode)(features), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_round_channels_is_torchvisions_rule():
     for channels in np.linspace(1, 400, 58):
         with torch.device("meta"):

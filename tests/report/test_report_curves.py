@@ -204,7 +204,7 @@ def test_progress_shows_queries_failures_outliers_and_the_best():
     assert high > 91.6
 
 
-@pytest.mark.typical("values0", "values2")
+@pytest.mark.slow
 @pytest.mark.parametrize("values", [[], [NAN, NAN], [90.2], [90.0, 90.0], [1.0, 5.0, 5.0, 5.0, 5.0]])
 def test_progress_of_short_and_unlucky_runs(values, recwarn, tmp_path):
     for optimum in (None, 95.0):

@@ -111,6 +111,7 @@ def test_what_leads_nowhere_is_left_out(tmp_path):
     assert "none" not in texts
 
 
+@pytest.mark.slow
 def test_a_code_is_drawn_as_its_space_calls_for(tmp_path):
     darts, layers, once = DARTS(), MobileNet(), OnceForAll()
     rng = np.random.default_rng(0)
@@ -174,7 +175,7 @@ def test_no_epoch_is_no_curve():
         learning_curves(training(0))
 
 
-@pytest.mark.typical("2", "10")
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [2, 10, 50, 200])
 def test_figures_of_classes_keep_their_texts_inside(classes, recwarn):
     measured = evaluation(classes)

@@ -127,6 +127,7 @@ def test_a_finished_run_is_only_read(whole):
     assert journals(whole[0]) == before
 
 
+@pytest.mark.slow
 def test_one_stage_alone(whole, tmp_path):
     run_dir = tmp_path / "run"
     assert begun(TwoSearches(), run_dir, stage="broad").concluded is None

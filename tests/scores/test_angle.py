@@ -402,6 +402,7 @@ def test_weights_that_are_not_finite_have_no_angle() -> None:
         weighting.table(sums)
 
 
+@pytest.mark.slow
 def test_weights_that_stayed_have_no_angle_and_opposite_ones_the_largest() -> None:
     supernet, weights, _ = trained("mobilenet")
     codes = some_codes(supernet.space)

@@ -367,6 +367,7 @@ def test_intervals_of_samples_hold_what_is_true(statistic):
     assert 0.9 < np.mean(inside) < 0.98
 
 
+@pytest.mark.slow
 def test_rare_operators_are_drawn_for_themselves():
     rare = Priced([[0.0, 0.0, 11.0], *[[0.0, 1.0, 2.0]] * 12], 0.0).where("macs<=13")
     few = sampled_scores(Linear(rare), rare, draws=300, least=50)

@@ -70,6 +70,7 @@ def test_recalibrated_accuracy_leaves_the_supernet_as_it_was(space) -> None:
         assert value == 100.0 * right / 40
 
 
+@pytest.mark.slow
 def test_accuracy_does_not_depend_on_what_was_asked_before() -> None:
     made, data = supernet(), batches()
     calibration = [images for images, _ in batches(seed=1)]

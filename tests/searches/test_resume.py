@@ -213,6 +213,7 @@ def test_nothing_is_evaluated_twice(tmp_path, monkeypatch):
     assert asked == [json.loads(line)["architecture"] for line in lines[25:]]
 
 
+@pytest.mark.slow
 def test_a_random_label_is_the_same_after_resuming(tmp_path, cli):
     arguments = ("search", "random", "--label", "random", "--seed", 5, "--quiet", "--run-dir")
     for name in ("whole", "part"):

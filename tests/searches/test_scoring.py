@@ -517,6 +517,7 @@ def test_correlate_on_the_command_line_leaves_numbers_and_figures(runs, tables, 
         assert (tmp_path / f"{figure}.svg").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_what_others_measured_stands_beside(runs, tables, cli, tmp_path):
     taus = {"angle": {0: 0.57, 1: 0.59}, "add": {0: 0.7}}

@@ -66,6 +66,7 @@ def test_paths_against_the_definition(space):
             assert not positions[row, cell, len(ordered) :].any()
 
 
+@pytest.mark.slow
 def test_the_order_of_a_nodes_inputs_leaves_no_trace_and_paths_know_no_node_order():
     space = DARTS()
     codes = sample(space)

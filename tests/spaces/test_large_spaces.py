@@ -207,6 +207,7 @@ def test_collisions_are_counted_as_one_would_by_hand() -> None:
         assert found[encoding].split == sum(len(keys) > 1 for keys in spellings.values())
 
 
+@pytest.mark.slow
 def test_the_command_shows_every_encoding(cli) -> None:
     said = cli("encodings", "nasbench201")
     assert said.code == 0

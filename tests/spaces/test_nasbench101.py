@@ -144,6 +144,7 @@ def relabelled(code: Codes, rng: np.random.Generator) -> Codes:
     return np.concatenate([moved[SOURCE, TARGET], operations]).astype(np.int8)
 
 
+@pytest.mark.slow
 @given(row=st.integers(0, 423_623), seed=st.integers(0, 1_000))
 def test_isomorphic_cells_are_one_network(row: int, seed: int) -> None:
     code = all_cells()[0][row]

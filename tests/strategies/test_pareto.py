@@ -364,6 +364,7 @@ def test_failed_queries_are_on_no_front():
 # -- oracle studies ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_an_oracle_study_is_called_one_everywhere(small_table, cli):
     table = small_table("validation", "test", "latency_ms")

@@ -162,6 +162,7 @@ def test_a_killed_process_costs_its_search_and_resuming_runs_it(tmp_path, monkey
     )
 
 
+@pytest.mark.slow
 def test_each_seed_draws_its_own_random_labels():
     labels = {"name": "table", "options": {"table": "nasbench201/cifar100", "label": "random"}}
     comparison = compare(["random", "evolution"], evaluator=labels, queries=12, seeds=[3, 8])

@@ -255,6 +255,7 @@ def test_the_figures_say_what_they_show(tmp_path, small_embedding, queries, colu
     assert other.get_ylabel() == "Kendall's tau within the true top 50"
 
 
+@pytest.mark.slow
 def test_a_larger_space_is_placed_by_nearest_neighbours(small_embedding):
     embedding = Embedding(SMALL)
     assert len(embedding.sample) == 150

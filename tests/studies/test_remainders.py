@@ -89,6 +89,7 @@ def test_at_once_the_truth_drops_operators_in_the_order_of_their_ranks():
     assert labels.share[-1] is None
 
 
+@pytest.mark.slow
 def test_supernets_that_differ_in_their_seeds_are_one_line(runs):
     found = compare_shrinking(runs, [CIFAR10], ["angle", "angle+params"], sizes=(1000,))
     lines = found.numbers()

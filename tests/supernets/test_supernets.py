@@ -111,6 +111,7 @@ def test_cells_that_reduce_are_the_published_ones():
     assert imagenet.classifier.in_features == 768
 
 
+@pytest.mark.slow
 def test_a_supernet_of_darts_may_grow_cell_by_cell_as_abs_has_it():
     imagenet = on_meta(fn.DARTS(macro="imagenet"))
     order = [list(imagenet.cells).index(cell) for cell in imagenet.additions]

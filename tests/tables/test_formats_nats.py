@@ -302,6 +302,7 @@ def test_real_records_give_the_same_tables_in_every_packing(real: Path, tmp_path
         assert_same(read_nasbench201(path, silent), known)
 
 
+@pytest.mark.slow
 def test_several_processes_read_the_same(tmp_path: Path, expected: list[Contents]) -> None:
     assert_same(read_folder(folder(tmp_path, files(collection())), silent, jobs=2), expected)
 

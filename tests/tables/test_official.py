@@ -94,6 +94,7 @@ def test_a_file_is_known_by_its_content_and_becomes_tables(kind: str, tmp_path: 
         assert (again.rows(again.codes) == np.arange(len(again))).all()
 
 
+@pytest.mark.slow
 def test_the_command_imports_searches_and_says_how(tmp_path: Path, fresh_cache: Path, cli) -> None:
     said = cli("table", "import", tfrecord(tmp_path))
     assert said.code == 0

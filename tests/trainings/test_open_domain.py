@@ -90,6 +90,7 @@ def test_every_query_is_a_training_of_its_own_that_no_test_image_has_met(finishe
     assert "test" not in journal(finished)
 
 
+@pytest.mark.slow
 def test_a_search_killed_in_a_training_ends_as_if_it_had_not_been(finished, images, tmp_path, monkeypatch):
     measured = NetworkSession.measured
     epochs = []

@@ -153,6 +153,7 @@ def test_interrupted_anywhere_it_ends_the_same(finished, tmp_path, monkeypatch, 
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_answers_with_its_last_checkpoint(tmp_path):
     interrupted(tmp_path / "run", at=5)
     run = load_supernet(tmp_path / "run")
@@ -181,6 +182,7 @@ def test_initial_weights_that_changed_are_refused(tmp_path):
         resume_run(path)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_from_other_initial_weights_is_refused(tmp_path, cli):
     path = tmp_path / "run"
     interrupted(path, at=3)

@@ -182,6 +182,7 @@ def test_initial_weights_stay_and_foreign_ones_are_refused(finished, tmp_path):
         resume_run(tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_finished_training_goes_on_for_longer(finished, tmp_path):
     first, _ = finished
     shutil.copytree(first.run_dir, tmp_path / "on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ def find_architecture(
             f"{found.name} is an architecture of {found.space.name}, not of {parsed.space}; leave --space out"
         )
     changes = _changes(found.space, parsed, settings)
-    if macro is not None and hasattr(found.space, "macro") and not Path(text).expanduser().is_dir():
+    run = os.path.isdir(os.path.expanduser(text))  # a genotype is too long a name for pathlib
+    if macro is not None and hasattr(found.space, "macro") and not run:
         changes.setdefault("macro", macro)
     if not changes:
         return found

@@ -327,7 +327,8 @@ def _show(parsed: argparse.Namespace, subject: _Subject, found: Shrinking, besid
     print()
     print_columns([[place, ", ".join(names)] for place, names in numbers["left"].items() if names], ("place", "left"))
     if only is None:
-        print(f"\nSearch what is left: frugalnas search ... --space {subject.space.name} --operators {out}")
+        of = ("--table", parsed.table) if parsed.run_dir is None else ("--supernet", str(parsed.run_dir))
+        print(f"\nSearch what is left: {shlex.join(('frugalnas', 'search', 'genetic', *of, '--operators', str(out)))}")
     else:
         print(f"\nTrain it: frugalnas train {shlex.quote(only)} --space {subject.space.name}")
 
