@@ -242,6 +242,17 @@ def test_a_landscape_that_cannot_be_read_is_refused(cli, options, expected):
     assert expected in said.err
 
 
+def test_a_step_names_those_before_it_alone(tmp_path):
+    from frugalnas.cli.experiment import steps_of
+
+    steps = {"one": "search random", "two": "correlate {on*}"}
+    assert steps_of({"steps": steps}, tmp_path)["two"] == ["correlate", str(tmp_path / "one")]
+    with pytest.raises(FrugalnasError, match=r"the step two asks for \{supernet-\*\}, but no step before it"):
+        steps_of({"steps": {**steps, "two": "correlate {supernet-*}"}}, tmp_path)
+    with pytest.raises(FrugalnasError, match=r"the step one asks for \{two\}, which comes after it"):
+        steps_of({"steps": {**steps, "one": "show {two}"}}, tmp_path)
+
+
 # -- what samplers draw ----------------------------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -447,3 +448,12 @@ def test_what_is_left_is_searched_by_the_command_that_is_printed_however_little_
     one_line(
         cli("search", "random", "--operators", "1.json", "--queries", 5), "more than nasbench201 has networks here (1)"
     )
+
+
+def test_one_architecture_stands_for_its_operators_however_long_it_is():
+    from frugalnas.cli.options import within_operators
+
+    space = DARTS()
+    code = space.sample(1, np.random.default_rng(0))[0]
+    left = within_operators(space, Namespace(operators=Path(space.format(code))))
+    np.testing.assert_array_equal(left.enumerate(), code[None])

@@ -99,6 +99,9 @@ def test_darts_drops_one_an_edge_of_both_cells():
     shrinking = shrunk(space, SHRINKERS["abs-darts"])
     allowed = shrinking.space.allowed
     assert shrinking.steps[-1].size == 2**14
+    fewer = shrunk(space, replace(SHRINKERS["abs-darts"], until=100))
+    assert fewer.done.startswith("a single combination of operators is left")
+    assert fewer.space.size > 100
     np.testing.assert_array_equal(allowed[::2], allowed[1::2])
     np.testing.assert_array_equal(allowed[:8], allowed[8:])
     assert shrinking.space.valid(shrinking.space.sample(50, np.random.default_rng(0))).all()

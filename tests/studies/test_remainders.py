@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -162,3 +163,24 @@ def test_accuracies_of_a_supernet_are_drawn(runs):
     (found,) = compare_shrinking(runs[:1], [CIFAR10], ["accuracy"], draws=5, sizes=(8000,)).found
     assert 0 < found.sizes[0] <= 8000
     assert len(found.ranks) < 20
+
+
+def test_operators_that_are_dropped_by_gene_are_not_taken_for_those_of_places():
+    from frugalnas.scores import drawn_scores
+    from frugalnas.shrinking import Shrinking, shrinker_for
+    from frugalnas.studies.remainders import shrunk, sub_spaces
+
+    space = fn.DARTS()
+    end = shrunk(Shrinking(space, replace(shrinker_for(space), until=1, drop=50)), lambda left: drawn_scores(left, 0))
+    assert {step.by for step in end.steps} == {"place", "gene"}
+    found = sub_spaces(end)
+    assert len(found) == len(end.drops) + 1
+    np.testing.assert_array_equal(found[-1].allowed, end.space.allowed)
+    assert found[-1].size == 1
+
+
+def test_what_is_given_twice_or_misspelt_is_refused():
+    with pytest.raises(FrugalnasError, match="params"):
+        compare_shrinking([], [CIFAR10], ["params", "params"])
+    with pytest.raises(FrugalnasError, match="unknown score 'labelz'; did you mean 'labels'"):
+        compare_shrinking([], [CIFAR10], ["labelz"])

@@ -70,6 +70,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def _run(parsed: argparse.Namespace) -> None:
     from frugalnas.report.records import write_csv
+    from frugalnas.runs.folder import unused_name
     from frugalnas.searches.supernet_scores import Looking
     from frugalnas.studies.correlation import tables_named
     from frugalnas.studies.remainders import compare_shrinking
@@ -86,7 +87,7 @@ def _run(parsed: argparse.Namespace) -> None:
             for name in ("shrinker", "statistic", "against", "trials", "draws", "rule", "base", "epoch")
         },
     )
-    out = (parsed.out or Path("runs") / "compare-shrinking") / "shrinking.csv"
+    out = (parsed.out or unused_name(Path("runs"), "compare-shrinking")) / "shrinking.csv"
     rows = found.rows()
     write_csv(out, list(rows[0]), (row.values() for row in rows))
     if parsed.json:
@@ -113,11 +114,14 @@ def _show(found: Remainders) -> None:
         rows = tables.setdefault((line["table"], line["column"]), [])
         rows.append([line["score"], str(len(line["seeds"])), *left, _least(line["ranks"])])
     for (table, column), rows in tables.items():
-        if found.shrinker.name == "abs-nasbench201" and table == "nasbench201/cifar10":
+        published = found.shrinker.name == "abs-nasbench201" and table == "nasbench201/cifar10"
+        if published:
             nothing = ["-"] * len(found.sizes)
             rows += [[f"ABS: {score}", str(len(ranks)), *nothing, _least(ranks)] for score, ranks in DROPPED.items()]
         print(f"\n{table}, {column} accuracy")
         print_columns(rows, heading)
+        if published:
+            print("ABS's ranks are by mean test accuracy, of its own trainings.")
 
 
 def _shown(value: list[float | None], digits: int, by: float = 1) -> str:

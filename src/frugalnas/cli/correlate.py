@@ -231,7 +231,7 @@ def _print_published(published: Sequence[PublishedTau], of: str) -> None:
     """What others measured, of places, after their epochs."""
     shown = [tau for tau in published if tau.params is None]
     if shown:
-        print(f"\nPublished, of places, true labels and test accuracies, {of}:")
+        print(f"\nPublished, of places; of ABS's paper with true labels and test accuracies, {of}:")
         rows = []
         for tau in shown:
             epoch = "last" if tau.epoch is None else str(tau.epoch)

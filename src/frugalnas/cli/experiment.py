@@ -144,8 +144,15 @@ def steps_of(experiment: dict[str, Any], out: Path) -> Steps:
     steps = {}
     for name, text in texts.items():
         for pattern in re.findall(r"\{([^{}]*\*[^{}]*)\}", text):
-            text = text.replace(f"{{{pattern}}}", " ".join(folders[each] for each in fnmatch.filter(folders, pattern)))
-        steps[name] = shlex.split(_filled(text, folders))
+            meant = [folders[each] for each in fnmatch.filter(folders, pattern)]
+            if not meant:
+                raise FrugalnasError(f"the step {name} asks for {{{pattern}}}, but no step before it has such a name")
+            text = text.replace(f"{{{pattern}}}", " ".join(meant))
+        text = _filled(text, folders)
+        for later in texts:
+            if f"{{{later}}}" in text:
+                raise FrugalnasError(f"the step {name} asks for {{{later}}}, which comes after it; change their order")
+        steps[name] = shlex.split(text)
         folders[name] = shlex.quote(str(out / name))
     return steps
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 import types
 import typing
@@ -227,7 +228,7 @@ def within_operators(space: Space, parsed: argparse.Namespace) -> Space:
         return space
     from frugalnas.shrinking import read_operators
 
-    if not parsed.operators.exists():
+    if not os.path.exists(parsed.operators):  # a genotype is too long a name for pathlib
         try:
             code = space.parse(str(parsed.operators))
         except FrugalnasError:

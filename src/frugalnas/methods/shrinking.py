@@ -149,6 +149,8 @@ class Rounds(Part):
         try:
             begun.room.sample(1, np.random.default_rng(0))
         except FrugalnasError:
+            if where is None:
+                raise
             reach = ", ".join(
                 f"{name} from {shown_amount(name, reached(self.start, name, least=True))} to "
                 f"{shown_amount(name, reached(self.start, name, least=False))}"

@@ -55,7 +55,9 @@ def reduce(what: object, arguments: object) -> object:
         raise Unfit(f"calls {what.kind} with {_kind(arguments)} for its arguments")
     try:
         return what.make(*arguments)
-    except (TypeError, ValueError, LookupError, OverflowError) as error:
+    except TypeError:
+        raise Unfit(f"calls {what.kind} with arguments that it does not take") from None
+    except (ValueError, LookupError, OverflowError) as error:
         raise Unfit(f"calls {what.kind} with arguments that it does not take ({error})") from None
 
 

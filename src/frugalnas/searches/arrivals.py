@@ -135,7 +135,7 @@ class Arrivals(Loop):
             fidelity = None if known["fidelity"] is None else np.array([known["fidelity"]], np.float64)
             (key,) = keys(self.strategy.network_ids(codes), fidelity)
             pending.append((key, Trials(codes, np.array([known["trial"]]), None, fidelity)))
-        self.fruitless = int(state["fruitless"])
+        self.fruitless = int(state.get("fruitless", 0))
         super()._restore(state)
         for key, trial in pending:
             self._wait(key, trial)

@@ -63,7 +63,7 @@ class Worth:
         """These operators, the least worth first, those that no architecture has before all."""
         values = self.scores[among]
         finite = np.abs(values[np.isfinite(values)])
-        scale = 10.0 ** (DIGITS - math.ceil(math.log10(finite.max()))) if finite.any() else 1.0
+        scale = 10.0 ** min(DIGITS - math.ceil(math.log10(finite.max())), 300) if finite.any() else 1.0
         return among[np.argsort(np.where(np.isnan(values), -np.inf, np.rint(values * scale)), kind="stable")]
 
 

@@ -137,7 +137,8 @@ class Shrinking:
         """Why it is over, in words; empty while it is not."""
         size, shrinker = self.steps[-1].size if self.steps else self.shrinker.size(self.start), self.shrinker
         if size <= shrinker.until:
-            said = f"{size:,} {shrinker.counted} are left" if size > 1 else "a single architecture is left"
+            one = "combination of operators" if shrinker.combinations and shrinker.until > 1 else "architecture"
+            said = f"{size:,} {shrinker.counted} are left" if size > 1 else f"a single {one} is left"
             if self.steps and not shrinker.rescored and 2 * size < shrinker.until:
                 dropped = f"{shrinker.drop}{' of each place' if shrinker.each_place else ''}"
                 said += (

@@ -171,9 +171,14 @@ class SearchSpace(Limitable):
 
     def _list(self) -> Codes:
         """What `enumerate` returns."""
-        choices = np.unravel_index(np.arange(self._combinations), self.allowed.sum(axis=1))
-        codes = self._value_of_choice[np.arange(self.genes), np.stack(choices, axis=1)]
-        return codes[self.valid(codes)]
+        ranks = np.arange(self._combinations)
+        codes = np.empty((len(ranks), self.genes), self.code_type)
+        for gene in range(
+            self.genes - 1, -1, -1
+        ):  # one column at a time: wide integers of all would be eight times the codes
+            ranks, choice = np.divmod(ranks, int(self.allowed[gene].sum()))
+            codes[:, gene] = self._value_of_choice[gene, choice]
+        return np.ascontiguousarray(codes[self.valid(codes)])
 
     @cached_property
     def distinct(self) -> int:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from frugalnas.errors import FrugalnasError, at_least
+from frugalnas.errors import FrugalnasError, at_least, each_once, unknown_name
 from frugalnas.predictors import GaussianProcess
 from frugalnas.scores import Counted, OperatorScores, Score, drawn_scores, operator_scores, scores_of
 from frugalnas.scores.operator_expectations import RANDOM
 from frugalnas.scores.operators import Statistic
-from frugalnas.searches.scoring import fast
+from frugalnas.searches.scoring import SCORES, fast
 from frugalnas.searches.supernet_scores import Looking, open_score, supernet_folder
 from frugalnas.shrinking import Shrinker, Shrinking, TableScore, shrinker_for
 from frugalnas.shrinking.shrinker import Worth
@@ -159,6 +159,7 @@ def compare_shrinking(
         FrugalnasError: for a table of another space, and scores that nothing here can tell.
     """
     at_least(1, trials=trials, size=min(sizes))
+    scores, tables = each_once("scores", scores, RANDOM), each_once("tables", tables, "nasbench201/cifar10")
     opened = [open_table(name) for name in tables]
     runs = _runs(run_dirs)
     space = runs[0].space if runs else opened[0].space
@@ -185,6 +186,9 @@ def compare_shrinking(
             size = partial(operator_scores, Counted(space, name), **how)
             return [(name, seed, partial(drawn_ties, size, seed)) for seed in range(trials)]
         if not runs:
+            parts = [part.strip() for part in name.split("+")]
+            if not set(parts) <= {*SCORES, *space.quantities}:
+                raise unknown_name("score", name, [RANDOM, LABELS, *space.quantities, *SCORES])
             raise FrugalnasError(f"{name} is a score of supernets; name their folders, or leave it out of `scores`")
         found: list[tuple[str, int, Take]] = []
         for run, group in zip(runs, groups, strict=True):
@@ -266,10 +270,14 @@ def shrunk(start: Shrinking, take: Take) -> Shrinking:
 
 def sub_spaces(end: Shrinking) -> list[SearchSpace]:
     """What was left after each drop, those of one round too; the whole space first."""
-    left, found = end.operators.left(end.start.allowed), [end.start]
-    for drop in end.drops:
-        left[drop.number] = False
-        found.append(end.start.restrict(end.operators.allowed(left)))
+    allowed, found = end.start.allowed, [end.start]
+    for step in end.steps:
+        operators = end.start.operators(step.by)
+        left = operators.left(allowed)
+        for number in step.dropped:
+            left[number] = False
+            found.append(end.start.restrict(allowed & operators.allowed(left)))
+        allowed = allowed & operators.allowed(left)
     return found
 
 
@@ -306,7 +314,7 @@ class Judge:
             best.append(float(self._truth[inside].max()) if inside.any() else None)
             share.append(None if space is None else float(self._best[inside].sum() / self._best.sum()))
         ranks = self.ranks(end)
-        dropped = tuple(int(ranks[drop.number]) for drop in end.drops)
+        dropped = tuple(int(ranks[each]) for step in end.steps if step.by == end.shrinker.by for each in step.dropped)
         return Remainder(self.name, self.column, score, seed, tuple(left), tuple(best), tuple(share), dropped)
 
     def ranks(self, end: Shrinking) -> IntArray:
