@@ -118,6 +118,14 @@ def test_nasbench201_drops_twenty_at_once():
         shrinker_for(space, "abs")
 
 
+def test_what_is_left_is_counted_within_the_limit():
+    limited = MobileNet().where("macs<=475M")
+    drawn = MobileNet().count("macs", MobileNet().sample(100_000, np.random.default_rng(0))) <= 475e6
+    assert Shrinker().size(limited) / MobileNet().size == pytest.approx(drawn.mean(), rel=0.2)
+    end = shrunk(limited, shrinker_for(limited))
+    assert 1e4 < end.steps[-1].size <= 1e6 < end.steps[-2].size
+
+
 def test_what_is_enough_fits_the_space_where_nobody_says_it():
     assert shrinker_for(NASBench201()).until == 100  # of 15,625
     assert shrinker_for(MobileNet()).until == shrinker_for(MobileNet(), "abs-spos").until == 1e6

@@ -33,6 +33,7 @@ class Moments:
         covariance: shape [genes, values, k, k].
         bin: how wide the bins of costs are; 0 where there is no limit.
         doubtful: the share of the architectures that are so near to the limit that bins may put them on its other side.
+        within: the share of all combinations that is within the limit.
     """
 
     share: Floats
@@ -40,6 +41,7 @@ class Moments:
     covariance: Floats
     bin: float = 0.0
     doubtful: float = 0.0
+    within: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def moments(space: FactoredSpace, table: Floats, most_bins: int = MOST_BINS) -> 
     share, mean, covariance = features.moments(found)
     there = share > 0
     mean[there] += np.sum(centres, axis=0)
-    return Moments(share / total if total else share, mean, covariance, bins.width, doubtful / total if total else 0.0)
+    of = total or 1.0
+    return Moments(share / of, mean, covariance, bins.width, doubtful / of, total)
 
 
 class _Features:

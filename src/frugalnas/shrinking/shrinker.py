@@ -109,9 +109,16 @@ class Shrinker:
         return "combinations of operators" if self.combinations and self.until > 1 else "architectures"
 
     def size(self, space: SearchSpace) -> int:
-        """How many architectures are left, in the way that the rule counts them."""
+        """How many architectures are left, in the way that the rule counts them.
+
+        Where they cannot be listed, those within a limit on one quantity are counted by sums; limits on several are not counted.
+        """
         if self.counted == "architectures":
-            return space.size
+            if not isinstance(space, FactoredSpace) or space.enumerable:
+                return space.size
+            if len({rule.quantity for rule in limits_of(space)}) != 1:
+                return space.size
+            return round(space.size * moments(space, np.zeros((*space.allowed.shape, 0))).within)
         operators = space.operators(self.by)
         return math.prod(max(len(left), 1) for left in operators.lists(operators.left(space.allowed)))
 
