@@ -24,7 +24,6 @@ from frugalnas.cli.text import carried_out, watched
 from frugalnas.errors import FrugalnasError, one_of
 from frugalnas.registry import PREDICTORS, STRATEGIES, constructor_options
 
-DEFAULT_QUERIES = 200
 DEFAULT_PREDICTORS = "gaussian-process,ridge,forest,mlp,gin"
 DEFAULT_TRIALS = 40
 
@@ -45,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         Path,
         nargs="+",
     )
-    option(parser, "--queries N", f"budget of each search [{DEFAULT_QUERIES}]", int)
+    option(parser, "--queries N", f"budget of each search [{search.DEFAULT_QUERIES}]", int)
     option(
         parser,
         "--seeds N|A:B|A,B,...",
@@ -105,7 +104,7 @@ def _compare(parsed: argparse.Namespace) -> None:
     for strategy in strategies:
         search.complete(strategy, evaluator)
     if parsed.queries is None:
-        parsed.queries = min(DEFAULT_QUERIES, build_space(space).distinct)
+        parsed.queries = search.default_queries(build_space(space))
     _check_budgets(parsed.budgets, parsed.queries, "--queries, {}")
     run_dir = (parsed.run_dir or unused_name(Path("runs"), f"compare-{search.subject_slug(evaluator)}")).absolute()
     how: dict[str, Any] = {name: getattr(parsed, name) for name in ("queries", "seeds", "jobs", "until_optimum")}

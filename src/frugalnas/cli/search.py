@@ -111,7 +111,7 @@ def run(parsed: argparse.Namespace) -> None:
     strategy = STRATEGIES.create(description, space)
     queries = parsed.queries
     if queries is None and parsed.seconds is None:
-        queries = min(DEFAULT_QUERIES, space.distinct)
+        queries = default_queries(space)
     raised = {} if parsed.failures is None else {"failures": parsed.failures}
     budget = Budget(queries, parsed.seconds, parsed.until_optimum, **raised)
     carrying = converted(ProcessExecutor, settings.get("executor", {}), "executor")
@@ -129,6 +129,11 @@ def run(parsed: argparse.Namespace) -> None:
     with watched(run_dir, parsed.quiet, kind.doing) as callbacks:
         found = search(strategy, evaluator, budget, run_dir=here, executor=executor, callbacks=callbacks)
     show_result(kind, found, here)
+
+
+def default_queries(space: SearchSpace) -> int:
+    """How many networks a search evaluates where nobody says it: `DEFAULT_QUERIES`, or all that there are."""
+    return min(DEFAULT_QUERIES, space.distinct)
 
 
 def strategy_description(

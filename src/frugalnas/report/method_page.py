@@ -107,6 +107,11 @@ def score_unit(run: MethodResult) -> tuple[str, str]:
     return name, "radians" if name == "angle" else ""
 
 
+def _titled(score: str) -> str:
+    """The name of a score beside accuracies of trained networks."""
+    return score.replace("accuracy", "supernet's accuracy")
+
+
 def scored_supernets(run: MethodResult) -> Sequence[SupernetResult]:
     """Those of the part whose architectures are ranked; where it trained none, those that were shrunk."""
     found: Sequence[SupernetResult] = run.results.get(getattr(run.method, "scored", "supernet"), ())
@@ -149,8 +154,8 @@ def _numbers(run: MethodResult, sure: Certainty | None) -> list[tuple[str, str, 
         if run.val is not None:
             numbers.append(("validation accuracy", f"{run.val:.2f} %", ""))
         name, unit = score_unit(run)
-        shown = ("supernet's accuracy", f"{run.score:.2f} %") if name == "accuracy" else (name, f"{run.score:.4g}")
-        numbers += [] if math.isnan(run.score) else [(*shown, unit)]
+        value = f"{run.score:.2f} %" if name == "accuracy" else f"{run.score:.4g}"
+        numbers += [] if math.isnan(run.score) else [(_titled(name), value, unit)]
         if sure is not None:
             of = f"of {len(sure.scores):,} networks" if sure.whole else f"among a sample of {len(sure.scores):,}"
             numbers.append(("rank", f"{sure.leaders[0].ranks[-1]:,}", of))
@@ -320,7 +325,7 @@ def _candidates(run: MethodResult, sure: Certainty | None) -> list[Markup]:
     headings = [
         "",
         "architecture",
-        score_unit(run)[0].replace("accuracy", "supernet's accuracy"),
+        _titled(score_unit(run)[0]),
         *(["behind"] if sure is not None else []),
     ]
     headings += ["parameters", "multiply-adds", *(["validation", "test"] if trained else [])]
